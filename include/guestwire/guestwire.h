@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The embedding API: everything the daemon does, for a VMM or another program.
+ *
+ *     struct gw_context *gw;
+ *     gw_open(NULL, &gw, &err);
+ *     gw_port_add(gw, "a=guest:/run/a.sock,network=red", &err);
+ *     gw_port_add(gw, "up=xdp:eth1,network=red", &err);
+ *     gw_start(gw, &err);
+ *     ...
+ *     gw_stop(gw, 2000);
+ *     gw_close(gw);
+ *
+ * Threads: calls on one context are serialized by the caller, except where a
+ * function says otherwise. The library starts its own threads in gw_start (one
+ * for control, one for each worker, one for a port while it does something that
+ * blocks) and has ended them when gw_stop returns. It does not write to stdout or
+ * stderr, does not exit, and touches signal dispositions only as gw_options says.
+ */
+#ifndef GUESTWIRE_GUESTWIRE_H
+#define GUESTWIRE_GUESTWIRE_H
+
+#include <guestwire/driver.h>
+#include <guestwire/error.h>
+#include <guestwire/reason.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* MAJOR.MINOR.PATCH of the library that runs, not of the header. */
+const char *gw_version(void);
+
+struct gw_context;
+
+/* Begins with its size, so that it can grow: set it to sizeof(struct gw_options). */
+struct gw_options {
+	size_t size;
+	unsigned int workers;	     /* data threads, 1 to 64; 0: 1. A network lives on one */
+	unsigned int bounce_mib;     /* the private arena; 0: as the ports added before gw_start need */
+	unsigned int stop_ms;	     /* how long a ring may drain, 100 to 2000; 0: 1000 */
+	bool no_sigbus_handler;	     /* leave SIGBUS alone: a front-end that truncates its memory then
+					kills the process unless the program calls gw_sigbus() */
+	/* Where log lines go; NULL: nowhere. Level as in syslog. Called from any thread. */
+	void (*log)(void *arg, int level, const char *line);
+	void *log_arg;
+};
+
+int gw_open(const struct gw_options *options, struct gw_context **context, struct gw_error *err);
+
+/*
+ * Adds a port: NAME=DRIVER:TARGET[,OPTION=VALUE...]. Before gw_start only
+ * (-EBUSY afterwards). -EINVAL: the text says which word and what would be right;
+ * -EEXIST: the name is taken.
+ */
+int gw_port_add(struct gw_context *context, const char *spec, struct gw_error *err);
+
+/* Starts all ports; on failure none runs. */
+int gw_start(struct gw_context *context, struct gw_error *err);
+/*
+ * Stops all ports: rings are drained, loans brought home, at most deadline_ms in
+ * all. Returns the number of frames that devices never gave back.
+ */
+int gw_stop(struct gw_context *context, unsigned int deadline_ms);
+/* Frees; stops first if need be. NULL is fine. */
+void gw_close(struct gw_context *context);
+
+/* Drivers that this library was built with, ended by NULL. */
+const struct gw_driver *const *gw_drivers(void);
+/* Options that every port has (network, copybreak, loan, ...), ended by a NULL name. */
+const struct gw_option *gw_port_options(void);
+
+/*
+ * For programs with no_sigbus_handler: call from their own handler. Returns true
+ * if the address was guest memory and the access can be repeated. Async-signal-safe.
+ */
+bool gw_sigbus(void *address);
+
+/* ---- what is going on: a snapshot ---- */
+
+#define GW_NAME_BYTES 32
+
+enum gw_port_state {
+	GW_PORT_CLOSED = 0,
+	GW_PORT_STARTING,
+	GW_PORT_RUNNING,
+	GW_PORT_STOPPING, /* draining or being reopened */
+	GW_PORT_FAILED,
+};
+
+struct gw_port_info {
+	const char *name;
+	const char *driver;
+	const char *target;
+	const char *network;
+	enum gw_port_state state;
+	const char *status; /* one line by the driver */
+	enum gw_reads reads;
+	uint32_t max_len;
+	unsigned int worker;
+	uint64_t queries; /* how often the driver was asked */
+	uint64_t rx_frames, rx_bytes; /* entered the network here */
+	uint64_t tx_frames, tx_bytes; /* left the network here */
+	uint64_t quarantined;	      /* frames now */
+	uint64_t rx_drops[GW_REASON_COUNT]; /* by reason; before an egress was known */
+};
+
+/* One ordered pair of ports: frames from `source` that leave through `egress`. */
+struct gw_pair_info {
+	const char *source;
+	const char *egress;
+	/* What the egress driver said about the source's memory, last. */
+	bool asked;
+	struct gw_answer answer;
+	uint64_t lent_frames, lent_bytes;
+	uint64_t copied_frames, copied_bytes; /* by us */
+	uint64_t header_bytes_copied;	      /* by us, of frames that were lent */
+	uint64_t kernel_copied_frames, kernel_copied_bytes;
+	uint64_t loans_out, loans_peak, loans_max;
+	uint64_t bounce_out, bounce_peak, bounce_max;
+	uint64_t reasons[GW_REASON_COUNT]; /* copies and drops, frames */
+};
+
+struct gw_snapshot {
+	unsigned int workers;
+	uint64_t arena_bytes;
+	unsigned int port_count, pair_count;
+	const struct gw_port_info *ports;
+	const struct gw_pair_info *pairs;
+};
+
+/*
+ * A copy of all counters and states; free with gw_snapshot_free. Counters are
+ * read one by one while workers run, so sums may be off by what is in flight.
+ * Threads: any, at the same time as everything but gw_close.
+ */
+int gw_snapshot_take(struct gw_context *context, struct gw_snapshot **snapshot);
+void gw_snapshot_free(struct gw_snapshot *snapshot);
+
+/* "running", "dma", "kernel-copy", "yes" ...: the words of the JSON output. Threads: any. */
+const char *gw_port_state_name(enum gw_port_state state);
+const char *gw_reads_name(enum gw_reads reads);
+const char *gw_verdict_name(enum gw_verdict verdict);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

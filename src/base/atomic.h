@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Atomics: the only file that names memory orders.
+ *
+ * Everything shared between threads, or with a guest or the kernel through
+ * memory, goes through one of these. Pairs are lettered: the comment at the use
+ * names the letter and says what breaks without it.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Memory that another party writes: read once, exactly one access, no order. */
+#define gw_read_once(p)	    (*(const volatile __typeof__(*(p)) *)(p))
+#define gw_write_once(p, v) (*(volatile __typeof__(*(p)) *)(p) = (v))
+
+/* Acquire and release on plain memory shared with a guest or the kernel (rings). */
+#define gw_load_acquire(p)     __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define gw_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define gw_load_relaxed(p)     __atomic_load_n((p), __ATOMIC_RELAXED)
+#define gw_store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+
+/* Full barrier: store to one place before load from another (event idx, flags). */
+static inline void gw_fence(void)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+/* A counter with one writer and any number of readers: no locked instruction. */
+typedef uint64_t gw_counter;
+
+static inline void gw_counter_add(gw_counter *c, uint64_t n)
+{
+	gw_store_relaxed(c, gw_load_relaxed(c) + n);
+}
+
+static inline uint64_t gw_counter_read(const gw_counter *c)
+{
+	return gw_load_relaxed(c);
+}
+
+/* A count of references, held by any thread. */
+struct gw_ref {
+	uint32_t count;
+};
+
+static inline void gw_ref_init(struct gw_ref *ref)
+{
+	gw_store_relaxed(&ref->count, 1);
+}
+
+static inline void gw_ref_get(struct gw_ref *ref)
+{
+	__atomic_fetch_add(&ref->count, 1, __ATOMIC_RELAXED);
+}
+
+/* True if this was the last one. Order: all uses happen before the last put returns. */
+static inline bool gw_ref_put(struct gw_ref *ref)
+{
+	return __atomic_fetch_sub(&ref->count, 1, __ATOMIC_ACQ_REL) == 1;
+}
+
+/* A number that any thread counts up (answer generations, flags). */
+#define gw_atomic_add(p, v)	 __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
+#define gw_atomic_exchange(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Memmaps: guest memory, mapped side by side in one reserved window.
+ *
+ * A memmap is immutable and counted. It is made from the file descriptors of
+ * one memory table, lives as long as anything holds it (the session, a ring, a
+ * port it was mapped for, loans), and is never changed: new memory is a new
+ * memmap with a new generation.
+ *
+ * The window, one contiguous range without holes, so that it can be registered
+ * as one AF_XDP UMEM:
+ *
+ *     base                                                       base + len
+ *     | private arena (second view) | region 0 | region 1 | ... |
+ *     '-------- arena_bytes --------'
+ *
+ * base is chosen such that the first region begins at a multiple of its page
+ * size; regions with the larger pages come first, each mapped with the whole
+ * pages around it, so that no gap is left between them.
+ *
+ * This is the only place that turns an address of the guest into a pointer.
+ */
+#pragma once
+
+#include <guestwire/driver.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Limit of regions in one memmap (a vhost-user table has 8; memory slots later more). */
+#define MEMMAP_REGIONS_MAX 64u
+
+/* One region as the front-end describes it. */
+struct memmap_region {
+	uint64_t guest_addr;  /* guest physical */
+	uint64_t size;	      /* bytes */
+	uint64_t user_addr;   /* the front-end's virtual address: rings are named by it */
+	uint64_t mmap_offset; /* of the first byte in fd */
+	int fd;		      /* borrowed: the memmap duplicates it */
+};
+
+/* The part of a memmap that is the arena's second view; {-1, 0}: none. */
+struct memmap_arena {
+	int fd;
+	size_t bytes; /* a multiple of 2 MiB or of the page size */
+};
+
+/*
+ * Checks (size 0, overflow, beyond the end of the file, overlap, no fd, too
+ * many), maps, and returns a memmap with one reference. -EINVAL, -ENOMEM, or
+ * what mmap said, with a text. The regions' fds stay the caller's.
+ * Threads: control.
+ */
+int memmap_create(const struct memmap_region *regions, unsigned int count,
+		  struct memmap_arena arena, struct gw_memmap **memmap, struct gw_error *err);
+struct gw_memmap *memmap_get(struct gw_memmap *memmap);
+/* The last put unmaps: control threads only. NULL is fine. */
+void memmap_put(struct gw_memmap *memmap);
+
+/* True if it was made from the same table: same regions, and fds of the same files. */
+bool memmap_same(const struct gw_memmap *memmap, const struct memmap_region *regions,
+		 unsigned int count);
+
+/*
+ * The translator: len bytes at guest physical address addr, as a pointer, if all
+ * of them lie in one region; NULL otherwise. memmap_translate_part gives the
+ * longest prefix instead (*part, >= 1), for ranges that cross regions which
+ * touch. Threads: any that holds a reference; workers per frame.
+ */
+void *memmap_translate(const struct gw_memmap *memmap, uint64_t addr, uint64_t len);
+void *memmap_translate_part(const struct gw_memmap *memmap, uint64_t addr, uint64_t len,
+			    uint64_t *part);
+/* The same for an address of the front-end's process (ring addresses). Control. */
+void *memmap_translate_user(const struct gw_memmap *memmap, uint64_t user_addr, uint64_t len);
+
+/*
+ * The front-end shortened a file: an access met SIGBUS and got zero pages. The
+ * session that owns this memmap has to end. Threads: any.
+ */
+bool memmap_broken(const struct gw_memmap *memmap);
+/*
+ * Bytes of backing that have disappeared since the memmap was made or since
+ * memmap_discard_mark (balloon, free-page reporting): 0 if none. Control.
+ */
+uint64_t memmap_discarded_bytes(const struct gw_memmap *memmap);
+void memmap_discard_mark(struct gw_memmap *memmap);
+/* Bytes of guest memory, all regions. */
+uint64_t memmap_guest_bytes(const struct gw_memmap *memmap);
+
+/* Installs a SIGBUS handler that calls memmap_fault and else the one before it. 0 or -errno. */
+int memmap_install_sigbus(void);
+/*
+ * Async-signal-safe: if address lies in a memmap's guest part, maps zero pages over
+ * that region, marks the memmap broken and returns true.
+ */
+bool memmap_fault(void *address);

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One vhost-user connection as a state machine, without sockets.
+ *
+ * Bytes and file descriptors go in through session_input, replies come out
+ * through ops->send, and what the front-end wants of the device is told through
+ * the other ops. It knows what was negotiated, each ring's size, addresses, base
+ * and eventfds, and the current memmap, and when a ring may run: started by a
+ * kick descriptor (vhost-user, "Ring states"), enabled by SET_VRING_ENABLE or,
+ * without protocol features, from the start.
+ *
+ * Stopping a ring and changing memory take time, because loans must come home
+ * first. These ops may answer later (session_ring_stopped); until then the
+ * session takes no further message: session_busy() tells the owner not to read.
+ *
+ * A front-end is hostile: each limit has a name, each error ends this session
+ * only (-EPROTO out of session_input) or is answered with a failed REPLY_ACK.
+ */
+#pragma once
+
+#include "memmap.h"
+#include "message.h"
+#include "ring.h"
+#include <guestwire/error.h>
+
+#define SESSION_RINGS_MAX 2u /* one queue pair; RX is 0, TX is 1 */
+
+/* A ring that is ready to run: what ops->ring_start gets. fds stay the session's. */
+struct session_ring {
+	struct ring_config config;
+	int kick_fd, call_fd, err_fd; /* -1: none (polling, or not wanted) */
+	bool enabled;
+};
+
+struct session_ops {
+	/* A whole reply; 0 or -errno (then the session is over). */
+	int (*send)(void *arg, const uint8_t *bytes, size_t len);
+	/* A ring has all it needs. On failure the session is told why and the ring stays stopped. */
+	int (*ring_start)(void *arg, unsigned int index, const struct session_ring *ring,
+			  struct gw_error *err);
+	/*
+	 * Stop taking chains, bring loans home; then session_ring_stopped(). May call it
+	 * before it returns.
+	 */
+	void (*ring_stop)(void *arg, unsigned int index);
+	/* SET_VRING_ENABLE on a running ring. */
+	void (*ring_enable)(void *arg, unsigned int index, bool enabled);
+	/* SET_VRING_CALL or SET_VRING_ERR on a running ring: fds changed. */
+	void (*ring_fds)(void *arg, unsigned int index, const struct session_ring *ring);
+	/*
+	 * A new memory table was mapped; all rings are stopped. `memmap` NULL: memory is
+	 * gone (disconnect, reset). The receiver takes its own reference.
+	 */
+	void (*memory)(void *arg, struct gw_memmap *memmap);
+	/* Features were acknowledged. */
+	void (*features)(void *arg, uint64_t features);
+	/* Something for people to read: what a front-end did wrong, what was ignored. */
+	void (*note)(void *arg, int level, const char *line);
+};
+
+struct session_config {
+	const struct session_ops *ops;
+	void *arg;
+	uint64_t features;	    /* offered, VHOST_USER_F_PROTOCOL_FEATURES included */
+	uint64_t protocol_features; /* offered */
+	struct memmap_arena arena;  /* second view in each memmap */
+	uint32_t ring_size_max;
+};
+
+struct session;
+
+int session_create(const struct session_config *config, struct session **session);
+/* Takes no reply any more; rings must be stopped (session_close). NULL is fine. */
+void session_destroy(struct session *session);
+
+/*
+ * Bytes as they came from the socket, any cut; fds that came beside them (the
+ * session owns them from here on, whatever it returns). 0, or -EPROTO with a text:
+ * the connection must end. Must not be called while session_busy().
+ */
+int session_input(struct session *session, const uint8_t *bytes, size_t len, const int *fds,
+		  unsigned int fd_count, struct gw_error *err);
+/* True while an op has not answered yet. */
+bool session_busy(const struct session *session);
+/*
+ * Works on what is buffered, after it ceased to be busy; as session_input with
+ * no new bytes.
+ */
+int session_continue(struct session *session, struct gw_error *err);
+
+/*
+ * The answer to ops->ring_stop: base is the next head to take. GET_VRING_BASE is
+ * replied with it. Threads: the session's.
+ */
+void session_ring_stopped(struct session *session, unsigned int index, uint16_t base);
+
+/*
+ * The connection is gone: all rings are stopped through ops->ring_stop (answers
+ * may come later); when session_busy() has become false it may be destroyed.
+ */
+void session_close(struct session *session);
+
+struct gw_memmap *session_memmap(const struct session *session); /* no reference; may be NULL */
+uint64_t session_features(const struct session *session);
+bool session_ring_running(const struct session *session, unsigned int index);

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The virtio-net header (VIRTIO 1.2 section 5.1.6): reading it from and writing
+ * it to any layout of segments, checking it, and doing by software what it asks
+ * for where a receiver cannot.
+ */
+#pragma once
+
+#include <guestwire/driver.h>
+#include <linux/virtio_net.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+/* Helper for feature words: bits go by number, never by mask. */
+static inline bool virtio_has(uint64_t features, unsigned int bit)
+{
+	return features >> bit & 1;
+}
+
+/* 12 with VERSION_1 or MRG_RXBUF, else 10 (section 5.1.6.1). */
+unsigned int net_header_len(uint64_t features);
+
+/*
+ * Copies the first len bytes of seg into header (the rest of it zeroed) and takes
+ * them off the segments: on return seg[*first] is where the frame begins.
+ * Returns false if the segments are not longer than len.
+ */
+bool net_header_strip(struct iovec *seg, unsigned int count, unsigned int len,
+		      struct virtio_net_hdr_v1 *header, unsigned int *first);
+
+/*
+ * Whether a transmit header asks only for what was negotiated and what can be
+ * true of a frame of frame_len bytes (sections 5.1.6.2, 5.1.6.2.1): flags,
+ * gso_type, gso_size, hdr_len, csum_start + csum_offset.
+ */
+bool net_header_valid(const struct virtio_net_hdr_v1 *header, uint64_t features,
+		      uint32_t frame_len);
+
+/*
+ * Completes a partial checksum in private linear memory: NEEDS_CSUM with
+ * csum_start and csum_offset inside len; the flag is cleared. False (and
+ * nothing changed) if they are outside. UDP's 0 becomes 0xffff.
+ */
+bool net_checksum_complete(uint8_t *frame, uint32_t len, struct virtio_net_hdr_v1 *header);

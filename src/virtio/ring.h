@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The device's side of a virtqueue.
+ *
+ * A ring is made by the control thread for one run (from kick to GET_VRING_BASE)
+ * and then belongs to the worker that owns the queue. What the guest writes is
+ * read once into locals, checked, and only then used; a rule that is broken marks
+ * the ring broken for good (a new run starts afresh) and says which rule.
+ *
+ * Used entries may be pushed in any order. ring_push only collects; ring_flush
+ * publishes all of them with one store of the used index.
+ *
+ * The split ring (VIRTIO 1.2 section 2.7) is in ring_split.c; a packed ring
+ * (section 2.8) takes a second file behind the same functions.
+ */
+#pragma once
+
+#include <guestwire/driver.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct ring;
+
+#define RING_SIZE_MAX 32768u /* VIRTIO 1.2 section 2.7 */
+
+struct ring_config {
+	struct gw_memmap *memmap; /* the ring takes a reference */
+	uint32_t size;		  /* a power of two, 1 to RING_SIZE_MAX */
+	/* In the front-end's address space (vhost-user: SET_VRING_ADDR). */
+	uint64_t desc_addr, avail_addr, used_addr;
+	uint16_t base;	   /* next head to take: SET_VRING_BASE */
+	uint64_t features; /* negotiated, by bit number */
+};
+
+/* Which rule of the specification the guest broke. X(id, name, text) */
+#define RING_FAULTS(X)                                                                             \
+	X(RING_FAULT_INDEX, "avail_index_jump", "available index ahead by more than the ring")     \
+	X(RING_FAULT_HEAD, "head_out_of_range", "descriptor head beyond the ring")                 \
+	X(RING_FAULT_NEXT, "next_out_of_range", "next descriptor beyond the table")                \
+	X(RING_FAULT_LOOP, "chain_too_long", "chain longer than its table: a loop")                \
+	X(RING_FAULT_SEGMENTS, "too_many_segments", "more segments than a frame can have")         \
+	X(RING_FAULT_ADDRESS, "address_unmapped", "descriptor outside guest memory")               \
+	X(RING_FAULT_LENGTH, "zero_length", "descriptor of length zero")                           \
+	X(RING_FAULT_ORDER, "readable_after_writable", "readable descriptor after a writable one") \
+	X(RING_FAULT_INDIRECT, "bad_indirect", "indirect table empty, misaligned or too long")     \
+	X(RING_FAULT_NESTED, "nested_indirect", "indirect descriptor inside an indirect table")    \
+	X(RING_FAULT_FEATURE, "indirect_not_negotiated", "indirect descriptor without the feature") \
+	X(RING_FAULT_REUSED, "head_reused", "head made available again while in flight")           \
+	X(RING_FAULT_DIRECTION, "wrong_direction", "descriptors of the wrong direction for this ring") \
+	X(RING_FAULT_HEADER, "no_header", "chain no longer than its virtio-net header")
+
+#define RING_FAULT_ENUM(id, name, text) id,
+enum ring_fault { RING_FAULT_NONE = 0, RING_FAULTS(RING_FAULT_ENUM) RING_FAULT_COUNT };
+#undef RING_FAULT_ENUM
+
+/* One chain: readable segments first, then writable ones, in the caller's array. */
+struct ring_chain {
+	uint16_t head;
+	uint16_t read_count, write_count; /* segments */
+	uint64_t read_bytes, write_bytes;
+};
+
+/* Checks size and addresses against the memmap. 0, or -EINVAL / -ENOMEM with a text. */
+int ring_create(const struct ring_config *config, struct ring **ring, struct gw_error *err);
+/* NULL is fine. Control. */
+void ring_destroy(struct ring *ring);
+
+/* ---- worker ---- */
+
+/*
+ * Takes the next chain. 1: taken, segments in seg[0 .. read+write), pointers in
+ * the memmap's window; 0: none is available; -1: the ring is broken (now or
+ * before). Adjacent segments may be merged. A chain with more than max segments
+ * is a fault (max is at most GW_FRAME_SEGS_MAX).
+ */
+int ring_pop(struct ring *ring, struct ring_chain *chain, struct iovec *seg, unsigned int max);
+/* Puts the last count popped chains back, to be popped again. */
+void ring_unpop(struct ring *ring, unsigned int count);
+/* Collects a used entry (VIRTIO 1.2 section 2.7.8); written_bytes is what we wrote. */
+void ring_push(struct ring *ring, uint16_t head, uint32_t written_bytes);
+/*
+ * Publishes what was pushed. Returns true if the guest wants an interrupt
+ * (EVENT_IDX or the no-interrupt flag; section 2.7.10).
+ */
+bool ring_flush(struct ring *ring);
+/* Asks the guest for kicks from now on. True if a chain is available already. */
+bool ring_want_kick(struct ring *ring);
+/* Kicks are a waste from now on. */
+void ring_no_kick(struct ring *ring);
+/* Whether ring_pop would find something, without taking it. */
+bool ring_has_avail(struct ring *ring);
+
+/* Marks it broken by a rule above the ring's own knowledge (direction, header). */
+void ring_break(struct ring *ring, enum ring_fault fault);
+enum ring_fault ring_fault(const struct ring *ring);
+const char *ring_fault_name(enum ring_fault fault);
+const char *ring_fault_text(enum ring_fault fault);
+
+/* Next head to take (what GET_VRING_BASE answers), heads popped but not pushed, used index. */
+uint16_t ring_base(const struct ring *ring);
+uint32_t ring_in_flight(const struct ring *ring);
+uint16_t ring_used_index(const struct ring *ring);
+uint32_t ring_size(const struct ring *ring);

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Borrow 2 MiB pages from the kernel, and give them back.
+
+The pool is the whole machine's, so what is missing is added and what was
+added is taken away, never set to a number; a lock keeps two of us from
+counting at once. A guard process does the giving back when the pipe to it
+closes: it happens also when we are killed.
+"""
+
+import contextlib
+import fcntl
+import os
+import subprocess
+
+from .proc import Skip
+
+POOL = "/sys/kernel/mm/hugepages/hugepages-2048kB"
+LOCK = "/tmp/.guestwire-hugepages.lock"
+PAGE_MIB = 2
+
+GIVE_BACK = """
+cat >/dev/null
+exec 9>>{lock}
+flock 9
+echo $(($(cat {pool}/nr_hugepages) - {count})) >{pool}/nr_hugepages
+"""
+
+
+def _read(name):
+    with open(f"{POOL}/{name}", encoding="ascii") as f:
+        return int(f.read())
+
+
+@contextlib.contextmanager
+def _locked():
+    with open(LOCK, "a", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _guard(count):
+    script = GIVE_BACK.format(lock=LOCK, pool=POOL, count=count)
+    return subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE,
+                            start_new_session=True)
+
+
+def _release(guard):
+    guard.stdin.close()
+    guard.wait()
+
+
+def _add(test, missing):
+    """Called with the lock held."""
+    before = _read("nr_hugepages")
+    try:
+        with open(f"{POOL}/nr_hugepages", "w", encoding="ascii") as f:
+            f.write(str(before + missing))
+    except OSError as e:
+        raise Skip(f"{missing} hugepages of {PAGE_MIB} MiB are missing and "
+                   f"cannot be added: {e.strerror}") from e
+    added = _read("nr_hugepages") - before
+    if added > 0:
+        test.on_exit(_release, _guard(added))
+    if added < missing:
+        raise Skip(f"the kernel found {max(added, 0)} free hugepages of "
+                   f"{PAGE_MIB} MiB, {missing} are needed")
+
+
+def reserve(test, mib):
+    """See to it that this much memory is free in huge pages, or skip."""
+    if not os.path.isdir(POOL):
+        raise Skip(f"this kernel has no hugepages of {PAGE_MIB} MiB")
+    count = (mib + PAGE_MIB - 1) // PAGE_MIB
+    with _locked():
+        missing = count - (_read("free_hugepages") - _read("resv_hugepages"))
+        if missing > 0:
+            _add(test, missing)

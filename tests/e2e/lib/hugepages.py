@@ -15,14 +15,12 @@ import subprocess
 from .proc import Skip
 
 POOL = "/sys/kernel/mm/hugepages/hugepages-2048kB"
-LOCK = "/tmp/.guestwire-hugepages.lock"
 PAGE_MIB = 2
 
 GIVE_BACK = """
 cat >/dev/null
-exec 9>>{lock}
-flock 9
-echo $(($(cat {pool}/nr_hugepages) - {count})) >{pool}/nr_hugepages
+exec flock {pool} sh -c \
+	'echo $(($(cat {pool}/nr_hugepages) - {count})) >{pool}/nr_hugepages'
 """
 
 
@@ -33,13 +31,16 @@ def _read(name):
 
 @contextlib.contextmanager
 def _locked():
-    with open(LOCK, "a", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    folder = os.open(POOL, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(folder)
 
 
 def _guard(count):
-    script = GIVE_BACK.format(lock=LOCK, pool=POOL, count=count)
+    script = GIVE_BACK.format(pool=POOL, count=count)
     return subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE,
                             start_new_session=True)
 

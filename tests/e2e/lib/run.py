@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Run tests: find them, give each a process and a deadline, say what came.
+
+Each test runs in a process of its own, in a session of its own. When its
+time is over it is asked to end (it then cleans up as after any failure) and
+killed if it does not; all that it started dies with it. The folder of a test
+is ours, and goes when the test has gone, unless --keep says otherwise.
+"""
+
+import argparse
+import fnmatch
+import importlib.util
+import json
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+from . import scenario
+from .proc import DIE_WITH_US, Skip
+
+GRACE_S = 5
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Terminated(BaseException):
+    """We were asked to end."""
+
+
+def raise_on_signals():
+    def handler(number, _):
+        for n in SIGNALS:
+            signal.signal(n, signal.SIG_IGN)
+        raise Terminated(signal.Signals(number).name)
+    for n in SIGNALS:
+        signal.signal(n, handler)
+
+
+# finding tests
+
+def load(path):
+    name = os.path.splitext(os.path.basename(path))[0]
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return name, module
+
+
+def discover(folder):
+    """{test id: (function, keyword arguments)}, in the order of the files."""
+    tests = {}
+    for file in sorted(os.listdir(folder)):
+        if not file.endswith(".py") or file == "run.py":
+            continue
+        name, module = load(os.path.join(folder, file))
+        for key, function in vars(module).items():
+            if not key.startswith("test_") or not callable(function):
+                continue
+            for suffix, arguments in scenario.expand(function):
+                tests[f"{name}::{key[5:]}{suffix}"] = function, arguments
+    return tests
+
+
+def matches(test_id, words):
+    return not words or any(
+        fnmatch.fnmatchcase(test_id, "*" + w.replace("[", "[[]") + "*")
+        for w in words)
+
+
+# one test, in its own process
+
+def run_one(tests, test_id, folder, root, result_fd):
+    raise_on_signals()
+    function, arguments = tests[test_id]
+    outcome = {"result": "ok", "text": ""}
+    notes = []
+    try:
+        build = os.environ.get("GW_BUILD")
+        with scenario.Test(folder, build, root) as test:
+            notes = test.notes
+            function(test, **arguments)
+    except Skip as e:
+        outcome = {"result": "skip", "text": str(e)}
+    except Terminated as e:
+        outcome = {"result": "FAIL", "text": f"ended by {e}"}
+        traceback.print_exc()
+    except Exception as e:  # pylint: disable=broad-except
+        outcome = {"result": "FAIL", "text": str(e) or type(e).__name__}
+        traceback.print_exc()
+    if outcome["result"] == "ok":
+        outcome["text"] = ", ".join(notes)
+    os.write(result_fd, json.dumps(outcome).encode())
+    return 0
+
+
+class Child:
+    """One test that runs."""
+
+    def __init__(self, entry, test_id, function):
+        self.id = test_id
+        self.folder = tempfile.mkdtemp(prefix="gw-e2e-")
+        self.log = open(os.path.join(self.folder, "log"), "w+b")
+        self.deadline_s = getattr(function, "deadline_s", scenario.DEADLINE_S)
+        self.started = time.monotonic()
+        self.asked = None
+        self.pipe, write_end = os.pipe()
+        self.process = subprocess.Popen(
+            [*DIE_WITH_US, sys.executable, entry, "--one", test_id,
+             "--folder", self.folder, "--result-fd", str(write_end)],
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+            pass_fds=[write_end], start_new_session=True)
+        os.close(write_end)
+
+    def seconds(self):
+        return time.monotonic() - self.started
+
+    def enforce(self):
+        """Ask, then force, a test to end whose time is over."""
+        late = self.seconds() - self.deadline_s
+        if late > 0 and self.asked is None:
+            self.asked = time.monotonic()
+            self.process.terminate()
+        elif self.asked and time.monotonic() - self.asked > GRACE_S:
+            self.process.kill()
+
+    def end(self):
+        """Ask and force at once: the whole run is over."""
+        self.process.terminate()
+        try:
+            self.process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def outcome(self):
+        """After the end: (result, text)."""
+        status = self.process.wait()
+        data = b""
+        while True:
+            part = os.read(self.pipe, 65536)
+            if not part:
+                break
+            data += part
+        if self.asked:
+            return "FAIL", f"not done after {self.deadline_s} s"
+        try:
+            outcome = json.loads(data)
+            return outcome["result"], outcome["text"]
+        except ValueError:
+            return "FAIL", f"the test process ended with {status}"
+
+    def read_log(self):
+        self.log.flush()
+        self.log.seek(0)
+        return self.log.read().decode("utf-8", "replace").rstrip()
+
+    def close(self, keep):
+        os.close(self.pipe)
+        self.log.close()
+        if not keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+# all tests
+
+class Runner:
+    def __init__(self, entry, tests, options):
+        self.entry = entry
+        self.tests = tests
+        self.options = options
+        self.running = {}
+        self.counts = {"ok": 0, "FAIL": 0, "skip": 0}
+
+    def report(self, child):
+        result, text = child.outcome()
+        self.counts[result] += 1
+        first = text.splitlines()[0] if text else ""
+        detail = f"  {first}" if first else ""
+        print(f"{result:4} {child.id} {child.seconds():.1f} s{detail}",
+              flush=True)
+        keep = self.options.keep and result == "FAIL"
+        if result == "FAIL":
+            for line in child.read_log().splitlines():
+                print("     " + line)
+            if keep:
+                print(f"     its files: {child.folder}")
+        child.close(keep)
+
+    def run(self, ids):
+        waiting = list(ids)
+        with selectors.DefaultSelector() as selector:
+            while waiting or self.running:
+                while waiting and len(self.running) < self.options.jobs:
+                    test_id = waiting.pop(0)
+                    child = Child(self.entry, test_id, self.tests[test_id][0])
+                    self.running[child.process.pid] = child
+                    fd = os.pidfd_open(child.process.pid)
+                    selector.register(fd, selectors.EVENT_READ, child)
+                for key, _ in selector.select(timeout=0.5):
+                    selector.unregister(key.fd)
+                    os.close(key.fd)
+                    del self.running[key.data.process.pid]
+                    self.report(key.data)
+                for child in self.running.values():
+                    child.enforce()
+
+    def abort(self):
+        for child in self.running.values():
+            child.end()
+            child.close(False)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description="Run the end-to-end tests.",
+        epilog="GW_BUILD: the folder with guestwired, guestwire and "
+        "guestwire-guest. GW_CACHE: where guest kernels and images are kept. "
+        "An ordinary user gets a user and network namespace.")
+    parser.add_argument("-k", metavar="WORD", action="append", default=[],
+                        help="only tests whose name contains WORD")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N",
+                        help="run N tests at once (default 1)")
+    parser.add_argument("--list", action="store_true", help="name the tests")
+    parser.add_argument("--keep", action="store_true",
+                        help="keep the files of tests that fail")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", help=argparse.SUPPRESS)
+    parser.add_argument("--result-fd", type=int, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def become_root():
+    """Namespaces and interfaces want root: that of a user namespace does."""
+    if os.geteuid() == 0:
+        return
+    try:
+        os.execvp("unshare", ["unshare", "-Urnm", sys.executable, *sys.argv])
+    except OSError as e:
+        sys.exit(f"cannot run unshare: {e.strerror}")
+
+
+def main(folder):
+    options = parse_arguments()
+    entry = os.path.join(folder, "run.py")
+    root = os.path.dirname(os.path.dirname(folder))
+    tests = discover(folder)
+    chosen = [t for t in tests if matches(t, options.k)]
+    if options.one:
+        return run_one(tests, options.one, options.folder, root,
+                       options.result_fd)
+    if options.list:
+        print("\n".join(chosen))
+        return 0
+    become_root()
+    raise_on_signals()
+    runner = Runner(entry, tests, options)
+    try:
+        runner.run(chosen)
+    except Terminated as e:
+        runner.abort()
+        print(f"ended by {e}", file=sys.stderr)
+        return 128 + signal.Signals[str(e)]
+    counts = runner.counts
+    print(f"{counts['ok']} passed, {counts['FAIL']} failed, "
+          f"{counts['skip']} skipped")
+    return 1 if counts["FAIL"] or not chosen else 0

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The test library itself, with a tap of QEMU's in place of a back-end.
+
+A test that fails in qemu_test.py and a test that passes here say that it is
+not the harness.
+"""
+
+import time
+
+from lib import netns, peer
+from lib.proc import Failure, Timeout, check
+from lib.qemu import QemuGuest, TapNic
+from lib.scenario import cases, deadline
+
+HOST = "10.77.0.1"
+GUEST = "10.77.0.2"
+SMALL_BYTES = 2 << 20
+
+
+def test_namespaces_are_apart(t):
+    a, b = t.netns("a"), t.netns("b")
+    netns.veth(a, "va", b, "vb", address_b=HOST + "/24", mtu=9000)
+    a.ip("address", "add", GUEST + "/24", "dev", "va")
+    peer.ping(a, HOST)
+    peer.ping(b, GUEST)
+    check(a.statistics("va")["tx_packets"] > 0, "nothing was sent on va")
+    check("va" not in b.ip("link").stdout.replace("vb@", ""),
+          "the namespaces see each other's interfaces")
+
+
+def test_a_process_that_is_silent_times_out(t):
+    silent = t.spawn(["sleep", "60"], "silent")
+    try:
+        silent.wait_line("anything", 0.2)
+    except Timeout:
+        return
+    raise Failure("wait_line found a line that nobody wrote")
+
+
+def timed(t, what, function, *arguments):
+    start = time.monotonic()
+    result = function(*arguments)
+    t.note(f"{what} {time.monotonic() - start:.1f} s")
+    return result
+
+
+@deadline(120)
+@cases("memory", ("memfd", "hugetlb"))
+def test_guest_on_a_tap(t, memory):
+    ns = t.netns("host")
+    ns.add_tap("tap0", HOST + "/24")
+    peer.dhcp_server(t, ns, "tap0", "10.77.0.50", "10.77.0.60")
+    vm = QemuGuest(t, [TapNic("tap0")], ns=ns, hugetlb=memory == "hugetlb")
+    timed(t, "boot", vm.start)
+    address = timed(t, "dhcp", vm.dhcp)
+    check(address.startswith("10.77.0.5"), f"a strange address: {address}")
+    peer.ping(ns, address)
+    timed(t, "file in", peer.send_to_guest, t, ns, vm, HOST)
+    timed(t, "file out", peer.receive_from_guest, t, ns, vm, HOST)
+    check(vm.run("exit 3", may_fail=True).status == 3, "status is lost")
+    timed(t, "driver reload", vm.reload_driver)
+    vm.set_address(GUEST + "/24")
+    vm.ping(HOST)
+    timed(t, "reboot", vm.reboot)
+    vm.set_address(GUEST + "/24")
+    vm.ping(HOST)
+    timed(t, "reset", vm.reset)
+    vm.kill()
+    timed(t, "start again", vm.start)
+    vm.set_address(GUEST + "/24")
+    vm.ping(HOST)
+    vm.power_off()

@@ -16,7 +16,7 @@
 struct gw_loop;
 
 struct gw_watch {
-	int fd; /* -1: inactive */
+	int fd; /* -1: inactive; so is a struct of zeros */
 	uint32_t events;
 	void (*fn)(struct gw_watch *watch, uint32_t events);
 	struct gw_list node; /* the loop's */
@@ -32,11 +32,11 @@ struct gw_timer {
 int gw_loop_create(struct gw_loop **loop);
 void gw_loop_destroy(struct gw_loop *loop);
 
-/* Runs callbacks until gw_loop_quit. */
+/* Runs callbacks until gw_loop_quit (also one that came before), then what is still posted. */
 void gw_loop_run(struct gw_loop *loop);
 /* Makes gw_loop_run return after the callback of the moment. Threads: any. */
 void gw_loop_quit(struct gw_loop *loop);
-/* True on the thread that runs the loop now. */
+/* True on the thread that runs the loop now, or runs a gw_loop_call in its place. */
 bool gw_loop_is_current(const struct gw_loop *loop);
 
 /*
@@ -46,7 +46,7 @@ bool gw_loop_is_current(const struct gw_loop *loop);
 int gw_watch_start(struct gw_loop *loop, struct gw_watch *watch, int fd, uint32_t events,
 		   void (*fn)(struct gw_watch *watch, uint32_t events));
 int gw_watch_change(struct gw_loop *loop, struct gw_watch *watch, uint32_t events);
-/* Safe on one that is inactive; no callback of it comes any more. Does not close the fd. */
+/* Safe on one that is inactive; no callback of it comes any more. Before the fd is closed. */
 void gw_watch_stop(struct gw_loop *loop, struct gw_watch *watch);
 
 /* One shot, from now; a running timer is set anew. Threads: as gw_watch_start. */
@@ -58,7 +58,7 @@ void gw_timer_stop(struct gw_loop *loop, struct gw_timer *timer);
  * Calls fn(arg) on the loop's thread. post returns at once; call returns when it
  * has run (at once, on the loop's own thread; and on the calling thread if the
  * loop does not run). Posted calls keep their order. Threads: any.
- * post: 0, or -ENOMEM.
+ * post: 0, or -ENOMEM; what the loop never comes to run is dropped in gw_loop_destroy.
  */
 int gw_loop_post(struct gw_loop *loop, void (*fn)(void *arg), void *arg);
 void gw_loop_call(struct gw_loop *loop, void (*fn)(void *arg), void *arg);

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The commands that people type. The build itself is meson's: a packager runs
+# `meson setup build && ninja -C build && meson install -C build` and needs
+# nothing of this file.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+GUEST ?= builtin
+MESON_OPTIONS ?=
+export BUILD
+
+.PHONY: all build demo check install clean help
+
+all: build
+
+build:
+	@scripts/deps --look build
+	@scripts/build '$(BUILD)' --prefix='$(PREFIX)' $(MESON_OPTIONS)
+
+demo:
+	@scripts/deps build $(if $(filter qemu,$(GUEST)),qemu)
+	@scripts/build --quiet '$(BUILD)' --prefix='$(PREFIX)' $(MESON_OPTIONS)
+	@scripts/demo --guest '$(GUEST)' --build '$(BUILD)'
+
+check:
+	@scripts/deps build check qemu
+	@scripts/run-checks --build '$(BUILD)'
+
+install: build
+	@meson configure '$(BUILD)' -Dprefix='$(PREFIX)'
+	DESTDIR='$(DESTDIR)' meson install -C '$(BUILD)'
+
+clean:
+	rm -rf '$(BUILD)'
+
+help:
+	@echo 'make                    build into $(BUILD)/ (needs the packages of: scripts/deps build)'
+	@echo 'make demo               two built-in guests, two networks, one picture; installs what it needs'
+	@echo 'make demo GUEST=qemu    the same with two Linux guests in QEMU (downloads a kernel to a cache)'
+	@echo 'make check              all tests; installs what it needs'
+	@echo 'make install            install below PREFIX=$(PREFIX), staged in DESTDIR if that is set'
+	@echo 'make clean              remove $(BUILD)/'
+	@echo
+	@echo 'BUILD=FOLDER builds elsewhere; MESON_OPTIONS=... is passed to meson setup.'

@@ -27,20 +27,21 @@ struct packet_rx_config {
 	int ifindex;
 	bool promiscuous;
 	unsigned int buffers; /* of GW_ARENA_BUFFER_BYTES, taken with gw_port_arena_take once */
-	void *arena;	      /* those buffers, if the caller took them already; NULL: open takes them */
+	void *arena; /* those buffers, if the caller took them already; NULL: open takes them */
 };
 
-#define PACKET_RX_BUFFERS_MIN	  64u
+#define PACKET_RX_BUFFERS_MIN     64u
 #define PACKET_RX_BUFFERS_DEFAULT 256u
 
 /* What has been seen, written by the worker, read by anyone (gw_counter_read). */
 struct packet_rx_counts {
-	uint64_t frames;	   /* lent */
-	uint64_t checksums;	   /* partial ones that were completed */
-	uint64_t segmented;	   /* super-frames that were cut */
-	uint64_t too_long;	   /* dropped: did not fit */
-	uint64_t no_buffers;	   /* visits that found no free buffer */
-	uint64_t kernel_dropped;   /* by the kernel: socket buffer full (read at close and in counts) */
+	uint64_t frames;     /* lent */
+	uint64_t checksums;  /* partial ones that were completed */
+	uint64_t segmented;  /* super-frames that were cut */
+	uint64_t too_long;   /* dropped: did not fit */
+	uint64_t no_buffers; /* visits that found no free buffer */
+	uint64_t
+		kernel_dropped; /* by the kernel: socket buffer full (read at close and in counts) */
 };
 
 /*

@@ -78,7 +78,7 @@ struct gw_answer host_lend(struct gw_port *port, struct gw_memmap *memmap);
 
 struct host_memory {
 	struct gw_memmap *memmap; /* includes the arena's view */
-	uint8_t *guest;		  /* the guest's own mapping of the same bytes */
+	uint8_t *guest;           /* the guest's own mapping of the same bytes */
 	size_t bytes;
 	int fd;
 };

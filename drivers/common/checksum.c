@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "checksum.h"
+
+#include <linux/if_ether.h>
+#include <netinet/in.h>
+#include <string.h>
+
+enum {
+	VLAN_TAG_BYTES = 4,
+	VLAN_TAGS_MAX = 2,
+	IPV4_HEADER_MIN = 20,
+	IPV6_HEADER = 40,
+	TCP_CHECK_OFFSET = 16,
+	UDP_CHECK_OFFSET = 6,
+	IPV4_FRAGMENT_MASK = 0x3fff, /* more fragments, or an offset */
+};
+
+static uint16_t fold(uint64_t sum)
+{
+	sum = (sum >> 32) + (sum & 0xffffffff);
+	sum = (sum >> 32) + (sum & 0xffffffff);
+	sum = (sum >> 16) + (sum & 0xffff);
+	sum = (sum >> 16) + (sum & 0xffff);
+	return (uint16_t)((sum >> 16) + (sum & 0xffff));
+}
+
+static uint16_t load16(const void *p)
+{
+	uint16_t word;
+
+	memcpy(&word, p, sizeof(word));
+	return word;
+}
+
+/* At most GW_FRAME_LEN_MAX bytes: the carries of 16384 words fit into 64 bits. */
+static uint64_t sum_bytes(const uint8_t *p, size_t len)
+{
+	uint64_t sum = 0;
+	uint32_t word;
+
+	for (; len >= sizeof(word); p += sizeof(word), len -= sizeof(word)) {
+		memcpy(&word, p, sizeof(word));
+		sum += word;
+	}
+	if (len >= 2) {
+		sum += load16(p);
+		p += 2;
+		len -= 2;
+	}
+	if (len) {
+		const uint8_t last[2] = { *p, 0 };
+
+		sum += load16(last);
+	}
+	return sum;
+}
+
+uint16_t checksum_sum(const struct iovec *seg, unsigned int count, uint32_t from, uint32_t len,
+		      uint16_t start)
+{
+	uint64_t sum = start;
+	bool odd = false;
+
+	for (; count && len; seg++, count--) {
+		size_t part = seg->iov_len;
+		uint16_t word;
+
+		if (from >= part) {
+			from -= (uint32_t)part;
+			continue;
+		}
+		part -= from;
+		if (part > len)
+			part = len;
+		word = fold(sum_bytes((const uint8_t *)seg->iov_base + from, part));
+		/* A piece that begins at an odd byte has its halves the other way round. */
+		sum += odd ? __builtin_bswap16(word) : word;
+		odd ^= part & 1;
+		len -= (uint32_t)part;
+		from = 0;
+	}
+	return fold(sum);
+}
+
+/* The checksum field, if all of it lies in one segment. */
+static void *field_at(const struct iovec *seg, unsigned int count, uint32_t offset)
+{
+	for (; count; seg++, count--) {
+		if (offset < seg->iov_len)
+			return seg->iov_len - offset >= 2 ? (uint8_t *)seg->iov_base + offset
+							  : NULL;
+		offset -= (uint32_t)seg->iov_len;
+	}
+	return NULL;
+}
+
+bool checksum_complete(const struct iovec *seg, unsigned int count, uint32_t len,
+		       struct virtio_net_hdr_v1 *header)
+{
+	uint32_t start = header->csum_start, offset = header->csum_offset;
+	uint16_t check;
+	void *field;
+
+	if (!(header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))
+		return true;
+	if (start >= len || offset > len - start)
+		return false;
+	field = field_at(seg, count, start + offset);
+	if (!field)
+		return false;
+	check = (uint16_t)~checksum_sum(seg, count, start, len - start, 0);
+	/* 0 says "no checksum" in UDP; for the sum, 0xffff is the same number. */
+	if (!check)
+		check = 0xffff;
+	memcpy(field, &check, sizeof(check));
+	header->flags &= (uint8_t)~VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	return true;
+}
+
+/* What the two IP versions have for us: the pseudo header's sum and where the payload is. */
+struct transport {
+	uint64_t address_sum;
+	uint32_t start; /* of TCP or UDP in the frame */
+	uint32_t len;
+	uint8_t protocol;
+};
+
+static bool parse_ipv4(const uint8_t *ip, uint32_t room, struct transport *t)
+{
+	uint32_t header = (ip[0] & 0xfu) * 4, total = ntohs(load16(ip + 2));
+
+	if (ip[0] >> 4 != 4 || header < IPV4_HEADER_MIN || total < header || total > room)
+		return false;
+	if (ntohs(load16(ip + 6)) & IPV4_FRAGMENT_MASK)
+		return false;
+	t->address_sum = sum_bytes(ip + 12, 8);
+	t->start += header;
+	t->len = total - header;
+	t->protocol = ip[9];
+	return true;
+}
+
+static bool parse_ipv6(const uint8_t *ip, uint32_t room, struct transport *t)
+{
+	uint32_t payload = ntohs(load16(ip + 4));
+
+	if (ip[0] >> 4 != 6 || payload > room - IPV6_HEADER)
+		return false;
+	t->address_sum = sum_bytes(ip + 8, 32);
+	t->start += IPV6_HEADER;
+	t->len = payload;
+	t->protocol = ip[6];
+	return true;
+}
+
+static bool parse_ip(const uint8_t *frame, uint32_t linear, uint32_t len, struct transport *t)
+{
+	uint32_t at = 12;
+	uint16_t type;
+
+	if (linear < ETH_HLEN)
+		return false;
+	type = ntohs(load16(frame + at));
+	for (int i = 0; i < VLAN_TAGS_MAX && (type == ETH_P_8021Q || type == ETH_P_8021AD); i++) {
+		at += VLAN_TAG_BYTES;
+		if (linear < at + 2)
+			return false;
+		type = ntohs(load16(frame + at));
+	}
+	t->start = at + 2;
+	if (type == ETH_P_IP && linear >= t->start + IPV4_HEADER_MIN)
+		return parse_ipv4(frame + t->start, len - t->start, t);
+	if (type == ETH_P_IPV6 && linear >= t->start + IPV6_HEADER)
+		return parse_ipv6(frame + t->start, len - t->start, t);
+	return false;
+}
+
+bool checksum_find_partial(const uint8_t *frame, uint32_t linear, uint32_t len,
+			   struct virtio_net_hdr_v1 *header)
+{
+	struct transport t;
+	uint32_t offset;
+	uint16_t check;
+
+	if (!parse_ip(frame, linear, len, &t))
+		return false;
+	if (t.protocol != IPPROTO_TCP && t.protocol != IPPROTO_UDP)
+		return false;
+	offset = t.protocol == IPPROTO_TCP ? TCP_CHECK_OFFSET : UDP_CHECK_OFFSET;
+	if (t.len < offset + 2 || linear < t.start + offset + 2)
+		return false;
+	check = load16(frame + t.start + offset);
+	if (!check || check != fold(t.address_sum + htons(t.protocol) + htons((uint16_t)t.len)))
+		return false;
+	header->flags |= VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	header->csum_start = (uint16_t)t.start;
+	header->csum_offset = (uint16_t)offset;
+	return true;
+}

@@ -79,7 +79,7 @@ struct gw_memmap;
  * Written by the home queue's driver in rx, read by everybody until it is home
  * again. The segments may lie in guest memory: the guest can change the bytes
  * at any time, so nothing may be decided from them that is not read once into a
- * local copy. `mac` is such a copy (destination, source, type).
+ * local copy. `snapshot` is such a copy (destination, source, type).
  */
 struct gw_frame {
 	struct gw_queue *home;	  /* who lent it */
@@ -88,11 +88,12 @@ struct gw_frame {
 	uint32_t len;		  /* bytes in all segments */
 	uint16_t seg_count;	  /* 1 to GW_FRAME_SEGS_MAX */
 	uint16_t holders;	  /* the core's: ports that hold it now; drivers keep off */
-	uint8_t bounce;		  /* the core's: bytes were copied; drivers keep off */
-	uint8_t snapshot[GW_FRAME_SNAPSHOT + 1];
+	uint8_t bounce;		  /* the core's: buffers it was copied to, 0: lent; drivers keep off */
+	uint8_t dropped;	  /* the core's: gw_queue_drop was called; drivers keep off */
+	uint8_t snapshot[GW_FRAME_SNAPSHOT];
 	struct virtio_net_hdr_v1 header; /* private copy; num_buffers is not used */
 	uint32_t id;			 /* the home's: descriptor head, slot number ... */
-	uint32_t pair;			 /* the core's */
+	uint32_t pair;			 /* the core's: slot of the source port */
 	void *tag;			 /* the home's: ring instance, batch ... */
 	struct iovec own[GW_FRAME_SEGS];
 };
@@ -189,6 +190,11 @@ struct gw_driver {
 	const struct gw_option *options; /* ended by a NULL name; NULL: none */
 
 	/* ---- control ---- */
+	/*
+	 * Receive buffers that this port will take from the arena (gw_port_arena_take),
+	 * going by its options; called before open. NULL: none.
+	 */
+	unsigned int (*arena_buffers)(struct gw_port *port);
 	int (*open)(struct gw_port *port, struct gw_error *err);
 	int (*start)(struct gw_port *port, struct gw_error *err);
 	/*
@@ -296,8 +302,8 @@ void gw_queue_rx_drop(struct gw_queue *queue, enum gw_reason reason, unsigned in
 struct iovec gw_port_arena(const struct gw_port *port);
 /*
  * Receive buffers for a port, out of the arena: count buffers of
- * GW_ARENA_BUFFER_BYTES, page aligned, contiguous. Returns NULL if it is full.
- * Given back with the port. Control, in open or start.
+ * GW_ARENA_BUFFER_BYTES, page aligned, contiguous. NULL if it is full. Once for a
+ * port's life; given back after close. Control, in open or start.
  */
 #define GW_ARENA_BUFFER_BYTES 4096u
 void *gw_port_arena_take(struct gw_port *port, unsigned int count, struct gw_error *err);

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Which port a MAC address was last seen behind: bounded, aged, one owner.
+ *
+ * A set-associative table: an address has MAC_WAYS possible places, so a look-up
+ * and a learning step are bounded, and there is nothing to rehash. A new address
+ * takes a free or an aged place; if all are fresh it is not learned, so a peer
+ * that invents addresses cannot push out those that are in use. On top of that
+ * one port may have no more than MAC_PER_PORT addresses.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define MAC_SETS     512u
+#define MAC_WAYS     4u
+#define MAC_PER_PORT 512u
+#define MAC_PORTS    64u
+#define MAC_AGE_S    300u
+#define MAC_NONE     0xffffu
+
+struct mac_entry {
+	uint64_t mac; /* 48 bits; 0: free */
+	uint32_t seen_s;
+	uint16_t port;
+};
+
+struct mac_table {
+	struct mac_entry entry[MAC_SETS][MAC_WAYS];
+	uint16_t per_port[MAC_PORTS];
+	uint64_t refused; /* addresses not learned for want of room */
+};
+
+/* Six bytes of a private snapshot as a number. */
+static inline uint64_t mac_read(const uint8_t *bytes)
+{
+	uint64_t mac = 0;
+
+	for (unsigned int i = 0; i < 6; i++)
+		mac = mac << 8 | bytes[i];
+	return mac;
+}
+
+static inline bool mac_is_multicast(uint64_t mac)
+{
+	return mac >> 40 & 1;
+}
+
+/* Port that mac was seen behind within MAC_AGE_S, or MAC_NONE. */
+unsigned int mac_lookup(const struct mac_table *table, uint64_t mac, uint32_t now_s);
+/* Multicast and all-zero addresses are not learned. */
+void mac_learn(struct mac_table *table, uint64_t mac, unsigned int port, uint32_t now_s);
+/* Forgets what was behind a port. */
+void mac_forget_port(struct mac_table *table, unsigned int port);

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "desk.h"
+
+#include <string.h>
+
+/* ---- the decision ---- */
+
+/* First frame of this memory, or the driver said that its answer may differ now. */
+static void ask(struct pair *pair, const struct gw_frame *frame, uint32_t stamp)
+{
+	if (pair->asking)
+		return;
+	pair->asking = true;
+	pair->ask_memmap = frame->memmap;
+	pair->ask_stamp = stamp;
+	pair->egress->host->ask(pair);
+}
+
+/* Segments after cutting at every page boundary. */
+static unsigned int page_pieces(const struct gw_frame *frame)
+{
+	unsigned int pieces = 0;
+
+	for (unsigned int i = 0; i < frame->seg_count; i++) {
+		uintptr_t first = (uintptr_t)frame->seg[i].iov_base;
+
+		pieces += (unsigned int)(((first + frame->seg[i].iov_len - 1) >> 12) -
+					 (first >> 12)) +
+			  1;
+	}
+	return pieces;
+}
+
+static bool share_used_up(const struct pair *pair)
+{
+	const struct gw_port *source = pair->source;
+	uint32_t lend_max = source->queue.lend_max;
+
+	/* A quarter of a source's ring stays free of loans, whatever the number of devices. */
+	return pair->loans_out >= pair->loans_max ||
+	       (lend_max && source->lent_out >= lend_max - lend_max / 4);
+}
+
+/* GW_REASON_NONE: lend. Otherwise: copy, and why. */
+static enum gw_reason decide(struct pair *pair, const struct gw_frame *frame)
+{
+	const struct gw_port *egress = pair->egress;
+	const struct gw_answer *answer = &pair->answer;
+	uint32_t stamp = gw_load_relaxed(&egress->answer_stamp);
+
+	if (__builtin_expect(!pair->answered || pair->answer_memmap != frame->memmap ||
+				     pair->answer_stamp != stamp,
+			     0)) {
+		ask(pair, frame, stamp);
+		return GW_COPY_QUERY_PENDING;
+	}
+	if (answer->verdict == GW_NO)
+		return answer->reason;
+	if (pair->loan_never)
+		return GW_COPY_LOAN_NEVER;
+	if (frame->seg_count > answer->max_segs)
+		return GW_COPY_SEGMENTS;
+	/* A loan that ends within tx costs nothing to keep: no bounce could be cheaper. */
+	if (answer->ends_in_tx)
+		return GW_REASON_NONE;
+	if (egress->untrusted)
+		return GW_COPY_QUARANTINE;
+	if (frame->len < pair->copybreak)
+		return GW_COPY_COPYBREAK;
+	/* Longer arrays belong to the home for one visit only. */
+	if (frame->seg_count > GW_FRAME_SEGS)
+		return GW_COPY_SEGMENTS;
+	if (answer->single_page_segs && page_pieces(frame) > answer->max_segs)
+		return GW_COPY_PAGES;
+	if (egress->stalled)
+		return GW_COPY_DEVICE_STALLED;
+	if (share_used_up(pair))
+		return GW_COPY_LOANS_OUT;
+	return GW_REASON_NONE;
+}
+
+/* ---- the books ---- */
+
+static void loan_begin(struct pair *pair, struct gw_frame *frame)
+{
+	frame->holders++;
+	pair->source->lent_out++;
+	pair->loans_out++;
+	gw_store_relaxed(&pair->loans_now, pair->loans_out);
+	if (pair->loans_out > pair->loans_peak)
+		gw_store_relaxed(&pair->loans_peak, pair->loans_out);
+}
+
+static void loan_end(struct pair *pair, struct gw_frame *frame)
+{
+	pair->source->lent_out--;
+	pair->loans_out--;
+	gw_store_relaxed(&pair->loans_now, pair->loans_out);
+	if (!pair->loans_out && pair->watch_zero)
+		pair->egress->host->drained(pair);
+	desk_put(frame);
+}
+
+/* The device is done with a frame that tx had accepted. */
+static void finish(struct pair *pair, struct gw_frame *frame)
+{
+	if (frame->bounce)
+		bounce_done(pair, frame);
+	else
+		loan_end(pair, frame);
+}
+
+static void count_accepted(struct gw_port *egress, struct pair *pair, struct gw_frame *frame,
+			   enum gw_reason reason)
+{
+	uint32_t len = frame->len;
+
+	if (frame->dropped) {
+		frame->dropped = 0;
+		return;
+	}
+	gw_counter_add(&egress->tx_frames, 1);
+	gw_counter_add(&egress->tx_bytes, len);
+	if (reason == GW_REASON_NONE) {
+		gw_counter_add(&pair->lent_frames, 1);
+		gw_counter_add(&pair->lent_bytes, len);
+	} else {
+		gw_counter_add(&pair->copied_frames, 1);
+		gw_counter_add(&pair->copied_bytes, len);
+		gw_counter_add(&pair->reasons[reason], 1);
+	}
+	if (egress->reads == GW_READS_KERNEL_COPY) {
+		gw_counter_add(&pair->kernel_copied_frames, 1);
+		gw_counter_add(&pair->kernel_copied_bytes, len);
+	}
+}
+
+static void drop_offered(struct port_offer *offer, unsigned int i, enum gw_reason reason)
+{
+	struct pair *pair = offer->pair[i];
+	struct gw_frame *frame = offer->frame[i];
+
+	gw_counter_add(&pair->reasons[reason], 1);
+	if (frame->bounce)
+		bounce_undo(pair, frame);
+	else
+		loan_end(pair, frame);
+}
+
+/* From the last to the first: a driver's own bounce slots go back in that order. */
+static void drop_offers_from(struct port_offer *offer, unsigned int first, enum gw_reason reason)
+{
+	for (unsigned int i = offer->count; i > first; i--)
+		drop_offered(offer, i - 1, reason);
+	offer->count = first;
+}
+
+void desk_drop(struct gw_port *source, enum gw_reason reason)
+{
+	gw_counter_add(&source->rx_drops[reason], 1);
+}
+
+/* ---- offering ---- */
+
+static void offer_add(struct gw_port *egress, struct pair *pair, struct gw_frame *frame,
+		      enum gw_reason reason)
+{
+	struct port_offer *offer = &egress->offer;
+	unsigned int i = offer->count++;
+
+	offer->frame[i] = frame;
+	offer->pair[i] = pair;
+	offer->reason[i] = reason;
+}
+
+static enum desk_verdict no_room(struct gw_port *egress, struct pair *pair, bool may_wait,
+				 enum gw_reason reason)
+{
+	egress->refused = true;
+	if (may_wait && !egress->stalled)
+		return DESK_WAIT;
+	gw_counter_add(&pair->reasons[reason], 1);
+	return DESK_TAKEN;
+}
+
+static enum desk_verdict offer_copy(struct gw_port *egress, struct pair *pair,
+				    struct gw_frame *frame, enum gw_reason reason, bool may_wait)
+{
+	struct gw_frame *copy = bounce_get(pair, frame->len);
+
+	if (!copy)
+		return no_room(egress, pair, may_wait, GW_DROP_EGRESS_FULL);
+	bounce_copy(copy, frame);
+	offer_add(egress, pair, copy, reason);
+	return DESK_TAKEN;
+}
+
+enum desk_verdict desk_offer(struct gw_port *egress, struct gw_frame *frame, bool may_wait)
+{
+	struct pair *pair = egress->pair_from[frame->pair];
+	enum gw_reason reason;
+
+	if (__builtin_expect(!port_usable(egress), 0)) {
+		if (egress->up)
+			return no_room(egress, pair, may_wait, GW_DROP_EGRESS_DOWN);
+		gw_counter_add(&pair->reasons[GW_DROP_EGRESS_DOWN], 1);
+		return DESK_TAKEN;
+	}
+	if (frame->len > egress->max_len) {
+		gw_counter_add(&pair->reasons[GW_DROP_TOO_LONG], 1);
+		return DESK_TAKEN;
+	}
+	if (egress->offer.count == GW_BATCH && !desk_flush(egress))
+		return no_room(egress, pair, may_wait, GW_DROP_EGRESS_FULL);
+	reason = decide(pair, frame);
+	if (reason != GW_REASON_NONE)
+		return offer_copy(egress, pair, frame, reason, may_wait);
+	loan_begin(pair, frame);
+	offer_add(egress, pair, frame, GW_REASON_NONE);
+	return DESK_TAKEN;
+}
+
+static void offers_accepted(struct gw_port *egress, unsigned int accepted)
+{
+	struct port_offer *offer = &egress->offer;
+	bool over = !egress->driver->reap;
+
+	for (unsigned int i = 0; i < accepted; i++) {
+		count_accepted(egress, offer->pair[i], offer->frame[i], offer->reason[i]);
+		if (over)
+			finish(offer->pair[i], offer->frame[i]);
+		else
+			egress->held++;
+	}
+	egress->progress |= over && accepted;
+}
+
+static void offers_shift(struct port_offer *offer, unsigned int by)
+{
+	unsigned int left = offer->count - by;
+
+	memmove(offer->frame, offer->frame + by, left * sizeof(offer->frame[0]));
+	memmove(offer->pair, offer->pair + by, left * sizeof(offer->pair[0]));
+	memmove(offer->reason, offer->reason + by, left * sizeof(offer->reason[0]));
+	offer->count = left;
+}
+
+unsigned int desk_flush(struct gw_port *egress)
+{
+	struct port_offer *offer = &egress->offer;
+	unsigned int offered = offer->count, accepted = 0;
+
+	if (!offered)
+		return 0;
+	if (!egress->up) {
+		drop_offers_from(offer, 0, GW_DROP_EGRESS_DOWN);
+		return offered;
+	}
+	egress->queue.refusal = GW_DROP_EGRESS_FULL;
+	if (!egress->paused) {
+		accepted = egress->driver->tx(&egress->queue, offer->frame, offered);
+		offers_accepted(egress, accepted);
+	}
+	if (accepted == offered) {
+		offer->count = 0;
+		return offered;
+	}
+	egress->refused = true;
+	/* Only a source with one possible egress waits: with two ports, this one is it. */
+	if (egress->network_ports > 2 || egress->stalled ||
+	    egress->queue.refusal == GW_DROP_EGRESS_DOWN) {
+		drop_offers_from(offer, accepted, egress->queue.refusal);
+		accepted = offered;
+		offer->count = 0;
+	} else {
+		offers_shift(offer, accepted);
+	}
+	return accepted;
+}
+
+/* ---- the way back ---- */
+
+void desk_put(struct gw_frame *frame)
+{
+	struct gw_port *home;
+
+	if (--frame->holders)
+		return;
+	home = frame->home->port;
+	if (home->home_count == GW_BATCH)
+		desk_release(home);
+	home->home[home->home_count++] = frame;
+}
+
+void desk_release(struct gw_port *source)
+{
+	unsigned int count = source->home_count;
+
+	if (!count)
+		return;
+	source->home_count = 0;
+	source->driver->release(&source->queue, source->home, count);
+}
+
+unsigned int desk_reap(struct gw_port *egress)
+{
+	struct gw_done done[GW_BATCH];
+	unsigned int count;
+
+	if (!egress->held)
+		return 0;
+	count = egress->driver->reap(&egress->queue, done, GW_BATCH);
+	for (unsigned int i = 0; i < count; i++) {
+		struct gw_frame *frame = done[i].frame;
+		struct pair *pair = egress->pair_from[frame->pair];
+
+		if (done[i].status == GW_DONE_FAILED) {
+			gw_counter_add(&pair->reasons[GW_DROP_DEVICE_ERROR], 1);
+		} else if (done[i].status == GW_DONE_KERNEL_COPIED) {
+			gw_counter_add(&pair->kernel_copied_frames, 1);
+			gw_counter_add(&pair->kernel_copied_bytes, frame->len);
+		}
+		finish(pair, frame);
+	}
+	egress->held -= count;
+	egress->progress |= count > 0;
+	return count;
+}
+
+void desk_check_stall(struct gw_port *egress, uint64_t now_ns)
+{
+	bool owes = egress->held || egress->refused;
+
+	if (egress->progress || !owes) {
+		egress->owing_since_ns = 0;
+		egress->stalled = false;
+	} else if (!egress->owing_since_ns) {
+		egress->owing_since_ns = now_ns;
+	} else if (now_ns - egress->owing_since_ns > DESK_STALL_NS) {
+		egress->stalled = true;
+	}
+	egress->progress = false;
+	/* What was refused still waits in the offer or at its source: see worker_visit. */
+	egress->refused = egress->offer.count > 0;
+}
+
+void desk_abandon(struct gw_port *port, enum gw_reason reason)
+{
+	drop_offers_from(&port->offer, 0, reason);
+	for (; port->waiting_next < port->waiting_count; port->waiting_next++) {
+		desk_drop(port, reason);
+		desk_put(port->waiting[port->waiting_next]);
+	}
+	port->waiting_next = port->waiting_count = 0;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The loan desk: the one place that decides to copy, and keeps the books.
+ *
+ * For each frame and egress port it finds the pair, makes sure that the egress
+ * driver has answered for this memory (one compare; if not, it asks and copies
+ * meanwhile), and decides: lend, or copy and why, or drop and why, or wait. It
+ * hands batches to tx, counts what was accepted, takes what reap reports, and
+ * sends frames home when their last holder gave them back.
+ *
+ * All functions are called by the worker that owns the network.
+ */
+#pragma once
+
+#include "pair.h"
+
+/* A device that owes something and shows no progress for this long is stalled. */
+#define DESK_STALL_NS 200000000ull
+
+enum desk_verdict {
+	DESK_TAKEN, /* lent, copied or dropped: done with this egress */
+	DESK_WAIT,  /* no room, and the source may wait (it has one possible egress) */
+};
+
+/* A frame enters the network: the caller holds it once. */
+static inline void desk_enter(struct gw_port *source, struct gw_frame *frame)
+{
+	frame->holders = 1;
+	frame->bounce = 0;
+	frame->dropped = 0;
+	frame->pair = source->slot;
+}
+
+/* Offers a frame to one egress. may_wait: the source has no other egress. */
+enum desk_verdict desk_offer(struct gw_port *egress, struct gw_frame *frame, bool may_wait);
+/* Counts a frame that has no egress at all, or is not allowed one. */
+void desk_drop(struct gw_port *source, enum gw_reason reason);
+/* One holder less; the last one sends it home (desk_release). */
+void desk_put(struct gw_frame *frame);
+/* Passes what was offered to the driver. Returns frames accepted or dropped. */
+unsigned int desk_flush(struct gw_port *egress);
+/* Takes finished loans. Returns how many. */
+unsigned int desk_reap(struct gw_port *egress);
+/* Gives frames that are home to their driver. */
+void desk_release(struct gw_port *source);
+/* Looks at the clock: has this port stalled? */
+void desk_check_stall(struct gw_port *egress, uint64_t now_ns);
+/* Drops everything that waits or was offered, e.g. before a port goes down. */
+void desk_abandon(struct gw_port *port, enum gw_reason reason);

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A pair: one source port, one egress port, and what is between them.
+ *
+ * Back-pressure, the query's answer and the ledger are all kept per pair, so
+ * that one slow device costs one source its share and nothing else.
+ */
+#pragma once
+
+#include "port.h"
+
+/* Frames of a pair's own bounce memory: arena buffers, and one frame struct for each. */
+struct bounce {
+	uint8_t *run;           /* arena run of `max` buffers; NULL: the driver has its own */
+	unsigned int max;       /* buffers */
+	struct gw_frame *frame; /* max of them */
+	uint16_t *free_frame, *free_buffer; /* stacks of indices */
+	unsigned int free_frames, free_buffers;
+};
+
+struct pair {
+	/* ---- fixed ---- */
+	struct gw_port *source, *egress;
+	uint32_t copybreak, loans_max, bounce_max;
+	bool loan_never;
+
+	/* ---- the owning worker (control through gw_port_apply) ---- */
+	struct gw_answer answer;
+	struct gw_memmap *answer_memmap; /* what the answer is about; no reference */
+	uint32_t answer_stamp;           /* egress->answer_stamp it belongs to */
+	bool answered, asking;
+	bool watch_zero; /* tell host->drained when loans_out falls to 0 */
+	uint32_t loans_out, bounce_out;
+	struct bounce bounce;
+
+	/* ---- from worker to control, while asking ---- */
+	struct gw_memmap *ask_memmap; /* with a reference */
+	uint32_t ask_stamp;
+	uint32_t ask_flag; /* atomic: 1 = the two above are valid, control's turn */
+
+	/* ---- control ---- */
+	struct gw_memmap *mapped; /* with a reference: driver->map succeeded */
+	bool unmap_wanted;        /* unmap as soon as loans are home */
+
+	/* ---- the ledger: the worker writes, snapshots read ---- */
+	gw_counter lent_frames, lent_bytes;
+	gw_counter copied_frames, copied_bytes;
+	gw_counter header_bytes_copied;
+	gw_counter kernel_copied_frames, kernel_copied_bytes;
+	gw_counter loans_now, loans_peak, bounce_now, bounce_peak;
+	gw_counter reasons[GW_REASON_COUNT];
+};
+
+/* Both ports know their arena by now. -ENOMEM with a text if the arena is too small. */
+int pair_create(struct gw_port *source, struct gw_port *egress, struct pair **pair,
+		struct gw_error *err);
+void pair_free(struct pair *pair); /* NULL is fine */
+/* Buffers of the arena that a pair of these two will take. */
+unsigned int pair_arena_buffers(const struct gw_port *source, const struct gw_port *egress);
+
+/* Worker: publishes an answer. The memmap is the one that was asked about. */
+void pair_set_answer(struct pair *pair, const struct gw_answer *answer, struct gw_memmap *memmap,
+		     uint32_t stamp);
+/* Worker: forgets it; the next frame asks again. */
+void pair_forget_answer(struct pair *pair);
+
+/* ---- bounce memory; worker ---- */
+
+/* A frame with room for len bytes, or NULL: the pair's share is used up. */
+struct gw_frame *bounce_get(struct pair *pair, uint32_t len);
+/* Gives back what tx did not accept (never seen by the device). */
+void bounce_undo(struct pair *pair, struct gw_frame *frame);
+/* Gives back what reap reported. */
+void bounce_done(struct pair *pair, struct gw_frame *frame);
+/* Copies src's bytes and header into dst, which has room. */
+void bounce_copy(struct gw_frame *dst, const struct gw_frame *src);

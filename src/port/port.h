@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A port, seen from inside: what the core keeps beside a driver's own data.
+ *
+ * Fields are grouped by who writes them. The engine makes ports, gives them a
+ * host (the services behind driver.h that need threads) and a worker; network
+ * and desk use the worker's part.
+ */
+#pragma once
+
+#include "arena.h"
+#include "atomic.h"
+#include "list.h"
+#include <guestwire/guestwire.h>
+
+/* Ports of one network: bounds the pair tables and the work of a flood. */
+#define PORT_NETWORK_MAX  64u
+#define PORT_STATUS_BYTES 160
+#define PORT_OPTIONS_MAX  24u
+
+#define PORT_COPYBREAK_DEFAULT 256u
+#define PORT_LOANS_DEFAULT     128u
+#define PORT_BOUNCE_DEFAULT    64u
+
+struct pair;
+
+/* What the engine does for drivers and the desk; see driver.h for the contracts. */
+struct port_host {
+	void (*apply)(struct gw_port *port, void (*fn)(void *arg), void *arg);
+	/* The desk met memory that it has no answer for. Worker; must not block. */
+	void (*ask)(struct pair *pair);
+	/* A pair that was watched (pair->watch_zero) has no loans any more. Worker. */
+	void (*drained)(struct pair *pair);
+};
+
+/* A frame on its way into tx, and what was decided about it. */
+struct port_offer {
+	struct gw_frame *frame[GW_BATCH];
+	struct pair *pair[GW_BATCH];
+	enum gw_reason reason[GW_BATCH]; /* GW_REASON_NONE: lent */
+	unsigned int count;
+};
+
+struct gw_port {
+	/* ---- fixed once the port was made ---- */
+	char name[GW_NAME_BYTES];
+	char network[GW_NAME_BYTES];
+	char *target;
+	const struct gw_driver *driver;
+	struct {
+		const struct gw_option *option;
+		char *value; /* NULL: not given */
+	} option[PORT_OPTIONS_MAX];
+	unsigned int option_count;
+	bool loan_never;
+	/* -1: not given, then the other port's word counts (pair_create) */
+	int64_t copybreak, loans, bounce;
+
+	/* ---- fixed at start ---- */
+	const struct port_host *host; /* NULL: no threads, everything runs inline */
+	struct gw_arena *arena;
+	void *worker;                             /* the engine's */
+	unsigned int slot, network_ports;         /* place and number of ports in the network */
+	struct pair *pair_from[PORT_NETWORK_MAX]; /* by slot of the source; NULL: itself */
+
+	/* ---- control, on the port's own chore at a time ---- */
+	void *priv;
+	void *arena_run;
+	unsigned int arena_count;
+	uint32_t state;                 /* enum gw_port_state; atomic, read by snapshots */
+	char status[PORT_STATUS_BYTES]; /* under status_lock, a spin flag */
+	uint32_t status_lock;
+
+	/* ---- any thread ---- */
+	uint32_t answer_stamp; /* atomic: counts up with each gw_port_requery */
+	gw_counter queries;    /* control writes */
+	uint32_t reads;        /* enum gw_reads; control writes, all read */
+	uint32_t max_len;      /* control writes, worker reads */
+
+	/* ---- the owning worker ---- */
+	struct gw_queue queue;
+	bool up;                 /* started: rx, tx allowed */
+	unsigned int paused;     /* counts gw_port_pause */
+	bool stalled;            /* no progress for a while although something is owed */
+	bool untrusted;          /* quarantined frames are out: answers no */
+	bool progress;           /* something was taken or given back since the last look */
+	bool refused;            /* something found no room since the last look */
+	uint64_t owing_since_ns; /* since when something is owed without progress; 0: not */
+	uint32_t lent_out;       /* loans of this port's frames that devices hold, all pairs */
+	uint32_t held;           /* frames this port's device holds, lent and bounced, all pairs */
+	struct port_offer offer;
+	struct gw_frame *home[GW_BATCH]; /* own frames that are over, to be released */
+	unsigned int home_count;
+	struct gw_frame *waiting[GW_BATCH]; /* own frames popped that found no room */
+	unsigned int waiting_count, waiting_next;
+
+	/* ---- counters: the worker writes, snapshots read ---- */
+	gw_counter rx_frames, rx_bytes, tx_frames, tx_bytes;
+	gw_counter rx_drops[GW_REASON_COUNT];
+	gw_counter quarantined; /* control writes */
+};
+
+/* Options of every port, for parsing and help. */
+extern const struct gw_option port_common_options[];
+
+/*
+ * Makes a port from NAME=DRIVER:TARGET[,OPTION=VALUE...]; `drivers` is a
+ * NULL-ended list. Nothing is opened. port_free takes NULL and frees everything
+ * but what the driver holds (close comes first).
+ */
+int port_parse(const char *spec, const struct gw_driver *const *drivers, struct gw_port **port,
+	       struct gw_error *err);
+void port_free(struct gw_port *port);
+
+/* The text of set_status, copied out. Threads: any. */
+void port_status(struct gw_port *port, char *text, size_t bytes);
+void port_set_state(struct gw_port *port, enum gw_port_state state);
+enum gw_port_state port_state(const struct gw_port *port);
+
+static inline bool port_usable(const struct gw_port *port)
+{
+	return port->up && !port->paused;
+}

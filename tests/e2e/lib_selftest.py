@@ -49,7 +49,7 @@ def timed(t, what, function, *arguments):
 def test_guest_on_a_tap(t, memory):
     ns = t.netns("host")
     ns.add_tap("tap0", HOST + "/24")
-    peer.dhcp_server(t, ns, "tap0", "10.77.0.50", "10.77.0.60")
+    peer.dhcp_server(t, ns, "tap0", "10.77.0.50", "10.77.0.59")
     vm = QemuGuest(t, [TapNic("tap0")], ns=ns, hugetlb=memory == "hugetlb")
     timed(t, "boot", vm.start)
     address = timed(t, "dhcp", vm.dhcp)

@@ -13,6 +13,7 @@ CHUNK_BYTES = 1 << 16
 ACCEPT_TIMEOUT_S = 60
 FILE_BYTES = 32 << 20
 TRANSFER_TIMEOUT_S = 60
+ARP_PROBE_MS = 200
 
 UDHCPD_CONF = """\
 interface {ifname}
@@ -42,7 +43,7 @@ def dhcp_server(test, ns, ifname, first, last):
     with open(test.path(name + ".conf"), "w", encoding="ascii") as f:
         f.write(UDHCPD_CONF.format(ifname=ifname, first=first, last=last,
                                    leases=leases, pid=test.path(name + ".pid")))
-    server = test.spawn(["busybox", "udhcpd", "-f", f.name], name, ns=ns)
+    server = test.spawn(["busybox", "udhcpd", "-f", "-a", ARP_PROBE_MS, f.name], name, ns=ns)
     server.wait_line("started", 5, stream=server.err)
     return server
 

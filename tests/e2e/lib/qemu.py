@@ -13,7 +13,9 @@ console comes out of QEMU's standard output, and the agent in the guest
 
 All QEMU processes run with software emulation, which every machine has;
 GW_QEMU_ACCEL names another accelerator. Debian 12's QEMU crashes under
-emulation when a vhost-user NIC with MSI-X starts: hence vectors=0.
+emulation when a vhost-user NIC with MSI-X starts: hence vectors=0. The guest
+kernel is free to place itself anywhere: with nokaslr a second boot takes 7 s,
+not 3, because it overwrites code that QEMU has translated.
 """
 
 import base64
@@ -30,9 +32,7 @@ BOOT_TIMEOUT_S = 60
 CONNECT_TIMEOUT_S = 10
 RUN_TIMEOUT_S = 20
 KERNEL_ARGUMENTS = ("console=ttyS0 quiet panic=-1 mitigations=off "
-                    "tsc=reliable random.trust_cpu=on nokaslr")
-TRANSFER_BYTES = 32 << 20
-TRANSFER_TIMEOUT_S = 60
+                    "tsc=reliable random.trust_cpu=on")
 STATUS_KILLED = (137, 143)
 
 

@@ -15,7 +15,7 @@ import os
 import shutil
 
 from . import netns
-from .proc import Proc, Skip
+from .proc import Failure, Proc, Skip, check
 
 DEADLINE_S = 60
 
@@ -79,14 +79,14 @@ class Test:
             raise Skip(f"no {name} here (package {package})")
 
     def program(self, name):
-        """A program of the build; a test without it cannot mean anything."""
-        if not self.build:
-            raise Skip(f"no {name}: GW_BUILD does not say where the build is")
+        """A program of the build. Without it a test fails: it is not the
+        machine that lacks something."""
+        check(self.build, f"no {name}: GW_BUILD does not name the build folder")
         for folder in ("", "apps"):
             path = os.path.join(self.build, folder, name)
             if os.access(path, os.X_OK):
                 return path
-        raise Skip(f"no {name} in '{self.build}' (GW_BUILD)")
+        raise Failure(f"no {name} in '{self.build}' (GW_BUILD)")
 
     def netns(self, name):
         return netns.NetNs(self, name)

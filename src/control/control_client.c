@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "control_client.h"
+#include "control_path.h"
+#include "fd.h"
+#include "loop.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define NS_PER_MS         1000000u
+/* No daemon says more than this; what does is no daemon. */
+#define REPLY_BYTES_MAX   (64u << 20)
+#define REPLY_BYTES_FIRST (16u << 10)
+
+struct call {
+	const char *path;
+	int fd;
+	uint64_t deadline_ns;
+	unsigned int timeout_ms;
+	char *text;
+	size_t bytes, room;
+};
+
+/* 0, or -ETIMEDOUT. */
+static int wait_for(const struct call *call, short events, struct gw_error *err)
+{
+	for (;;) {
+		uint64_t now_ns = gw_now_ns();
+		struct pollfd pfd = { .fd = call->fd, .events = events };
+		int left_ms = 0;
+
+		if (now_ns < call->deadline_ns)
+			left_ms = (int)((call->deadline_ns - now_ns) / NS_PER_MS) + 1;
+		if (poll(&pfd, 1, left_ms) > 0)
+			return 0;
+		if (now_ns >= call->deadline_ns)
+			return gw_error_set(err, -ETIMEDOUT,
+					    "the daemon at %s did not answer within %u ms",
+					    call->path, call->timeout_ms);
+	}
+}
+
+static int connect_failed(int code, const char *path, struct gw_error *err)
+{
+	switch (-code) {
+	case ENOENT:
+		return gw_error_set(err, code,
+				    "cannot reach the daemon: there is no socket %s; is guestwired "
+				    "running? (--control PATH names another socket)",
+				    path);
+	case ECONNREFUSED:
+		return gw_error_set(err, code,
+				    "cannot reach the daemon: nobody listens on %s; guestwired is "
+				    "not running any more",
+				    path);
+	case EACCES:
+	case EPERM:
+		return gw_error_set(err, code,
+				    "cannot reach the daemon: no permission for %s; only the user "
+				    "who started guestwired (or root) may",
+				    path);
+	case EAGAIN:
+		return gw_error_set(err, code,
+				    "cannot reach the daemon: it does not accept connections on %s",
+				    path);
+	}
+	return gw_error_sys(err, code, "cannot reach the daemon on %s", path);
+}
+
+static int call_connect(struct call *call, struct gw_error *err)
+{
+	struct sockaddr_un address;
+	int rc = control_address(call->path, &address, err);
+
+	if (rc < 0)
+		return rc;
+	call->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (call->fd < 0)
+		return gw_error_sys(err, -errno, "make a socket");
+	for (;;) {
+		if (connect(call->fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+			return 0;
+		/* A full backlog; poll() does not tell when that changes, so look again. */
+		if (errno != EAGAIN || gw_now_ns() >= call->deadline_ns)
+			return connect_failed(-errno, call->path, err);
+		poll(NULL, 0, 10);
+	}
+}
+
+static int call_send(struct call *call, const char *text, size_t len, struct gw_error *err)
+{
+	while (len > 0) {
+		ssize_t sent = send(call->fd, text, len, MSG_NOSIGNAL);
+
+		if (sent >= 0) {
+			text += sent;
+			len -= (size_t)sent;
+			continue;
+		}
+		if (errno != EAGAIN)
+			return gw_error_sys(err, -errno, "send to the daemon at %s", call->path);
+		int rc = wait_for(call, POLLOUT, err);
+
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int call_grow(struct call *call, struct gw_error *err)
+{
+	size_t room = call->room ? call->room * 2 : REPLY_BYTES_FIRST;
+	char *text;
+
+	if (room > REPLY_BYTES_MAX)
+		return gw_error_set(err, -EMSGSIZE, "the answer from %s is longer than %u MiB",
+				    call->path, REPLY_BYTES_MAX >> 20);
+	text = realloc(call->text, room);
+	if (!text)
+		return gw_error_sys(err, -ENOMEM, "read the answer from %s", call->path);
+	call->text = text;
+	call->room = room;
+	return 0;
+}
+
+/* Reads up to the newline, which is not counted in call->bytes. */
+static int call_receive(struct call *call, struct gw_error *err)
+{
+	for (;;) {
+		ssize_t got;
+		char *end;
+		int rc = call->bytes == call->room ? call_grow(call, err) : 0;
+
+		if (rc == 0)
+			rc = wait_for(call, POLLIN, err);
+		if (rc < 0)
+			return rc;
+		got = recv(call->fd, call->text + call->bytes, call->room - call->bytes, 0);
+		if (got < 0 && (errno == EAGAIN || errno == EINTR))
+			continue;
+		if (got < 0)
+			return gw_error_sys(err, -errno, "read the answer from %s", call->path);
+		if (got == 0)
+			return gw_error_set(err, -EPIPE,
+					    "the daemon at %s closed the connection without an "
+					    "answer",
+					    call->path);
+		end = memchr(call->text + call->bytes, '\n', (size_t)got);
+		call->bytes = end ? (size_t)(end - call->text) : call->bytes + (size_t)got;
+		if (end)
+			return 0;
+	}
+}
+
+static int parse_reply(const struct call *call, json_t **result, struct gw_error *err)
+{
+	json_error_t error;
+	json_t *reply = json_loadb(call->text, call->bytes, 0, &error);
+	json_t *ok = json_object_get(reply, "ok");
+	const char *text = json_string_value(json_object_get(reply, "error"));
+	int rc = 0;
+
+	if (!json_is_boolean(ok))
+		rc = gw_error_set(err, -EPROTO, "the answer from %s is not what a guestwired says",
+				  call->path);
+	else if (!json_is_true(ok))
+		rc = gw_error_set(err, -EREMOTEIO, "%s", text ? text : "the daemon refused");
+	if (rc < 0)
+		json_decref(reply);
+	else
+		*result = reply;
+	return rc;
+}
+
+static char *request_line(const json_t *request)
+{
+	char *text = json_dumps(request, JSON_COMPACT), *line = NULL;
+
+	if (text && asprintf(&line, "%s\n", text) < 0)
+		line = NULL;
+	free(text);
+	return line;
+}
+
+int control_client_call(const char *path, const json_t *request, unsigned int timeout_ms,
+			json_t **reply, struct gw_error *err)
+{
+	struct call call = { .path = path, .fd = -1, .timeout_ms = timeout_ms };
+	char *line = request_line(request);
+	int rc;
+
+	if (!line)
+		return gw_error_sys(err, -ENOMEM, "make the request");
+	call.deadline_ns = gw_now_ns() + (uint64_t)timeout_ms * NS_PER_MS;
+	rc = call_connect(&call, err);
+	if (rc == 0)
+		rc = call_send(&call, line, strlen(line), err);
+	if (rc == 0)
+		rc = call_receive(&call, err);
+	if (rc == 0)
+		rc = parse_reply(&call, reply, err);
+	gw_fd_close(&call.fd);
+	free(call.text);
+	free(line);
+	return rc;
+}

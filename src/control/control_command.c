@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "control_command.h"
+#include "control_json.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Bytes of a request's words that an error repeats. */
+#define QUOTE_BYTES      40
+#define ERROR_TEXT_BYTES 512
+
+struct request {
+	struct gw_context *context;
+	const struct control_actions *actions;
+	json_t *json;
+	bool *wait;
+};
+
+struct command {
+	const char *name;
+	const char *member; /* one more that may be given besides "command"; NULL: none */
+	json_t *(*run)(const struct request *request);
+};
+
+static json_t *run_show(const struct request *request);
+static json_t *run_stop(const struct request *request);
+static json_t *run_version(const struct request *request);
+
+static const struct command commands[] = {
+	{ "show", "port", run_show },
+	{ "stop", NULL, run_stop },
+	{ "version", NULL, run_version },
+};
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+json_t *control_reply_error(const char *code, const char *format, ...)
+{
+	char text[ERROR_TEXT_BYTES];
+	json_t *reply = json_object();
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	json_object_set_new(reply, "ok", json_false());
+	json_object_set_new(reply, "code", json_string(code));
+	json_object_set_new(reply, "error", control_json_text(text));
+	return reply;
+}
+
+static json_t *reply_ok(void)
+{
+	json_t *reply = json_object();
+
+	json_object_set_new(reply, "ok", json_true());
+	return reply;
+}
+
+json_t *control_reply_stopped(unsigned int quarantined)
+{
+	json_t *reply = reply_ok();
+
+	json_object_set_new(reply, "stopped", json_true());
+	json_object_set_new(reply, "quarantined", json_integer(quarantined));
+	return reply;
+}
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+/* NULL: each member is one that the command knows. */
+static json_t *check_members(const struct command *command, json_t *json)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(json, key, value)
+	{
+		if (strcmp(key, "command") == 0)
+			continue;
+		if (!command->member || strcmp(key, command->member) != 0)
+			return control_reply_error("bad_request", "%s: unknown member '%.*s'%s%s",
+						   command->name, QUOTE_BYTES, key,
+						   command->member ? "; there is " : "",
+						   command->member ? command->member : "");
+	}
+	return NULL;
+}
+
+json_t *control_command(struct gw_context *context, const struct control_actions *actions,
+			const char *line, size_t len, bool *wait)
+{
+	struct request request = { .context = context, .actions = actions, .wait = wait };
+	const struct command *command;
+	json_error_t error;
+	json_t *name, *reply;
+
+	*wait = false;
+	request.json = json_loadb(line, len, JSON_REJECT_DUPLICATES, &error);
+	if (!request.json)
+		return control_reply_error("bad_request", "request: not a line of JSON: %s",
+					   error.text);
+	name = json_object_get(request.json, "command");
+	command = json_is_string(name) ? find_command(json_string_value(name)) : NULL;
+	if (!json_is_object(request.json))
+		reply = control_reply_error("bad_request", "request: not a JSON object");
+	else if (!json_is_string(name))
+		reply = control_reply_error("bad_request",
+					    "request: \"command\" has to be there, as a string");
+	else if (!command)
+		reply = control_reply_error("unknown_command",
+					    "request: no command '%.*s'; there are show, stop, "
+					    "version",
+					    QUOTE_BYTES, json_string_value(name));
+	else
+		reply = check_members(command, request.json);
+	if (command && !reply)
+		reply = command->run(&request);
+	json_decref(request.json);
+	return reply;
+}
+
+static json_t *run_version(const struct request *request)
+{
+	json_t *reply = reply_ok();
+
+	json_object_set_new(reply, "version", json_string(gw_version()));
+	json_object_set_new(reply, "pid", json_integer(getpid()));
+	return reply;
+}
+
+static json_t *run_stop(const struct request *request)
+{
+	*request->wait = true;
+	request->actions->stop(request->actions->arg);
+	return reply_ok();
+}
+
+static json_t *unknown_port(const struct gw_snapshot *snapshot, const char *name)
+{
+	char names[ERROR_TEXT_BYTES / 2] = "";
+	size_t used = 0;
+
+	for (unsigned int i = 0; i < snapshot->port_count; i++) {
+		int len = snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "",
+				   snapshot->ports[i].name);
+
+		if (len < 0 || (size_t)len >= sizeof(names) - used) {
+			memcpy(names + (used < sizeof(names) - 4 ? used : sizeof(names) - 4), "...",
+			       sizeof("..."));
+			break;
+		}
+		used += (size_t)len;
+	}
+	return control_reply_error("unknown_port", "no port named '%.*s'; there are %s",
+				   QUOTE_BYTES, name, names);
+}
+
+static bool has_port(const struct gw_snapshot *snapshot, const char *name)
+{
+	for (unsigned int i = 0; i < snapshot->port_count; i++)
+		if (strcmp(snapshot->ports[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static json_t *run_show(const struct request *request)
+{
+	json_t *port = json_object_get(request->json, "port"), *reply;
+	const char *name = json_string_value(port);
+	struct gw_snapshot *snapshot;
+	int rc;
+
+	if (port && !json_is_string(port) && !json_is_null(port))
+		return control_reply_error("bad_request",
+					   "show: \"port\" has to be a string or null");
+	rc = gw_snapshot_take(request->context, &snapshot);
+	if (rc < 0)
+		return control_reply_error("failed", "show: take a snapshot: %s", strerror(-rc));
+	if (name && !has_port(snapshot, name)) {
+		reply = unknown_port(snapshot, name);
+	} else {
+		json_t *members = control_json_snapshot(snapshot, name);
+
+		reply = reply_ok();
+		json_object_set_new(reply, "version", json_string(gw_version()));
+		json_object_set_new(reply, "pid", json_integer(getpid()));
+		json_object_update(reply, members);
+		json_decref(members);
+	}
+	gw_snapshot_free(snapshot);
+	return reply;
+}

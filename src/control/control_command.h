@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One request line in, one reply out: the commands of the control protocol. No sockets here. */
+#pragma once
+
+#include <guestwire/guestwire.h>
+#include <jansson.h>
+#include <stdbool.h>
+
+/* A request line with its newline; longer ones are refused. */
+#define CONTROL_REQUEST_BYTES 4096u
+
+struct control_actions {
+	/* Asks for an orderly stop; returns at once. Loop thread; may come more than once. */
+	void (*stop)(void *arg);
+	void *arg;
+};
+
+/*
+ * Runs the request and returns the reply ({"ok":true,...} or {"ok":false,
+ * "code":...,"error":...}); NULL without memory. *wait is set if the reply is to
+ * be sent only when the daemon has stopped (control_reply_stopped instead).
+ */
+json_t *control_command(struct gw_context *context, const struct control_actions *actions,
+			const char *line, size_t len, bool *wait);
+
+json_t *control_reply_error(const char *code, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+json_t *control_reply_stopped(unsigned int quarantined);

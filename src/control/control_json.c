@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Field names are an interface that other people's scripts hold on to: they are
+ * described in guestwire(1), and are added to, never renamed. Maps by reason list
+ * only reasons that have counted something; absent means 0.
+ */
+#include "control_json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* JSON's integers, as jansson has them, are signed. */
+static json_t *number(uint64_t value)
+{
+	return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value);
+}
+
+json_t *control_json_text(const char *text)
+{
+	static const char bad[] = "\xef\xbf\xbd";
+	size_t len = strlen(text), in = 0, out = 0;
+	json_t *json = json_stringn(text, len);
+	char *clean;
+
+	if (json)
+		return json;
+	clean = malloc(len * (sizeof(bad) - 1) + 1);
+	while (clean && in < len) {
+		size_t step = len - in < 4 ? len - in : 4;
+
+		/* The longest sequence of up to 4 bytes from here that jansson takes. */
+		for (; step > 0; step--) {
+			json_t *part = json_stringn(text + in, step);
+
+			json_decref(part);
+			if (part)
+				break;
+		}
+		memcpy(clean + out, step ? text + in : bad, step ? step : sizeof(bad) - 1);
+		out += step ? step : sizeof(bad) - 1;
+		in += step ? step : 1;
+	}
+	json = clean ? json_stringn(clean, out) : NULL;
+	free(clean);
+	return json;
+}
+
+static json_t *reason_name(enum gw_reason reason)
+{
+	return reason == GW_REASON_NONE ? json_null() : json_string(gw_reason_name(reason));
+}
+
+/* Counts of reasons first to end - 1 that are not 0, by name. */
+static json_t *reasons_map(const uint64_t *counts, unsigned int first, unsigned int end)
+{
+	json_t *map = json_object();
+
+	for (unsigned int i = first; i < end; i++)
+		if (counts[i])
+			json_object_set_new(map, gw_reason_name(i), number(counts[i]));
+	return map;
+}
+
+static json_t *query_json(const struct gw_pair_info *pair)
+{
+	const struct gw_answer *answer = &pair->answer;
+	json_t *query = json_object();
+
+	json_object_set_new(query, "asked", json_boolean(pair->asked));
+	if (!pair->asked)
+		return query;
+	json_object_set_new(query, "verdict", json_string(gw_verdict_name(answer->verdict)));
+	json_object_set_new(
+		query, "reason",
+		reason_name(answer->verdict == GW_NO ? answer->reason : GW_REASON_NONE));
+	json_object_set_new(query, "text", control_json_text(answer->text));
+	json_object_set_new(query, "device_reads", json_string(gw_reads_name(answer->reads)));
+	json_object_set_new(query, "ends_in_tx", json_boolean(answer->ends_in_tx));
+	json_object_set_new(query, "needs_map", json_boolean(answer->needs_map));
+	json_object_set_new(query, "single_page_segs", json_boolean(answer->single_page_segs));
+	json_object_set_new(query, "max_segs", json_integer(answer->max_segs));
+	return query;
+}
+
+/* What this port's driver answered, one element for each source that it was asked about. */
+static json_t *port_answers(const struct gw_snapshot *snapshot, const struct gw_port_info *port)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < snapshot->pair_count; i++) {
+		const struct gw_pair_info *pair = &snapshot->pairs[i];
+		json_t *answer;
+
+		if (!pair->asked || strcmp(pair->egress, port->name) != 0)
+			continue;
+		answer = query_json(pair);
+		json_object_set_new(answer, "source", control_json_text(pair->source));
+		json_array_append_new(list, answer);
+	}
+	return list;
+}
+
+static json_t *port_json(const struct gw_snapshot *snapshot, const struct gw_port_info *port)
+{
+	json_t *json = json_object();
+
+	json_object_set_new(json, "name", control_json_text(port->name));
+	json_object_set_new(json, "driver", control_json_text(port->driver));
+	json_object_set_new(json, "target", control_json_text(port->target));
+	json_object_set_new(json, "network", control_json_text(port->network));
+	json_object_set_new(json, "state", json_string(gw_port_state_name(port->state)));
+	json_object_set_new(json, "status", control_json_text(port->status));
+	json_object_set_new(json, "device_reads", json_string(gw_reads_name(port->reads)));
+	json_object_set_new(json, "max_len", number(port->max_len));
+	json_object_set_new(json, "worker", number(port->worker));
+	json_object_set_new(json, "queries", number(port->queries));
+	json_object_set_new(json, "query", port_answers(snapshot, port));
+	json_object_set_new(json, "rx_frames", number(port->rx_frames));
+	json_object_set_new(json, "rx_bytes", number(port->rx_bytes));
+	json_object_set_new(json, "tx_frames", number(port->tx_frames));
+	json_object_set_new(json, "tx_bytes", number(port->tx_bytes));
+	json_object_set_new(json, "quarantined", number(port->quarantined));
+	json_object_set_new(json, "drops",
+			    reasons_map(port->rx_drops, GW_COPY_FIRST, GW_REASON_COUNT));
+	return json;
+}
+
+static uint64_t sum_drops(const struct gw_pair_info *pair)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int i = GW_DROP_FIRST; i < GW_REASON_COUNT; i++)
+		sum += pair->reasons[i];
+	return sum;
+}
+
+/* The counters that are shown as they are, in the order of the output. */
+static const struct {
+	const char *name;
+	size_t offset;
+} pair_counters[] = {
+#define COUNTER(name)                                      \
+	{                                                  \
+#name, offsetof(struct gw_pair_info, name) \
+	}
+	COUNTER(lent_frames),         COUNTER(lent_bytes),          COUNTER(copied_frames),
+	COUNTER(copied_bytes),        COUNTER(header_bytes_copied), COUNTER(kernel_copied_frames),
+	COUNTER(kernel_copied_bytes), COUNTER(loans_out),           COUNTER(loans_peak),
+	COUNTER(loans_max),           COUNTER(bounce_out),          COUNTER(bounce_peak),
+	COUNTER(bounce_max),
+#undef COUNTER
+};
+
+static json_t *pair_json(const struct gw_pair_info *pair)
+{
+	json_t *json = json_object();
+
+	json_object_set_new(json, "source", control_json_text(pair->source));
+	json_object_set_new(json, "egress", control_json_text(pair->egress));
+	json_object_set_new(json, "query", query_json(pair));
+	for (size_t i = 0; i < sizeof(pair_counters) / sizeof(pair_counters[0]); i++) {
+		uint64_t value;
+
+		memcpy(&value, (const char *)pair + pair_counters[i].offset, sizeof(value));
+		json_object_set_new(json, pair_counters[i].name, number(value));
+	}
+	json_object_set_new(json, "copied_by_reason",
+			    reasons_map(pair->reasons, GW_COPY_FIRST, GW_DROP_FIRST));
+	json_object_set_new(json, "dropped_frames", number(sum_drops(pair)));
+	json_object_set_new(json, "drops_by_reason",
+			    reasons_map(pair->reasons, GW_DROP_FIRST, GW_REASON_COUNT));
+	return json;
+}
+
+json_t *control_json_snapshot(const struct gw_snapshot *snapshot, const char *port)
+{
+	json_t *json = json_object(), *ports = json_array(), *pairs = json_array();
+
+	for (unsigned int i = 0; i < snapshot->port_count; i++)
+		if (!port || strcmp(port, snapshot->ports[i].name) == 0)
+			json_array_append_new(ports, port_json(snapshot, &snapshot->ports[i]));
+	for (unsigned int i = 0; i < snapshot->pair_count; i++) {
+		const struct gw_pair_info *pair = &snapshot->pairs[i];
+
+		if (!port || strcmp(port, pair->source) == 0 || strcmp(port, pair->egress) == 0)
+			json_array_append_new(pairs, pair_json(pair));
+	}
+	json_object_set_new(json, "workers", number(snapshot->workers));
+	json_object_set_new(json, "arena_bytes", number(snapshot->arena_bytes));
+	json_object_set_new(json, "ports", ports);
+	json_object_set_new(json, "pairs", pairs);
+	return json;
+}

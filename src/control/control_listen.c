@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A daemon that was killed leaves its socket's file behind, and bind() then says
+ * "address in use" just as it does for a daemon that lives. The difference is
+ * whether connect() finds somebody. Weak spot: of two daemons that are started on
+ * one path in the same moment, after a third was killed, both may find the file
+ * stale, and the later one takes the name from the earlier. The earlier one runs on
+ * but cannot be reached; it does not remove the other's file at its end.
+ */
+#include "control_listen.h"
+#include "fd.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CONTROL_BACKLOG 64
+#define CONTROL_MODE    0600
+
+/* 0: the file was a socket without a listener and is gone. */
+static int remove_stale(const struct sockaddr_un *address, struct gw_error *err)
+{
+	const char *path = address->sun_path;
+	struct stat st;
+	int fd, rc;
+
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : gw_error_sys(err, -errno, "control socket %s", path);
+	if (!S_ISSOCK(st.st_mode))
+		return gw_error_set(err, -EEXIST,
+				    "control socket %s: the file exists and is no socket; "
+				    "it was not touched, choose another path with --control",
+				    path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return gw_error_sys(err, -errno, "control socket %s: make a socket", path);
+	rc = connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
+	gw_fd_close(&fd);
+	if (rc == -ECONNREFUSED || rc == -ENOENT)
+		return unlink(path) == 0 || errno == ENOENT
+			       ? 0
+			       : gw_error_sys(err, -errno,
+					      "control socket %s: remove the stale one", path);
+	if (rc == 0 || rc == -EAGAIN)
+		return gw_error_set(err, -EADDRINUSE,
+				    "control socket %s: another daemon listens there; stop it, "
+				    "or choose another path with --control",
+				    path);
+	return gw_error_sys(err, rc, "control socket %s: see if anybody listens", path);
+}
+
+static int bind_path(int fd, const struct sockaddr_un *address, struct gw_error *err)
+{
+	const struct sockaddr *sa = (const struct sockaddr *)address;
+	int rc;
+
+	if (bind(fd, sa, sizeof(*address)) == 0)
+		return 0;
+	if (errno == EADDRINUSE) {
+		rc = remove_stale(address, err);
+		if (rc < 0)
+			return rc;
+		if (bind(fd, sa, sizeof(*address)) == 0)
+			return 0;
+	}
+	return gw_error_sys(err, -errno, "control socket %s: bind", address->sun_path);
+}
+
+int control_listener_open(struct control_listener *listener, const char *path, struct gw_error *err)
+{
+	struct sockaddr_un address;
+	struct stat st;
+	int fd, rc;
+
+	listener->fd = -1;
+	rc = control_address(path, &address, err);
+	if (rc < 0)
+		return rc;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return gw_error_sys(err, -errno, "control socket %s: make a socket", path);
+	/* Before bind, the mode of the socket is the one that its file is made with. */
+	if (fchmod(fd, CONTROL_MODE) < 0)
+		rc = gw_error_sys(err, -errno, "control socket %s: set its mode", path);
+	if (rc == 0)
+		rc = bind_path(fd, &address, err);
+	if (rc < 0) {
+		gw_fd_close(&fd);
+		return rc;
+	}
+	listener->fd = fd;
+	memcpy(listener->path, address.sun_path, sizeof(listener->path));
+	listener->dev = 0;
+	listener->ino = 0;
+	if (lstat(path, &st) == 0) {
+		listener->dev = st.st_dev;
+		listener->ino = st.st_ino;
+	}
+	if (listen(fd, CONTROL_BACKLOG) < 0) {
+		rc = gw_error_sys(err, -errno, "control socket %s: listen", path);
+		control_listener_close(listener);
+	}
+	return rc;
+}
+
+void control_listener_close(struct control_listener *listener)
+{
+	struct stat st;
+
+	if (listener->fd < 0)
+		return;
+	if (lstat(listener->path, &st) == 0 && st.st_dev == listener->dev &&
+	    st.st_ino == listener->ino)
+		unlink(listener->path);
+	gw_fd_close(&listener->fd);
+}

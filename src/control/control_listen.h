@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The listening control socket as a thing in the file system: made, and removed. */
+#pragma once
+
+#include "control_path.h"
+
+#include <sys/types.h>
+
+struct control_listener {
+	int fd; /* -1: closed */
+	char path[CONTROL_PATH_BYTES];
+	dev_t dev; /* of the socket's file, so that only our own is removed */
+	ino_t ino;
+};
+
+/*
+ * Binds and listens, mode 0600. A socket that is left over from a dead daemon is
+ * replaced; one that somebody listens on is -EADDRINUSE, and what is no socket
+ * is -EEXIST and not touched.
+ */
+int control_listener_open(struct control_listener *listener, const char *path,
+			  struct gw_error *err);
+/* Removes the file if it is still ours. Closed ones are fine. */
+void control_listener_close(struct control_listener *listener);

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "control_listen.h"
+#include "control_path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static char dir[] = "/tmp/control_path_test.XXXXXX";
+static char path[sizeof(dir) + 32];
+
+static int make_dir(void **state)
+{
+	if (!mkdtemp(dir))
+		return -1;
+	snprintf(path, sizeof(path), "%s/sock", dir);
+	return 0;
+}
+
+static int remove_dir(void **state)
+{
+	unlink(path);
+	return rmdir(dir);
+}
+
+static void a_path_that_is_too_long(void **state)
+{
+	struct sockaddr_un address;
+	struct gw_error err = { 0 };
+	char text[CONTROL_PATH_BYTES + 1];
+
+	memset(text, 'x', sizeof(text));
+	text[CONTROL_PATH_BYTES] = 0;
+	assert_int_equal(control_address(text, &address, &err), -ENAMETOOLONG);
+	assert_non_null(strstr(err.text, "at most 107 bytes, this one has 108"));
+	text[CONTROL_PATH_BYTES - 1] = 0;
+	assert_int_equal(control_address(text, &address, &err), 0);
+	assert_int_equal(control_address("", &address, &err), -EINVAL);
+}
+
+static void only_the_owner_may_use_the_socket(void **state)
+{
+	struct control_listener listener;
+	struct gw_error err = { 0 };
+	mode_t mask = umask(0);
+	struct stat st;
+
+	assert_int_equal(control_listener_open(&listener, path, &err), 0);
+	umask(mask);
+	assert_int_equal(lstat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	control_listener_close(&listener);
+	assert_int_equal(lstat(path, &st), -1);
+}
+
+static void a_stale_socket_is_replaced(void **state)
+{
+	struct control_listener listener;
+	struct gw_error err = { 0 };
+	struct sockaddr_un address;
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	control_address(path, &address, NULL);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	close(fd);
+	assert_int_equal(control_listener_open(&listener, path, &err), 0);
+	control_listener_close(&listener);
+}
+
+static void a_socket_somebody_listens_on_is_not(void **state)
+{
+	struct control_listener first, second;
+	struct gw_error err = { 0 };
+	struct stat st;
+
+	assert_int_equal(control_listener_open(&first, path, &err), 0);
+	assert_int_equal(control_listener_open(&second, path, &err), -EADDRINUSE);
+	assert_non_null(strstr(err.text, "another daemon listens"));
+	control_listener_close(&second);
+	assert_int_equal(lstat(path, &st), 0);
+	control_listener_close(&first);
+}
+
+static void what_is_no_socket_is_not_touched(void **state)
+{
+	struct control_listener listener;
+	struct gw_error err = { 0 };
+	struct stat st;
+
+	close(open(path, O_CREAT | O_WRONLY, 0644));
+	assert_int_equal(control_listener_open(&listener, path, &err), -EEXIST);
+	assert_non_null(strstr(err.text, "no socket"));
+	assert_int_equal(lstat(path, &st), 0);
+	assert_true(S_ISREG(st.st_mode));
+	unlink(path);
+}
+
+static void the_socket_of_a_successor_is_not_removed(void **state)
+{
+	struct control_listener first, second;
+	struct gw_error err = { 0 };
+	struct stat st;
+
+	assert_int_equal(control_listener_open(&first, path, &err), 0);
+	unlink(path);
+	assert_int_equal(control_listener_open(&second, path, &err), 0);
+	control_listener_close(&first);
+	assert_int_equal(lstat(path, &st), 0);
+	control_listener_close(&second);
+}
+
+static void a_folder_that_is_not_there(void **state)
+{
+	struct control_listener listener;
+	struct gw_error err = { 0 };
+
+	assert_int_equal(control_listener_open(&listener, "/nonexistent/dir/s", &err), -ENOENT);
+	assert_non_null(strstr(err.text, "/nonexistent/dir/s"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_path_that_is_too_long),
+		cmocka_unit_test(only_the_owner_may_use_the_socket),
+		cmocka_unit_test(a_stale_socket_is_replaced),
+		cmocka_unit_test(a_socket_somebody_listens_on_is_not),
+		cmocka_unit_test(what_is_no_socket_is_not_touched),
+		cmocka_unit_test(the_socket_of_a_successor_is_not_removed),
+		cmocka_unit_test(a_folder_that_is_not_there),
+	};
+
+	return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The control socket's server. It lives on a loop that the application runs on a
+ * thread of its own choice, and asks the context for snapshots; it never waits
+ * for a client.
+ */
+#pragma once
+
+#include "control_command.h"
+#include "loop.h"
+
+/* Connections at a time; beyond it, the one that was silent for longest is closed. */
+#define CONTROL_CLIENTS_MAX 32u
+
+struct control_server;
+
+/*
+ * Opens the socket and begins to serve as soon as the loop runs. actions is
+ * copied. Before gw_loop_run, or on the loop's thread.
+ */
+int control_server_open(struct control_server **server, struct gw_loop *loop,
+			struct gw_context *context, const char *path,
+			const struct control_actions *actions, struct gw_error *err);
+/* Answers the clients whose "stop" made or joined the stop that is over now. Threads: any. */
+void control_server_stopped(struct control_server *server, unsigned int quarantined);
+/* Closes all connections, removes the socket. NULL is fine. While the loop does not run. */
+void control_server_close(struct control_server *server);
+/* Only removes the socket's file: for an exit in a hurry. Loop thread. */
+void control_server_unlink(struct control_server *server);

@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The control socket against clients that do it right, and all the ways to do it wrong. */
+#include "control_server.h"
+#include "atomic.h"
+#include "control_client.h"
+#include "control_path.h"
+#include "fake_guestwire.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#define DEADLINE_MS 5000
+
+static char dir[] = "/tmp/control_server_test.XXXXXX";
+static char path[sizeof(dir) + 32];
+
+struct bench {
+	struct gw_context context;
+	struct gw_loop *loop;
+	struct control_server *server;
+	pthread_t thread;
+	unsigned int stops;
+};
+
+static void count_stop(void *arg)
+{
+	gw_atomic_add(&((struct bench *)arg)->stops, 1);
+}
+
+static void *run_loop(void *arg)
+{
+	gw_loop_run(arg);
+	return NULL;
+}
+
+static int setup(void **state)
+{
+	struct bench *bench = calloc(1, sizeof(*bench));
+	struct control_actions actions = { count_stop, bench };
+	struct gw_error err;
+
+	fake_context_fill(&bench->context);
+	assert_int_equal(gw_loop_create(&bench->loop), 0);
+	assert_int_equal(control_server_open(&bench->server, bench->loop, &bench->context, path,
+					     &actions, &err),
+			 0);
+	pthread_create(&bench->thread, NULL, run_loop, bench->loop);
+	*state = bench;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct bench *bench = *state;
+
+	gw_loop_quit(bench->loop);
+	pthread_join(bench->thread, NULL);
+	control_server_close(bench->server);
+	gw_loop_destroy(bench->loop);
+	assert_int_equal(bench->context.taken, bench->context.freed);
+	free(bench);
+	return 0;
+}
+
+/* ---- a client by hand ---- */
+
+static int dial(void)
+{
+	struct sockaddr_un address;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	control_address(path, &address, NULL);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+static void say(int fd, const char *text)
+{
+	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+/* One line without its newline into buf; false: end of file before it. */
+static bool hear(int fd, char *buf, size_t bytes)
+{
+	size_t used = 0;
+
+	for (;;) {
+		struct pollfd pfd = { .fd = fd, .events = POLLIN };
+		ssize_t got;
+
+		assert_int_equal(poll(&pfd, 1, DEADLINE_MS), 1);
+		assert_true(used < bytes);
+		got = recv(fd, buf + used, 1, 0);
+		if (got <= 0)
+			return false;
+		if (buf[used] == '\n')
+			break;
+		used++;
+	}
+	buf[used] = 0;
+	return true;
+}
+
+static bool is_closed(int fd)
+{
+	char c;
+
+	return !hear(fd, &c, 1);
+}
+
+/* The next answer on fd has both words. */
+static void expect(int fd, const char *word, const char *other)
+{
+	static char line[1 << 20];
+
+	assert_true(hear(fd, line, sizeof(line)));
+	if (!strstr(line, word) || !strstr(line, other))
+		fail_msg("no '%s' and '%s' in: %s", word, other, line);
+}
+
+/* The server still does what it is for. */
+static void expect_alive(void)
+{
+	int fd = dial();
+
+	say(fd, "{\"command\":\"version\"}\n");
+	expect(fd, "\"ok\":true", "9.8.7");
+	close(fd);
+}
+
+/* ---- as it should be ---- */
+
+static void show_and_version(void **state)
+{
+	json_t *request = json_pack("{s:s, s:n}", "command", "show", "port"), *reply;
+	struct gw_error err;
+
+	assert_int_equal(control_client_call(path, request, DEADLINE_MS, &reply, &err), 0);
+	assert_int_equal(json_array_size(json_object_get(reply, "ports")), 3);
+	json_decref(reply);
+	json_object_set_new(request, "port", json_string("up"));
+	assert_int_equal(control_client_call(path, request, DEADLINE_MS, &reply, &err), 0);
+	assert_int_equal(json_array_size(json_object_get(reply, "ports")), 1);
+	json_decref(reply);
+	json_decref(request);
+	expect_alive();
+}
+
+static void several_requests_on_one_connection(void **state)
+{
+	int fd = dial();
+
+	say(fd, "{\"command\":\"version\"}\n{\"command\":\"show\",\"port\":\"up\"}\n");
+	say(fd, "{\"command\":\"version\"}\n");
+	expect(fd, "ok", "9.8.7");
+	expect(fd, "ports", "\"up\"");
+	expect(fd, "ok", "9.8.7");
+	close(fd);
+}
+
+static void a_request_in_pieces(void **state)
+{
+	int fd = dial();
+
+	for (const char *p = "{\"command\":\"version\"}\n"; *p; p++)
+		assert_int_equal(send(fd, p, 1, 0), 1);
+	expect(fd, "ok", "9.8.7");
+	close(fd);
+}
+
+static void a_client_that_shuts_its_side_down_is_answered(void **state)
+{
+	int fd = dial();
+
+	say(fd, "{\"command\":\"version\"}\n{\"command\":\"version\"}\n");
+	shutdown(fd, SHUT_WR);
+	expect(fd, "ok", "9.8.7");
+	expect(fd, "ok", "9.8.7");
+	assert_true(is_closed(fd));
+	close(fd);
+}
+
+static void stop_is_answered_when_all_is_stopped(void **state)
+{
+	struct bench *bench = *state;
+	struct pollfd pfd = { .events = POLLIN };
+	int fd = dial(), late;
+
+	say(fd, "{\"command\":\"stop\"}\n");
+	expect_alive();
+	pfd.fd = fd;
+	assert_int_equal(poll(&pfd, 1, 0), 0);
+	assert_int_equal(gw_load_acquire(&bench->stops), 1);
+	control_server_stopped(bench->server, 7);
+	expect(fd, "\"stopped\":true", "\"quarantined\":7");
+	assert_true(is_closed(fd));
+	late = dial();
+	say(late, "{\"command\":\"stop\"}\n");
+	expect(late, "\"stopped\":true", "\"quarantined\":7");
+	close(late);
+	close(fd);
+}
+
+static void a_client_that_leaves_while_it_waits_for_stop(void **state)
+{
+	struct bench *bench = *state;
+	int fd = dial();
+
+	say(fd, "{\"command\":\"stop\"}\n");
+	close(fd);
+	expect_alive();
+	control_server_stopped(bench->server, 0);
+}
+
+/* ---- bad input ---- */
+
+static void requests_that_are_refused_with_a_reason(void **state)
+{
+	static const struct {
+		const char *line, *code, *text;
+	} cases[] = {
+		{ "hello\n", "bad_request", "not a line of JSON" },
+		{ "\n", "bad_request", "not a line of JSON" },
+		{ "{\"command\":\"show\"\n", "bad_request", "not a line of JSON" },
+		{ "{\"command\":\"show\"} trailing\n", "bad_request", "not a line of JSON" },
+		{ "[1,2]\n", "bad_request", "not a JSON object" },
+		{ "{}\n", "bad_request", "has to be there" },
+		{ "{\"command\":5}\n", "bad_request", "has to be there" },
+		{ "{\"command\":\"dance\"}\n", "unknown_command", "no command 'dance'" },
+		{ "{\"command\":\"show\",\"port\":5}\n", "bad_request", "a string or null" },
+		{ "{\"command\":\"show\",\"prt\":\"a\"}\n", "bad_request", "unknown member 'prt'" },
+		{ "{\"command\":\"stop\",\"port\":\"a\"}\n", "bad_request", "unknown member" },
+		{ "{\"command\":\"show\",\"port\":\"b\"}\n", "unknown_port",
+		  "no port named 'b'; there are a, up, raw" },
+		{ "{\"command\":\"show\",\"command\":\"stop\"}\n", "bad_request", "duplicate" },
+		{ "{\"command\":\"\\ud800\"}\n", "bad_request", "JSON" },
+		{ "\xff\xfe\x80\n", "bad_request", "JSON" },
+	};
+	struct bench *bench = *state;
+	int fd = dial();
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		say(fd, cases[i].line);
+		expect(fd, cases[i].code, cases[i].text);
+	}
+	say(fd, "{\"command\":\"version\"}\n");
+	expect(fd, "ok", "9.8.7");
+	assert_int_equal(gw_load_acquire(&bench->stops), 0);
+	close(fd);
+}
+
+static void deeply_nested_json(void **state)
+{
+	char line[CONTROL_REQUEST_BYTES];
+	int fd = dial();
+
+	memset(line, '[', sizeof(line));
+	line[sizeof(line) - 1] = '\n';
+	assert_int_equal(send(fd, line, sizeof(line), 0), sizeof(line));
+	expect(fd, "bad_request", "JSON");
+	close(fd);
+}
+
+static void a_line_that_is_too_long(void **state)
+{
+	char line[CONTROL_REQUEST_BYTES];
+	int fd = dial();
+
+	memset(line, 'x', sizeof(line));
+	assert_int_equal(send(fd, line, sizeof(line), 0), sizeof(line));
+	expect(fd, "too_long", "longer than 4096 bytes");
+	assert_true(is_closed(fd));
+	close(fd);
+	expect_alive();
+}
+
+static void half_a_request_and_then_gone(void **state)
+{
+	int fd = dial();
+
+	say(fd, "{\"command\":\"sh");
+	close(fd);
+	expect_alive();
+	fd = dial();
+	say(fd, "{\"command\":\"sh");
+	shutdown(fd, SHUT_WR);
+	expect(fd, "bad_request", "without a newline");
+	assert_true(is_closed(fd));
+	close(fd);
+}
+
+static void zero_bytes_in_a_request(void **state)
+{
+	static const char line[] = "{\"command\":\"version\0\"}\n";
+	int fd = dial();
+
+	assert_int_equal(send(fd, line, sizeof(line) - 1, 0), sizeof(line) - 1);
+	expect(fd, "bad_request", "JSON");
+	close(fd);
+}
+
+static void a_hundred_idle_connections(void **state)
+{
+	int fds[100];
+
+	for (size_t i = 0; i < 100; i++)
+		fds[i] = dial();
+	expect_alive();
+	expect(fds[0], "too_many", "silent for longest");
+	assert_true(is_closed(fds[0]));
+	say(fds[99], "{\"command\":\"version\"}\n");
+	expect(fds[99], "ok", "9.8.7");
+	for (size_t i = 0; i < 100; i++)
+		close(fds[i]);
+	expect_alive();
+}
+
+/* Asks without reading until nothing more goes in; others are served all the while. */
+static void a_reader_that_does_not_read(void **state)
+{
+	static const char line[] = "{\"command\":\"show\"}\n";
+	struct bench *bench = *state;
+	int fd = dial();
+	unsigned int sent = 0, taken;
+
+	for (unsigned int i = 0; i < 20; i++) {
+		while (send(fd, line, sizeof(line) - 1, MSG_DONTWAIT) == sizeof(line) - 1)
+			sent++;
+		expect_alive();
+	}
+	taken = gw_load_acquire(&bench->context.taken);
+	assert_true(taken < sent);
+	for (unsigned int i = 0; i < taken; i++)
+		expect(fd, "\"ok\":true", "ports");
+	expect_alive();
+	close(fd);
+}
+
+static void a_reader_that_leaves_in_the_middle_of_a_reply(void **state)
+{
+	static const char line[] = "{\"command\":\"show\"}\n";
+	int fd = dial();
+
+	while (send(fd, line, sizeof(line) - 1, MSG_DONTWAIT) == sizeof(line) - 1)
+		;
+	close(fd);
+	expect_alive();
+}
+
+static void a_snapshot_that_fails(void **state)
+{
+	struct bench *bench = *state;
+	int fd = dial();
+
+	bench->context.take_rc = -ENOMEM;
+	say(fd, "{\"command\":\"show\"}\n");
+	expect(fd, "failed", "Cannot allocate memory");
+	close(fd);
+}
+
+/* No descriptor is left to accept with: the server must not spin, and must come back. */
+static void no_descriptors_left(void **state)
+{
+	struct rlimit old, low;
+	int first = dial(), fd, spare;
+
+	say(first, "{\"command\":\"version\"}\n");
+	expect(first, "ok", "9.8.7");
+	getrlimit(RLIMIT_NOFILE, &old);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	spare = dup(fd);
+	assert_true(spare > fd);
+	low = old;
+	low.rlim_cur = (rlim_t)spare + 1;
+	setrlimit(RLIMIT_NOFILE, &low);
+	{
+		struct sockaddr_un address;
+
+		control_address(path, &address, NULL);
+		assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	}
+	/* The one that was there makes place for the new one. */
+	expect(first, "too_many", "silent for longest");
+	say(fd, "{\"command\":\"version\"}\n");
+	expect(fd, "ok", "9.8.7");
+	setrlimit(RLIMIT_NOFILE, &old);
+	close(first);
+	close(spare);
+	close(fd);
+	expect_alive();
+}
+
+/* ---- the client ---- */
+
+static void nobody_is_there(void **state)
+{
+	json_t *request = json_pack("{s:s}", "command", "version"), *reply = NULL;
+	struct gw_error err;
+
+	assert_int_equal(control_client_call("/nonexistent/s", request, 100, &reply, &err),
+			 -ENOENT);
+	assert_non_null(strstr(err.text, "/nonexistent/s; is guestwired running?"));
+	json_decref(request);
+}
+
+static void a_daemon_that_does_not_answer(void **state)
+{
+	json_t *request = json_pack("{s:s}", "command", "stop"), *reply = NULL;
+	struct gw_error err;
+
+	assert_int_equal(control_client_call(path, request, 50, &reply, &err), -ETIMEDOUT);
+	assert_non_null(strstr(err.text, "within 50 ms"));
+	json_decref(request);
+}
+
+static void the_words_of_the_daemon_reach_the_user(void **state)
+{
+	json_t *request = json_pack("{s:s, s:s}", "command", "show", "port", "zz"), *reply = NULL;
+	struct gw_error err;
+
+	assert_int_equal(control_client_call(path, request, DEADLINE_MS, &reply, &err), -EREMOTEIO);
+	assert_string_equal(err.text, "no port named 'zz'; there are a, up, raw");
+	json_decref(request);
+}
+
+static int make_dir(void **state)
+{
+	if (!mkdtemp(dir))
+		return -1;
+	snprintf(path, sizeof(path), "%s/sock", dir);
+	return 0;
+}
+
+static int remove_dir(void **state)
+{
+	return rmdir(dir);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(show_and_version),
+		TEST(several_requests_on_one_connection),
+		TEST(a_request_in_pieces),
+		TEST(a_client_that_shuts_its_side_down_is_answered),
+		TEST(stop_is_answered_when_all_is_stopped),
+		TEST(a_client_that_leaves_while_it_waits_for_stop),
+		TEST(requests_that_are_refused_with_a_reason),
+		TEST(deeply_nested_json),
+		TEST(a_line_that_is_too_long),
+		TEST(half_a_request_and_then_gone),
+		TEST(zero_bytes_in_a_request),
+		TEST(a_hundred_idle_connections),
+		TEST(a_reader_that_does_not_read),
+		TEST(a_reader_that_leaves_in_the_middle_of_a_reply),
+		TEST(a_snapshot_that_fails),
+		TEST(no_descriptors_left),
+		TEST(nobody_is_there),
+		TEST(a_daemon_that_does_not_answer),
+		TEST(the_words_of_the_daemon_reach_the_user),
+	};
+
+	return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "fake_guestwire.h"
+
+#include <stdlib.h>
+
+struct taken {
+	struct gw_snapshot snapshot;
+	struct gw_context *context;
+};
+
+const char *gw_version(void)
+{
+	return "9.8.7";
+}
+
+int gw_snapshot_take(struct gw_context *context, struct gw_snapshot **snapshot)
+{
+	struct taken *taken;
+
+	if (context->take_rc < 0)
+		return context->take_rc;
+	taken = calloc(1, sizeof(*taken));
+	taken->snapshot = context->snapshot;
+	taken->context = context;
+	context->taken++;
+	*snapshot = &taken->snapshot;
+	return 0;
+}
+
+void gw_snapshot_free(struct gw_snapshot *snapshot)
+{
+	struct taken *taken = (struct taken *)snapshot;
+
+	taken->context->freed++;
+	free(taken);
+}
+
+const char *gw_port_state_name(enum gw_port_state state)
+{
+	return state == GW_PORT_RUNNING ? "running" : "other";
+}
+
+const char *gw_reads_name(enum gw_reads reads)
+{
+	switch (reads) {
+	case GW_READS_BOUNCE:
+		return "bounce";
+	case GW_READS_KERNEL_COPY:
+		return "kernel-copy";
+	case GW_READS_FRAGMENTS:
+		return "fragments";
+	case GW_READS_DMA:
+		return "dma";
+	case GW_READS_DELIVERY:
+		return "delivery";
+	case GW_READS_NOTHING:
+		return "nothing";
+	}
+	return "unknown";
+}
+
+const char *gw_verdict_name(enum gw_verdict verdict)
+{
+	return verdict == GW_YES ? "yes" : verdict == GW_PARTLY ? "partly" : "no";
+}
+
+/* ---- drivers ---- */
+
+static const struct gw_option tube_options[] = {
+	{ "mode", "server|client", "server", "who listens" },
+	{ "depth", "N", NULL, "how deep" },
+	{ 0 },
+};
+static const struct gw_driver tube = {
+	.name = "tube", .target = "SOCKET", .help = "a tube", .options = tube_options
+};
+static const struct gw_driver sink = { .name = "sink", .help = "a hole in the floor" };
+
+const struct gw_driver *const *gw_drivers(void)
+{
+	static const struct gw_driver *const drivers[] = { &tube, &sink, NULL };
+
+	return drivers;
+}
+
+const struct gw_option *gw_port_options(void)
+{
+	static const struct gw_option options[] = {
+		{ "network", "NAME", "default", "who hears whom" },
+		{ "copybreak", "BYTES", "256", "shorter frames are copied" },
+		{ 0 },
+	};
+
+	return options;
+}
+
+/* ---- a snapshot ---- */
+
+void fake_context_fill(struct gw_context *context)
+{
+	static struct gw_port_info ports[3];
+	static struct gw_pair_info pairs[3];
+
+	*context = (struct gw_context){ 0 };
+	ports[0] = (struct gw_port_info){ .name = "a",
+					  .driver = "guest",
+					  .target = "/run/a.sock",
+					  .network = "red",
+					  .state = GW_PORT_RUNNING,
+					  .status = "connected",
+					  .reads = GW_READS_DELIVERY,
+					  .max_len = 65562,
+					  .rx_frames = 1100,
+					  .rx_bytes = 1510000 };
+	ports[0].rx_drops[GW_DROP_BAD_HEADER] = 3;
+	ports[1] = (struct gw_port_info){ .name = "up",
+					  .driver = "xdp",
+					  .target = "eth1",
+					  .network = "red",
+					  .state = GW_PORT_RUNNING,
+					  .status = "queue 0, copy bind",
+					  .reads = GW_READS_KERNEL_COPY,
+					  .max_len = 1514,
+					  .queries = 2,
+					  .tx_frames = 1000,
+					  .tx_bytes = 1500000 };
+	ports[2] = (struct gw_port_info){ .name = "raw",
+					  .driver = "packet",
+					  .target = "eth2",
+					  .network = "red",
+					  .state = GW_PORT_RUNNING,
+					  .status = "",
+					  .reads = GW_READS_BOUNCE,
+					  .max_len = 1514,
+					  .queries = 1 };
+	pairs[0] = (struct gw_pair_info){ .source = "a",
+					  .egress = "up",
+					  .asked = true,
+					  .answer = { .verdict = GW_PARTLY,
+						      .reads = GW_READS_KERNEL_COPY,
+						      .max_segs = 17,
+						      .needs_map = true,
+						      .text = "eth1: copy bind on veth" },
+					  .lent_frames = 990,
+					  .lent_bytes = 1498000,
+					  .copied_frames = 10,
+					  .copied_bytes = 2000,
+					  .kernel_copied_frames = 990,
+					  .kernel_copied_bytes = 1498000,
+					  .loans_out = 12,
+					  .loans_peak = 64,
+					  .loans_max = 128,
+					  .bounce_peak = 3,
+					  .bounce_max = 64 };
+	pairs[0].reasons[GW_COPY_COPYBREAK] = 8;
+	pairs[0].reasons[GW_COPY_LOANS_OUT] = 2;
+	pairs[0].reasons[GW_DROP_EGRESS_FULL] = 5;
+	pairs[1] =
+		(struct gw_pair_info){ .source = "a",
+				       .egress = "raw",
+				       .asked = true,
+				       .answer = { .verdict = GW_NO,
+						   .reason = GW_COPY_DEVICE_CANNOT,
+						   .max_segs = 1,
+						   .text = "eth2: the device reads its own ring" },
+				       .copied_frames = 100,
+				       .copied_bytes = 10000,
+				       .bounce_max = 64 };
+	pairs[1].reasons[GW_COPY_DEVICE_CANNOT] = 100;
+	pairs[2] = (struct gw_pair_info){ .source = "up", .egress = "raw", .loans_max = 128 };
+	context->snapshot = (struct gw_snapshot){ .workers = 1,
+						  .arena_bytes = 8u << 20,
+						  .port_count = 3,
+						  .pair_count = 3,
+						  .ports = ports,
+						  .pairs = pairs };
+}

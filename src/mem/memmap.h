@@ -79,11 +79,12 @@ void *memmap_translate_user(const struct gw_memmap *memmap, uint64_t user_addr, 
  */
 bool memmap_broken(const struct gw_memmap *memmap);
 /*
- * Bytes of backing that have disappeared since the memmap was made or since
- * memmap_discard_mark (balloon, free-page reporting): 0 if none. Control.
+ * Bytes of backing that have disappeared since the memmap was made (balloon,
+ * free-page reporting), all falls added up, never less than before: who pins
+ * pages notes it before pinning; more at a later look means stale pages. A fall
+ * that was filled up again between two looks is not seen. Threads: any, blocking.
  */
-uint64_t memmap_discarded_bytes(const struct gw_memmap *memmap);
-void memmap_discard_mark(struct gw_memmap *memmap);
+uint64_t memmap_discarded_bytes(struct gw_memmap *memmap);
 /* Bytes of guest memory, all regions. */
 uint64_t memmap_guest_bytes(const struct gw_memmap *memmap);
 

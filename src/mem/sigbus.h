@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Which ranges of this process are guest memory, for a SIGBUS handler.
+ *
+ * A front-end can shorten the file that it shared; the next access to a page
+ * that is gone raises SIGBUS on whichever thread made it. The handler has to
+ * find out, without a lock and without touching anything that may be freed,
+ * whether the address is guest memory and of which memmap. So what it needs lies
+ * in a static array of slots, one for each memmap, each guarded by a sequence
+ * number.
+ *
+ * A system call that meets such a page does not raise SIGBUS; it returns EFAULT.
+ */
+#pragma once
+
+#include "memmap.h"
+
+/* Memmaps that can exist at one time in one process. */
+#define SIGBUS_SLOTS 1024u
+
+/*
+ * Enters the guest part of a window: regions lie side by side from begin, region
+ * i ends at end[i]. A slot number, or -ENOSPC. Threads: control.
+ */
+int sigbus_enter(uintptr_t begin, const uintptr_t *end, unsigned int count);
+/* No thread accesses the range any more. -1 is fine. Threads: control. */
+void sigbus_leave(int slot);
+/* Whether a fault met this slot since it was entered. Threads: any. */
+bool sigbus_was_hit(int slot);

@@ -5,9 +5,8 @@ import os
 import re
 import subprocess
 
-from . import tree
+from . import reasons, tree
 
-REASON = re.compile(r'X\((GW_\w+),\s*"(\w+)",\s*"([^"]*)"\)')
 ROW = re.compile(r"^\| `(\w+)` \| ([^|]*?) \|")
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
 FENCE = re.compile(r"^```(sh|console)\n(.*?)^```", re.M | re.S)
@@ -17,8 +16,7 @@ HELP_TIMEOUT_S = 10
 
 def check_reasons(_):
     """docs/reasons.md has the rows of the table, in its order and words."""
-    table = [(m[2], m[3]) for m in
-             REASON.finditer(tree.text("include/guestwire/reason.h"))]
+    table = reasons.table()
     rows = [m.groups() for m in
             map(ROW.match, tree.text("docs/reasons.md").splitlines()) if m]
     complaints = []

@@ -50,9 +50,9 @@
 #define PATTERN_ETH_BYTES 14u
 #define PATTERN_SHORT_MIN 20u
 #define PATTERN_FULL_MIN  38u
-#define PATTERN_PADDED	  60u /* smallest Ethernet frame, without FCS */
-#define PATTERN_MAGIC	  0x47575054u
-#define PATTERN_FIXED	  (1ull << 63)
+#define PATTERN_PADDED    60u /* smallest Ethernet frame, without FCS */
+#define PATTERN_MAGIC     0x47575054u
+#define PATTERN_FIXED     (1ull << 63)
 #define PATTERN_MAC_BYTES 6u
 
 struct pattern_address {
@@ -62,13 +62,13 @@ struct pattern_address {
 };
 
 enum pattern_verdict {
-	PATTERN_GOOD,	   /* bit-exact (or, when not asked deeply, plausible) */
+	PATTERN_GOOD,      /* bit-exact (or, when not asked deeply, plausible) */
 	PATTERN_CORRUPT,   /* our ethertype, wrong bytes */
 	PATTERN_UNRELATED, /* another ethertype: somebody else's frame */
 };
 
 struct pattern_found {
-	size_t size;	      /* as the sender made it, without padding */
+	size_t size;          /* as the sender made it, without padding */
 	bool has_stream;      /* stream is known, whole or its low byte */
 	bool stream_low_only; /* only the low byte is known */
 	bool has_sequence;

@@ -80,7 +80,7 @@ static uint64_t whole_sequence(const struct tally_stream *s, const struct patter
 	if (!found->sequence_low_only)
 		return found->sequence;
 	ahead = (int32_t)((uint32_t)found->sequence - (uint32_t)s->next);
-	if (ahead < 0 && (uint64_t)-(int64_t)ahead > s->next)
+	if (ahead < 0 && (uint64_t) - (int64_t)ahead > s->next)
 		return found->sequence;
 	return s->next + (uint64_t)(int64_t)ahead;
 }

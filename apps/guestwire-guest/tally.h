@@ -46,7 +46,7 @@ struct tally {
 	uint32_t stream_count;
 	struct tally_stream streams[TALLY_MAX_STREAMS];
 	struct tally_stream total; /* filled by tally_total */
-	uint64_t frames;	   /* of expected streams, good or bad: --receive waits on it */
+	uint64_t frames;           /* of expected streams, good or bad: --receive waits on it */
 	uint64_t foreign;
 	uint64_t unrelated;
 	uint64_t corrupted_unknown; /* corrupt beyond knowing the stream */

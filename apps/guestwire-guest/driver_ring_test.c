@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The driver's ring against a device played by hand, honest and not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "driver_ring.h"
+#include "guest_memory.h"
+
+#define SIZE 8u
+
+struct bed {
+	struct guest_memory memory;
+	struct driver_ring ring;
+	struct guest_span buffer;
+	struct ring_segment segments[4];
+};
+
+static int set_up(void **state)
+{
+	static struct bed bed;
+	struct guest_memory_config config = { .size = 2 << 20, .region_count = 1 };
+	struct fail fail;
+
+	if (guest_memory_open(&bed.memory, &config, &fail) ||
+	    driver_ring_open(&bed.ring, &bed.memory, SIZE, &fail) ||
+	    guest_memory_alloc(&bed.memory, 4096, 64, &bed.buffer, &fail))
+		return -1;
+	for (uint32_t i = 0; i < 4; i++)
+		bed.segments[i] = (struct ring_segment){ bed.buffer.host + 64 * i,
+							 bed.buffer.gpa + 64 * i, 10 + i };
+	*state = &bed;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct bed *bed = *state;
+
+	driver_ring_close(&bed->ring);
+	guest_memory_close(&bed->memory);
+	return 0;
+}
+
+static void use(struct bed *bed, uint32_t id, uint32_t len)
+{
+	struct vring_used *used = bed->ring.used;
+
+	used->ring[used->idx % SIZE] = (struct vring_used_elem){ id, len };
+	used->idx++;
+}
+
+static void chain_is_written_and_comes_back(void **state)
+{
+	struct bed *bed = *state;
+	struct driver_ring *ring = &bed->ring;
+	uint32_t token, len;
+	int head = driver_ring_add(ring, bed->segments, 3, false, NULL, 77);
+	struct vring_desc *d = &ring->desc[head];
+
+	assert_true(head >= 0);
+	assert_int_equal(ring->avail->idx, 0);
+	driver_ring_publish(ring);
+	assert_int_equal(ring->avail->idx, 1);
+	assert_int_equal(ring->avail->ring[0], head);
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_int_equal(d->addr, bed->segments[i].gpa);
+		assert_int_equal(d->len, 10 + i);
+		assert_int_equal(d->flags, i < 2 ? VRING_DESC_F_NEXT : 0);
+		d = &ring->desc[d->next];
+	}
+	assert_int_equal(ring->free_count, SIZE - 3);
+	assert_int_equal(driver_ring_reap(ring, &token, &len), RING_NOTHING);
+	use(bed, (uint32_t)head, 5);
+	assert_int_equal(driver_ring_reap(ring, &token, &len), RING_DONE);
+	assert_int_equal(token, 77);
+	assert_int_equal(len, 5);
+	assert_int_equal(ring->free_count, SIZE);
+}
+
+static void indirect_takes_one_descriptor(void **state)
+{
+	struct bed *bed = *state;
+	struct driver_ring *ring = &bed->ring;
+	struct guest_span table = { bed->buffer.host + 1024, bed->buffer.gpa + 1024 };
+	struct vring_desc *t = (struct vring_desc *)(void *)table.host;
+	int head = driver_ring_add(ring, bed->segments, 4, true, &table, 1);
+
+	assert_int_equal(ring->free_count, SIZE - 1);
+	assert_int_equal(ring->desc[head].flags, VRING_DESC_F_INDIRECT);
+	assert_int_equal(ring->desc[head].len, 4 * sizeof(*t));
+	assert_int_equal(t[0].flags, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE);
+	assert_int_equal(t[2].next, 3);
+	assert_int_equal(t[3].flags, VRING_DESC_F_WRITE);
+}
+
+static void full_ring_says_so_and_order_is_free(void **state)
+{
+	struct bed *bed = *state;
+	struct driver_ring *ring = &bed->ring;
+	uint32_t token, len;
+	int heads[SIZE];
+
+	/* More than 65536 turns: indexes wrap. */
+	for (uint32_t turn = 0; turn < 70000 / SIZE; turn++) {
+		for (uint32_t i = 0; i < SIZE; i++)
+			heads[i] = driver_ring_add(ring, bed->segments, 1, false, NULL, i);
+		assert_int_equal(driver_ring_add(ring, bed->segments, 1, false, NULL, 9), -28);
+		driver_ring_publish(ring);
+		for (uint32_t i = SIZE; i-- > 0;)
+			use(bed, (uint32_t)heads[i], 0);
+		for (uint32_t i = SIZE; i-- > 0;) {
+			assert_int_equal(driver_ring_reap(ring, &token, &len), RING_DONE);
+			assert_int_equal(token, i);
+		}
+		assert_int_equal(driver_ring_out(ring), 0);
+	}
+}
+
+static void double_completion_is_seen(void **state)
+{
+	struct bed *bed = *state;
+	struct driver_ring *ring = &bed->ring;
+	uint32_t token, len;
+	int head = driver_ring_add(ring, bed->segments, 1, false, NULL, 1);
+
+	driver_ring_add(ring, bed->segments, 1, false, NULL, 2);
+	driver_ring_publish(ring);
+	use(bed, (uint32_t)head, 0);
+	use(bed, (uint32_t)head, 0);
+	assert_int_equal(driver_ring_reap(ring, &token, &len), RING_DONE);
+	assert_int_equal(driver_ring_reap(ring, &token, &len), RING_BAD);
+	assert_int_equal(ring->double_completions, 1);
+}
+
+static void unknown_id_and_index_jump_are_seen(void **state)
+{
+	struct bed *bed = *state;
+	struct driver_ring *ring = &bed->ring;
+	uint32_t token, len;
+
+	driver_ring_add(ring, bed->segments, 1, false, NULL, 1);
+	driver_ring_publish(ring);
+	use(bed, SIZE + 3, 0);
+	assert_int_equal(driver_ring_reap(ring, &token, &len), RING_BAD);
+	assert_int_equal(ring->unknown_ids, 1);
+	use(bed, 0, 0);
+	assert_int_equal(driver_ring_reap(ring, &token, &len), RING_BAD);
+	assert_int_equal(ring->index_jumps, 1);
+	assert_true(ring->broken);
+	assert_int_equal(driver_ring_reap(ring, &token, &len), RING_NOTHING);
+}
+
+static uint64_t kicks_read(struct driver_ring *ring)
+{
+	uint64_t count = 0;
+
+	return read(ring->kick_fd, &count, sizeof(count)) > 0 ? count : 0;
+}
+
+static void publish_one(struct bed *bed)
+{
+	uint32_t token, len;
+	int head = driver_ring_add(&bed->ring, bed->segments, 1, false, NULL, 0);
+
+	driver_ring_publish(&bed->ring);
+	driver_ring_kick(&bed->ring);
+	use(bed, (uint32_t)head, 0);
+	assert_int_equal(driver_ring_reap(&bed->ring, &token, &len), RING_DONE);
+}
+
+static void kicks_are_suppressed_as_asked(void **state)
+{
+	struct bed *bed = *state;
+	struct driver_ring *ring = &bed->ring;
+
+	publish_one(bed);
+	assert_int_equal(kicks_read(ring), 1);
+	ring->used->flags = VRING_USED_F_NO_NOTIFY;
+	publish_one(bed);
+	assert_int_equal(kicks_read(ring), 0);
+	ring->event_idx = true;
+	*ring->avail_event = 3; /* tell me when you pass 3 */
+	publish_one(bed);
+	assert_int_equal(kicks_read(ring), 0);
+	publish_one(bed);
+	assert_int_equal(kicks_read(ring), 1);
+	publish_one(bed);
+	assert_int_equal(kicks_read(ring), 0);
+}
+
+static void calls_are_asked_for_and_refused(void **state)
+{
+	struct bed *bed = *state;
+	struct driver_ring *ring = &bed->ring;
+
+	driver_ring_refuse_call(ring);
+	assert_int_equal(ring->avail->flags, VRING_AVAIL_F_NO_INTERRUPT);
+	assert_false(driver_ring_want_call(ring, 1));
+	assert_int_equal(ring->avail->flags, 0);
+	ring->event_idx = true;
+	assert_false(driver_ring_want_call(ring, 3));
+	assert_int_equal(*ring->used_event, 2);
+	ring->used->idx = 3;
+	assert_true(driver_ring_want_call(ring, 3));
+}
+
+int main(void)
+{
+#define RING_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	static const struct CMUnitTest tests[] = {
+		RING_TEST(chain_is_written_and_comes_back),
+		RING_TEST(indirect_takes_one_descriptor),
+		RING_TEST(full_ring_says_so_and_order_is_free),
+		RING_TEST(double_completion_is_seen),
+		RING_TEST(unknown_id_and_index_jump_are_seen),
+		RING_TEST(kicks_are_suppressed_as_asked),
+		RING_TEST(calls_are_asked_for_and_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

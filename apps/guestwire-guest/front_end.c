@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "front_end.h"
+
+#include <errno.h>
+#include <linux/vhost_types.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+#include <string.h>
+
+#include "vhost_user_spec.h"
+
+const struct front_end_feature front_end_features[] = {
+	{ "version_1", VIRTIO_F_VERSION_1, false },
+	{ "indirect_desc", VIRTIO_RING_F_INDIRECT_DESC, false },
+	{ "event_idx", VIRTIO_RING_F_EVENT_IDX, false },
+	{ "mrg_rxbuf", VIRTIO_NET_F_MRG_RXBUF, false },
+	{ "protocol_features", VHOST_USER_F_PROTOCOL_FEATURES, false },
+	{ "mq", VHOST_USER_PROTOCOL_F_MQ, true },
+	{ "reply_ack", VHOST_USER_PROTOCOL_F_REPLY_ACK, true },
+	{ NULL, -1, false },
+};
+
+struct mem_region_wire {
+	uint64_t gpa;
+	uint64_t size;
+	uint64_t user_addr;
+	uint64_t mmap_offset;
+};
+
+struct mem_table_wire {
+	uint32_t count;
+	uint32_t padding;
+	struct mem_region_wire regions[VHOST_USER_MAX_REGIONS];
+};
+
+static bool has_protocol(const struct front_end *fe, int bit)
+{
+	return fe->protocol >> bit & 1;
+}
+
+int front_end_request(struct front_end *fe, uint32_t request, const void *payload, uint32_t size,
+		      const int *fds, uint32_t fd_count, bool want_ack)
+{
+	uint8_t bytes[VHOST_USER_HEADER_BYTES + FRONT_END_MAX_PAYLOAD];
+	bool ack = has_protocol(fe, VHOST_USER_PROTOCOL_F_REPLY_ACK) &&
+		   (want_ack || fe->config->ack_all);
+	uint32_t header[3] = { request, VHOST_USER_VERSION | (ack ? VHOST_USER_NEED_REPLY : 0),
+			       size };
+	uint64_t result;
+	int rc;
+
+	if (fe->config->trace)
+		fprintf(stderr, "guestwire-guest: > request %u, %u bytes, %u fds%s\n", request,
+			size, fd_count, ack ? ", ack" : "");
+	memcpy(bytes, header, sizeof(header));
+	if (size)
+		memcpy(bytes + sizeof(header), payload, size);
+	rc = front_end_send_bytes(fe, bytes, sizeof(header) + size, fds, fd_count);
+	if (rc || !ack)
+		return rc;
+	rc = front_end_receive(fe, request, &result, sizeof(result));
+	if (!rc && result)
+		rc = fail_set(&fe->fail, -EPROTO, "the back-end refused request %u with %llu",
+			      request, (unsigned long long)result);
+	return rc;
+}
+
+int front_end_get_u64(struct front_end *fe, uint32_t request, uint64_t *value)
+{
+	uint32_t header[3] = { request, VHOST_USER_VERSION, 0 };
+	int rc = front_end_send_bytes(fe, header, sizeof(header), NULL, 0);
+
+	return rc ? rc : front_end_receive(fe, request, value, sizeof(*value));
+}
+
+int front_end_set_u64(struct front_end *fe, uint32_t request, uint64_t value)
+{
+	return front_end_request(fe, request, &value, sizeof(value), NULL, 0, false);
+}
+
+int front_end_set_state(struct front_end *fe, uint32_t request, uint32_t index, uint32_t num)
+{
+	struct vhost_vring_state state = { index, num };
+
+	return front_end_request(fe, request, &state, sizeof(state), NULL, 0, false);
+}
+
+int front_end_set_fd(struct front_end *fe, uint32_t request, uint32_t index, int fd)
+{
+	uint64_t value = index | (fd < 0 ? VHOST_USER_VRING_NOFD : 0);
+
+	return front_end_request(fe, request, &value, sizeof(value), &fd, fd >= 0, false);
+}
+
+int front_end_set_memory(struct front_end *fe, const struct guest_memory *memory)
+{
+	struct mem_table_wire table = { .count = memory->region_count };
+	int fds[VHOST_USER_MAX_REGIONS];
+	uint32_t size = 8;
+
+	for (uint32_t i = 0; i < memory->region_count; i++) {
+		const struct guest_region *r = &memory->regions[i];
+
+		table.regions[i] =
+			(struct mem_region_wire){ r->gpa, r->size, (uintptr_t)r->host, r->offset };
+		fds[i] = memory->fd;
+		size += sizeof(table.regions[i]);
+	}
+	return front_end_request(fe, VHOST_USER_SET_MEM_TABLE, &table, size, fds,
+				 memory->region_count, true);
+}
+
+int front_end_set_addr(struct front_end *fe, uint32_t index, const struct driver_ring *ring)
+{
+	struct vhost_vring_addr addr = {
+		.index = index,
+		.desc_user_addr = (uintptr_t)ring->desc_span.host,
+		.used_user_addr = (uintptr_t)ring->used_span.host,
+		.avail_user_addr = (uintptr_t)ring->avail_span.host,
+		.log_guest_addr = ring->used_span.gpa,
+	};
+
+	return front_end_request(fe, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0,
+				 false);
+}
+
+static int negotiate_protocol(struct front_end *fe)
+{
+	int rc = front_end_get_u64(fe, VHOST_USER_GET_PROTOCOL_FEATURES, &fe->offered_protocol);
+	uint64_t chosen = fe->offered_protocol & fe->config->wanted_protocol;
+
+	if (!rc)
+		rc = front_end_set_u64(fe, VHOST_USER_SET_PROTOCOL_FEATURES, chosen);
+	if (rc)
+		return rc;
+	fe->protocol = chosen;
+	if (has_protocol(fe, VHOST_USER_PROTOCOL_F_MQ))
+		rc = front_end_get_u64(fe, VHOST_USER_GET_QUEUE_NUM, &fe->queue_count);
+	return rc;
+}
+
+int front_end_negotiate(struct front_end *fe, struct driver_ring *rx, struct driver_ring *tx)
+{
+	int rc = front_end_get_u64(fe, VHOST_USER_GET_FEATURES, &fe->offered);
+
+	if (rc)
+		return rc;
+	fe->features = fe->offered & fe->config->wanted;
+	if (fe->features >> VHOST_USER_F_PROTOCOL_FEATURES & 1)
+		rc = negotiate_protocol(fe);
+	if (!rc)
+		rc = front_end_request(fe, VHOST_USER_SET_OWNER, NULL, 0, NULL, 0, false);
+	if (!rc)
+		rc = front_end_get_u64(fe, VHOST_USER_GET_FEATURES, &fe->offered);
+	if (!rc)
+		rc = front_end_set_fd(fe, VHOST_USER_SET_VRING_CALL, FRONT_END_RX, rx->call_fd);
+	if (!rc)
+		rc = front_end_set_fd(fe, VHOST_USER_SET_VRING_CALL, FRONT_END_TX, tx->call_fd);
+	rx->event_idx = tx->event_idx = fe->features >> VIRTIO_RING_F_EVENT_IDX & 1;
+	return rc;
+}
+
+static int enable_rings(struct front_end *fe)
+{
+	int rc;
+
+	if (!(fe->features >> VHOST_USER_F_PROTOCOL_FEATURES & 1))
+		return 0; /* the rings start enabled ("Ring states") */
+	rc = front_end_set_state(fe, VHOST_USER_SET_VRING_ENABLE, FRONT_END_RX, 1);
+	if (!rc)
+		rc = front_end_set_state(fe, VHOST_USER_SET_VRING_ENABLE, FRONT_END_TX, 1);
+	return rc;
+}
+
+static int start_ring(struct front_end *fe, uint32_t index, struct driver_ring *ring)
+{
+	int rc = front_end_set_state(fe, VHOST_USER_SET_VRING_NUM, index, ring->size);
+
+	if (!rc)
+		rc = front_end_set_state(fe, VHOST_USER_SET_VRING_BASE, index, ring->used_seen);
+	if (!rc)
+		rc = front_end_set_addr(fe, index, ring);
+	if (!rc)
+		rc = front_end_set_fd(fe, VHOST_USER_SET_VRING_KICK, index, ring->kick_fd);
+	if (!rc)
+		rc = front_end_set_fd(fe, VHOST_USER_SET_VRING_CALL, index, ring->call_fd);
+	if (!rc)
+		rc = front_end_set_fd(fe, VHOST_USER_SET_VRING_ERR, index, ring->err_fd);
+	return rc;
+}
+
+int front_end_start(struct front_end *fe, const struct guest_memory *memory, struct driver_ring *rx,
+		    struct driver_ring *tx)
+{
+	int rc = fe->config->enable_last ? 0 : enable_rings(fe);
+
+	if (!rc)
+		rc = front_end_set_u64(fe, VHOST_USER_SET_FEATURES, fe->features);
+	if (!rc)
+		rc = front_end_set_memory(fe, memory);
+	if (!rc)
+		rc = start_ring(fe, FRONT_END_RX, rx);
+	if (!rc)
+		rc = start_ring(fe, FRONT_END_TX, tx);
+	if (!rc && fe->config->enable_last)
+		rc = enable_rings(fe);
+	return rc;
+}
+
+int front_end_stop_ring(struct front_end *fe, uint32_t index, uint16_t *base)
+{
+	struct vhost_vring_state state = { index, 0 };
+	uint32_t header[3] = { VHOST_USER_GET_VRING_BASE, VHOST_USER_VERSION, sizeof(state) };
+	uint8_t bytes[sizeof(header) + sizeof(state)];
+	int rc;
+
+	memcpy(bytes, header, sizeof(header));
+	memcpy(bytes + sizeof(header), &state, sizeof(state));
+	rc = front_end_send_bytes(fe, bytes, sizeof(bytes), NULL, 0);
+	if (!rc)
+		rc = front_end_receive(fe, VHOST_USER_GET_VRING_BASE, &state, sizeof(state));
+	if (!rc && state.index != index)
+		rc = fail_set(&fe->fail, -EPROTO, "GET_VRING_BASE of ring %u answered for ring %u",
+			      index, state.index);
+	*base = (uint16_t)state.num;
+	return rc;
+}

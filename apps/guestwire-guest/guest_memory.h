@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The guest's RAM: one memfd, cut into regions at guest addresses as QEMU lays
+ * them out: the first from 0, the others above 4 GiB with holes between them
+ * (or, adjacent, without). Each region is mapped on its own, so that what is
+ * contiguous for the guest need not be so for anybody else.
+ *
+ * Rings, tables and buffers are allocated once and never freed but with the
+ * whole. Addresses: gpa is what goes into descriptors, host is our pointer, and
+ * its number is what vhost-user calls the user address.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fail.h"
+
+#define GUEST_MAX_REGIONS 8u
+#define GUEST_LOW_BYTES   (64u << 10) /* left free: address 0 is nobody's buffer */
+#define GUEST_PAGE        4096u
+
+struct guest_region {
+	uint64_t gpa;
+	uint64_t size;
+	uint64_t offset; /* in the memfd */
+	uint8_t *host;
+	uint64_t used;
+};
+
+struct guest_memory {
+	int fd;
+	uint64_t size;
+	uint32_t region_count;
+	uint32_t next_region; /* the next allocation is tried here */
+	struct guest_region regions[GUEST_MAX_REGIONS];
+};
+
+struct guest_memory_config {
+	uint64_t size; /* rounded up to 2 MiB per region */
+	uint32_t region_count;
+	bool adjacent;
+	bool hugetlb;
+	bool seal; /* against shrinking and growing, as QEMU does */
+};
+
+struct guest_span {
+	uint8_t *host;
+	uint64_t gpa;
+};
+
+int guest_memory_open(struct guest_memory *memory, const struct guest_memory_config *config,
+		      struct fail *fail);
+void guest_memory_close(struct guest_memory *memory);
+
+/* align: a power of two. Successive calls go round the regions. */
+int guest_memory_alloc(struct guest_memory *memory, uint64_t size, uint64_t align,
+		       struct guest_span *span, struct fail *fail);
+
+/* Pointer to guest bytes that lie in one region, or NULL. */
+void *guest_memory_at(const struct guest_memory *memory, uint64_t gpa, uint64_t size);

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "guest_nic.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RX_BUDGET      256u /* buffers of one visit */
+#define DEFAULT_RX_MRG 2048u
+#define MIN_RX_FRAME   1518u
+#define SCRIBBLE       0xdb
+#define TABLE_ALIGN    16u
+#define BUFFER_ALIGN   64u
+
+static struct layout_shape tx_shape(const struct guest_options *o)
+{
+	return (struct layout_shape){ (enum layout_header)o->header, (uint32_t)o->descriptors.low,
+				      (uint32_t)o->descriptors.high, o->unaligned, o->cross_page };
+}
+
+static struct layout_shape rx_shape(const struct guest_options *o)
+{
+	return (struct layout_shape){ (enum layout_header)o->rx_header,
+				      (uint32_t)o->rx_descriptors.low,
+				      (uint32_t)o->rx_descriptors.high, o->unaligned,
+				      o->cross_page };
+}
+
+int guest_nic_open(struct guest_nic *nic, const struct guest_options *options,
+		   struct guest_memory *memory, struct tally *tally, struct fail *fail)
+{
+	int rc;
+
+	memset(nic, 0, sizeof(*nic));
+	nic->options = options;
+	nic->memory = memory;
+	nic->tally = tally;
+	nic->address.ethertype = (uint16_t)options->ethertype;
+	memcpy(nic->address.src, options->src.bytes, PATTERN_MAC_BYTES);
+	memcpy(nic->address.dst, options->dst.bytes, PATTERN_MAC_BYTES);
+	nic->frame = malloc(GUEST_MAX_FRAME + NIC_HEADER_BYTES);
+	if (!nic->frame)
+		return fail_set(fail, -ENOMEM, "no memory for a frame");
+	rc = driver_ring_open(&nic->rx.ring, memory, (uint16_t)options->ring_size, fail);
+	if (!rc)
+		rc = driver_ring_open(&nic->tx.ring, memory, (uint16_t)options->ring_size, fail);
+	return rc;
+}
+
+static int make_slots(struct guest_nic *nic, struct nic_side *side, size_t total, struct fail *fail)
+{
+	uint32_t count = side->ring.size, pieces = side->shape.pieces_high;
+	uint64_t align = side->shape.cross_page ? GUEST_PAGE : BUFFER_ALIGN;
+	int rc = 0;
+
+	side->room = layout_room(&side->shape, total);
+	side->slots = calloc(count, sizeof(*side->slots));
+	side->segments = calloc((size_t)count * pieces, sizeof(*side->segments));
+	side->free = calloc(count, sizeof(*side->free));
+	if (!side->slots || !side->segments || !side->free)
+		return fail_set(fail, -ENOMEM, "no memory for %u slots", count);
+	for (uint32_t i = 0; !rc && i < count; i++) {
+		struct nic_slot *slot = &side->slots[i];
+
+		slot->segments = &side->segments[(size_t)i * pieces];
+		side->free[side->free_count++] = count - 1 - i;
+		rc = guest_memory_alloc(nic->memory, side->room, align, &slot->span, fail);
+		if (!rc && nic->indirect)
+			rc = guest_memory_alloc(nic->memory, pieces * sizeof(struct vring_desc),
+						TABLE_ALIGN, &slot->table, fail);
+	}
+	return rc;
+}
+
+/* How many bytes a receive chain has, header included. */
+static size_t rx_buffer_bytes(const struct guest_nic *nic)
+{
+	size_t frame =
+		nic->options->size.high > MIN_RX_FRAME ? nic->options->size.high : MIN_RX_FRAME;
+
+	if (nic->options->rx_buffer)
+		return nic->options->rx_buffer;
+	return nic->mergeable ? DEFAULT_RX_MRG : nic->header_len + frame;
+}
+
+static bool use_table(const struct guest_nic *nic, uint16_t count, uint64_t turn)
+{
+	if (!nic->indirect || nic->options->indirect == INDIRECT_NEVER)
+		return false;
+	if (nic->options->indirect == INDIRECT_ALWAYS)
+		return true;
+	return count > 1 && (turn & 1);
+}
+
+static bool offer(struct guest_nic *nic, uint32_t number)
+{
+	struct nic_side *rx = &nic->rx;
+	struct nic_slot *slot = &rx->slots[number];
+	bool table = use_table(nic, slot->count, number);
+
+	return driver_ring_add(&rx->ring, slot->segments, slot->count, true,
+			       table ? &slot->table : NULL, number) >= 0;
+}
+
+static void build_rx(struct guest_nic *nic, size_t total)
+{
+	struct nic_side *rx = &nic->rx;
+	size_t header = total < nic->header_len ? total : nic->header_len;
+
+	for (uint32_t i = 0; i < rx->ring.size; i++) {
+		struct nic_slot *slot = &rx->slots[i];
+
+		slot->count = layout_place(&rx->shape, &slot->span, header, total - header,
+					   rx->turn++, slot->segments);
+		slot->frame_len = (uint32_t)total;
+		layout_guard(slot->segments, slot->count);
+		if (!offer(nic, i))
+			break; /* direct chains fill the ring before the slots end */
+	}
+	driver_ring_publish(&rx->ring);
+}
+
+int guest_nic_prepare(struct guest_nic *nic, uint64_t features, struct fail *fail)
+{
+	bool modern = features >> VIRTIO_F_VERSION_1 & 1;
+	size_t rx_total;
+	int rc;
+
+	nic->indirect = features >> VIRTIO_RING_F_INDIRECT_DESC & 1;
+	nic->mergeable = features >> VIRTIO_NET_F_MRG_RXBUF & 1;
+	nic->header_len = modern || nic->mergeable ? NIC_HEADER_BYTES : NIC_LEGACY_HEADER_BYTES;
+	nic->tx.shape = tx_shape(nic->options);
+	nic->rx.shape = rx_shape(nic->options);
+	rx_total = rx_buffer_bytes(nic);
+	rc = make_slots(nic, &nic->rx, rx_total, fail);
+	if (!rc)
+		rc = make_slots(nic, &nic->tx, nic->header_len + nic->options->size.high, fail);
+	if (!rc)
+		build_rx(nic, rx_total);
+	return rc;
+}
+
+static void close_side(struct nic_side *side)
+{
+	driver_ring_close(&side->ring);
+	free(side->slots);
+	free(side->segments);
+	free(side->free);
+}
+
+void guest_nic_close(struct guest_nic *nic)
+{
+	close_side(&nic->rx);
+	close_side(&nic->tx);
+	free(nic->frame);
+	memset(nic, 0, sizeof(*nic));
+}
+
+/* The frame after the last one: sizes go round their range. */
+static uint32_t next_size(const struct guest_nic *nic)
+{
+	const struct guest_range *size = &nic->options->size;
+
+	return (uint32_t)(size->low + nic->sent % (size->high - size->low + 1));
+}
+
+static void build_tx(struct guest_nic *nic, struct nic_slot *slot, uint64_t sequence)
+{
+	struct nic_side *tx = &nic->tx;
+	uint32_t stream = (uint32_t)nic->options->stream, size = next_size(nic);
+	uint8_t *linear;
+
+	slot->frame_len = size;
+	slot->count = layout_place(&tx->shape, &slot->span, nic->header_len, size, tx->turn++,
+				   slot->segments);
+	/* No offloads: a header of zeros (5.1.6.2). */
+	linear = slot->count == 1 ? slot->segments[0].host : nic->frame;
+	memset(linear, 0, nic->header_len);
+	pattern_make(linear + nic->header_len, size, &nic->address, stream, sequence);
+	if (slot->count == 1)
+		return;
+	layout_guard(slot->segments, slot->count);
+	layout_scatter(slot->segments, slot->count, nic->frame);
+}
+
+static bool send_one(struct guest_nic *nic)
+{
+	struct nic_side *tx = &nic->tx;
+	bool fixed = nic->options->pattern == GUEST_PATTERN_FIXED;
+	uint32_t number = tx->free[tx->free_count - 1];
+	struct nic_slot *slot = &tx->slots[number];
+	bool table;
+
+	if (!slot->built) {
+		/* Direct chains may be this long; build no frame that cannot go. */
+		if (tx->ring.free_count < tx->shape.pieces_high)
+			return false;
+		build_tx(nic, slot, fixed ? PATTERN_FIXED | number : nic->sent);
+		slot->built = fixed;
+	}
+	table = use_table(nic, slot->count, nic->sent);
+	if (driver_ring_add(&tx->ring, slot->segments, slot->count, false,
+			    table ? &slot->table : NULL, number) < 0)
+		return false;
+	tx->free_count--;
+	nic->sent++;
+	nic->sent_bytes += slot->frame_len;
+	return true;
+}
+
+uint32_t guest_nic_send(struct guest_nic *nic, uint32_t limit)
+{
+	uint32_t done = 0;
+
+	while (done < limit && nic->tx.free_count && send_one(nic))
+		done++;
+	if (done) {
+		driver_ring_publish(&nic->tx.ring);
+		driver_ring_kick(&nic->tx.ring);
+	}
+	return done;
+}
+
+uint32_t guest_nic_reap(struct guest_nic *nic)
+{
+	struct nic_side *tx = &nic->tx;
+	enum ring_reaped reaped;
+	uint32_t token, len, seen = 0;
+
+	while (seen < tx->ring.size &&
+	       (reaped = driver_ring_reap(&tx->ring, &token, &len)) != RING_NOTHING) {
+		struct nic_slot *slot;
+
+		seen++;
+		if (reaped == RING_BAD)
+			continue;
+		slot = &tx->slots[token];
+		nic->completed++;
+		nic->tx_used_len_set += len != 0;
+		if (nic->options->scribble)
+			layout_fill(slot->segments, slot->count, SCRIBBLE);
+		tx->free[tx->free_count++] = token;
+	}
+	return seen;
+}
+
+/* What a device may say when no offload was negotiated (5.1.6.4.1). */
+static uint16_t read_header(struct guest_nic *nic, const struct virtio_net_hdr_v1 *h)
+{
+	uint16_t buffers = le16toh(h->num_buffers);
+
+	if (h->flags & ~VIRTIO_NET_HDR_F_DATA_VALID || h->gso_type != VIRTIO_NET_HDR_GSO_NONE)
+		nic->rx_bad_header++;
+	if (nic->header_len < NIC_HEADER_BYTES)
+		return 1;
+	if (!nic->mergeable) {
+		nic->rx_zero_buffers += buffers != 1;
+		return 1;
+	}
+	if (!buffers || buffers > nic->rx.ring.size) {
+		nic->rx_bad_header++;
+		return 1;
+	}
+	return buffers;
+}
+
+/* First buffer of a frame: the header, then bytes. In place when it is all there. */
+static void take_first(struct guest_nic *nic, const struct nic_slot *slot, uint32_t len)
+{
+	struct virtio_net_hdr_v1 header = { .num_buffers = htole16(1) };
+
+	nic->skipping = len < nic->header_len;
+	nic->buffers_left = 1;
+	nic->frame_len = 0;
+	if (nic->skipping) {
+		nic->rx_bad_length++;
+		return;
+	}
+	layout_gather(slot->segments, slot->count, (uint8_t *)&header, nic->header_len);
+	nic->buffers_left = read_header(nic, &header);
+	if (slot->count == 1 && nic->buffers_left == 1) {
+		tally_frame(nic->tally, slot->segments[0].host + nic->header_len,
+			    len - nic->header_len);
+		nic->skipping = true; /* done already */
+		return;
+	}
+	nic->frame_len = layout_gather(slot->segments, slot->count, nic->frame,
+				       len < GUEST_MAX_FRAME ? len : GUEST_MAX_FRAME);
+}
+
+static void take_next(struct guest_nic *nic, const struct nic_slot *slot, uint32_t len)
+{
+	size_t space = GUEST_MAX_FRAME + NIC_HEADER_BYTES - nic->frame_len;
+
+	nic->frame_len += layout_gather(slot->segments, slot->count, nic->frame + nic->frame_len,
+					len < space ? len : space);
+}
+
+static void take_buffer(struct guest_nic *nic, const struct nic_slot *slot, uint32_t len)
+{
+	nic->rx_chains++;
+	if (!layout_guards_intact(slot->segments, slot->count)) {
+		nic->rx_overruns++;
+		layout_guard(slot->segments, slot->count);
+	}
+	if (len > slot->frame_len) {
+		nic->rx_bad_length++;
+		len = slot->frame_len;
+	}
+	if (nic->buffers_left)
+		take_next(nic, slot, len);
+	else
+		take_first(nic, slot, len);
+	if (--nic->buffers_left)
+		return;
+	if (!nic->skipping)
+		tally_frame(nic->tally, nic->frame + nic->header_len,
+			    nic->frame_len - nic->header_len);
+}
+
+uint32_t guest_nic_receive(struct guest_nic *nic)
+{
+	struct nic_side *rx = &nic->rx;
+	enum ring_reaped reaped;
+	uint32_t token, len, seen = 0;
+
+	while (seen < RX_BUDGET &&
+	       (reaped = driver_ring_reap(&rx->ring, &token, &len)) != RING_NOTHING) {
+		struct nic_slot *slot;
+
+		seen++;
+		if (reaped == RING_BAD)
+			continue;
+		slot = &rx->slots[token];
+		take_buffer(nic, slot, len);
+		/* A stale frame must not pass for a new one that was never written. */
+		slot->segments[0]
+			.host[nic->header_len < slot->segments[0].len ? nic->header_len : 0] ^=
+			0xff;
+		offer(nic, token);
+	}
+	if (seen) {
+		driver_ring_publish(&rx->ring);
+		driver_ring_kick(&rx->ring);
+	}
+	return seen;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The guest's network card as its driver sees it: an RX and a TX ring, and a slot of
+ * guest memory for each chain that can be out.
+ *
+ * Transmit: a slot that is free is filled with the next frame and added; from
+ * publish to completion nobody here touches it; after it, it is scribbled over when
+ * asked. Receive: every RX slot is out all the time but while its frame is looked
+ * at; guard bytes around the pieces show a device that writes beyond them.
+ *
+ * Ring errors are counted in the rings, frame errors here and in the tally.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "chain_layout.h"
+#include "driver_ring.h"
+#include "guest_memory.h"
+#include "guest_options.h"
+#include "tally.h"
+
+/* struct virtio_net_hdr_v1, and the legacy one without num_buffers (5.1.6.1). */
+#define NIC_HEADER_BYTES        12u
+#define NIC_LEGACY_HEADER_BYTES 10u
+
+struct nic_slot {
+	struct guest_span span;
+	struct guest_span table; /* room for an indirect table, when needed */
+	struct ring_segment *segments;
+	uint16_t count;
+	bool built; /* fixed pattern: already holds its frame */
+	uint32_t frame_len;
+};
+
+struct nic_side {
+	struct driver_ring ring;
+	struct layout_shape shape;
+	size_t room; /* bytes of a slot */
+	struct nic_slot *slots;
+	struct ring_segment *segments; /* of all slots */
+	uint32_t *free;                /* stack of slot numbers (TX) */
+	uint32_t free_count;
+	uint64_t turn;
+};
+
+struct guest_nic {
+	const struct guest_options *options;
+	struct guest_memory *memory;
+	struct nic_side rx, tx;
+	size_t header_len;
+	bool indirect;  /* negotiated */
+	bool mergeable; /* negotiated */
+	struct pattern_address address;
+
+	uint64_t sent;
+	uint64_t sent_bytes;
+	uint64_t completed;
+	uint64_t tx_used_len_set; /* used.len of TX is ignored, but noted */
+
+	/* A frame over several buffers is gathered here. */
+	uint8_t *frame;
+	size_t frame_len;
+	uint16_t buffers_left;
+	bool skipping;
+	uint64_t rx_chains;
+	uint64_t rx_overruns;     /* guard bytes overwritten */
+	uint64_t rx_bad_length;   /* used.len below a header or above the chain */
+	uint64_t rx_bad_header;   /* offloads nobody negotiated, num_buffers 0 with mrg_rxbuf */
+	uint64_t rx_zero_buffers; /* num_buffers not 1 without mrg_rxbuf: noted */
+	struct tally *tally;
+};
+
+/* Makes both rings (nothing is shown to the device yet). */
+int guest_nic_open(struct guest_nic *nic, const struct guest_options *options,
+		   struct guest_memory *memory, struct tally *tally, struct fail *fail);
+/* After negotiation: makes slots in guest memory and offers all RX buffers. */
+int guest_nic_prepare(struct guest_nic *nic, uint64_t features, struct fail *fail);
+void guest_nic_close(struct guest_nic *nic);
+
+/* Adds and publishes up to limit frames; returns how many. */
+uint32_t guest_nic_send(struct guest_nic *nic, uint32_t limit);
+/* Takes completions; returns how many used elements were seen, good or bad. */
+uint32_t guest_nic_reap(struct guest_nic *nic);
+/* Takes received buffers, tallies their frames, offers the buffers again. */
+uint32_t guest_nic_receive(struct guest_nic *nic);

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "guest_options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "front_end.h"
+
+#ifndef GW_VERSION /* the build gives it */
+#define GW_VERSION "unknown"
+#endif
+
+enum kind {
+	KIND_GROUP, /* a heading of the help */
+	KIND_FLAG,
+	KIND_TEXT,
+	KIND_NUMBER,
+	KIND_RANGE,
+	KIND_SECONDS,
+	KIND_MAC,
+	KIND_CHOICE,
+	KIND_LIST,
+	KIND_FEATURES,
+	KIND_HELP,
+	KIND_VERSION,
+};
+
+struct row {
+	const char *name;
+	enum kind kind;
+	size_t at;            /* offset in struct guest_options */
+	size_t given_at;      /* offset of its "was given" flag; 0: none */
+	uint64_t low, high;   /* of numbers */
+	const char *argument; /* for choices: the names, in the order of their enum */
+	const char *help;
+};
+
+#define AT(field) offsetof(struct guest_options, field)
+#define GROUP(text)                                      \
+	{                                                \
+		text, KIND_GROUP, 0, 0, 0, 0, NULL, NULL \
+	}
+#define FLAG(name, field, help)                                 \
+	{                                                       \
+		name, KIND_FLAG, AT(field), 0, 0, 0, NULL, help \
+	}
+#define SECONDS(name, field, given, help)                                   \
+	{                                                                   \
+		name, KIND_SECONDS, AT(field), given, 0, 0, "SECONDS", help \
+	}
+#define CHOICE(name, field, names, help)                           \
+	{                                                          \
+		name, KIND_CHOICE, AT(field), 0, 0, 0, names, help \
+	}
+
+#define MAX_SECONDS        1e6
+#define DEFAULT_SIZE       1514
+#define DEFAULT_MEMORY_MIB 64
+#define DEFAULT_RING       256
+#define DEFAULT_BATCH      32
+#define DEFAULT_TIMEOUT_S  30
+
+/* clang-format off */
+static const struct row rows[] = {
+	GROUP("Where (one of the two)"),
+	{ "socket", KIND_TEXT, AT(socket), 0, 0, 0, "PATH",
+	  "be a guest: vhost-user front-end on this unix socket" },
+	{ "interface", KIND_TEXT, AT(interface), 0, 0, 0, "IFNAME",
+	  "no guest: a raw socket on this host interface instead" },
+	FLAG("listen", listen, "listen on PATH and wait for the back-end to connect"),
+	SECONDS("connect-timeout", connect_timeout_s, 0,
+		"how long to wait for the other side (default 5)"),
+
+	GROUP("What"),
+	{ "send", KIND_NUMBER, AT(send), AT(send_given), 0, INT64_MAX, "COUNT",
+	  "frames to send; 0: no end, until --duration or a signal" },
+	{ "size", KIND_RANGE, AT(size), 0, PATTERN_ETH_BYTES, GUEST_MAX_FRAME, "BYTES|LOW-HIGH",
+	  "frame size, Ethernet header included (default 1514); a range is swept round" },
+	{ "receive", KIND_NUMBER, AT(receive), AT(receive_given), 0, INT64_MAX, "COUNT",
+	  "wait until so many frames came; how many are missing is judged by it" },
+	FLAG("verify", verify, "verify each received frame bit by bit"),
+	{ "stream", KIND_NUMBER, AT(stream), 0, 0, UINT32_MAX, "ID",
+	  "stream of the frames sent (default 1)" },
+	{ "receive-stream", KIND_LIST, AT(receive_streams), 0, 0, UINT32_MAX, "ID[,ID...]",
+	  "only these streams are ours, all others foreign, and foreign is an error" },
+	{ "mac", KIND_MAC, AT(src), 0, 0, 0, "MAC", "own address (default 52:57:<stream>)" },
+	{ "dst", KIND_MAC, AT(dst), 0, 0, 0, "MAC", "where to (default broadcast)" },
+	{ "ethertype", KIND_NUMBER, AT(ethertype), 0, 0x600, 0xffff, "NUMBER",
+	  "of frames sent and looked at (default 0x88b5)" },
+	CHOICE("pattern", pattern, "fresh|fixed",
+	       "fixed: each buffer is filled once and sent over and over (for load)"),
+
+	GROUP("How frames lie in guest memory"),
+	{ "descriptors", KIND_RANGE, AT(descriptors), 0, 1, LAYOUT_MAX_PIECES, "N|LOW-HIGH",
+	  "descriptors of a transmitted chain (default 1)" },
+	CHOICE("indirect", indirect, "always|never|mixed",
+	       "indirect tables, where negotiated (default mixed: every other chain above 1)"),
+	CHOICE("header", header, "shared|own|split|mixed",
+	       "the virtio-net header: with the data, apart, or in pieces (default shared)"),
+	FLAG("unaligned", unaligned, "buffers at odd addresses"),
+	FLAG("cross-page", cross_page, "each buffer crosses the end of a page"),
+	FLAG("scribble", scribble, "overwrite each transmitted buffer as soon as it is used"),
+	{ "rx-buffer", KIND_NUMBER, AT(rx_buffer), 0, 12, GUEST_MAX_FRAME + 12, "BYTES",
+	  "of a receive chain, header included (default 2048 with mrg_rxbuf, or as needed)" },
+	{ "rx-descriptors", KIND_RANGE, AT(rx_descriptors), 0, 1, LAYOUT_MAX_PIECES, "N|LOW-HIGH",
+	  "descriptors of a receive chain (default 1)" },
+	CHOICE("rx-header", rx_header, "shared|own|split|mixed",
+	       "where the header goes in a receive chain (default shared)"),
+
+	GROUP("The machine"),
+	{ "memory", KIND_NUMBER, AT(memory_mib), 0, 1, 1u << 20, "MIB", "guest RAM (default 64)" },
+	FLAG("hugetlb", hugetlb, "guest RAM of 2 MiB hugepages"),
+	{ "regions", KIND_NUMBER, AT(regions), 0, 1, GUEST_MAX_REGIONS, "N",
+	  "memory regions, with holes between (default 1)" },
+	FLAG("adjacent", adjacent, "no holes between the regions"),
+	FLAG("no-seal", no_seal, "leave the memfd unsealed (QEMU seals it against shrinking)"),
+	{ "ring-size", KIND_NUMBER, AT(ring_size), 0, DRIVER_RING_MIN_SIZE, DRIVER_RING_MAX_SIZE,
+	  "N", "of both rings, a power of two (default 256)" },
+	{ "features-off", KIND_FEATURES, 0, 0, 0, 0, "NAME[,NAME...]",
+	  "do not negotiate: version_1 indirect_desc event_idx mrg_rxbuf protocol_features "
+	  "mq reply_ack" },
+	CHOICE("ack", ack, "qemu|all", "ask REPLY_ACK where QEMU does, or on each message"),
+	CHOICE("order", order, "qemu|enable-last", "when SET_VRING_ENABLE is sent"),
+
+	GROUP("Pace and end"),
+	{ "rate", KIND_NUMBER, AT(rate), 0, 0, UINT32_MAX, "FPS",
+	  "frames a second at most (default 0: no limit)" },
+	{ "window", KIND_NUMBER, AT(window), 0, 0, UINT32_MAX, "N",
+	  "at most N more frames sent than received: no loss on a loop (default 0: no limit)" },
+	{ "batch", KIND_NUMBER, AT(batch), 0, 1, DRIVER_RING_MAX_SIZE, "N",
+	  "frames made available, and kicked for, at once (default 32)" },
+	FLAG("poll", poll, "spin on the used rings; without it sleep on the call eventfds"),
+	SECONDS("duration", duration_s, 0, "stop sending after this time"),
+	FLAG("hold", hold, "stay until SIGTERM or SIGINT, also when all is done"),
+	SECONDS("settle", settle_s, 0, "go on receiving so long after all is done (default 0)"),
+	SECONDS("timeout", timeout_s, AT(timeout_given),
+		"deadline of the run; 0: none (default 30 beyond --duration; none with --hold)"),
+
+	GROUP("Report"),
+	FLAG("json", json, "the summary as one JSON object"),
+	SECONDS("stats-interval", stats_interval_s, 0, "progress on stderr this often"),
+	{ "ready-fd", KIND_NUMBER, AT(ready_fd), 0, 0, 1u << 20, "FD",
+	  "write \"ready\\n\" here once rings (or the raw socket) are up" },
+	FLAG("trace", trace, "each protocol message on stderr"),
+	{ "misbehave", KIND_TEXT, AT(misbehave), 0, 0, 0, "NAME|list",
+	  "do one thing that a back-end must survive, and say what came of it" },
+	{ "version", KIND_VERSION, 0, 0, 0, 0, NULL, "print the version" },
+	{ "help", KIND_HELP, 0, 0, 0, 0, NULL, "print this" },
+};
+/* clang-format on */
+
+#define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))
+
+static bool takes_argument(const struct row *row)
+{
+	return row->kind != KIND_FLAG && row->kind != KIND_HELP && row->kind != KIND_VERSION;
+}
+
+static void print_help(void)
+{
+	char left[64];
+
+	printf("Usage: guestwire-guest --socket PATH [--send COUNT] [--size BYTES|LOW-HIGH]\n"
+	       "                       [--receive COUNT] [--verify] [--json] [OPTION...]\n"
+	       "       guestwire-guest --interface IFNAME [OPTION...]\n\n"
+	       "A virtio-net guest without a virtual machine: a vhost-user front-end that sends\n"
+	       "patterns through any back-end, receives and verifies them.\n");
+	for (size_t i = 0; i < ROW_COUNT; i++) {
+		const struct row *row = &rows[i];
+
+		if (row->kind == KIND_GROUP) {
+			printf("\n%s:\n", row->name);
+			continue;
+		}
+		snprintf(left, sizeof(left), "--%s %s", row->name,
+			 row->argument ? row->argument : "");
+		printf("  %-33s%s%s\n", left,
+		       strlen(left) > 32 ? "\n                                   " : "", row->help);
+	}
+	printf("\nExit status: 0 all that was asked for was done and verified; 1 a frame or a ring\n"
+	       "was wrong; 2 usage; 3 no connection, or a protocol error; 4 the deadline passed.\n");
+}
+
+static bool parse_number(const char *text, const char **end, uint64_t *value)
+{
+	char *stop;
+
+	if (!isdigit((unsigned char)*text))
+		return false;
+	errno = 0;
+	*value = strtoull(text, &stop, 0);
+	*end = stop;
+	return errno == 0;
+}
+
+static bool parse_range(const struct row *row, const char *text, struct guest_range *range)
+{
+	if (!parse_number(text, &text, &range->low))
+		return false;
+	range->high = range->low;
+	if (*text == '-' && !parse_number(text + 1, &text, &range->high))
+		return false;
+	return !*text && range->low <= range->high && range->low >= row->low &&
+	       range->high <= row->high;
+}
+
+static bool parse_mac(const char *text, struct guest_mac *mac)
+{
+	char *end;
+
+	for (int i = 0; i < (int)PATTERN_MAC_BYTES; i++) {
+		unsigned long byte = strtoul(text, &end, 16);
+
+		if (end == text || end - text > 2 || byte > 0xff ||
+		    *end != (i + 1 < (int)PATTERN_MAC_BYTES ? ':' : '\0'))
+			return false;
+		mac->bytes[i] = (uint8_t)byte;
+		text = end + 1;
+	}
+	mac->given = true;
+	return true;
+}
+
+static bool parse_choice(const struct row *row, const char *text, int *value)
+{
+	const char *name = row->argument;
+	size_t len = strlen(text);
+
+	for (*value = 0; name; (*value)++) {
+		if (len && !strncmp(name, text, len) && (!name[len] || name[len] == '|'))
+			return true;
+		name = strchr(name, '|');
+		name = name ? name + 1 : NULL;
+	}
+	return false;
+}
+
+static bool parse_list(const struct row *row, const char *text, struct guest_list *list)
+{
+	uint64_t value;
+
+	for (;;) {
+		if (list->count == GUEST_MAX_STREAM_LIST || !parse_number(text, &text, &value) ||
+		    value > row->high)
+			return false;
+		list->values[list->count++] = (uint32_t)value;
+		if (*text != ',')
+			return !*text;
+		text++;
+	}
+}
+
+static bool parse_features(struct guest_options *options, const char *text)
+{
+	while (*text) {
+		size_t len = strcspn(text, ",");
+		const struct front_end_feature *f = front_end_features;
+
+		while (f->name && (strlen(f->name) != len || strncmp(f->name, text, len)))
+			f++;
+		if (!f->name)
+			return false;
+		*(f->protocol ? &options->protocol_off : &options->features_off) |= 1ull << f->bit;
+		text += len;
+		text += *text == ',';
+	}
+	return true;
+}
+
+static bool parse_seconds(const char *text, double *value)
+{
+	char *end;
+
+	*value = strtod(text, &end);
+	return end != text && !*end && *value >= 0 && *value <= MAX_SECONDS;
+}
+
+static bool parse_value(struct guest_options *options, const struct row *row, const char *text)
+{
+	void *at = (char *)options + row->at;
+	uint64_t *number = at;
+
+	if (row->given_at)
+		*(bool *)((char *)options + row->given_at) = true;
+	switch (row->kind) {
+	case KIND_FLAG:
+		*(bool *)at = true;
+		return true;
+	case KIND_TEXT:
+		*(const char **)at = text;
+		return *text;
+	case KIND_NUMBER:
+		return parse_number(text, &text, number) && !*text && *number >= row->low &&
+		       *number <= row->high;
+	case KIND_RANGE:
+		return parse_range(row, text, at);
+	case KIND_SECONDS:
+		return parse_seconds(text, at);
+	case KIND_MAC:
+		return parse_mac(text, at);
+	case KIND_CHOICE:
+		return parse_choice(row, text, at);
+	case KIND_LIST:
+		return parse_list(row, text, at);
+	case KIND_FEATURES:
+		return parse_features(options, text);
+	case KIND_GROUP:
+	case KIND_HELP:
+	case KIND_VERSION:
+		return true;
+	}
+	return false;
+}
+
+static const char *contradiction(const struct guest_options *o)
+{
+	bool lists = o->misbehave && !strcmp(o->misbehave, "list");
+
+	if (!lists && !o->socket == !o->interface)
+		return "give one of --socket PATH and --interface IFNAME";
+	if (o->ring_size & (o->ring_size - 1))
+		return "--ring-size must be a power of two";
+	if (o->descriptors.high > o->ring_size || o->rx_descriptors.high > o->ring_size)
+		return "a chain cannot have more descriptors than the ring (VIRTIO 1.2 2.7.5.3.1)";
+	if (o->scribble && o->pattern == GUEST_PATTERN_FIXED)
+		return "--scribble and --pattern fixed exclude each other";
+	if (o->misbehave && o->interface)
+		return "--misbehave needs --socket";
+	if (o->listen && !o->socket)
+		return "--listen needs --socket";
+	return NULL;
+}
+
+static void fill_defaults(struct guest_options *o)
+{
+	*o = (struct guest_options){
+		.size = { DEFAULT_SIZE, DEFAULT_SIZE },
+		.stream = 1,
+		.ethertype = PATTERN_ETHERTYPE,
+		.descriptors = { 1, 1 },
+		.rx_descriptors = { 1, 1 },
+		.indirect = INDIRECT_MIXED,
+		.memory_mib = DEFAULT_MEMORY_MIB,
+		.regions = 1,
+		.ring_size = DEFAULT_RING,
+		.batch = DEFAULT_BATCH,
+		.connect_timeout_s = 5,
+		.ready_fd = UINT64_MAX,
+	};
+	memset(o->dst.bytes, 0xff, sizeof(o->dst.bytes));
+}
+
+static void fill_dependent(struct guest_options *o)
+{
+	if (!o->src.given)
+		pattern_default_mac(o->src.bytes, (uint32_t)o->stream);
+	if (!o->timeout_given && !o->hold)
+		o->timeout_s = DEFAULT_TIMEOUT_S + o->duration_s;
+}
+
+static enum guest_parse complain(const char *what, const char *name, const char *value)
+{
+	fprintf(stderr, "guestwire-guest: %s%s%s%s; see --help\n", what, name ? name : "",
+		value ? " does not take " : "", value ? value : "");
+	return PARSE_BAD;
+}
+
+enum guest_parse guest_options_parse(struct guest_options *options, int argc, char **argv)
+{
+	struct option getopt_rows[ROW_COUNT + 1] = { 0 };
+	const char *problem;
+	int at;
+
+	/* Headings stay in, under a name that nobody can type. */
+	for (size_t i = 0; i < ROW_COUNT; i++)
+		getopt_rows[i] =
+			(struct option){ rows[i].name,
+					 takes_argument(&rows[i]) ? required_argument : no_argument,
+					 NULL, (int)i };
+	fill_defaults(options);
+	while ((at = getopt_long(argc, argv, "", getopt_rows, NULL)) != -1) {
+		if (at == '?')
+			return complain("cannot use this command line", NULL, NULL);
+		if (rows[at].kind == KIND_HELP) {
+			print_help();
+			return PARSE_DONE;
+		}
+		if (rows[at].kind == KIND_VERSION) {
+			printf("guestwire-guest %s\n", GW_VERSION);
+			return PARSE_DONE;
+		}
+		if (!parse_value(options, &rows[at], optarg))
+			return complain("--", rows[at].name, optarg);
+	}
+	if (optind < argc)
+		return complain("no use for argument ", argv[optind], NULL);
+	problem = contradiction(options);
+	if (problem)
+		return complain(problem, NULL, NULL);
+	fill_dependent(options);
+	return PARSE_RUN;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The command line: one table makes the parser, and the help (guest_options.c). */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chain_layout.h"
+#include "pattern.h"
+
+#define GUEST_MAX_FRAME       65550u /* Ethernet header and 64 KiB */
+#define GUEST_MAX_STREAM_LIST 16u
+
+struct guest_range {
+	uint64_t low, high;
+};
+
+struct guest_mac {
+	bool given;
+	uint8_t bytes[PATTERN_MAC_BYTES];
+};
+
+struct guest_list {
+	uint32_t count;
+	uint32_t values[GUEST_MAX_STREAM_LIST];
+};
+
+enum guest_indirect { INDIRECT_ALWAYS, INDIRECT_NEVER, INDIRECT_MIXED };
+enum guest_pattern { GUEST_PATTERN_FRESH, GUEST_PATTERN_FIXED };
+enum guest_ack { ACK_QEMU, ACK_ALL };
+enum guest_order { ORDER_QEMU, ORDER_ENABLE_LAST };
+
+struct guest_options {
+	/* where */
+	const char *socket;
+	const char *interface;
+	bool listen;
+
+	/* what */
+	bool send_given;
+	uint64_t send; /* 0: no end */
+	struct guest_range size;
+	uint64_t receive;
+	bool receive_given;
+	bool verify;
+	uint64_t stream;
+	struct guest_list receive_streams;
+	uint64_t ethertype;
+	struct guest_mac src, dst;
+	int pattern; /* enum guest_pattern */
+
+	/* how the frames lie */
+	struct guest_range descriptors;
+	int indirect; /* enum guest_indirect */
+	int header;   /* enum layout_header */
+	bool unaligned, cross_page, scribble;
+	uint64_t rx_buffer;
+	struct guest_range rx_descriptors;
+	int rx_header;
+
+	/* the machine */
+	uint64_t memory_mib;
+	bool hugetlb, adjacent, no_seal;
+	uint64_t regions;
+	uint64_t ring_size;
+	uint64_t features_off; /* virtio bits; protocol bits apart */
+	uint64_t protocol_off;
+	int ack;   /* enum guest_ack */
+	int order; /* enum guest_order */
+
+	/* pace and end */
+	uint64_t rate;
+	uint64_t window;
+	uint64_t batch;
+	bool poll;
+	bool hold;
+	double duration_s;
+	double timeout_s;
+	bool timeout_given;
+	double settle_s;
+	double connect_timeout_s;
+
+	/* report */
+	bool json;
+	double stats_interval_s;
+	uint64_t ready_fd; /* UINT64_MAX: none */
+	bool trace;
+	const char *misbehave;
+};
+
+enum guest_parse { PARSE_RUN, PARSE_DONE, PARSE_BAD };
+
+/* PARSE_DONE: help or version was printed. PARSE_BAD: the reason was, on stderr. */
+enum guest_parse guest_options_parse(struct guest_options *options, int argc, char **argv);

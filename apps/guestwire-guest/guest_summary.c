@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "guest_summary.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <jansson.h>
+
+#include "front_end.h"
+
+void summary_error(struct guest_summary *summary, enum guest_exit exit, const char *format, ...)
+{
+	va_list args;
+
+	if (summary->exit == EXIT_GOOD || summary->exit == EXIT_DEADLINE)
+		summary->exit = exit;
+	if (summary->error_count == SUMMARY_MAX_ERRORS)
+		return;
+	va_start(args, format);
+	vsnprintf(summary->errors[summary->error_count++], SUMMARY_TEXT_BYTES, format, args);
+	va_end(args);
+}
+
+void summary_count_error(struct guest_summary *summary, uint64_t count, const char *what)
+{
+	if (count)
+		summary_error(summary, EXIT_WRONG, "%" PRIu64 " %s", count, what);
+}
+
+void summary_judge(struct guest_summary *s)
+{
+	const struct guest_options *o = s->options;
+	const struct tally_stream *total = tally_total(s->tally);
+
+	summary_count_error(s, total->corrupted, "frames corrupted");
+	summary_count_error(s, total->duplicated, "frames received more than once");
+	if (s->tally->selective)
+		summary_count_error(s, s->tally->foreign, "frames of foreign streams");
+	if (o->receive_given && s->exit != EXIT_DEADLINE)
+		summary_count_error(s, tally_missing(s->tally, o->receive), "frames missing");
+	if (s->interrupted && o->send_given && o->send && s->sent < o->send)
+		summary_error(s, EXIT_WRONG, "interrupted after %" PRIu64 " of %" PRIu64 " frames",
+			      s->sent, o->send);
+}
+
+static double rate(double amount, double seconds)
+{
+	return seconds > 0 ? amount / seconds : 0;
+}
+
+static json_t *integer(uint64_t value)
+{
+	return json_integer((json_int_t)value);
+}
+
+static json_t *features_json(const struct guest_summary *s)
+{
+	json_t *names = json_array();
+
+	for (const struct front_end_feature *f = front_end_features; f->name; f++)
+		if ((f->protocol ? s->protocol : s->features) >> f->bit & 1)
+			json_array_append_new(names, json_string(f->name));
+	return names;
+}
+
+static json_t *stop_json(const struct guest_summary *s)
+{
+	json_t *stop = json_object();
+
+	json_object_set_new(stop, "tx_used_idx", integer(s->tx.used_idx));
+	json_object_set_new(stop, "tx_avail_idx", integer(s->tx.avail_idx));
+	json_object_set_new(stop, "tx_base", integer(s->tx.base));
+	json_object_set_new(stop, "rx_used_idx", integer(s->rx.used_idx));
+	json_object_set_new(stop, "rx_avail_idx", integer(s->rx.avail_idx));
+	json_object_set_new(stop, "rx_base", integer(s->rx.base));
+	json_object_set_new(stop, "clean", json_boolean(s->clean));
+	return stop;
+}
+
+static json_t *streams_json(const struct guest_summary *s)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < s->tally->stream_count; i++) {
+		const struct tally_stream *t = &s->tally->streams[i];
+		json_t *o = json_object();
+
+		json_object_set_new(o, "stream", integer(t->id));
+		json_object_set_new(o, "expected", json_boolean(t->expected));
+		json_object_set_new(o, "received", integer(t->received));
+		json_object_set_new(o, "received_bytes", integer(t->received_bytes));
+		json_object_set_new(o, "verified", integer(t->verified));
+		json_object_set_new(o, "corrupted", integer(t->corrupted));
+		json_object_set_new(o, "duplicated", integer(t->duplicated));
+		json_object_set_new(o, "out_of_order", integer(t->out_of_order));
+		json_object_set_new(o, "anonymous", integer(t->anonymous));
+		json_object_set_new(o, "distinct", integer(t->distinct));
+		json_array_append_new(list, o);
+	}
+	return list;
+}
+
+static void counts_json(struct guest_summary *s, json_t *o)
+{
+	const struct tally_stream *t = tally_total(s->tally);
+
+	json_object_set_new(o, "sent", integer(s->sent));
+	json_object_set_new(o, "sent_bytes", integer(s->sent_bytes));
+	json_object_set_new(o, "completed", integer(s->completed));
+	json_object_set_new(o, "received", integer(t->received));
+	json_object_set_new(o, "received_bytes", integer(t->received_bytes));
+	json_object_set_new(o, "verified", integer(t->verified));
+	json_object_set_new(o, "corrupted", integer(t->corrupted));
+	json_object_set_new(o, "duplicated", integer(t->duplicated));
+	json_object_set_new(o, "out_of_order", integer(t->out_of_order));
+	json_object_set_new(o, "anonymous", integer(t->anonymous));
+	json_object_set_new(o, "missing", integer(tally_missing(s->tally, s->options->receive)));
+	json_object_set_new(o, "foreign", integer(s->tally->foreign));
+	json_object_set_new(o, "unrelated", integer(s->tally->unrelated));
+	json_object_set_new(o, "streams", streams_json(s));
+	json_object_set_new(o, "seconds", json_real(s->seconds));
+	json_object_set_new(o, "sent_per_second", json_real(rate((double)s->sent, s->seconds)));
+	json_object_set_new(o, "received_per_second",
+			    json_real(rate((double)t->received, s->seconds)));
+	json_object_set_new(o, "interrupted", json_boolean(s->interrupted));
+}
+
+static void print_json(struct guest_summary *s)
+{
+	json_t *o = json_object(), *errors = json_array();
+
+	for (uint32_t i = 0; i < s->error_count; i++)
+		json_array_append_new(errors, json_string(s->errors[i]));
+	json_object_set_new(o, "mode", json_string(s->is_guest ? "guest" : "interface"));
+	json_object_set_new(o, "exit", integer(s->exit));
+	json_object_set_new(o, "errors", errors);
+	counts_json(s, o);
+	if (s->is_guest) {
+		json_object_set_new(o, "features", features_json(s));
+		json_object_set_new(o, "stop", s->stopped ? stop_json(s) : json_null());
+		json_object_set_new(o, "kicks", integer(s->kicks));
+		json_object_set_new(o, "calls", integer(s->calls));
+		json_object_set_new(o, "missed_calls", integer(s->missed_calls));
+		json_object_set_new(o, "tx_used_len_set", integer(s->tx_used_len_set));
+		json_object_set_new(o, "rx_buffers", integer(s->rx_chains));
+		json_object_set_new(o, "rx_num_buffers_not_1", integer(s->rx_zero_buffers));
+	} else {
+		json_object_set_new(o, "kernel_drops", integer(s->kernel_drops));
+	}
+	if (s->misbehaviour) {
+		json_t *m = json_object();
+
+		json_object_set_new(m, "name", json_string(s->misbehaviour));
+		json_object_set_new(m, "outcome", json_string(s->outcome));
+		json_object_set_new(o, "misbehave", m);
+	}
+	json_dumpf(o, stdout, JSON_COMPACT);
+	putchar('\n');
+	json_decref(o);
+}
+
+static void print_guest_text(const struct guest_summary *s)
+{
+	printf("features ");
+	for (const struct front_end_feature *f = front_end_features; f->name; f++)
+		if ((f->protocol ? s->protocol : s->features) >> f->bit & 1)
+			printf(" %s", f->name);
+	printf("\nsignals   %" PRIu64 " kicks, %" PRIu64 " calls\n", s->kicks, s->calls);
+	if (s->stopped)
+		printf("stop      tx used %u, available %u, base %u; rx used %u, base %u: %s\n",
+		       s->tx.used_idx, s->tx.avail_idx, s->tx.base, s->rx.used_idx, s->rx.base,
+		       s->clean ? "clean" : "NOT clean");
+}
+
+static void print_text(struct guest_summary *s)
+{
+	const struct tally_stream *t = tally_total(s->tally);
+
+	printf("sent      %" PRIu64 " frames, %" PRIu64 " bytes, %" PRIu64
+	       " completed; %.0f frames/s, %.3f Gbit/s\n",
+	       s->sent, s->sent_bytes, s->completed, rate((double)s->sent, s->seconds),
+	       rate((double)s->sent_bytes * 8e-9, s->seconds));
+	printf("received  %" PRIu64 " frames, %" PRIu64 " bytes; %.0f frames/s, %.3f Gbit/s\n",
+	       t->received, t->received_bytes, rate((double)t->received, s->seconds),
+	       rate((double)t->received_bytes * 8e-9, s->seconds));
+	printf("verified  %" PRIu64 "; corrupted %" PRIu64 ", duplicated %" PRIu64
+	       ", missing %" PRIu64 ", out of order %" PRIu64 ", foreign %" PRIu64
+	       ", unrelated %" PRIu64 "\n",
+	       t->verified, t->corrupted, t->duplicated,
+	       tally_missing(s->tally, s->options->receive), t->out_of_order, s->tally->foreign,
+	       s->tally->unrelated);
+	if (s->is_guest)
+		print_guest_text(s);
+	else if (s->kernel_drops)
+		printf("kernel    %" PRIu64 " frames dropped for want of socket buffer\n",
+		       s->kernel_drops);
+	if (s->misbehaviour)
+		printf("misbehave %s: %s\n", s->misbehaviour, s->outcome);
+	printf("seconds   %.3f%s\n", s->seconds, s->interrupted ? ", interrupted" : "");
+}
+
+void summary_print(struct guest_summary *s)
+{
+	if (s->options->json)
+		print_json(s);
+	else
+		print_text(s);
+	fflush(stdout);
+	for (uint32_t i = 0; i < s->error_count; i++)
+		fprintf(stderr, "guestwire-guest: %s\n", s->errors[i]);
+}
+
+void summary_progress(struct guest_summary *s)
+{
+	const struct tally_stream *t = tally_total(s->tally);
+
+	fprintf(stderr,
+		"guestwire-guest: %.1f s: sent %" PRIu64 ", completed %" PRIu64
+		", received %" PRIu64 ", corrupted %" PRIu64 "\n",
+		s->seconds, s->sent, s->completed, t->received, t->corrupted);
+}

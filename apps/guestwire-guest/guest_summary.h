@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a run came to: counts, errors in words, the exit status. Filled by a mode (guest
+ * or interface), judged and printed here, for people or as one JSON object.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "guest_options.h"
+#include "tally.h"
+
+#define SUMMARY_MAX_ERRORS 32u
+#define SUMMARY_TEXT_BYTES 320u
+
+enum guest_exit { EXIT_GOOD, EXIT_WRONG, EXIT_USAGE, EXIT_PROTOCOL, EXIT_DEADLINE };
+
+struct summary_ring {
+	uint16_t used_idx, avail_idx, base;
+};
+
+struct guest_summary {
+	const struct guest_options *options;
+	struct tally *tally;
+
+	uint64_t sent, sent_bytes, completed;
+	double seconds;
+	bool interrupted;
+
+	/* guest only */
+	bool is_guest;
+	uint64_t features, protocol;
+	bool stopped; /* GET_VRING_BASE was answered for both rings */
+	bool clean;
+	struct summary_ring rx, tx;
+	uint64_t kicks, calls, missed_calls;
+	uint64_t tx_used_len_set, rx_chains, rx_zero_buffers;
+
+	/* interface only */
+	uint64_t kernel_drops;
+
+	/* misbehave only */
+	const char *misbehaviour;
+	const char *outcome;
+
+	enum guest_exit exit;
+	uint32_t error_count;
+	char errors[SUMMARY_MAX_ERRORS][SUMMARY_TEXT_BYTES];
+};
+
+/* Notes an error; the first that is noted decides the exit status, but for a passed
+ * deadline, to which anything else is preferred. */
+void summary_error(struct guest_summary *summary, enum guest_exit exit, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+void summary_count_error(struct guest_summary *summary, uint64_t count, const char *what);
+
+/* Adds the errors that the counts show: frames wrong, doubled, missing, foreign. */
+void summary_judge(struct guest_summary *summary);
+void summary_print(struct guest_summary *summary);
+/* One line of progress on stderr. */
+void summary_progress(struct guest_summary *summary);

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Memory orders of the driver's side of a ring: the three that VIRTIO 1.2
+ * section 2.7 asks for, and plain single accesses. The only atomics here.
+ */
+#pragma once
+
+#include <stdint.h>
+
+/* One access, not torn and not repeated by the compiler. */
+static inline uint16_t load_once16(const uint16_t *from)
+{
+	return __atomic_load_n(from, __ATOMIC_RELAXED);
+}
+
+static inline void store_once16(uint16_t *to, uint16_t value)
+{
+	__atomic_store_n(to, value, __ATOMIC_RELAXED);
+}
+
+/* Pairs with the device's release of used->idx: the used elements it covers, and
+ * what it wrote into buffers, are read after it (2.7.14). */
+static inline uint16_t load_acquire16(const uint16_t *from)
+{
+	return __atomic_load_n(from, __ATOMIC_ACQUIRE);
+}
+
+/* Pairs with the device's acquire of avail->idx: descriptors and avail elements
+ * are written before it (2.7.13.3.1). */
+static inline void store_release16(uint16_t *to, uint16_t value)
+{
+	__atomic_store_n(to, value, __ATOMIC_RELEASE);
+}
+
+/* Store own index, then load the other's wish (2.7.13.4.1); without the fence both
+ * sides can miss each other and sleep for ever. */
+static inline void order_full(void)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}

@@ -16,6 +16,17 @@
 #define gw_read_once(p)	    (*(const volatile __typeof__(*(p)) *)(p))
 #define gw_write_once(p, v) (*(volatile __typeof__(*(p)) *)(p) = (v))
 
+/*
+ * A copy of memory that another party writes, at any alignment. The bytes may be
+ * torn, but the compiler reads none of them a second time: what is checked in the
+ * copy is what is used.
+ */
+#define gw_copy_once(dst, src, len)                                                                \
+	do {                                                                                       \
+		__builtin_memcpy((dst), (src), (len));                                             \
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);                                           \
+	} while (0)
+
 /* Acquire and release on plain memory shared with a guest or the kernel (rings). */
 #define gw_load_acquire(p)     __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define gw_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)

@@ -81,14 +81,14 @@ void ring_unpop(struct ring *ring, unsigned int count);
 void ring_push(struct ring *ring, uint16_t head, uint32_t written_bytes);
 /*
  * Publishes what was pushed. Returns true if the guest wants an interrupt
- * (EVENT_IDX or the no-interrupt flag; section 2.7.10).
+ * (EVENT_IDX or the no-interrupt flag; section 2.7.7).
  */
 bool ring_flush(struct ring *ring);
-/* Asks the guest for kicks from now on. True if a chain is available already. */
+/* Asks the guest for kicks from now on (section 2.7.10). True if a chain is available already. */
 bool ring_want_kick(struct ring *ring);
 /* Kicks are a waste from now on. */
 void ring_no_kick(struct ring *ring);
-/* Whether ring_pop would find something, without taking it. */
+/* Whether ring_pop would find something, without taking it. False on a broken ring. */
 bool ring_has_avail(struct ring *ring);
 
 /* Marks it broken by a rule above the ring's own knowledge (direction, header). */

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "net_header.h"
+
+#include "atomic.h"
+#include <linux/if_ether.h>
+#include <linux/virtio_config.h>
+#include <string.h>
+
+#ifndef VIRTIO_NET_F_HOST_USO
+#define VIRTIO_NET_F_HOST_USO 56
+#endif
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
+
+unsigned int net_header_len(uint64_t features)
+{
+	if (virtio_has(features, VIRTIO_F_VERSION_1) ||
+	    virtio_has(features, VIRTIO_NET_F_MRG_RXBUF))
+		return sizeof(struct virtio_net_hdr_v1);
+	return sizeof(struct virtio_net_hdr);
+}
+
+static bool longer_than(const struct iovec *seg, unsigned int count, size_t len)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		if (seg[i].iov_len > len)
+			return true;
+		len -= seg[i].iov_len;
+	}
+	return false;
+}
+
+bool net_header_strip(struct iovec *seg, unsigned int count, unsigned int len,
+		      struct virtio_net_hdr_v1 *header, unsigned int *first)
+{
+	uint8_t *to = (uint8_t *)header;
+	unsigned int i = 0;
+	size_t part;
+
+	if (len > sizeof(*header) || !longer_than(seg, count, len))
+		return false;
+	memset(header, 0, sizeof(*header));
+	/* Ends inside seg[i], or at its beginning: the segments are longer than len. */
+	while (len >= seg[i].iov_len) {
+		part = seg[i].iov_len;
+		gw_copy_once(to, seg[i].iov_base, part);
+		to += part;
+		len -= (unsigned int)part;
+		i++;
+	}
+	gw_copy_once(to, seg[i].iov_base, len);
+	seg[i].iov_base = (uint8_t *)seg[i].iov_base + len;
+	seg[i].iov_len -= len;
+	*first = i;
+	return true;
+}
+
+/* Feature that a segmentation type needs; -1: there is no such type. */
+static int gso_feature(uint8_t type)
+{
+	switch (type) {
+	case VIRTIO_NET_HDR_GSO_TCPV4:
+		return VIRTIO_NET_F_HOST_TSO4;
+	case VIRTIO_NET_HDR_GSO_TCPV6:
+		return VIRTIO_NET_F_HOST_TSO6;
+	case VIRTIO_NET_HDR_GSO_UDP:
+		return VIRTIO_NET_F_HOST_UFO;
+	case VIRTIO_NET_HDR_GSO_UDP_L4:
+		return VIRTIO_NET_F_HOST_USO;
+	}
+	return -1;
+}
+
+/* A frame that is to be cut up: its checksums are partial, too (5.1.6.2.1). */
+static bool gso_valid(const struct virtio_net_hdr_v1 *header, uint64_t features, uint32_t frame_len)
+{
+	uint8_t type = header->gso_type & ~VIRTIO_NET_HDR_GSO_ECN;
+	int feature = gso_feature(type);
+
+	if (feature < 0 || !virtio_has(features, (unsigned int)feature))
+		return false;
+	if (header->gso_type & VIRTIO_NET_HDR_GSO_ECN &&
+	    (!virtio_has(features, VIRTIO_NET_F_HOST_ECN) ||
+	     (type != VIRTIO_NET_HDR_GSO_TCPV4 && type != VIRTIO_NET_HDR_GSO_TCPV6)))
+		return false;
+	return header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM && header->gso_size &&
+	       header->hdr_len <= frame_len;
+}
+
+/* The field to fill in lies behind the Ethernet header and inside the frame. */
+static bool csum_inside(const struct virtio_net_hdr_v1 *header, uint32_t frame_len)
+{
+	uint32_t end = (uint32_t)header->csum_start + header->csum_offset + sizeof(uint16_t);
+
+	return end <= frame_len;
+}
+
+bool net_header_valid(const struct virtio_net_hdr_v1 *header, uint64_t features, uint32_t frame_len)
+{
+	/* Flags for receivers only; unknown ones are to be ignored (5.1.6.2.2). */
+	if (header->flags & (VIRTIO_NET_HDR_F_DATA_VALID | VIRTIO_NET_HDR_F_RSC_INFO))
+		return false;
+	if (header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM &&
+	    (!virtio_has(features, VIRTIO_NET_F_CSUM) || header->csum_start < ETH_HLEN ||
+	     !csum_inside(header, frame_len)))
+		return false;
+	if (header->gso_type == VIRTIO_NET_HDR_GSO_NONE)
+		return true;
+	return gso_valid(header, features, frame_len);
+}
+
+/* Ones' complement sum of 16-bit words (RFC 1071), folded; an odd byte is padded with 0. */
+static uint16_t ones_sum(const uint8_t *p, uint32_t len)
+{
+	uint64_t sum = 0;
+	uint32_t word;
+	uint16_t half = 0;
+
+	for (; len >= sizeof(word); p += sizeof(word), len -= sizeof(word)) {
+		memcpy(&word, p, sizeof(word));
+		sum += word;
+	}
+	if (len >= sizeof(half)) {
+		memcpy(&half, p, sizeof(half));
+		sum += half;
+		p += sizeof(half);
+		len -= sizeof(half);
+	}
+	if (len)
+		sum += *p; /* low byte of a little-endian word */
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)sum;
+}
+
+bool net_checksum_complete(uint8_t *frame, uint32_t len, struct virtio_net_hdr_v1 *header)
+{
+	uint16_t sum;
+
+	if (!(header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))
+		return true;
+	if (!csum_inside(header, len))
+		return false;
+	/* The field holds the sum of the pseudo header already. */
+	sum = (uint16_t)~ones_sum(frame + header->csum_start, len - header->csum_start);
+	if (!sum)
+		sum = 0xffff; /* the same number; for UDP 0 would mean "none" */
+	memcpy(frame + header->csum_start + header->csum_offset, &sum, sizeof(sum));
+	header->flags &= (uint8_t)~VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	return true;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "ring_walk.h"
+
+#include "atomic.h"
+#include "memmap.h"
+
+/* One contiguous piece, merged with the one before it where they touch. */
+static inline enum ring_fault add_piece(struct walk *walk, void *base, uint64_t len, bool writable)
+{
+	uint16_t *count = writable ? &walk->chain->write_count : &walk->chain->read_count;
+	struct iovec *last;
+
+	if (*count) {
+		/* Of the same direction: readable ones come first. */
+		last = &walk->seg[walk->count - 1];
+		if ((uint8_t *)last->iov_base + last->iov_len == (uint8_t *)base) {
+			last->iov_len += len;
+			return RING_FAULT_NONE;
+		}
+	}
+	if (walk->count >= walk->max)
+		return RING_FAULT_SEGMENTS;
+	walk->seg[walk->count++] = (struct iovec){ .iov_base = base, .iov_len = len };
+	(*count)++;
+	return RING_FAULT_NONE;
+}
+
+/* A buffer that runs on into the next region: at most one piece for each region. */
+static enum ring_fault add_pieces(struct walk *walk, uint64_t addr, uint64_t len, bool writable)
+{
+	enum ring_fault fault;
+	uint64_t part;
+	void *base;
+
+	while (len) {
+		base = memmap_translate_part(walk->memmap, addr, len, &part);
+		if (!base)
+			return RING_FAULT_ADDRESS;
+		fault = add_piece(walk, base, part, writable);
+		if (fault)
+			return fault;
+		addr += part;
+		len -= part;
+	}
+	return RING_FAULT_NONE;
+}
+
+enum ring_fault walk_add(struct walk *walk, uint64_t addr, uint32_t len, bool writable)
+{
+	void *base;
+
+	if (!len)
+		return RING_FAULT_LENGTH;
+	if (writable) {
+		walk->chain->write_bytes += len;
+	} else {
+		/* VIRTIO 1.2 section 2.7.4.2: all readable ones before the first writable. */
+		if (walk->chain->write_count)
+			return RING_FAULT_ORDER;
+		walk->chain->read_bytes += len;
+	}
+	base = memmap_translate(walk->memmap, addr, len);
+	if (__builtin_expect(base != NULL, 1))
+		return add_piece(walk, base, len, writable);
+	return add_pieces(walk, addr, len, writable);
+}
+
+bool walk_copy(const struct walk *walk, void *dst, uint64_t addr, uint64_t len)
+{
+	uint8_t *to = dst;
+	uint64_t part;
+	void *from;
+
+	while (len) {
+		from = memmap_translate_part(walk->memmap, addr, len, &part);
+		if (!from)
+			return false;
+		gw_copy_once(to, from, part);
+		to += part;
+		addr += part;
+		len -= part;
+	}
+	return true;
+}

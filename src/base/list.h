@@ -37,6 +37,18 @@ static inline void gw_list_del(struct gw_list *node)
 	gw_list_init(node);
 }
 
+/* Moves all of from to the end of head. */
+static inline void gw_list_splice(struct gw_list *head, struct gw_list *from)
+{
+	if (gw_list_empty(from))
+		return;
+	from->next->prev = head->prev;
+	head->prev->next = from->next;
+	from->prev->next = head;
+	head->prev = from->prev;
+	gw_list_init(from);
+}
+
 #define gw_list_for_each(pos, head) for (pos = (head)->next; pos != (head); pos = pos->next)
 #define gw_list_for_each_safe(pos, tmp, head)                                                      \
 	for (pos = (head)->next, tmp = pos->next; pos != (head); pos = tmp, tmp = pos->next)

@@ -302,6 +302,16 @@ void desk_release(struct gw_port *source)
 	source->driver->release(&source->queue, source->home, count);
 }
 
+/* Frames come back that nobody expected any more; after the last one the port may lend again. */
+static void quarantine_shrinks(struct gw_port *egress)
+{
+	gw_store_relaxed(&egress->quarantined, (uint64_t)egress->held);
+	if (egress->held)
+		return;
+	egress->untrusted = false;
+	gw_port_requery(egress);
+}
+
 unsigned int desk_reap(struct gw_port *egress)
 {
 	struct gw_done done[GW_BATCH];
@@ -324,6 +334,8 @@ unsigned int desk_reap(struct gw_port *egress)
 	}
 	egress->held -= count;
 	egress->progress |= count > 0;
+	if (egress->untrusted && count)
+		quarantine_shrinks(egress);
 	return count;
 }
 

@@ -23,6 +23,7 @@ struct pair {
 	struct gw_port *source, *egress;
 	uint32_t copybreak, loans_max, bounce_max;
 	bool loan_never;
+	unsigned int record; /* the engine's: where it keeps what it knows of the pair */
 
 	/* ---- the owning worker (control through gw_port_apply) ---- */
 	struct gw_answer answer;

@@ -23,6 +23,7 @@
 #define PORT_BOUNCE_DEFAULT    64u
 
 struct pair;
+struct gw_loop;
 
 /* What the engine does for drivers and the desk; see driver.h for the contracts. */
 struct port_host {
@@ -31,6 +32,23 @@ struct port_host {
 	void (*ask)(struct pair *pair);
 	/* A pair that was watched (pair->watch_zero) has no loans any more. Worker. */
 	void (*drained)(struct pair *pair);
+
+	/* ---- for ports whose frames lie in memory that comes and goes; control loop ---- */
+
+	struct gw_loop *(*loop)(struct gw_port *port);
+	/*
+	 * This memory will not be lent from any more: unmapped from every device as soon
+	 * as its loans are home. Devices keep their own references until then.
+	 */
+	void (*retire)(struct gw_port *port, struct gw_memmap *memmap);
+	/* Pages of it were given back under a device: stop lending, map it anew. */
+	void (*discarded)(struct gw_port *port, struct gw_memmap *memmap);
+	/*
+	 * Loans of this port do not come home: every device that holds some is stopped
+	 * and started again. fn(arg) runs on the loop when that is over; what is still
+	 * out then is quarantined.
+	 */
+	void (*recall)(struct gw_port *port, void (*fn)(void *arg), void *arg);
 };
 
 /* A frame on its way into tx, and what was decided about it. */
@@ -59,7 +77,7 @@ struct gw_port {
 	/* ---- fixed at start ---- */
 	const struct port_host *host; /* NULL: no threads, everything runs inline */
 	struct gw_arena *arena;
-	void *worker;                             /* the engine's */
+	void *engine; /* the engine's record of this port */
 	unsigned int slot, network_ports;         /* place and number of ports in the network */
 	struct pair *pair_from[PORT_NETWORK_MAX]; /* by slot of the source; NULL: itself */
 

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "engine_state.h"
+
+#include "log.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Least and most stack that the control thread gets: sessions decode small messages. */
+#define CONTROL_STACK_BYTES (256u * 1024u)
+
+/* ---- services for ports ---- */
+
+static void host_apply(struct gw_port *port, void (*fn)(void *arg), void *arg)
+{
+	worker_apply(holder_of(port)->worker, fn, arg);
+}
+
+static struct gw_loop *host_loop(struct gw_port *port)
+{
+	return holder_of(port)->engine->loop;
+}
+
+static const struct port_host engine_host = {
+	.apply = host_apply,
+	.ask = question_ask,
+	.drained = question_drained,
+	.loop = host_loop,
+	.retire = question_retire,
+	.discarded = question_discarded,
+	.recall = reopen_recall,
+};
+
+/* ---- making ---- */
+
+int engine_create(const struct engine_config *config, struct engine **out, struct gw_error *err)
+{
+	struct engine *engine = calloc(1, sizeof(*engine));
+	int ret;
+
+	if (!engine)
+		return gw_error_sys(err, -ENOMEM, "engine");
+	engine->config = *config;
+	engine->ask_fd = -1;
+	engine->ask_watch.fd = -1;
+	pthread_mutex_init(&engine->lock, NULL);
+	chores_init(&engine->chores);
+	ret = gw_loop_create(&engine->loop);
+	if (ret) {
+		engine_free(engine);
+		return gw_error_sys(err, ret, "control loop");
+	}
+	*out = engine;
+	return 0;
+}
+
+static struct network *find_network(struct engine *engine, const char *name)
+{
+	for (unsigned int i = 0; i < engine->network_count; i++)
+		if (!strcmp(engine->network[i]->name, name))
+			return engine->network[i];
+	return NULL;
+}
+
+static struct network *need_network(struct engine *engine, const char *name)
+{
+	struct network *network = find_network(engine, name);
+
+	if (network)
+		return network;
+	network = calloc(1, sizeof(*network));
+	if (!network)
+		return NULL;
+	snprintf(network->name, sizeof(network->name), "%s", name);
+	engine->network[engine->network_count++] = network;
+	return network;
+}
+
+int engine_add_port(struct engine *engine, struct gw_port *port, struct gw_error *err)
+{
+	struct network *network;
+	struct holder *holder;
+	int ret;
+
+	if (engine->running)
+		return gw_error_set(err, -EBUSY, "port %s: ports are added before the start",
+				    port->name);
+	if (engine->port_count == ENGINE_PORTS_MAX)
+		return gw_error_set(err, -ENOSPC, "port %s: more than %u ports", port->name,
+				    ENGINE_PORTS_MAX);
+	for (unsigned int i = 0; i < engine->port_count; i++)
+		if (!strcmp(engine->holder[i]->port->name, port->name))
+			return gw_error_set(err, -EEXIST, "port %s: the name is taken", port->name);
+	holder = calloc(1, sizeof(*holder));
+	network = holder ? need_network(engine, port->network) : NULL;
+	if (!network) {
+		free(holder);
+		return gw_error_sys(err, -ENOMEM, "port %s", port->name);
+	}
+	ret = network_add(network, port, err);
+	if (ret) {
+		free(holder);
+		return ret;
+	}
+	holder->engine = engine;
+	holder->port = port;
+	holder->network = network;
+	gw_list_init(&holder->recalls);
+	chore_queue_init(&holder->chores, &engine->chores);
+	port->engine = holder;
+	engine->holder[engine->port_count++] = holder;
+	return 0;
+}
+
+void engine_free(struct engine *engine)
+{
+	if (!engine)
+		return;
+	engine_stop(engine, 1000);
+	for (unsigned int i = 0; i < engine->port_count; i++) {
+		port_free(engine->holder[i]->port);
+		free(engine->holder[i]);
+	}
+	for (unsigned int i = 0; i < engine->network_count; i++)
+		free(engine->network[i]);
+	gw_loop_destroy(engine->loop);
+	chores_destroy(&engine->chores);
+	pthread_mutex_destroy(&engine->lock);
+	free(engine);
+}
+
+/* ---- start ---- */
+
+static size_t arena_need(struct engine *engine)
+{
+	size_t buffers = 0;
+
+	if (engine->config.arena_bytes)
+		return engine->config.arena_bytes;
+	for (unsigned int i = 0; i < engine->port_count; i++) {
+		struct gw_port *egress = engine->holder[i]->port;
+		struct network *network = engine->holder[i]->network;
+
+		if (egress->driver->arena_buffers)
+			buffers += egress->driver->arena_buffers(egress);
+		for (unsigned int s = 0; s < network->port_count; s++)
+			if (network->port[s] != egress)
+				buffers += pair_arena_buffers(network->port[s], egress);
+	}
+	return ARENA_PAD_BYTES + buffers * GW_ARENA_BUFFER_BYTES;
+}
+
+/* Networks go to workers in turn: a network's ports share one. */
+static int make_workers(struct engine *engine, struct gw_error *err)
+{
+	int ret = 0;
+
+	for (unsigned int w = 0; w < engine->config.workers && !ret; w++)
+		ret = worker_create(w, &engine->worker[w], err);
+	for (unsigned int n = 0; n < engine->network_count && !ret; n++)
+		ret = worker_add_network(engine->worker[n % engine->config.workers],
+					 engine->network[n], err);
+	for (unsigned int i = 0; i < engine->port_count && !ret; i++) {
+		struct holder *holder = engine->holder[i];
+
+		for (unsigned int n = 0; n < engine->network_count; n++)
+			if (engine->network[n] == holder->network)
+				holder->worker_index = n % engine->config.workers;
+		holder->worker = engine->worker[holder->worker_index];
+		holder->port->host = &engine_host;
+		holder->port->arena = engine->arena;
+	}
+	return ret;
+}
+
+static int connect_networks(struct engine *engine, struct gw_error *err)
+{
+	int ret = 0;
+
+	for (unsigned int n = 0; n < engine->network_count && !ret; n++)
+		ret = network_connect(engine->network[n], err);
+	return ret;
+}
+
+static int start_ports(struct engine *engine, struct gw_error *err)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; i < engine->port_count && !ret; i++) {
+		struct holder *holder = engine->holder[i];
+
+		ret = holder->port->driver->open(holder->port, err);
+		holder->opened = !ret;
+		if (!ret)
+			ret = reopen_start(holder, err);
+	}
+	return ret;
+}
+
+static void *control_main(void *arg)
+{
+	gw_loop_run(((struct engine *)arg)->loop);
+	return NULL;
+}
+
+static int start_threads(struct engine *engine, struct gw_error *err)
+{
+	pthread_attr_t attr;
+	int ret = 0;
+
+	for (unsigned int w = 0; w < engine->config.workers && !ret; w++)
+		ret = worker_start(engine->worker[w], err);
+	if (ret)
+		return ret;
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, CONTROL_STACK_BYTES);
+	ret = pthread_create(&engine->control, &attr, control_main, engine);
+	pthread_attr_destroy(&attr);
+	if (ret)
+		return gw_error_sys(err, -ret, "control thread");
+	pthread_setname_np(engine->control, "gw-control");
+	engine->control_running = true;
+	return 0;
+}
+
+int engine_start(struct engine *engine, struct gw_error *err)
+{
+	int ret;
+
+	if (engine->running)
+		return gw_error_set(err, -EBUSY, "the engine is running");
+	engine->running = true;
+	ret = arena_create(arena_need(engine), &engine->arena, err);
+	if (!ret)
+		ret = make_workers(engine, err);
+	if (!ret)
+		ret = connect_networks(engine, err);
+	if (!ret)
+		ret = questions_open(engine, err);
+	if (!ret)
+		ret = start_ports(engine, err);
+	if (!ret)
+		ret = start_threads(engine, err);
+	if (ret)
+		engine_stop(engine, 1000);
+	return ret;
+}
+
+/* ---- stop ---- */
+
+static void stop_job(struct chore_job *job)
+{
+	struct holder *holder = gw_container_of(job, struct holder, stop_job);
+
+	if (holder->started)
+		holder->stop_held = reopen_stop(holder, holder->stop_deadline_ms);
+}
+
+/* Control: no port is reopened from here on. */
+static void closing_call(void *arg)
+{
+	struct engine *engine = arg;
+
+	for (unsigned int i = 0; i < engine->port_count; i++) {
+		engine->holder[i]->closing = true;
+		gw_timer_stop(engine->loop, &engine->holder[i]->retry);
+	}
+}
+
+static void nothing_call(void *arg)
+{
+}
+
+/*
+ * All at the same time, each on its own chore: guests wait for their loans while
+ * devices give them back, so no order between ports is needed.
+ */
+static unsigned int stop_ports(struct engine *engine, unsigned int deadline_ms)
+{
+	unsigned int held = 0;
+
+	for (unsigned int i = 0; i < engine->port_count; i++) {
+		struct holder *holder = engine->holder[i];
+
+		holder->stop_deadline_ms = deadline_ms;
+		holder->stop_held = 0;
+		chore_add(&holder->chores, &holder->stop_job, stop_job);
+	}
+	while (!chores_wait(&engine->chores, deadline_ms + 1000))
+		gw_log(LOG_WARNING, "still waiting for a driver to stop its device");
+	/* What chores have posted has run when this returns. */
+	gw_loop_call(engine->loop, nothing_call, NULL);
+	for (unsigned int i = 0; i < engine->port_count; i++)
+		held += engine->holder[i]->stop_held;
+	return held;
+}
+
+static void stop_threads(struct engine *engine)
+{
+	if (engine->control_running) {
+		gw_loop_quit(engine->loop);
+		pthread_join(engine->control, NULL);
+		engine->control_running = false;
+	}
+	for (unsigned int w = 0; w < engine->config.workers; w++)
+		if (engine->worker[w])
+			worker_stop(engine->worker[w]);
+}
+
+static void close_ports(struct engine *engine)
+{
+	for (unsigned int i = 0; i < engine->port_count; i++) {
+		struct holder *holder = engine->holder[i];
+		struct gw_port *port = holder->port;
+
+		if (holder->opened)
+			port->driver->close(port);
+		holder->opened = holder->closing = false;
+		port_set_state(port, GW_PORT_CLOSED);
+		if (port->arena_run)
+			arena_give(port->arena, port->arena_run, port->arena_count);
+		port->arena_run = NULL;
+		port->untrusted = false;
+		port->held = 0;
+	}
+}
+
+unsigned int engine_stop(struct engine *engine, unsigned int deadline_ms)
+{
+	unsigned int held;
+
+	if (!engine->running)
+		return 0;
+	gw_loop_call(engine->loop, closing_call, engine);
+	held = stop_ports(engine, deadline_ms);
+	stop_threads(engine);
+	if (engine->pair)
+		questions_close(engine);
+	close_ports(engine);
+	for (unsigned int n = 0; n < engine->network_count; n++)
+		network_disconnect(engine->network[n]);
+	for (unsigned int w = 0; w < engine->config.workers; w++) {
+		worker_free(engine->worker[w]);
+		engine->worker[w] = NULL;
+	}
+	arena_destroy(engine->arena);
+	engine->arena = NULL;
+	engine->running = false;
+	return held;
+}
+
+/* ---- for snapshots ---- */
+
+unsigned int engine_port_count(const struct engine *engine)
+{
+	return engine->port_count;
+}
+
+struct gw_port *engine_port(const struct engine *engine, unsigned int i)
+{
+	return engine->holder[i]->port;
+}
+
+unsigned int engine_port_worker(const struct engine *engine, unsigned int i)
+{
+	return engine->holder[i]->worker_index;
+}
+
+unsigned int engine_worker_count(const struct engine *engine)
+{
+	return engine->config.workers;
+}
+
+size_t engine_arena_bytes(const struct engine *engine)
+{
+	return engine->arena ? arena_range(engine->arena).iov_len : 0;
+}

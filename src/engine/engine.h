@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The engine: threads, and the order in which things start and stop.
+ *
+ * Threads
+ *   control   runs the loop: sessions' sockets, timers, questions from workers.
+ *             Never blocks for longer than a worker's visit (engine_apply).
+ *   worker    one or more; each owns whole networks and all that their ports'
+ *             queues hold. Takes no lock per frame.
+ *   chore     one per port while it has something to do that blocks (query, map,
+ *             unmap, reopen, stop): so the control functions of one port never
+ *             overlap, and a slow device holds up nobody else's.
+ *
+ * Life: engine_create, engine_add_port ..., engine_start, engine_stop,
+ * engine_free. Start: arena, pairs, open and start of each port on the caller's
+ * thread, then workers, then control. Stop: the other way round; see stop.c.
+ */
+#pragma once
+
+#include "network.h"
+
+struct engine;
+
+#define ENGINE_PORTS_MAX   256u
+#define ENGINE_WORKERS_MAX 64u
+
+struct engine_config {
+	unsigned int workers;
+	size_t arena_bytes; /* 0: what the ports need */
+	unsigned int stop_ms;
+};
+
+int engine_create(const struct engine_config *config, struct engine **engine, struct gw_error *err);
+/* Takes the port over, on success. -EEXIST: the name is taken; -EBUSY: running. */
+int engine_add_port(struct engine *engine, struct gw_port *port, struct gw_error *err);
+int engine_start(struct engine *engine, struct gw_error *err);
+unsigned int engine_stop(struct engine *engine, unsigned int deadline_ms);
+void engine_free(struct engine *engine);
+
+/* For snapshots: ports in the order they were added. Any thread until engine_free. */
+unsigned int engine_port_count(const struct engine *engine);
+struct gw_port *engine_port(const struct engine *engine, unsigned int i);
+unsigned int engine_port_worker(const struct engine *engine, unsigned int i);
+unsigned int engine_worker_count(const struct engine *engine);
+size_t engine_arena_bytes(const struct engine *engine);

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of the engine share. */
+#pragma once
+
+#include "chore.h"
+#include "engine.h"
+#include "loop.h"
+#include "worker.h"
+#include <pthread.h>
+
+/* The engine's record of a port. */
+struct holder {
+	struct engine *engine;
+	struct gw_port *port;
+	struct network *network;
+	struct worker *worker;
+	unsigned int worker_index;
+	bool opened, started; /* start and stop, and the port's chores */
+	struct chore_queue chores;
+	/* stop and reopen; one at a time, and never both */
+	struct chore_job stop_job, reopen_job;
+	unsigned int stop_deadline_ms, stop_held;
+	struct gw_list recalls; /* control loop: what waits for this reopen */
+	bool reopening;         /* control loop */
+	bool closing;           /* the engine stops: nothing is started again */
+	struct gw_timer retry;
+};
+
+/* Memory that a pair is to let go of. */
+struct retiree {
+	struct gw_memmap *memmap; /* with a reference */
+	bool map_again;           /* it only lost pages: it will be asked about anew */
+	struct gw_list node;
+};
+
+/* The engine's record of a pair: questions and mappings. */
+struct pair_record {
+	struct engine *engine;
+	struct pair *pair;
+	struct chore_job ask_job, retire_job;
+	struct gw_list retiring; /* struct retiree; under engine->lock */
+	uint32_t drained;        /* atomic: the worker saw the last loan come home */
+};
+
+struct engine {
+	struct engine_config config;
+	bool running, control_running;
+	struct gw_arena *arena;
+	struct gw_loop *loop;
+	pthread_t control;
+	struct chores chores;
+	pthread_mutex_t lock; /* of pair_record.retiring */
+
+	struct holder *holder[ENGINE_PORTS_MAX];
+	unsigned int port_count;
+	struct network *network[ENGINE_PORTS_MAX];
+	unsigned int network_count;
+	struct worker *worker[ENGINE_WORKERS_MAX];
+	struct pair_record *pair;
+	unsigned int pair_count;
+
+	/* Workers' questions: a flag on the pair, one eventfd for all. */
+	int ask_fd;
+	struct gw_watch ask_watch;
+};
+
+static inline struct holder *holder_of(const struct gw_port *port)
+{
+	return port->engine;
+}
+
+/* question.c */
+int questions_open(struct engine *engine, struct gw_error *err);
+void questions_close(struct engine *engine);
+void question_ask(struct pair *pair);     /* worker */
+void question_drained(struct pair *pair); /* worker */
+void question_retire(struct gw_port *port, struct gw_memmap *memmap);
+void question_discarded(struct gw_port *port, struct gw_memmap *memmap);
+void question_retire_again(struct pair_record *record);
+
+/* reopen.c */
+void reopen_recall(struct gw_port *port, void (*fn)(void *arg), void *arg);
+int reopen_start(struct holder *holder, struct gw_error *err);
+/* Stops a port's device; returns and records what it holds. On the port's chore. */
+unsigned int reopen_stop(struct holder *holder, unsigned int deadline_ms);
+/* Tells the worker whether rx and tx may be called. */
+void port_set_up(struct holder *holder, bool up);

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Questions: asking drivers about memory, and mapping it for their devices.
+ *
+ *   worker    desk meets a frame whose memory has no answer: engine_host.ask sets
+ *             a flag and signals an eventfd; frames are copied meanwhile.
+ *   control   looks which pairs have asked, queues a chore on the egress port.
+ *   chore     query; if the answer needs it, publish "mapping_pending", map (this
+ *             is where gigabytes are pinned), publish the answer.
+ *   worker    applies the answer between two visits.
+ *
+ * The way back is the same: memory that a guest retires, or that lost pages
+ * under a device, is forgotten on the worker first, unmapped by a chore when its
+ * loans are home, and, if it only lost pages, asked about again.
+ *
+ * References: a question holds its memmap from the worker's flag until the
+ * answer is applied; pair->mapped holds one until unmap; a retiring record holds
+ * one. So an answer never outlives what it is about.
+ */
+#include "engine_state.h"
+
+#include "fd.h"
+#include "log.h"
+#include "memmap.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+static struct pair_record *record_of(const struct pair *pair)
+{
+	struct engine *engine = holder_of(pair->egress)->engine;
+
+	return &engine->pair[pair->record];
+}
+
+/* ---- publishing answers ---- */
+
+struct publication {
+	struct pair *pair;
+	const struct gw_answer *answer; /* NULL: forget */
+	struct gw_memmap *memmap;
+	uint32_t stamp;
+};
+
+static void publish_apply(void *arg)
+{
+	const struct publication *p = arg;
+
+	if (p->answer)
+		pair_set_answer(p->pair, p->answer, p->memmap, p->stamp);
+	else if (p->pair->answer_memmap == p->memmap)
+		pair_forget_answer(p->pair);
+}
+
+static void publish(struct pair *pair, const struct gw_answer *answer, struct gw_memmap *memmap,
+		    uint32_t stamp)
+{
+	struct publication p = { pair, answer, memmap, stamp };
+
+	gw_port_apply(pair->egress, publish_apply, &p);
+}
+
+static struct gw_answer answer_no(const struct gw_answer *base, enum gw_reason reason,
+				  const char *text)
+{
+	struct gw_answer answer = *base;
+
+	answer.verdict = GW_NO;
+	answer.reason = reason;
+	snprintf(answer.text, sizeof(answer.text), "%s", text);
+	return answer;
+}
+
+/* ---- asking ---- */
+
+static void map_for(struct pair *pair, struct gw_memmap *memmap, uint32_t stamp,
+		    struct gw_answer *answer)
+{
+	struct gw_port *egress = pair->egress;
+	struct gw_answer pending = answer_no(answer, GW_COPY_MAPPING_PENDING,
+					     "guest memory is being pinned for the device");
+	struct gw_error err = { 0 };
+
+	publish(pair, &pending, memmap, stamp);
+	if (egress->driver->map(egress, memmap, &err)) {
+		gw_log(LOG_WARNING, "port %s: cannot lend memory of port %s: %s", egress->name,
+		       pair->source->name, err.text);
+		*answer = answer_no(answer, GW_COPY_MAPPING_FAILED, err.text);
+		return;
+	}
+	pair->mapped = memmap_get(memmap);
+}
+
+static void answer_log(const struct pair *pair, const struct gw_answer *answer)
+{
+	gw_log(LOG_INFO, "port %s asked about frames of port %s: %s%s%s%s%s", pair->egress->name,
+	       pair->source->name, gw_verdict_name(answer->verdict),
+	       answer->verdict == GW_NO ? ", " : "",
+	       answer->verdict == GW_NO ? gw_reason_name(answer->reason) : "",
+	       answer->text[0] ? ": " : "", answer->text);
+}
+
+static void ask_job(struct chore_job *job)
+{
+	struct pair_record *record = gw_container_of(job, struct pair_record, ask_job);
+	struct pair *pair = record->pair;
+	struct gw_port *egress = pair->egress;
+	struct gw_memmap *memmap = pair->ask_memmap;
+	uint32_t stamp = pair->ask_stamp;
+	struct gw_answer answer = { 0 };
+
+	egress->driver->query(egress, memmap, &answer);
+	gw_counter_add(&egress->queries, 1);
+	if (answer.verdict != GW_NO && answer.needs_map && memmap && pair->mapped != memmap) {
+		if (pair->mapped)
+			answer = answer_no(&answer, GW_COPY_MEMORY_TAKEN,
+					   "earlier memory of this guest still has loans out");
+		else
+			map_for(pair, memmap, stamp, &answer);
+	}
+	answer_log(pair, &answer);
+	publish(pair, &answer, memmap, stamp);
+	memmap_put(memmap);
+}
+
+static void take_question(struct pair_record *record)
+{
+	/* Pair B. */
+	if (gw_atomic_exchange(&record->pair->ask_flag, 0u))
+		chore_add(&holder_of(record->pair->egress)->chores, &record->ask_job, ask_job);
+}
+
+/* Control: who has asked? */
+static void ask_event(struct gw_watch *watch, uint32_t events)
+{
+	struct engine *engine = gw_container_of(watch, struct engine, ask_watch);
+
+	gw_eventfd_clear(engine->ask_fd);
+	for (unsigned int i = 0; i < engine->pair_count; i++) {
+		struct pair_record *record = &engine->pair[i];
+
+		take_question(record);
+		/* Pair C. */
+		if (gw_atomic_exchange(&record->drained, 0u))
+			question_retire_again(record);
+	}
+}
+
+/* Worker: once per question, never per frame. */
+void question_ask(struct pair *pair)
+{
+	if (pair->ask_memmap)
+		memmap_get(pair->ask_memmap);
+	/* Pair B: who sees the flag also sees memmap and stamp. */
+	gw_store_release(&pair->ask_flag, 1u);
+	gw_eventfd_signal(holder_of(pair->egress)->engine->ask_fd);
+}
+
+/* Worker. */
+void question_drained(struct pair *pair)
+{
+	struct pair_record *record = record_of(pair);
+
+	pair->watch_zero = false;
+	/* Pair C: the chore that runs because of it sees the loans at home. */
+	gw_store_release(&record->drained, 1u);
+	gw_eventfd_signal(record->engine->ask_fd);
+}
+
+/* ---- retiring ---- */
+
+struct watch_request {
+	struct pair *pair;
+	bool drained;
+};
+
+/* Worker: are the pair's loans home? If not, tell when they are. */
+static void watch_apply(void *arg)
+{
+	struct watch_request *request = arg;
+
+	request->drained = !request->pair->loans_out;
+	request->pair->watch_zero = !request->drained;
+}
+
+static bool loans_home(struct pair *pair)
+{
+	struct watch_request request = { .pair = pair };
+
+	gw_port_apply(pair->egress, watch_apply, &request);
+	return request.drained;
+}
+
+static void forget(struct pair *pair, struct gw_memmap *memmap, bool map_again)
+{
+	static const struct gw_answer discarded = {
+		.verdict = GW_NO,
+		.reason = GW_COPY_MEMORY_DISCARDED,
+		.max_segs = 1,
+		.text = "the guest gave pages back; its memory will be mapped anew",
+	};
+
+	publish(pair, map_again ? &discarded : NULL, memmap,
+		gw_load_relaxed(&pair->egress->answer_stamp));
+}
+
+/* Returns true when nothing of this memory is left on the egress port. */
+static bool let_go(struct pair *pair, const struct retiree *retiree)
+{
+	struct gw_port *egress = pair->egress;
+
+	forget(pair, retiree->memmap, retiree->map_again);
+	if (pair->mapped == retiree->memmap) {
+		if (!loans_home(pair))
+			return false; /* question_drained brings us here again */
+		egress->driver->unmap(egress, retiree->memmap);
+		memmap_put(pair->mapped);
+		pair->mapped = NULL;
+	}
+	forget(pair, retiree->memmap, false);
+	return true;
+}
+
+static void retire_job(struct chore_job *job)
+{
+	struct pair_record *record = gw_container_of(job, struct pair_record, retire_job);
+	struct gw_list work, *pos, *tmp;
+
+	gw_list_init(&work);
+	pthread_mutex_lock(&record->engine->lock);
+	gw_list_splice(&work, &record->retiring);
+	pthread_mutex_unlock(&record->engine->lock);
+	gw_list_for_each_safe(pos, tmp, &work) {
+		struct retiree *retiree = gw_container_of(pos, struct retiree, node);
+
+		if (!let_go(record->pair, retiree))
+			continue;
+		gw_list_del(&retiree->node);
+		memmap_put(retiree->memmap);
+		free(retiree);
+	}
+	pthread_mutex_lock(&record->engine->lock);
+	gw_list_splice(&record->retiring, &work);
+	pthread_mutex_unlock(&record->engine->lock);
+}
+
+void question_retire_again(struct pair_record *record)
+{
+	chore_add(&holder_of(record->pair->egress)->chores, &record->retire_job, retire_job);
+}
+
+static void retire_from(struct pair_record *record, struct gw_memmap *memmap, bool map_again)
+{
+	struct retiree *retiree = calloc(1, sizeof(*retiree));
+
+	/* A question that was put but not yet heard comes first: jobs keep their order. */
+	take_question(record);
+	if (!retiree) {
+		gw_log(LOG_ERR, "port %s: out of memory: guest memory of port %s stays mapped",
+		       record->pair->egress->name, record->pair->source->name);
+		return;
+	}
+	retiree->memmap = memmap_get(memmap);
+	retiree->map_again = map_again;
+	pthread_mutex_lock(&record->engine->lock);
+	gw_list_add_tail(&record->retiring, &retiree->node);
+	pthread_mutex_unlock(&record->engine->lock);
+	question_retire_again(record);
+}
+
+static void retire(struct gw_port *port, struct gw_memmap *memmap, bool map_again)
+{
+	struct engine *engine = holder_of(port)->engine;
+
+	for (unsigned int i = 0; i < engine->pair_count; i++)
+		if (engine->pair[i].pair->source == port)
+			retire_from(&engine->pair[i], memmap, map_again);
+}
+
+void question_retire(struct gw_port *port, struct gw_memmap *memmap)
+{
+	retire(port, memmap, false);
+}
+
+void question_discarded(struct gw_port *port, struct gw_memmap *memmap)
+{
+	retire(port, memmap, true);
+}
+
+/* ---- life ---- */
+
+static void collect_pairs(struct engine *engine, struct network *network)
+{
+	for (unsigned int e = 0; e < network->port_count; e++) {
+		for (unsigned int s = 0; s < network->port_count; s++) {
+			struct pair *pair = network->port[e]->pair_from[s];
+
+			if (!pair)
+				continue;
+			pair->record = engine->pair_count;
+			engine->pair[engine->pair_count] =
+				(struct pair_record){ .engine = engine, .pair = pair };
+			gw_list_init(&engine->pair[engine->pair_count++].retiring);
+		}
+	}
+}
+
+int questions_open(struct engine *engine, struct gw_error *err)
+{
+	unsigned int count = 0;
+	int ret;
+
+	for (unsigned int i = 0; i < engine->network_count; i++)
+		count += engine->network[i]->port_count * engine->network[i]->port_count;
+	engine->pair = calloc(count ? count : 1, sizeof(*engine->pair));
+	engine->pair_count = 0;
+	engine->ask_fd = gw_eventfd();
+	if (!engine->pair || engine->ask_fd < 0)
+		return gw_error_sys(err, engine->pair ? engine->ask_fd : -ENOMEM, "questions");
+	for (unsigned int i = 0; i < engine->network_count; i++)
+		collect_pairs(engine, engine->network[i]);
+	ret = gw_watch_start(engine->loop, &engine->ask_watch, engine->ask_fd, EPOLLIN, ask_event);
+	return ret ? gw_error_sys(err, ret, "questions: watch") : 0;
+}
+
+/* Nothing runs any more: what is still mapped or asked is let go. */
+void questions_close(struct engine *engine)
+{
+	gw_watch_stop(engine->loop, &engine->ask_watch);
+	gw_fd_close(&engine->ask_fd);
+	for (unsigned int i = 0; i < engine->pair_count; i++) {
+		struct pair_record *record = &engine->pair[i];
+		struct pair *pair = record->pair;
+
+		if (pair->ask_flag)
+			memmap_put(pair->ask_memmap);
+		if (pair->mapped) {
+			pair->egress->driver->unmap(pair->egress, pair->mapped);
+			memmap_put(pair->mapped);
+			pair->mapped = NULL;
+		}
+		while (!gw_list_empty(&record->retiring)) {
+			struct retiree *retiree =
+				gw_container_of(record->retiring.next, struct retiree, node);
+
+			gw_list_del(&retiree->node);
+			memmap_put(retiree->memmap);
+			free(retiree);
+		}
+	}
+	free(engine->pair);
+	engine->pair = NULL;
+	engine->pair_count = 0;
+}

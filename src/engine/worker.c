@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "worker.h"
+
+#include "fd.h"
+#include "loop.h"
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+/* How long a worker looks for work before it sleeps: a wake-up costs more than this. */
+#define WORKER_SPIN_NS   10000ull
+/* How often it looks at ports that owe something, whether or not a descriptor fires. */
+#define WORKER_OWING_US  20000u
+#define WORKER_PORTS_MAX 256u
+#define WORKER_EVENTS    64
+
+/* One port and the watches that were set for it. */
+struct seat {
+	struct gw_port *port;
+	struct network *network;
+	bool armed;
+	struct {
+		int fd;
+		uint32_t events;
+	} watched[GW_QUEUE_FDS];
+};
+
+struct command {
+	void (*fn)(void *arg);
+	void *arg;
+	bool done;
+	struct gw_list node;
+};
+
+struct worker {
+	unsigned int index;
+	pthread_t thread;
+	int epoll_fd, event_fd;
+	struct seat seat[WORKER_PORTS_MAX];
+	unsigned int seat_count;
+
+	pthread_mutex_t lock; /* of the three below */
+	pthread_cond_t done;
+	struct gw_list commands;
+	bool running;
+
+	uint32_t attention; /* atomic: commands or quit are waiting. Pair A */
+	uint32_t quit;      /* atomic */
+};
+
+int worker_create(unsigned int index, struct worker **out, struct gw_error *err)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+	struct epoll_event event = { .events = EPOLLIN };
+
+	if (!worker)
+		return gw_error_sys(err, -ENOMEM, "worker %u", index);
+	worker->index = index;
+	pthread_mutex_init(&worker->lock, NULL);
+	pthread_cond_init(&worker->done, NULL);
+	gw_list_init(&worker->commands);
+	worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	worker->event_fd = gw_eventfd();
+	if (worker->epoll_fd < 0 || worker->event_fd < 0 ||
+	    epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, worker->event_fd, &event)) {
+		int code = -errno;
+
+		worker_free(worker);
+		return gw_error_sys(err, code, "worker %u: epoll", index);
+	}
+	*out = worker;
+	return 0;
+}
+
+void worker_free(struct worker *worker)
+{
+	if (!worker)
+		return;
+	worker_stop(worker);
+	gw_fd_close(&worker->epoll_fd);
+	gw_fd_close(&worker->event_fd);
+	pthread_cond_destroy(&worker->done);
+	pthread_mutex_destroy(&worker->lock);
+	free(worker);
+}
+
+int worker_add_network(struct worker *worker, struct network *network, struct gw_error *err)
+{
+	if (worker->seat_count + network->port_count > WORKER_PORTS_MAX)
+		return gw_error_set(err, -ENOSPC, "worker %u: more than %u ports; use more workers",
+				    worker->index, WORKER_PORTS_MAX);
+	for (unsigned int i = 0; i < network->port_count; i++) {
+		struct seat *seat = &worker->seat[worker->seat_count++];
+
+		*seat = (struct seat){ .port = network->port[i], .network = network };
+		for (unsigned int k = 0; k < GW_QUEUE_FDS; k++)
+			seat->watched[k].fd = -1;
+	}
+	return 0;
+}
+
+/* ---- descriptors ---- */
+
+static void watch_sync(struct worker *worker, struct seat *seat, unsigned int k)
+{
+	int fd = seat->port->queue.fd[k].fd;
+	struct epoll_event event = {
+		.events = seat->port->queue.fd[k].events | EPOLLET,
+		.data.ptr = seat,
+	};
+
+	if (seat->watched[k].fd >= 0 && seat->watched[k].fd != fd)
+		epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, seat->watched[k].fd, &event);
+	seat->watched[k].fd = fd;
+	if (fd < 0)
+		return;
+	/* The number may name another file than before: then it is not watched any more. */
+	if (epoll_ctl(worker->epoll_fd, EPOLL_CTL_MOD, fd, &event) && errno == ENOENT)
+		epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+static void watches_sync(struct worker *worker)
+{
+	for (unsigned int i = 0; i < worker->seat_count; i++)
+		for (unsigned int k = 0; k < GW_QUEUE_FDS; k++)
+			watch_sync(worker, &worker->seat[i], k);
+}
+
+/* ---- one visit ---- */
+
+static void network_settle(struct network *network)
+{
+	for (unsigned int i = 0; i < network->port_count; i++)
+		desk_flush(network->port[i]);
+	for (unsigned int i = 0; i < network->port_count; i++)
+		desk_release(network->port[i]);
+}
+
+/* Frames that found no room come before new ones. Returns true if all are gone. */
+static bool forward_waiting(struct network *network, struct gw_port *port)
+{
+	port->waiting_next += network_forward(network, port, port->waiting + port->waiting_next,
+					      port->waiting_count - port->waiting_next);
+	if (port->waiting_next < port->waiting_count)
+		return false;
+	port->waiting_next = port->waiting_count = 0;
+	return true;
+}
+
+/* Returns how many frames the port lent. */
+static unsigned int take_frames(struct network *network, struct gw_port *port)
+{
+	struct gw_frame **frames = port->waiting;
+	unsigned int count;
+
+	if (!port_usable(port) || !port->driver->rx)
+		return 0;
+	count = port->driver->rx(&port->queue, frames, GW_BATCH);
+	for (unsigned int i = 0; i < count; i++)
+		desk_enter(port, frames[i]);
+	port->waiting_next = 0;
+	port->waiting_count = count;
+	if (count)
+		forward_waiting(network, port);
+	return count;
+}
+
+static bool visit(struct seat *seat, uint64_t now_ns)
+{
+	struct gw_port *port = seat->port;
+	struct network *network = seat->network;
+	unsigned int work = desk_reap(port);
+	unsigned int before = port->waiting_count - port->waiting_next;
+
+	network->now_s = (uint32_t)(now_ns / 1000000000ull);
+	desk_check_stall(port, now_ns);
+	if (forward_waiting(network, port))
+		work += before + take_frames(network, port);
+	else
+		work += before - (port->waiting_count - port->waiting_next);
+	work += port->home_count;
+	network_settle(network);
+	return work > 0;
+}
+
+/* ---- sleep ---- */
+
+/* In a network of two, the other port's frames wait for this one. */
+static bool awaited(const struct seat *seat)
+{
+	const struct network *network = seat->network;
+
+	if (seat->port->offer.count)
+		return true;
+	return network->port_count == 2 && network->port[!seat->port->slot]->waiting_count;
+}
+
+static bool arm(struct seat *seat, unsigned int *poll_us)
+{
+	struct gw_port *port = seat->port;
+	unsigned int wants = 0, us = 0;
+	bool work = false;
+
+	if (!port->waiting_count && port_usable(port))
+		wants |= GW_WANT_RX;
+	if (awaited(seat))
+		wants |= GW_WANT_TX;
+	if (port->held)
+		wants |= GW_WANT_REAP;
+	if (wants & (GW_WANT_TX | GW_WANT_REAP))
+		us = WORKER_OWING_US;
+	if (wants && port->up && port->driver->arm) {
+		unsigned int driver_us = 0;
+
+		work = port->driver->arm(&port->queue, wants, &driver_us);
+		seat->armed = true;
+		if (driver_us && (!us || driver_us < us))
+			us = driver_us;
+	}
+	if (us && (!*poll_us || us < *poll_us))
+		*poll_us = us;
+	return work;
+}
+
+static void disarm(struct worker *worker)
+{
+	for (unsigned int i = 0; i < worker->seat_count; i++) {
+		struct seat *seat = &worker->seat[i];
+		unsigned int us = 0;
+
+		if (seat->armed && seat->port->up)
+			seat->port->driver->arm(&seat->port->queue, 0, &us);
+		seat->armed = false;
+	}
+}
+
+static void doze(struct worker *worker)
+{
+	struct epoll_event events[WORKER_EVENTS];
+	unsigned int poll_us = 0;
+	struct timespec timeout;
+	bool work = false;
+
+	for (unsigned int i = 0; i < worker->seat_count && !work; i++)
+		work = arm(&worker->seat[i], &poll_us);
+	if (!work) {
+		timeout.tv_sec = poll_us / 1000000;
+		timeout.tv_nsec = (long)(poll_us % 1000000) * 1000;
+		epoll_pwait2(worker->epoll_fd, events, WORKER_EVENTS, poll_us ? &timeout : NULL,
+			     NULL);
+	}
+	disarm(worker);
+}
+
+/* ---- commands ---- */
+
+static void run_commands(struct worker *worker)
+{
+	gw_eventfd_clear(worker->event_fd);
+	gw_store_release(&worker->attention, 0u);
+	pthread_mutex_lock(&worker->lock);
+	while (!gw_list_empty(&worker->commands)) {
+		struct command *command =
+			gw_container_of(worker->commands.next, struct command, node);
+
+		gw_list_del(&command->node);
+		command->fn(command->arg);
+		watches_sync(worker);
+		command->done = true;
+	}
+	pthread_cond_broadcast(&worker->done);
+	pthread_mutex_unlock(&worker->lock);
+}
+
+void worker_apply(struct worker *worker, void (*fn)(void *arg), void *arg)
+{
+	struct command command = { .fn = fn, .arg = arg };
+
+	pthread_mutex_lock(&worker->lock);
+	if (!worker->running) {
+		fn(arg);
+		watches_sync(worker);
+	} else {
+		gw_list_add_tail(&worker->commands, &command.node);
+		/* Pair A: whoever sees attention also sees the command (under the lock). */
+		gw_store_release(&worker->attention, 1u);
+		gw_eventfd_signal(worker->event_fd);
+		while (!command.done)
+			pthread_cond_wait(&worker->done, &worker->lock);
+	}
+	pthread_mutex_unlock(&worker->lock);
+}
+
+/* ---- the thread ---- */
+
+static void *worker_main(void *arg)
+{
+	struct worker *worker = arg;
+	uint64_t last_work_ns = 0;
+
+	while (!gw_load_acquire(&worker->quit)) {
+		uint64_t now_ns = gw_now_ns();
+		bool work = false;
+
+		/* Pair A. */
+		if (gw_load_acquire(&worker->attention))
+			run_commands(worker);
+		for (unsigned int i = 0; i < worker->seat_count; i++)
+			work |= visit(&worker->seat[i], now_ns);
+		if (work)
+			last_work_ns = now_ns;
+		else if (now_ns - last_work_ns > WORKER_SPIN_NS)
+			doze(worker);
+	}
+	return NULL;
+}
+
+int worker_start(struct worker *worker, struct gw_error *err)
+{
+	char name[16];
+	int ret;
+
+	watches_sync(worker);
+	gw_store_release(&worker->quit, 0u);
+	worker->running = true;
+	ret = pthread_create(&worker->thread, NULL, worker_main, worker);
+	if (ret) {
+		worker->running = false;
+		return gw_error_sys(err, -ret, "worker %u: thread", worker->index);
+	}
+	snprintf(name, sizeof(name), "gw-worker-%u", worker->index);
+	pthread_setname_np(worker->thread, name);
+	return 0;
+}
+
+void worker_stop(struct worker *worker)
+{
+	pthread_mutex_lock(&worker->lock);
+	if (!worker->running) {
+		pthread_mutex_unlock(&worker->lock);
+		return;
+	}
+	pthread_mutex_unlock(&worker->lock);
+	gw_store_release(&worker->quit, 1u);
+	gw_eventfd_signal(worker->event_fd);
+	pthread_join(worker->thread, NULL);
+	pthread_mutex_lock(&worker->lock);
+	worker->running = false;
+	pthread_mutex_unlock(&worker->lock);
+	run_commands(worker);
+}

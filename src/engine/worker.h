@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A worker: one thread that owns networks, their ports' queues, and all counts
+ * in them.
+ *
+ * It goes round its ports: take back finished loans, lend and forward a bounded
+ * batch, hand over what was offered, give home what is over. When a round finds
+ * nothing it arms what can wake it, looks once more, and sleeps in epoll.
+ *
+ * All descriptors are watched edge-triggered. That is sound because a worker
+ * sleeps only after every source had nothing to give, and it means that nobody
+ * has to read an eventfd to quiet it.
+ */
+#pragma once
+
+#include "network.h"
+
+struct worker;
+
+int worker_create(unsigned int index, struct worker **worker, struct gw_error *err);
+void worker_free(struct worker *worker);
+/* Before worker_start. The network stays the caller's. */
+int worker_add_network(struct worker *worker, struct network *network, struct gw_error *err);
+int worker_start(struct worker *worker, struct gw_error *err);
+/* Ends the thread; afterwards worker_apply runs inline. Safe if it was not started. */
+void worker_stop(struct worker *worker);
+/*
+ * Runs fn(arg) between two visits and waits for it; watches of descriptors have
+ * been brought up to date when it returns. Threads: any but a worker.
+ */
+void worker_apply(struct worker *worker, void (*fn)(void *arg), void *arg);

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The far end of a device that ends at a network interface: a raw socket on it. */
+#include "conformance.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#define RECEIVE_BYTES (8 << 20)
+
+struct interface {
+	int fd;
+};
+
+static void *interface_open(const char *name)
+{
+	struct interface *interface = calloc(1, sizeof(*interface));
+	/* By its EtherType: so neither what is sent from here nor the kernel's own traffic. */
+	struct sockaddr_ll address = {
+		.sll_family = AF_PACKET,
+		.sll_protocol = htons(CONFORMANCE_ETHERTYPE),
+		.sll_ifindex = (int)if_nametoindex(name),
+	};
+	int bytes = RECEIVE_BYTES;
+
+	assert_non_null(interface);
+	if (!address.sll_ifindex)
+		fail_msg("far end: no interface %s", name);
+	interface->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	assert_true(interface->fd >= 0);
+	setsockopt(interface->fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
+	assert_int_equal(bind(interface->fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return interface;
+}
+
+static void interface_close(void *far)
+{
+	struct interface *interface = far;
+
+	close(interface->fd);
+	free(interface);
+}
+
+static uint32_t interface_receive(void *far, uint8_t *bytes, size_t size, unsigned int timeout_ms)
+{
+	struct interface *interface = far;
+	struct pollfd fd = { .fd = interface->fd, .events = POLLIN };
+	ssize_t len;
+
+	if (poll(&fd, 1, (int)timeout_ms) <= 0)
+		return 0;
+	len = recv(interface->fd, bytes, size, MSG_DONTWAIT | MSG_TRUNC);
+	if (len < 0)
+		fail_msg("far end: receive: %s", strerror(errno));
+	assert_true((size_t)len <= size);
+	return (uint32_t)len;
+}
+
+static void interface_send(void *far, const uint8_t *bytes, uint32_t len)
+{
+	struct interface *interface = far;
+	ssize_t sent = send(interface->fd, bytes, len, 0);
+
+	if (sent != (ssize_t)len)
+		fail_msg("far end: send %u bytes: %s", len, strerror(errno));
+}
+
+const struct far_end far_end_interface = {
+	.name = "interface",
+	.open = interface_open,
+	.close = interface_close,
+	.receive = interface_receive,
+	.send = interface_send,
+};
+
+/* A device that nobody is behind. */
+const struct far_end far_end_none = { .name = "none" };

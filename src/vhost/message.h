@@ -35,6 +35,12 @@ struct message_memory {
 	struct message_region region[VHOST_USER_MAX_REGIONS];
 };
 
+/* ADD_MEM_REG, REM_MEM_REG */
+struct message_mem_reg {
+	uint64_t padding;
+	struct message_region region;
+};
+
 struct message_log {
 	uint64_t size, offset;
 };
@@ -54,6 +60,7 @@ struct message {
 		struct message_vring_state state;
 		struct message_vring_addr addr;
 		struct message_memory memory;
+		struct message_mem_reg mem_reg;
 		struct message_log log;
 		struct message_inflight inflight;
 		uint8_t raw[MESSAGE_PAYLOAD_MAX];

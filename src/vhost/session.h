@@ -13,8 +13,18 @@
  * first. These ops may answer later (session_ring_stopped); until then the
  * session takes no further message: session_busy() tells the owner not to read.
  *
- * A front-end is hostile: each limit has a name, each error ends this session
- * only (-EPROTO out of session_input) or is answered with a failed REPLY_ACK.
+ * A front-end is hostile: each limit has a name. What is malformed ends this
+ * session, and only this one (-EPROTO out of session_input). What is well-formed
+ * but cannot be done is refused: with a failed REPLY_ACK if the front-end asked
+ * for an answer; otherwise the table in session.c says for each request whether a
+ * front-end that does not learn of the refusal can be lived with (a note for
+ * people) or not (the session ends).
+ *
+ * Life: session_create, session_input ... session_input, session_close (always,
+ * after -EPROTO too), session_destroy once session_busy() is false. A front-end
+ * that comes back gets a new session. All functions and all ops run on one
+ * control thread; an op must not call session_input, session_continue or
+ * session_close.
  */
 #pragma once
 
@@ -24,6 +34,11 @@
 #include <guestwire/error.h>
 
 #define SESSION_RINGS_MAX 2u /* one queue pair; RX is 0, TX is 1 */
+/* Bytes not yet worked on that a session keeps: any message, and more. */
+#define SESSION_INPUT_MAX 4096u
+/* NET_SET_MTU: the smallest that IPv4 permits, and the largest of virtio-net. */
+#define SESSION_MTU_MIN 68u
+#define SESSION_MTU_MAX 65535u
 
 /* A ring that is ready to run: what ops->ring_start gets. fds stay the session's. */
 struct session_ring {
@@ -40,16 +55,20 @@ struct session_ops {
 			  struct gw_error *err);
 	/*
 	 * Stop taking chains, bring loans home; then session_ring_stopped(). May call it
-	 * before it returns.
+	 * before it returns. The ring's fds stay open until then.
 	 */
 	void (*ring_stop)(void *arg, unsigned int index);
 	/* SET_VRING_ENABLE on a running ring. */
 	void (*ring_enable)(void *arg, unsigned int index, bool enabled);
-	/* SET_VRING_CALL or SET_VRING_ERR on a running ring: fds changed. */
+	/*
+	 * SET_VRING_KICK, _CALL or _ERR on a running ring: fds changed. The ones before
+	 * are closed when this returns, so the worker must have let go of them by then.
+	 */
 	void (*ring_fds)(void *arg, unsigned int index, const struct session_ring *ring);
 	/*
 	 * A new memory table was mapped; all rings are stopped. `memmap` NULL: memory is
-	 * gone (disconnect, reset). The receiver takes its own reference.
+	 * gone (session_close). The receiver takes its own reference and gives back the
+	 * one to the memmap before.
 	 */
 	void (*memory)(void *arg, struct gw_memmap *memmap);
 	/* Features were acknowledged. */
@@ -70,13 +89,22 @@ struct session_config {
 struct session;
 
 int session_create(const struct session_config *config, struct session **session);
-/* Takes no reply any more; rings must be stopped (session_close). NULL is fine. */
+/* Sends nothing; no ring may run or be stopping (see session_close). NULL is fine. */
 void session_destroy(struct session *session);
 
 /*
+ * How many bytes to read next: up to the end of the header or of the message,
+ * never past it. An owner that reads no more than this at a time gets the
+ * descriptors of a message together with that message; one that reads more
+ * cannot know whose they are, since the kernel does not say.
+ */
+size_t session_want(const struct session *session);
+/*
  * Bytes as they came from the socket, any cut; fds that came beside them (the
- * session owns them from here on, whatever it returns). 0, or -EPROTO with a text:
- * the connection must end. Must not be called while session_busy().
+ * session owns them from here on, whatever it returns), which belong to the
+ * message that is incomplete, or else to the one that begins here. What cannot be
+ * worked on yet is kept. 0, or -EPROTO with a text: the connection must end. Must
+ * not be called while session_busy().
  */
 int session_input(struct session *session, const uint8_t *bytes, size_t len, const int *fds,
 		  unsigned int fd_count, struct gw_error *err);
@@ -90,7 +118,8 @@ int session_continue(struct session *session, struct gw_error *err);
 
 /*
  * The answer to ops->ring_stop: base is the next head to take. GET_VRING_BASE is
- * replied with it. Threads: the session's.
+ * replied with it. If that makes session_busy() false, session_continue() is due,
+ * and says also whether something failed here.
  */
 void session_ring_stopped(struct session *session, unsigned int index, uint16_t base);
 
@@ -103,3 +132,5 @@ void session_close(struct session *session);
 struct gw_memmap *session_memmap(const struct session *session); /* no reference; may be NULL */
 uint64_t session_features(const struct session *session);
 bool session_ring_running(const struct session *session, unsigned int index);
+/* What NET_SET_MTU said; 0: nothing yet. */
+uint32_t session_mtu(const struct session *session);

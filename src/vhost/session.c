@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Bytes in, messages dispatched, answers out.
+ *
+ * The table below is the protocol as this back-end speaks it: which request is
+ * understood, what must have been negotiated for it, whether SET_OWNER must have
+ * come before, and what becomes of the session if the request is refused and the
+ * front-end did not ask for an answer. ENDS stands where going on would mean that
+ * the two sides differ about what the rings or the memory are; a front-end that
+ * asked (REPLY_ACK) knows better and may go on. Requests with a reply of their
+ * own end the session when refused, since their sender waits for a reply that
+ * does not exist.
+ *
+ * QEMU 7.2 negotiates protocol features before SET_OWNER and sends
+ * SET_VRING_CALL and SET_VRING_ENABLE long before SET_FEATURES: both are normal.
+ */
+#include "session.h"
+
+#include "fd.h"
+#include "log.h"
+#include "net_header.h"
+#include "session_state.h"
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NOTE_BYTES  (GW_ERROR_TEXT_BYTES + 64)
+#define REPLY_BYTES (VHOST_USER_HEADER_BYTES + sizeof(struct message_vring_state))
+#define NO_FEATURE  (-1)
+
+typedef int handler_fn(struct session *session, struct message *message, struct gw_error *err);
+
+enum refused { ENDS, NOTED };
+
+struct rule {
+	handler_fn *handle; /* NULL: not offered by this release */
+	int8_t feature;	    /* protocol feature that must be negotiated */
+	bool owned;	    /* only after SET_OWNER */
+	enum refused refused;
+};
+
+static handler_fn get_features, set_features, set_owner, get_protocol_features,
+	set_protocol_features, get_queue_num, send_rarp, net_set_mtu;
+
+/* clang-format off */
+static const struct rule rules[] = {
+	/* request                             handler                    needs                         owner  refused */
+	[VHOST_USER_GET_FEATURES]          = { get_features,              NO_FEATURE,                   false, ENDS },
+	[VHOST_USER_SET_FEATURES]          = { set_features,              NO_FEATURE,                   false, ENDS },
+	[VHOST_USER_SET_OWNER]             = { set_owner,                 NO_FEATURE,                   false, ENDS },
+	[VHOST_USER_RESET_OWNER]           = { session_reset_owner,       NO_FEATURE,                   false, ENDS },
+	[VHOST_USER_SET_MEM_TABLE]         = { session_set_mem_table,     NO_FEATURE,                   true,  ENDS },
+	[VHOST_USER_SET_VRING_NUM]         = { session_set_vring_num,     NO_FEATURE,                   true,  ENDS },
+	[VHOST_USER_SET_VRING_ADDR]        = { session_set_vring_addr,    NO_FEATURE,                   true,  ENDS },
+	[VHOST_USER_SET_VRING_BASE]        = { session_set_vring_base,    NO_FEATURE,                   true,  ENDS },
+	[VHOST_USER_GET_VRING_BASE]        = { session_get_vring_base,    NO_FEATURE,                   true,  ENDS },
+	[VHOST_USER_SET_VRING_KICK]        = { session_set_vring_kick,    NO_FEATURE,                   true,  ENDS },
+	[VHOST_USER_SET_VRING_CALL]        = { session_set_vring_call,    NO_FEATURE,                   true,  ENDS },
+	[VHOST_USER_SET_VRING_ERR]         = { session_set_vring_err,     NO_FEATURE,                   true,  NOTED },
+	[VHOST_USER_GET_PROTOCOL_FEATURES] = { get_protocol_features,     NO_FEATURE,                   false, ENDS },
+	[VHOST_USER_SET_PROTOCOL_FEATURES] = { set_protocol_features,     NO_FEATURE,                   false, ENDS },
+	[VHOST_USER_GET_QUEUE_NUM]         = { get_queue_num,             NO_FEATURE,                   false, ENDS },
+	[VHOST_USER_SET_VRING_ENABLE]      = { session_set_vring_enable,  NO_FEATURE,                   true,  ENDS },
+	[VHOST_USER_SEND_RARP]             = { send_rarp,                 VHOST_USER_PROTOCOL_F_RARP,    true,  NOTED },
+	[VHOST_USER_NET_SET_MTU]           = { net_set_mtu,               VHOST_USER_PROTOCOL_F_NET_MTU, true,  NOTED },
+
+	/* Known, checked, and refused. The log: a migration without it loses pages, but
+	   without VHOST_F_LOG_ALL no front-end migrates. */
+	[VHOST_USER_SET_LOG_BASE]          = { NULL, NO_FEATURE, true,  NOTED },
+	[VHOST_USER_SET_LOG_FD]            = { NULL, NO_FEATURE, true,  NOTED },
+	[VHOST_USER_SET_BACKEND_REQ_FD]    = { NULL, NO_FEATURE, false, NOTED },
+	[VHOST_USER_IOTLB_MSG]             = { NULL, NO_FEATURE, true,  ENDS },
+	[VHOST_USER_SET_VRING_ENDIAN]      = { NULL, NO_FEATURE, true,  ENDS },
+	[VHOST_USER_GET_CONFIG]            = { NULL, NO_FEATURE, false, ENDS },
+	[VHOST_USER_SET_CONFIG]            = { NULL, NO_FEATURE, false, NOTED },
+	[VHOST_USER_CREATE_CRYPTO_SESSION] = { NULL, NO_FEATURE, false, ENDS },
+	[VHOST_USER_CLOSE_CRYPTO_SESSION]  = { NULL, NO_FEATURE, false, NOTED },
+	[VHOST_USER_POSTCOPY_ADVISE]       = { NULL, NO_FEATURE, false, ENDS },
+	[VHOST_USER_POSTCOPY_LISTEN]       = { NULL, NO_FEATURE, false, ENDS },
+	[VHOST_USER_POSTCOPY_END]          = { NULL, NO_FEATURE, false, ENDS },
+	[VHOST_USER_GET_INFLIGHT_FD]       = { NULL, NO_FEATURE, true,  ENDS },
+	[VHOST_USER_SET_INFLIGHT_FD]       = { NULL, NO_FEATURE, true,  ENDS },
+	[VHOST_USER_GPU_SET_SOCKET]        = { NULL, NO_FEATURE, false, NOTED },
+	[VHOST_USER_RESET_DEVICE]          = { NULL, NO_FEATURE, false, ENDS },
+	[VHOST_USER_VRING_KICK]            = { NULL, NO_FEATURE, true,  ENDS },
+	[VHOST_USER_GET_MAX_MEM_SLOTS]     = { NULL, NO_FEATURE, false, ENDS },
+	[VHOST_USER_ADD_MEM_REG]           = { NULL, NO_FEATURE, true,  ENDS },
+	[VHOST_USER_REM_MEM_REG]           = { NULL, NO_FEATURE, true,  ENDS },
+	[VHOST_USER_SET_STATUS]            = { NULL, NO_FEATURE, false, NOTED },
+	[VHOST_USER_GET_STATUS]            = { NULL, NO_FEATURE, false, ENDS },
+};
+/* clang-format on */
+
+/* A request that is not even in the specification we know. */
+static const struct rule rule_unknown = { NULL, NO_FEATURE, false, NOTED };
+
+static int work(struct session *session, struct gw_error *err);
+
+static const struct rule *rule_of(uint32_t request)
+{
+	return message_name(request) ? &rules[request] : &rule_unknown;
+}
+
+/* ---- life ---- */
+
+int session_create(const struct session_config *config, struct session **session)
+{
+	struct session *new = calloc(1, sizeof(*new));
+
+	if (!new)
+		return -ENOMEM;
+	new->config = *config;
+	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++) {
+		new->ring[i].set.kick_fd = -1;
+		new->ring[i].set.call_fd = -1;
+		new->ring[i].set.err_fd = -1;
+	}
+	*session = new;
+	return 0;
+}
+
+void session_destroy(struct session *session)
+{
+	if (!session)
+		return;
+	assert(!session_busy(session));
+	assert(!session_any_ring(session, SESSION_RING_RUNNING));
+	message_drop_fds(&session->message);
+	session_rings_drop_fds(session);
+	memmap_put(session->memmap);
+	free(session);
+}
+
+void session_close(struct session *session)
+{
+	if (session->closed)
+		return;
+	session->closed = true;
+	session->input_len = 0;
+	message_drop_fds(&session->message);
+	memmap_put(session->op_memmap);
+	session->op_memmap = NULL;
+	session_op_begin(session, SESSION_OP_CLOSE, (1u << SESSION_RINGS_MAX) - 1);
+}
+
+bool session_busy(const struct session *session)
+{
+	return session->op != SESSION_OP_NONE;
+}
+
+/* ---- bytes ---- */
+
+size_t session_want(const struct session *session)
+{
+	uint32_t payload_bytes;
+	size_t whole = VHOST_USER_HEADER_BYTES;
+
+	if (session->dead || session->closed)
+		return 0;
+	if (session->input_len >= VHOST_USER_HEADER_BYTES) {
+		memcpy(&payload_bytes, session->input + 2 * sizeof(uint32_t),
+		       sizeof(payload_bytes));
+		whole += payload_bytes;
+	}
+	return session->input_len < whole ? whole - session->input_len : 0;
+}
+
+/* Adds to the descriptors of the message at hand; what is beyond the limit is closed. */
+static void take_fds(struct session *session, const int *fds, unsigned int count)
+{
+	struct message *message = &session->message;
+
+	for (unsigned int i = 0; i < count; i++) {
+		int fd = fds[i];
+
+		if (message->fd_count < VHOST_USER_MAX_FDS)
+			message->fds[message->fd_count++] = fd;
+		else
+			gw_fd_close(&fd);
+	}
+}
+
+int session_input(struct session *session, const uint8_t *bytes, size_t len, const int *fds,
+		  unsigned int fd_count, struct gw_error *err)
+{
+	bool too_many = fd_count > VHOST_USER_MAX_FDS - session->message.fd_count;
+	struct gw_error why;
+
+	assert(!session_busy(session));
+	take_fds(session, fds, fd_count);
+	if (too_many && !session->dead) {
+		gw_error_set(&why, -EPROTO,
+			     "vhost-user: more than %u file descriptors beside one message",
+			     VHOST_USER_MAX_FDS);
+		session_die(session, &why);
+	} else if (len > sizeof(session->input) - session->input_len && !session->dead) {
+		gw_error_set(&why, -EPROTO, "vhost-user: more than %u bytes at once",
+			     SESSION_INPUT_MAX);
+		session_die(session, &why);
+	} else if (len && !session->dead && !session->closed) {
+		memcpy(session->input + session->input_len, bytes, len);
+		session->input_len += len;
+	}
+	return work(session, err);
+}
+
+int session_continue(struct session *session, struct gw_error *err)
+{
+	return work(session, err);
+}
+
+static void consume(struct session *session, size_t len)
+{
+	session->input_len -= len;
+	memmove(session->input, session->input + len, session->input_len);
+}
+
+/* ---- dispatch ---- */
+
+static int check_allowed(const struct session *session, const struct rule *rule,
+			 uint32_t request, struct gw_error *err)
+{
+	if (!rule->handle)
+		return gw_error_set(err, -EOPNOTSUPP, "vhost-user %s: not offered",
+				    message_name(request));
+	if (rule->feature != NO_FEATURE &&
+	    !virtio_has(session->protocol_features, (unsigned int)rule->feature))
+		return gw_error_set(err, -EOPNOTSUPP,
+				    "vhost-user %s: protocol feature %d was not negotiated",
+				    message_name(request), rule->feature);
+	if (rule->owned && !session->owned)
+		return gw_error_set(err, -EPERM, "vhost-user %s: came before SET_OWNER",
+				    message_name(request));
+	return 0;
+}
+
+/* The message, its header decoded with the result `ret`, from its first byte to its answer. */
+static int handle(struct session *session, int ret, struct gw_error *err)
+{
+	struct message *message = &session->message;
+	const struct rule *rule = rule_of(message->request);
+	bool wanted = message->need_reply &&
+		      virtio_has(session->protocol_features, VHOST_USER_PROTOCOL_F_REPLY_ACK);
+
+	if (session->memmap && memmap_broken(session->memmap))
+		return gw_error_set(err, -EPROTO,
+				    "vhost-user: the front-end shortened the memory it shares");
+	session->op_request = message->request;
+	session->op_ack = wanted && !message_has_reply(message->request);
+	if (!ret)
+		ret = message_decode_payload(message, session->input + VHOST_USER_HEADER_BYTES,
+					     err);
+	if (!ret)
+		ret = check_allowed(session, rule, message->request, err);
+	if (!ret)
+		ret = rule->handle(session, message, err);
+	if (ret == SESSION_ANSWERED || ret == -EPROTO)
+		return ret;
+	return session_acknowledge(session, session->op_request, session->op_ack, ret, err);
+}
+
+/* Works on one message: 1 if it was there, 0 if it is not complete, -EPROTO. */
+static int work_one(struct session *session, struct gw_error *err)
+{
+	uint32_t payload_bytes;
+	int ret;
+
+	if (session->input_len < VHOST_USER_HEADER_BYTES)
+		return 0;
+	ret = message_decode_header(session->input, &session->message, &payload_bytes, err);
+	if (ret == -EPROTO)
+		return ret;
+	if (session->input_len - VHOST_USER_HEADER_BYTES < payload_bytes)
+		return 0;
+	ret = handle(session, ret, err);
+	message_drop_fds(&session->message);
+	if (ret < 0)
+		return ret;
+	consume(session, VHOST_USER_HEADER_BYTES + payload_bytes);
+	return 1;
+}
+
+static int work(struct session *session, struct gw_error *err)
+{
+	struct gw_error why = { 0 };
+	int ret = 1;
+
+	/* Bounded by the buffer: each turn takes a message out of it. */
+	while (!session->dead && !session->closed && !session_busy(session) && ret > 0) {
+		ret = work_one(session, &why);
+		if (ret < 0)
+			session_die(session, &why);
+	}
+	if (session->closed)
+		message_drop_fds(&session->message);
+	if (session->dead)
+		return gw_error_set(err, -EPROTO, "%s", session->death.text);
+	if (session->closed)
+		return gw_error_set(err, -EPROTO, "vhost-user: the session is closed");
+	return 0;
+}
+
+/* ---- answers ---- */
+
+int session_die(struct session *session, const struct gw_error *err)
+{
+	if (!session->dead)
+		session->death = *err;
+	session->dead = true;
+	session->input_len = 0;
+	message_drop_fds(&session->message);
+	return -EPROTO;
+}
+
+int session_reply(struct session *session, uint32_t request, const void *payload, uint32_t size)
+{
+	uint8_t bytes[REPLY_BYTES];
+	struct gw_error why;
+	size_t len = message_encode_reply(request, payload, size, bytes, sizeof(bytes));
+	int ret;
+
+	assert(len);
+	ret = session->config.ops->send(session->config.arg, bytes, len);
+	if (!ret)
+		return SESSION_ANSWERED;
+	gw_error_sys(&why, ret, "vhost-user %s: sending the reply", message_name(request));
+	return session_die(session, &why);
+}
+
+int session_acknowledge(struct session *session, uint32_t request, bool wanted, int ret,
+			const struct gw_error *err)
+{
+	const uint64_t status = ret < 0;
+	struct gw_error why;
+
+	if (ret < 0 && !wanted &&
+	    (message_has_reply(request) || rule_of(request)->refused == ENDS)) {
+		gw_error_set(&why, -EPROTO, "refused, and the front-end cannot know: %s",
+			     err->text);
+		return session_die(session, &why);
+	}
+	if (ret < 0)
+		session_note(session, LOG_WARNING, "refused: %s", err->text);
+	if (wanted)
+		return session_reply(session, request, &status, sizeof(status));
+	return SESSION_ANSWERED;
+}
+
+void session_note(struct session *session, int level, const char *format, ...)
+{
+	char line[NOTE_BYTES];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	session->config.ops->note(session->config.arg, level, line);
+}
+
+/* ---- negotiation ---- */
+
+static int reply_u64(struct session *session, uint32_t request, uint64_t value)
+{
+	return session_reply(session, request, &value, sizeof(value));
+}
+
+static int get_features(struct session *session, struct message *message, struct gw_error *err)
+{
+	return reply_u64(session, message->request, session->config.features);
+}
+
+static int get_protocol_features(struct session *session, struct message *message,
+				 struct gw_error *err)
+{
+	return reply_u64(session, message->request, session->config.protocol_features);
+}
+
+static int get_queue_num(struct session *session, struct message *message, struct gw_error *err)
+{
+	return reply_u64(session, message->request, SESSION_RINGS_MAX / 2);
+}
+
+static int set_owner(struct session *session, struct message *message, struct gw_error *err)
+{
+	session->owned = true;
+	return 0;
+}
+
+static int set_features(struct session *session, struct message *message, struct gw_error *err)
+{
+	uint64_t features = message->payload.u64;
+
+	if (features & ~session->config.features)
+		return gw_error_set(err, -EINVAL,
+				    "vhost-user SET_FEATURES: bits 0x%llx were not offered",
+				    (unsigned long long)(features & ~session->config.features));
+	if (session->has_features && features == session->features)
+		return 0;
+	if (session_any_ring(session, SESSION_RING_RUNNING))
+		return gw_error_set(err, -EBUSY,
+				    "vhost-user SET_FEATURES: other features while a ring runs");
+	session->features = features;
+	session->has_features = true;
+	/*
+	 * "Ring states": without protocol features there is no SET_VRING_ENABLE, and
+	 * rings are enabled from the start. With them they begin disabled, but QEMU
+	 * has sent SET_VRING_ENABLE by now, so nothing is switched off here.
+	 */
+	if (!virtio_has(features, VHOST_USER_F_PROTOCOL_FEATURES))
+		for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++)
+			session->ring[i].set.enabled = true;
+	session->config.ops->features(session->config.arg, features);
+	return session_rings_try_start(session, err);
+}
+
+static int set_protocol_features(struct session *session, struct message *message,
+				 struct gw_error *err)
+{
+	uint64_t extra = message->payload.u64 & ~session->config.protocol_features;
+
+	if (extra)
+		return gw_error_set(err, -EINVAL,
+				    "vhost-user SET_PROTOCOL_FEATURES: bits 0x%llx were not "
+				    "offered",
+				    (unsigned long long)extra);
+	session->protocol_features = message->payload.u64;
+	return 0;
+}
+
+/* The guest announces itself after a migration by its own means (GUEST_ANNOUNCE) or not at all. */
+static int send_rarp(struct session *session, struct message *message, struct gw_error *err)
+{
+	return 0;
+}
+
+static int net_set_mtu(struct session *session, struct message *message, struct gw_error *err)
+{
+	uint64_t mtu = message->payload.u64;
+
+	if (mtu < SESSION_MTU_MIN || mtu > SESSION_MTU_MAX)
+		return gw_error_set(err, -EINVAL,
+				    "vhost-user NET_SET_MTU: %llu, must be %u to %u",
+				    (unsigned long long)mtu, SESSION_MTU_MIN, SESSION_MTU_MAX);
+	session->mtu = (uint32_t)mtu;
+	return 0;
+}
+
+/* ---- what others may know ---- */
+
+struct gw_memmap *session_memmap(const struct session *session)
+{
+	return session->memmap;
+}
+
+uint64_t session_features(const struct session *session)
+{
+	return session->features;
+}
+
+uint32_t session_mtu(const struct session *session)
+{
+	return session->mtu;
+}
+
+bool session_ring_running(const struct session *session, unsigned int index)
+{
+	return session->ring[index].phase == SESSION_RING_RUNNING;
+}

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "session_front.h"
+
+#include "fd.h"
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+const struct message_region front_region[2] = {
+	{ 0, FRONT_REGION_BYTES, FRONT_USER_ADDR, 0 },
+	{ FRONT_HIGH_ADDR, FRONT_REGION_BYTES, FRONT_USER_ADDR + FRONT_REGION_BYTES,
+	  FRONT_REGION_BYTES },
+};
+
+unsigned int front_count_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned int count = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count;
+}
+
+/* ---- the owner ---- */
+
+static int on_send(void *arg, const uint8_t *bytes, size_t len)
+{
+	struct front *front = arg;
+
+	if (front->send_ret)
+		return front->send_ret;
+	assert_true(front->reply_len + len <= sizeof(front->reply));
+	memcpy(front->reply + front->reply_len, bytes, len);
+	front->reply_len += len;
+	return 0;
+}
+
+static int on_ring_start(void *arg, unsigned int index, const struct session_ring *ring,
+			 struct gw_error *err)
+{
+	struct front *front = arg;
+
+	if (front->start_ret)
+		return gw_error_set(err, front->start_ret, "ring %u: not in memory", index);
+	assert_ptr_equal(ring->config.memmap, front->memmap);
+	front->ring[index] = *ring;
+	front->starts[index]++;
+	return 0;
+}
+
+static void on_ring_stop(void *arg, unsigned int index)
+{
+	struct front *front = arg;
+
+	front->stops[index]++;
+	if (front->late)
+		front->stopping[index] = true;
+	else
+		session_ring_stopped(front->session, index, front->stop_base[index]);
+}
+
+static void on_ring_enable(void *arg, unsigned int index, bool enabled)
+{
+	struct front *front = arg;
+
+	front->enables[index]++;
+	front->ring[index].enabled = enabled;
+}
+
+static void on_ring_fds(void *arg, unsigned int index, const struct session_ring *ring)
+{
+	struct front *front = arg;
+
+	front->fd_changes[index]++;
+	front->ring[index] = *ring;
+}
+
+static void on_memory(void *arg, struct gw_memmap *memmap)
+{
+	struct front *front = arg;
+	struct gw_memmap *before = front->memmap;
+
+	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++)
+		assert_false(session_ring_running(front->session, i));
+	front->memories++;
+	front->memories_gone += !memmap;
+	front->memmap = memmap ? memmap_get(memmap) : NULL;
+	memmap_put(before);
+}
+
+static void on_features(void *arg, uint64_t features)
+{
+	struct front *front = arg;
+
+	front->feature_sets++;
+	front->features = features;
+}
+
+static void on_note(void *arg, int level, const char *line)
+{
+	struct front *front = arg;
+
+	front->notes++;
+	snprintf(front->note, sizeof(front->note), "%s", line);
+}
+
+static const struct session_ops front_ops = {
+	.send = on_send,
+	.ring_start = on_ring_start,
+	.ring_stop = on_ring_stop,
+	.ring_enable = on_ring_enable,
+	.ring_fds = on_ring_fds,
+	.memory = on_memory,
+	.features = on_features,
+	.note = on_note,
+};
+
+void front_open(struct front *front)
+{
+	const struct session_config config = {
+		.ops = &front_ops,
+		.arg = front,
+		.features = FRONT_FEATURES,
+		.protocol_features = FRONT_PROTOCOL_FEATURES,
+		.arena = { -1, 0 },
+		.ring_size_max = 1024,
+	};
+
+	memset(front, 0, sizeof(*front));
+	front->open_fds = front_count_fds();
+	front->memory_fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	assert_true(front->memory_fd >= 0);
+	assert_int_equal(ftruncate(front->memory_fd, 2 * FRONT_REGION_BYTES), 0);
+	assert_int_equal(session_create(&config, &front->session), 0);
+}
+
+int front_stop_rings(struct front *front)
+{
+	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++) {
+		if (!front->stopping[i])
+			continue;
+		assert_true(session_busy(front->session));
+		front->stopping[i] = false;
+		session_ring_stopped(front->session, i, front->stop_base[i]);
+	}
+	assert_false(session_busy(front->session));
+	return session_continue(front->session, &front->err);
+}
+
+void front_close(struct front *front)
+{
+	session_close(front->session);
+	if (session_busy(front->session))
+		front_stop_rings(front);
+	assert_false(session_busy(front->session));
+	assert_null(session_memmap(front->session));
+	assert_null(front->memmap);
+	session_destroy(front->session);
+	gw_fd_close(&front->memory_fd);
+	assert_int_equal(front_count_fds(), front->open_fds);
+}
+
+/* ---- the front-end ---- */
+
+int front_bytes(struct front *front, const void *bytes, size_t len, const int *fds,
+		unsigned int fd_count)
+{
+	front->reply_len = 0;
+	return session_input(front->session, bytes, len, fds, fd_count, &front->err);
+}
+
+int front_send(struct front *front, uint32_t request, uint32_t flags, const void *payload,
+	       uint32_t size, const int *fds, unsigned int fd_count)
+{
+	uint8_t bytes[VHOST_USER_HEADER_BYTES + MESSAGE_PAYLOAD_MAX];
+	const uint32_t word[3] = { request, VHOST_USER_VERSION | flags, size };
+
+	assert_true(size <= MESSAGE_PAYLOAD_MAX);
+	memcpy(bytes, word, sizeof(word));
+	if (size)
+		memcpy(bytes + sizeof(word), payload, size);
+	return front_bytes(front, bytes, sizeof(word) + size, fds, fd_count);
+}
+
+int front_empty(struct front *front, uint32_t request)
+{
+	return front_send(front, request, 0, NULL, 0, NULL, 0);
+}
+
+int front_u64(struct front *front, uint32_t request, uint64_t value)
+{
+	return front_send(front, request, 0, &value, sizeof(value), NULL, 0);
+}
+
+int front_state(struct front *front, uint32_t request, uint32_t index, uint32_t num)
+{
+	const struct message_vring_state state = { index, num };
+
+	return front_send(front, request, 0, &state, sizeof(state), NULL, 0);
+}
+
+int front_state_ack(struct front *front, uint32_t request, uint32_t index, uint32_t num)
+{
+	const struct message_vring_state state = { index, num };
+
+	return front_send(front, request, VHOST_USER_NEED_REPLY, &state, sizeof(state), NULL, 0);
+}
+
+int front_addr(struct front *front, uint32_t index, uint64_t desc, uint32_t flags)
+{
+	const struct message_vring_addr addr = {
+		.index = index,
+		.flags = flags,
+		.desc = desc,
+		.avail = desc + FRONT_RING_SIZE * 16,
+		.used = desc + FRONT_RING_SIZE * 32,
+	};
+
+	return front_send(front, VHOST_USER_SET_VRING_ADDR, 0, &addr, sizeof(addr), NULL, 0);
+}
+
+int front_eventfd(struct front *front, uint32_t request, uint32_t index)
+{
+	const uint64_t value = index;
+	int fd = gw_eventfd();
+
+	assert_true(fd >= 0);
+	return front_send(front, request, 0, &value, sizeof(value), &fd, 1);
+}
+
+int front_regions(struct front *front, const struct message_region *regions, unsigned int count,
+		  uint32_t flags)
+{
+	struct message_memory memory = { .count = count };
+	int fds[VHOST_USER_MAX_REGIONS];
+
+	for (unsigned int i = 0; i < count; i++) {
+		memory.region[i] = regions[i];
+		fds[i] = dup(front->memory_fd);
+		assert_true(fds[i] >= 0);
+	}
+	return front_send(front, VHOST_USER_SET_MEM_TABLE, flags, &memory,
+			  offsetof(struct message_memory, region) +
+				  count * (uint32_t)sizeof(memory.region[0]),
+			  fds, count);
+}
+
+int front_memory(struct front *front, unsigned int count, uint32_t flags)
+{
+	return front_regions(front, front_region, count, flags);
+}
+
+void front_connect(struct front *front)
+{
+	assert_int_equal(front_empty(front, VHOST_USER_GET_FEATURES), 0);
+	assert_int_equal(front_reply_u64(front, VHOST_USER_GET_FEATURES), FRONT_FEATURES);
+	assert_int_equal(front_empty(front, VHOST_USER_GET_PROTOCOL_FEATURES), 0);
+	assert_int_equal(front_reply_u64(front, VHOST_USER_GET_PROTOCOL_FEATURES),
+			 FRONT_PROTOCOL_FEATURES);
+	assert_int_equal(front_u64(front, VHOST_USER_SET_PROTOCOL_FEATURES,
+				   FRONT_PROTOCOL_FEATURES),
+			 0);
+	assert_int_equal(front_empty(front, VHOST_USER_SET_OWNER), 0);
+	assert_int_equal(front_empty(front, VHOST_USER_GET_FEATURES), 0);
+	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++)
+		assert_int_equal(front_eventfd(front, VHOST_USER_SET_VRING_CALL, i), 0);
+	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++)
+		assert_int_equal(front_state(front, VHOST_USER_SET_VRING_ENABLE, i, 1), 0);
+}
+
+void front_start(struct front *front, uint16_t base)
+{
+	assert_int_equal(front_memory(front, 2, VHOST_USER_NEED_REPLY), 0);
+	assert_int_equal(front_reply_u64(front, VHOST_USER_SET_MEM_TABLE), 0);
+	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++) {
+		assert_int_equal(front_state(front, VHOST_USER_SET_VRING_NUM, i, FRONT_RING_SIZE),
+				 0);
+		assert_int_equal(front_state(front, VHOST_USER_SET_VRING_BASE, i, base), 0);
+		assert_int_equal(front_addr(front, i, FRONT_USER_ADDR + i * 0x10000, 0), 0);
+		assert_false(session_ring_running(front->session, i));
+		assert_int_equal(front_eventfd(front, VHOST_USER_SET_VRING_KICK, i), 0);
+		assert_true(session_ring_running(front->session, i));
+		assert_int_equal(front_eventfd(front, VHOST_USER_SET_VRING_CALL, i), 0);
+	}
+}
+
+void front_connect_start(struct front *front)
+{
+	front_connect(front);
+	assert_int_equal(front_u64(front, VHOST_USER_SET_FEATURES, FRONT_FEATURES), 0);
+	front_start(front, 0);
+}
+
+/* ---- replies ---- */
+
+static void reply_payload(const struct front *front, uint32_t request, void *payload, uint32_t size)
+{
+	uint32_t word[3];
+
+	assert_int_equal(front->reply_len, sizeof(word) + size);
+	memcpy(word, front->reply, sizeof(word));
+	assert_int_equal(word[0], request);
+	assert_int_equal(word[1], VHOST_USER_VERSION | VHOST_USER_REPLY);
+	assert_int_equal(word[2], size);
+	memcpy(payload, front->reply + sizeof(word), size);
+}
+
+uint64_t front_reply_u64(const struct front *front, uint32_t request)
+{
+	uint64_t value;
+
+	reply_payload(front, request, &value, sizeof(value));
+	return value;
+}
+
+struct message_vring_state front_reply_state(const struct front *front, uint32_t request)
+{
+	struct message_vring_state state;
+
+	reply_payload(front, request, &state, sizeof(state));
+	return state;
+}
+
+void front_expect_refused(const struct front *front, uint32_t request)
+{
+	assert_int_not_equal(front_reply_u64(front, request), 0);
+}

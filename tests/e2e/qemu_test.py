@@ -118,9 +118,14 @@ def check_ledger(be, side):
     check(reads == side.device.reads,
           f"{side.up} reads by '{reads}', not '{side.device.reads}'")
     if not side.device.lends:
-        check_all_copied(be, side)
+        pair = check_all_copied(be, side)
+        answer = pair.query.get("verdict"), pair.query.get("reason")
+        check(answer == ("no", "device_cannot_read"),
+              f"the driver of {side.up} answers {pair.query}")
         return
     pair = be.settled_pair(side.port, side.up)
+    check(pair.query.get("verdict") in ("yes", "partly"),
+          f"the driver of {side.up} answers {pair.query}")
     check(pair.lent_bytes > SOME_BYTES,
           f"only {pair.lent_bytes} bytes were lent; copies by reason: "
           f"{pair.copies()}")
@@ -140,9 +145,10 @@ def check_all_copied(be, side):
           f"only {pair.copied_bytes} bytes were copied")
     side.t.note(f"{side.driver}: all copied: "
                 + ", ".join(sorted(pair.copies())))
+    return pair
 
 
-@deadline(180)
+@deadline(150)
 @cases("driver", DEVICES)
 def test_life_of_a_guest(t, driver):
     """DHCP, files, and every way in which a guest goes away and comes back."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What end-to-end tests are made of; see tests/e2e/README.md."""
+"""What end-to-end tests are made of; see README.md beside it."""

@@ -50,29 +50,33 @@ def _release(guard):
     guard.wait()
 
 
-def _add(test, missing):
-    """Called with the lock held."""
+def _add(test, count):
+    """Enlarge the pool. Called with the lock held; False if it cannot be."""
     before = _read("nr_hugepages")
     try:
         with open(f"{POOL}/nr_hugepages", "w", encoding="ascii") as f:
-            f.write(str(before + missing))
-    except OSError as e:
-        raise Skip(f"{missing} hugepages of {PAGE_MIB} MiB are missing and "
-                   f"cannot be added: {e.strerror}") from e
+            f.write(str(before + count))
+    except OSError:
+        return False
     added = _read("nr_hugepages") - before
     if added > 0:
         test.on_exit(_release, _guard(added))
-    if added < missing:
-        raise Skip(f"the kernel found {max(added, 0)} free hugepages of "
-                   f"{PAGE_MIB} MiB, {missing} are needed")
+    return added >= count
 
 
 def reserve(test, mib):
-    """See to it that this much memory is free in huge pages, or skip."""
+    """See to it that this much memory is free in huge pages, or skip.
+
+    Pages that are free already may be another test's, which has not used
+    them yet: they count only where the pool cannot be enlarged.
+    """
     if not os.path.isdir(POOL):
         raise Skip(f"this kernel has no hugepages of {PAGE_MIB} MiB")
     count = (mib + PAGE_MIB - 1) // PAGE_MIB
     with _locked():
-        missing = count - (_read("free_hugepages") - _read("resv_hugepages"))
-        if missing > 0:
-            _add(test, missing)
+        if _add(test, count):
+            return
+        free = _read("free_hugepages") - _read("resv_hugepages")
+    if free < count:
+        raise Skip(f"{count} hugepages of {PAGE_MIB} MiB are needed, {free} "
+                   "are free, and the pool cannot be enlarged")

@@ -131,22 +131,30 @@ class FileSink(OneConnection):
 def send_to_guest(test, ns, guest, address, size=FILE_BYTES):
     """A file from `address` in `ns` to the guest, and its digests compared."""
     source = FileSource(test, ns, address, size)
-    got = guest.run(f"nc {address} {source.port} </dev/null >/tmp/in && "
-                    "sha256sum </tmp/in; rm -f /tmp/in", TRANSFER_TIMEOUT_S)
-    _compare("to the guest", source.result(), got.output, source.bytes, size)
+    _transfer("to the guest", source, guest, size,
+              f"nc {address} {source.port} </dev/null >/tmp/file && "
+              "sha256sum </tmp/file")
 
 
 def receive_from_guest(test, ns, guest, address, size=FILE_BYTES):
     """The same, the other way."""
     sink = FileSink(test, ns, address)
-    sent = guest.run(f"head -c {size} /dev/urandom >/tmp/out && "
-                     f"nc {address} {sink.port} </tmp/out && "
-                     "sha256sum </tmp/out; rm -f /tmp/out", TRANSFER_TIMEOUT_S)
-    _compare("from the guest", sink.result(), sent.output, sink.bytes, size)
+    _transfer("from the guest", sink, guest, size,
+              f"head -c {size} /dev/urandom >/tmp/file && "
+              f"nc {address} {sink.port} </tmp/file && "
+              "sha256sum </tmp/file")
 
 
-def _compare(way, ours, output, count, size):
-    theirs = output.split()[0] if output.split() else "nothing"
-    check(count == size, f"{way}: {count} of {size} bytes")
-    check(ours == theirs, f"{way}: the file arrives changed: SHA-256 {ours} "
-          f"here, {theirs} in the guest")
+def _transfer(way, connection, guest, size, script):
+    try:
+        output = guest.run(script + "; rm -f /tmp/file",
+                           TRANSFER_TIMEOUT_S).output
+    except Failure as e:
+        raise Failure(f"{way}: {connection.bytes} of {size} bytes; {e}") from e
+    digest = connection.result()
+    words = output.split()
+    theirs = words[0] if words else "nothing"
+    check(connection.bytes == size,
+          f"{way}: {connection.bytes} of {size} bytes")
+    check(digest == theirs, f"{way}: the file arrives changed: SHA-256 "
+          f"{digest} here, {theirs} in the guest")

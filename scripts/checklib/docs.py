@@ -56,7 +56,7 @@ def _commands():
 
 def _help(build, program):
     """What --help prints; None without a build."""
-    path = os.path.join(tree.ROOT, build, "apps", program)
+    path = os.path.join(tree.ROOT, build, "apps", program, program)
     if not os.access(path, os.X_OK):
         return None
     done = subprocess.run([path, "--help"], capture_output=True, text=True,

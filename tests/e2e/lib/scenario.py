@@ -82,9 +82,9 @@ class Test:
         """A program of the build. Without it a test fails: it is not the
         machine that lacks something."""
         check(self.build, f"no {name}: GW_BUILD does not name the build folder")
-        for folder in ("", "apps"):
+        for folder in ("", os.path.join("apps", name)):
             path = os.path.join(self.build, folder, name)
-            if os.access(path, os.X_OK):
+            if os.path.isfile(path) and os.access(path, os.X_OK):
                 return path
         raise Failure(f"no {name} in '{self.build}' (GW_BUILD)")
 

@@ -181,6 +181,8 @@ static json_t *run_show(const struct request *request)
 	if (port && !json_is_string(port) && !json_is_null(port))
 		return control_reply_error("bad_request",
 					   "show: \"port\" has to be a string or null");
+	if (!request->context)
+		return control_reply_error("stopping", "show: the daemon has stopped its ports");
 	rc = gw_snapshot_take(request->context, &snapshot);
 	if (rc < 0)
 		return control_reply_error("failed", "show: take a snapshot: %s", strerror(-rc));

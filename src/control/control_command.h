@@ -19,6 +19,7 @@ struct control_actions {
  * Runs the request and returns the reply ({"ok":true,...} or {"ok":false,
  * "code":...,"error":...}); NULL without memory. *wait is set if the reply is to
  * be sent only when the daemon has stopped (control_reply_stopped instead).
+ * context NULL: there is nothing to show any more.
  */
 json_t *control_command(struct gw_context *context, const struct control_actions *actions,
 			const char *line, size_t len, bool *wait);

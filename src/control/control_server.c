@@ -123,12 +123,6 @@ void control_server_close(struct control_server *server)
 	free(server);
 }
 
-void control_server_unlink(struct control_server *server)
-{
-	gw_watch_stop(server->loop, &server->watch);
-	control_listener_close(&server->listener);
-}
-
 /* ---- connections ---- */
 
 /* The client did something: others are longer silent now. */
@@ -364,6 +358,21 @@ static void on_client(struct gw_watch *watch, uint32_t events)
 }
 
 /* ---- the end ---- */
+
+static void detach(void *arg)
+{
+	struct control_server *server = arg;
+
+	gw_watch_stop(server->loop, &server->watch);
+	gw_timer_stop(server->loop, &server->pause);
+	control_listener_close(&server->listener);
+	server->context = NULL;
+}
+
+void control_server_detach(struct control_server *server)
+{
+	gw_loop_call(server->loop, detach, server);
+}
 
 struct stopped_call {
 	struct control_server *server;

@@ -21,9 +21,13 @@ struct control_server;
 int control_server_open(struct control_server **server, struct gw_loop *loop,
 			struct gw_context *context, const char *path,
 			const struct control_actions *actions, struct gw_error *err);
-/* Answers the clients whose "stop" made or joined the stop that is over now. Threads: any. */
+/*
+ * The end comes in this order. detach: the context is about to be closed, so nothing
+ * asks it any more, and the socket's file is gone, so that a next daemon can have
+ * the path. stopped: answers the clients whose "stop" made or joined the stop that
+ * is over now. close: closes all connections; NULL is fine.
+ * Threads: any for the first two; close while the loop does not run.
+ */
+void control_server_detach(struct control_server *server);
 void control_server_stopped(struct control_server *server, unsigned int quarantined);
-/* Closes all connections, removes the socket. NULL is fine. While the loop does not run. */
 void control_server_close(struct control_server *server);
-/* Only removes the socket's file: for an exit in a hurry. Loop thread. */
-void control_server_unlink(struct control_server *server);

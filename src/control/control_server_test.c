@@ -213,6 +213,23 @@ static void stop_is_answered_when_all_is_stopped(void **state)
 	close(fd);
 }
 
+static void after_detach_the_path_is_free(void **state)
+{
+	struct bench *bench = *state;
+	int fd = dial();
+
+	say(fd, "{\"command\":\"version\"}\n");
+	expect(fd, "ok", "9.8.7");
+	control_server_detach(bench->server);
+	assert_int_equal(access(path, F_OK), -1);
+	say(fd, "{\"command\":\"show\"}\n");
+	expect(fd, "stopping", "stopped its ports");
+	say(fd, "{\"command\":\"stop\"}\n");
+	control_server_stopped(bench->server, 0);
+	expect(fd, "\"stopped\":true", "\"quarantined\":0");
+	close(fd);
+}
+
 static void a_client_that_leaves_while_it_waits_for_stop(void **state)
 {
 	struct bench *bench = *state;
@@ -457,6 +474,7 @@ int main(void)
 		TEST(a_request_in_pieces),
 		TEST(a_client_that_shuts_its_side_down_is_answered),
 		TEST(stop_is_answered_when_all_is_stopped),
+		TEST(after_detach_the_path_is_free),
 		TEST(a_client_that_leaves_while_it_waits_for_stop),
 		TEST(requests_that_are_refused_with_a_reason),
 		TEST(deeply_nested_json),

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "show_text.h"
+#include "human.h"
+
+#include <guestwire/reason.h>
+#include <stdbool.h>
+#include <string.h>
+
+#define CELL_BYTES 128
+#define TEXT_BYTES 512
+
+static uint64_t number_of(const json_t *json, const char *name)
+{
+	json_int_t value = json_integer_value(json_object_get(json, name));
+
+	return value > 0 ? (uint64_t)value : 0;
+}
+
+static const char *text_of(const json_t *json, const char *name)
+{
+	const char *text = json_string_value(json_object_get(json, name));
+
+	return text ? text : "";
+}
+
+static void print_clean(FILE *out, const char *text)
+{
+	char clean[TEXT_BYTES];
+
+	human_clean(clean, sizeof(clean), text);
+	fputs(clean, out);
+}
+
+/* ---- the table of ports ---- */
+
+enum cell_kind { CELL_TEXT, CELL_COUNT };
+
+static const struct {
+	const char *title;
+	const char *member;
+	enum cell_kind kind;
+} columns[] = {
+	{ "PORT", "name", CELL_TEXT },     { "DRIVER", "driver", CELL_TEXT },
+	{ "TARGET", "target", CELL_TEXT }, { "NETWORK", "network", CELL_TEXT },
+	{ "STATE", "state", CELL_TEXT },   { "DEVICE READS", "device_reads", CELL_TEXT },
+	{ "IN", "rx_frames", CELL_COUNT }, { "OUT", "tx_frames", CELL_COUNT },
+	{ "STATUS", "status", CELL_TEXT },
+};
+#define COLUMN_COUNT (sizeof(columns) / sizeof(columns[0]))
+
+static void format_cell(char *cell, const json_t *port, size_t column)
+{
+	const char *text = text_of(port, columns[column].member);
+
+	if (columns[column].kind == CELL_COUNT)
+		strcpy(cell, human_count(number_of(port, columns[column].member)).text);
+	else
+		human_clean(cell, CELL_BYTES, text[0] ? text : "-");
+}
+
+static void print_cell(FILE *out, size_t column, const size_t *widths, const char *cell)
+{
+	if (column + 1 < COLUMN_COUNT)
+		fprintf(out, "%-*s  ", (int)widths[column], cell);
+	else
+		fprintf(out, "%s\n", cell);
+}
+
+static void print_ports(FILE *out, const json_t *ports)
+{
+	size_t widths[COLUMN_COUNT], i;
+	char cell[CELL_BYTES];
+	const json_t *port;
+
+	for (size_t c = 0; c < COLUMN_COUNT; c++) {
+		widths[c] = strlen(columns[c].title);
+		json_array_foreach(ports, i, port)
+		{
+			format_cell(cell, port, c);
+			if (strlen(cell) > widths[c])
+				widths[c] = strlen(cell);
+		}
+	}
+	for (size_t c = 0; c < COLUMN_COUNT; c++)
+		print_cell(out, c, widths, columns[c].title);
+	json_array_foreach(ports, i, port)
+	{
+		for (size_t c = 0; c < COLUMN_COUNT; c++) {
+			format_cell(cell, port, c);
+			print_cell(out, c, widths, cell);
+		}
+	}
+}
+
+/* ---- reasons ---- */
+
+static const char *reason_text(const char *name)
+{
+	for (unsigned int i = GW_COPY_FIRST; i < GW_REASON_COUNT; i++)
+		if (strcmp(gw_reason_name(i), name) == 0)
+			return gw_reason_text(i);
+	return "";
+}
+
+static void print_reasons(FILE *out, const char *title, const json_t *reasons)
+{
+	const char *name;
+	json_t *count;
+
+	if (json_object_size(reasons) == 0)
+		return;
+	fprintf(out, "  %s\n", title);
+	json_object_foreach((json_t *)reasons, name, count)
+	{
+		uint64_t frames = (uint64_t)json_integer_value(count);
+
+		fprintf(out, "    %-20s %8s  ", name, human_count(frames).text);
+		print_clean(out, reason_text(name));
+		fputc('\n', out);
+	}
+}
+
+/* ---- pairs ---- */
+
+/* What "lent" means on this device: said each time, because a loan is not always free of copies. */
+static const struct {
+	const char *reads;
+	const char *meaning;
+} meanings[] = {
+	{ "dma", "the device fetches lent frames from guest memory itself; nobody copies them" },
+	{ "fragments", "the kernel passes lent pages on to the device; nobody copies them" },
+	{ "kernel-copy", "the kernel copies each lent frame once" },
+	{ "delivery", "each lent frame is copied once, into the receiving guest's buffers" },
+	{ "bounce", "the device reads private memory only; each frame is copied once" },
+	{ "nothing", "nobody reads lent frames" },
+};
+
+static const char *meaning_of(const char *reads)
+{
+	for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++)
+		if (strcmp(meanings[i].reads, reads) == 0)
+			return meanings[i].meaning;
+	return reads;
+}
+
+static void print_answer(FILE *out, const json_t *query)
+{
+	const char *verdict = text_of(query, "verdict"), *text = text_of(query, "text");
+	const char *reason = text_of(query, "reason");
+
+	if (!json_is_true(json_object_get(query, "asked"))) {
+		fputs("  can the device read this memory? not asked yet\n", out);
+		return;
+	}
+	fputs("  can the device read this memory? ", out);
+	print_clean(out, verdict);
+	if (strcmp(verdict, "no") == 0) {
+		fputs(": ", out);
+		print_clean(out, reason);
+		fprintf(out, ", %s", reason_text(reason));
+	} else if (strcmp(verdict, "partly") == 0) {
+		fprintf(out, ", up to %s segments a frame",
+			human_count(number_of(query, "max_segs")).text);
+		if (json_is_true(json_object_get(query, "single_page_segs")))
+			fputs(" that end at pages", out);
+	}
+	fputc('\n', out);
+	if (text[0]) {
+		fputs("    ", out);
+		print_clean(out, text);
+		fputc('\n', out);
+	}
+	if (strcmp(verdict, "no") != 0)
+		fprintf(out, "    %s\n", meaning_of(text_of(query, "device_reads")));
+}
+
+static void print_row(FILE *out, const char *title, uint64_t frames, uint64_t all_frames,
+		      uint64_t bytes, uint64_t all_bytes)
+{
+	fprintf(out, "  %-20s %8s frames %8s %10s %8s\n", title, human_count(frames).text,
+		human_percent(frames, all_frames).text, human_bytes(bytes).text,
+		human_percent(bytes, all_bytes).text);
+}
+
+static void print_use(FILE *out, const char *title, const json_t *pair, const char *now,
+		      const char *peak, const char *max)
+{
+	fprintf(out, "  %-20s %8s now    %8s at most of %s\n", title,
+		human_count(number_of(pair, now)).text, human_count(number_of(pair, peak)).text,
+		human_count(number_of(pair, max)).text);
+}
+
+static void print_pair(FILE *out, const json_t *pair)
+{
+	uint64_t lent = number_of(pair, "lent_frames"), copied = number_of(pair, "copied_frames");
+	uint64_t lent_bytes = number_of(pair, "lent_bytes");
+	uint64_t copied_bytes = number_of(pair, "copied_bytes");
+	uint64_t headers = number_of(pair, "header_bytes_copied");
+
+	fputc('\n', out);
+	print_clean(out, text_of(pair, "source"));
+	fputs(" -> ", out);
+	print_clean(out, text_of(pair, "egress"));
+	fputc('\n', out);
+	print_answer(out, json_object_get(pair, "query"));
+	print_row(out, "lent", lent, lent + copied, lent_bytes, lent_bytes + copied_bytes);
+	print_row(out, "copied by guestwire", copied, lent + copied, copied_bytes,
+		  lent_bytes + copied_bytes);
+	print_row(out, "copied by the kernel", number_of(pair, "kernel_copied_frames"),
+		  lent + copied, number_of(pair, "kernel_copied_bytes"), lent_bytes + copied_bytes);
+	if (headers)
+		fprintf(out, "  %-20s %s of frames that were lent\n", "headers copied",
+			human_bytes(headers).text);
+	print_use(out, "loans", pair, "loans_out", "loans_peak", "loans_max");
+	print_use(out, "bounce buffers", pair, "bounce_out", "bounce_peak", "bounce_max");
+	print_reasons(out, "copied because", json_object_get(pair, "copied_by_reason"));
+	print_reasons(out, "dropped because", json_object_get(pair, "drops_by_reason"));
+}
+
+static bool has_traffic(const json_t *pair)
+{
+	return number_of(pair, "lent_frames") || number_of(pair, "copied_frames") ||
+	       number_of(pair, "dropped_frames");
+}
+
+/* ---- all of it ---- */
+
+static void print_port_troubles(FILE *out, const json_t *port)
+{
+	const json_t *drops = json_object_get(port, "drops");
+	uint64_t quarantined = number_of(port, "quarantined");
+
+	if (json_object_size(drops) == 0 && quarantined == 0)
+		return;
+	fputc('\n', out);
+	print_clean(out, text_of(port, "name"));
+	fputc('\n', out);
+	if (quarantined)
+		fprintf(out, "  %s frames were never given back by the device (quarantine)\n",
+			human_count(quarantined).text);
+	print_reasons(out, "dropped where they came in, because", drops);
+}
+
+void show_text(FILE *out, const json_t *reply)
+{
+	const json_t *ports = json_object_get(reply, "ports"), *json;
+	uint64_t workers = number_of(reply, "workers");
+	bool quiet = true;
+	size_t i;
+
+	fputs("guestwired ", out);
+	print_clean(out, text_of(reply, "version"));
+	fprintf(out, ", pid %llu: %s worker%s, %s for copies\n\n",
+		(unsigned long long)number_of(reply, "pid"), human_count(workers).text,
+		workers == 1 ? "" : "s", human_bytes(number_of(reply, "arena_bytes")).text);
+	print_ports(out, ports);
+	json_array_foreach(ports, i, json) print_port_troubles(out, json);
+	json_array_foreach(json_object_get(reply, "pairs"), i, json)
+	{
+		if (!has_traffic(json))
+			continue;
+		quiet = false;
+		print_pair(out, json);
+	}
+	if (quiet)
+		fputs("\nNo frames between ports yet.\n", out);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon_notify.h"
+#include "fd.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+int daemon_notify(const char *state)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	size_t len = path ? strlen(path) : 0;
+	socklen_t address_bytes;
+	int fd, rc = 0;
+
+	if (len == 0)
+		return 0;
+	if ((path[0] != '/' && path[0] != '@') || len >= sizeof(address.sun_path))
+		return -EINVAL;
+	memcpy(address.sun_path, path, len);
+	address_bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+	if (path[0] == '@')
+		address.sun_path[0] = 0; /* an abstract name: all its bytes count */
+	else
+		address_bytes++;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address,
+		   address_bytes) < 0)
+		rc = -errno;
+	gw_fd_close(&fd);
+	return rc;
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The running daemon: a client of the embedding API with a control socket.
+ *
+ * Two threads are ours. The control thread runs the loop with the control socket
+ * and the signals; it never blocks, so "show" is answered, and a second SIGTERM
+ * ends the process, also while a device is slow to start or to stop. The main
+ * thread makes the calls that block: gw_start, then it waits for a wish to stop,
+ * then gw_stop. The library has its own threads.
+ *
+ * Life: ports are added; signals are blocked, in all threads to come; the control
+ * socket is taken, which is what finds a second daemon on the same path before any
+ * device is touched; the control thread runs; gw_start; READY=1; ...; gw_stop; the
+ * control socket's file goes, and with it the last way to ask the context;
+ * gw_close gives all devices back; whoever sent "stop" is told; the end.
+ */
+#include "daemon_run.h"
+#include "control_server.h"
+#include "daemon_log.h"
+#include "daemon_notify.h"
+#include "fd.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+/* On top of the rings' time to drain: for closing devices and for threads to end. */
+#define STOP_EXTRA_MS 1000u
+
+struct daemon {
+	const struct daemon_config *config;
+	struct gw_context *gw;
+	struct gw_loop *loop;
+	struct control_server *server;
+	pthread_t thread;
+	bool thread_runs;
+	int signal_fd;
+	struct gw_watch signal_watch;
+	unsigned int signals; /* wishes to stop that came as signals; control thread */
+	sem_t stop;           /* posted by the control thread, for the main thread */
+};
+
+/* ---- what the control thread does ---- */
+
+static void on_stop_command(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	daemon_log(LOG_INFO, "stopping: asked through the control socket");
+	sem_post(&daemon->stop);
+}
+
+static void take_signal(struct daemon *daemon, const struct signalfd_siginfo *info)
+{
+	const char *name = sigabbrev_np((int)info->ssi_signo);
+
+	if (info->ssi_signo == SIGHUP) {
+		daemon_log(LOG_NOTICE, "SIGHUP: ignored; restart to read the configuration again");
+		return;
+	}
+	daemon->signals++;
+	if (daemon->signals == 1) {
+		daemon_log(LOG_INFO, "stopping: SIG%s", name);
+		sem_post(&daemon->stop);
+		return;
+	}
+	daemon_log(LOG_WARNING, "a second SIG%s: exit at once, frames may still be in devices",
+		   name);
+	control_server_detach(daemon->server);
+	_exit(EXIT_FAIL);
+}
+
+static void on_signal(struct gw_watch *watch, uint32_t events)
+{
+	struct daemon *daemon = gw_container_of(watch, struct daemon, signal_watch);
+	struct signalfd_siginfo info;
+
+	while (read(daemon->signal_fd, &info, sizeof(info)) == sizeof(info))
+		take_signal(daemon, &info);
+}
+
+static void *control_thread(void *arg)
+{
+	gw_loop_run(arg);
+	return NULL;
+}
+
+/* ---- start and end of the daemon's own parts ---- */
+
+static int open_signals(struct daemon *daemon, struct gw_error *err)
+{
+	sigset_t set;
+	int rc;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	daemon->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (daemon->signal_fd < 0)
+		return gw_error_sys(err, -errno, "wait for signals");
+	rc = gw_watch_start(daemon->loop, &daemon->signal_watch, daemon->signal_fd, EPOLLIN,
+			    on_signal);
+	return rc < 0 ? gw_error_sys(err, rc, "wait for signals") : 0;
+}
+
+static int open_control(struct daemon *daemon, struct gw_error *err)
+{
+	struct control_actions actions = { on_stop_command, daemon };
+	int rc = gw_loop_create(&daemon->loop);
+
+	if (rc < 0)
+		return gw_error_sys(err, rc, "make the control loop");
+	rc = open_signals(daemon, err);
+	if (rc == 0)
+		rc = control_server_open(&daemon->server, daemon->loop, daemon->gw,
+					 daemon->config->control, &actions, err);
+	if (rc < 0)
+		return rc;
+	rc = -pthread_create(&daemon->thread, NULL, control_thread, daemon->loop);
+	if (rc < 0)
+		return gw_error_sys(err, rc, "start the control thread");
+	daemon->thread_runs = true;
+	pthread_setname_np(daemon->thread, "gw-socket");
+	return 0;
+}
+
+/* Fine at any point of open_control. */
+static void close_control(struct daemon *daemon)
+{
+	if (daemon->thread_runs) {
+		gw_loop_quit(daemon->loop);
+		pthread_join(daemon->thread, NULL);
+	}
+	control_server_close(daemon->server);
+	if (daemon->loop)
+		gw_watch_stop(daemon->loop, &daemon->signal_watch);
+	gw_fd_close(&daemon->signal_fd);
+	gw_loop_destroy(daemon->loop);
+}
+
+/* ---- the library ---- */
+
+static int open_library(struct daemon *daemon)
+{
+	const struct daemon_config *config = daemon->config;
+	struct gw_options options = {
+		.size = sizeof(options),
+		.workers = config->workers,
+		.bounce_mib = config->bounce_mib,
+		.stop_ms = config->stop_ms,
+		.log = daemon_log_sink,
+	};
+	struct gw_error err = { 0 };
+
+	if (gw_open(&options, &daemon->gw, &err) < 0) {
+		daemon_log(LOG_ERR, "%s", err.text);
+		return EXIT_FAIL;
+	}
+	for (unsigned int i = 0; i < config->port_count; i++) {
+		if (gw_port_add(daemon->gw, config->ports[i].spec, &err) == 0)
+			continue;
+		daemon_log(LOG_ERR, "%s: %s", config->ports[i].origin, err.text);
+		return EXIT_USAGE;
+	}
+	return EXIT_OK;
+}
+
+static void notify(const char *state)
+{
+	int rc = daemon_notify(state);
+
+	if (rc < 0)
+		daemon_log(LOG_WARNING, "tell the service manager '%s': %s", state, strerror(-rc));
+}
+
+/* Stops the ports, gives the devices back, tells those who asked for it. */
+static void stop_all(struct daemon *daemon)
+{
+	int held;
+
+	notify("STOPPING=1");
+	held = gw_stop(daemon->gw, daemon->config->stop_ms + STOP_EXTRA_MS);
+	if (held > 0)
+		daemon_log(LOG_WARNING, "stopped, but devices never gave %d frames back", held);
+	control_server_detach(daemon->server);
+	gw_close(daemon->gw);
+	daemon->gw = NULL;
+	control_server_stopped(daemon->server, held > 0 ? (unsigned int)held : 0);
+}
+
+static int run_ports(struct daemon *daemon)
+{
+	struct gw_error err = { 0 };
+
+	if (gw_start(daemon->gw, &err) < 0) {
+		daemon_log(LOG_ERR, "%s", err.text);
+		control_server_detach(daemon->server);
+		return EXIT_FAIL;
+	}
+	daemon_log(LOG_INFO, "ready: %u port%s, control socket %s", daemon->config->port_count,
+		   daemon->config->port_count == 1 ? "" : "s", daemon->config->control);
+	notify("READY=1");
+	while (sem_wait(&daemon->stop) < 0 && errno == EINTR)
+		;
+	stop_all(daemon);
+	daemon_log(LOG_INFO, "stopped");
+	return EXIT_OK;
+}
+
+int daemon_run(const struct daemon_config *config)
+{
+	struct daemon daemon = { .config = config, .signal_fd = -1, .signal_watch.fd = -1 };
+	struct gw_error err = { 0 };
+	int status = open_library(&daemon);
+
+	sem_init(&daemon.stop, 0, 0);
+	if (status == EXIT_OK && open_control(&daemon, &err) < 0) {
+		daemon_log(LOG_ERR, "%s", err.text);
+		status = EXIT_FAIL;
+	}
+	if (status == EXIT_OK)
+		status = run_ports(&daemon);
+	close_control(&daemon);
+	gw_close(daemon.gw);
+	sem_destroy(&daemon.stop);
+	return status;
+}
+
+int daemon_check(const struct daemon_config *config)
+{
+	struct daemon daemon = { .config = config };
+	int status = open_library(&daemon);
+
+	gw_close(daemon.gw);
+	return status;
+}

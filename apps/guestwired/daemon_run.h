@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+
+#include "daemon_config.h"
+
+/* Runs the daemon until it is told to stop. Returns the exit status. */
+int daemon_run(const struct daemon_config *config);
+/* Looks whether the library takes the configuration, and starts nothing. Returns the exit status. */
+int daemon_check(const struct daemon_config *config);
+
+/* Exit statuses, as in the manual. */
+#define EXIT_OK    0
+#define EXIT_FAIL  1
+#define EXIT_USAGE 2

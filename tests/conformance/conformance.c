@@ -77,7 +77,7 @@ static unsigned int add_cases(struct CMUnitTest *tests, unsigned int count,
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[CASES_MAX];
-	unsigned int count = 0, mtu = MTU_USUAL;
+	unsigned int count = 0;
 	char why[256];
 
 	if (argc < 3) {
@@ -86,9 +86,8 @@ int main(int argc, char **argv)
 	}
 	if (parse_subject(argv[1], argv[2]))
 		return 2;
-	if (argc > 3)
-		mtu = (unsigned int)strtoul(argv[3], NULL, 10);
-	if (namespace_enter(mtu, why, sizeof(why))) {
+	subject.mtu = argc > 3 ? (unsigned int)strtoul(argv[3], NULL, 10) : MTU_USUAL;
+	if (namespace_enter(subject.mtu, why, sizeof(why))) {
 		fprintf(stderr, "skipped: %s\n", why);
 		return EXIT_SKIP;
 	}

@@ -55,6 +55,7 @@ struct subject {
 	char host_spec[128]; /* for host_open: "dev=TARGET,OPTION=VALUE" */
 	const struct far_end *far_end;
 	const char *far_arg;
+	unsigned int mtu; /* of the interfaces in the namespace */
 };
 extern struct subject subject;
 
@@ -110,7 +111,7 @@ void rig_reap_all(struct rig *rig);
 void rig_reap(struct rig *rig);
 /* How many segments a frame of len bytes can have here, wanted at most. */
 unsigned int rig_segs(const struct rig *rig, uint32_t len, unsigned int wanted);
-/* Longest frame to try. */
+/* Longest frame to try: what the port takes, and an interface does if it has no VLAN tag. */
 uint32_t rig_max_len(const struct rig *rig);
 
 /* Fills len bytes (14 or more) so that they are known by len and variant. */

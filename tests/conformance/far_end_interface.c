@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -19,6 +20,26 @@
 struct interface {
 	int fd;
 };
+
+/*
+ * After its peer or its program has come, an interface drops what is sent through
+ * it until the kernel's link watch has put its queue in place. Setting flags that
+ * are set already waits for the lock that the link watch holds while it does so.
+ */
+static void wait_until_running(int fd, const char *name)
+{
+	uint64_t end_ms = host_now_ms() + DEADLINE_MS;
+	struct ifreq request = { 0 };
+
+	strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+	do {
+		if (host_now_ms() > end_ms)
+			fail_msg("far end: interface %s has no carrier", name);
+		poll(NULL, 0, 1);
+		assert_int_equal(ioctl(fd, SIOCGIFFLAGS, &request), 0);
+	} while (!(request.ifr_flags & IFF_RUNNING));
+	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &request), 0);
+}
 
 static void *interface_open(const char *name)
 {
@@ -36,6 +57,7 @@ static void *interface_open(const char *name)
 		fail_msg("far end: no interface %s", name);
 	interface->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 	assert_true(interface->fd >= 0);
+	wait_until_running(interface->fd, name);
 	setsockopt(interface->fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
 	assert_int_equal(bind(interface->fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	return interface;

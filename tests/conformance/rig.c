@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "conformance.h"
 #include <dirent.h>
+#include <linux/if_ether.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -194,6 +195,8 @@ uint32_t rig_max_len(const struct rig *rig)
 	uint32_t max_len = host_record(rig->port)->max_len;
 
 	assert_true(max_len >= GW_FRAME_LEN_MIN && max_len <= GW_FRAME_LEN_MAX);
+	if (subject.far_end == &far_end_interface && max_len > subject.mtu + ETH_HLEN)
+		return subject.mtu + ETH_HLEN;
 	return max_len;
 }
 

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The tap driver: frames to and from this host's own network stack.
+ *
+ * Transmit is one writev() for each frame: its virtio-net header and its segments,
+ * wherever they lie. The kernel copies the bytes once before it returns (there is
+ * no zero-copy from user space into a tap), so each loan is over within tx and a
+ * bounce would only add a second copy.
+ *
+ * Receive is one readv() for each frame into arena buffers. The tap's offloads are
+ * switched off, so what comes out of it is complete: checksums filled in, no
+ * super-frames.
+ *
+ * The descriptor is held from open to close. An interface that does not exist is
+ * made by open, set up by start, and gone after close. One that exists (persistent)
+ * is an administrator's: its state and addresses are left alone.
+ *
+ * While the interface is down, frames are dropped (egress_down); nothing else
+ * happens, and when it is up again they pass.
+ *
+ * Waking is edge triggered, because otherwise a worker would spin while all
+ * receive buffers are lent out and the tap has more: `more` remembers that reading
+ * has not come to an end, and arm says so as soon as there is a buffer again.
+ */
+#include "rx_pool.h"
+#include "tap_interface.h"
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/uio.h>
+
+/* An 802.1Q tag may make a frame longer than MTU and header. */
+#define VLAN_BYTES       4u
+/* UIO_MAXIOV, which <limits.h> does not promise: entries of one writev. One is the header. */
+#define WRITE_SEGS_MAX   1024u
+#define RX_BUFFERS       256u
+/* Frames that waited in the kernel while the port was stopped: how many are thrown away at most. */
+#define STALE_FRAMES_MAX 4096u
+/* After the kernel had no memory for a frame. */
+#define RETRY_US         1000u
+
+struct tap {
+	struct tap_interface interface;
+	struct rx_pool *pool;
+	uint32_t max_len;
+	unsigned int read_segs; /* buffers that a frame of max_len, and one byte more, needs */
+	bool more;              /* worker: the tap may have frames that were not read */
+};
+
+/* ---- worker ---- */
+
+/* Reads one frame into free buffers. Its length; 0: none, or no buffer; -1: one that was dropped. */
+static int read_frame(struct gw_queue *queue, struct gw_frame **frame)
+{
+	struct tap *tap = queue->priv;
+	struct virtio_net_hdr_v1 header;
+	struct iovec seg[1 + RX_POOL_SEGS_MAX] = { { &header, TAP_HEADER_BYTES } };
+	ssize_t bytes;
+	uint32_t len;
+
+	if (rx_pool_room(tap->pool, seg + 1, tap->read_segs) < tap->read_segs)
+		return 0;
+	bytes = readv(tap->interface.fd, seg, (int)(1 + tap->read_segs));
+	if (bytes < 0) {
+		/* EAGAIN: empty. Anything else (EBADFD: it was deleted) ends in silence, not in a spin. */
+		tap->more = errno == EINTR;
+		return 0;
+	}
+	len = (uint32_t)bytes - TAP_HEADER_BYTES;
+	if (bytes < (ssize_t)(TAP_HEADER_BYTES + GW_FRAME_LEN_MIN) || len > tap->max_len) {
+		gw_queue_rx_drop(queue, len > tap->max_len ? GW_DROP_TOO_LONG : GW_DROP_TOO_SHORT,
+				 1);
+		return -1;
+	}
+	if (header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM ||
+	    header.gso_type != VIRTIO_NET_HDR_GSO_NONE) {
+		gw_queue_rx_drop(queue, GW_DROP_BAD_HEADER, 1);
+		return -1;
+	}
+	*frame = rx_pool_take(tap->pool, queue, len);
+	return 1;
+}
+
+static unsigned int tap_rx(struct gw_queue *queue, struct gw_frame **frames, unsigned int max)
+{
+	struct tap *tap = queue->priv;
+	unsigned int count = 0;
+
+	tap->more = true;
+	for (unsigned int i = 0; i < max; i++) {
+		int got = read_frame(queue, &frames[count]);
+
+		if (!got)
+			break;
+		count += got > 0;
+	}
+	return count;
+}
+
+static void tap_release(struct gw_queue *queue, struct gw_frame *const *frames, unsigned int count)
+{
+	struct tap *tap = queue->priv;
+
+	for (unsigned int i = 0; i < count; i++)
+		rx_pool_put(tap->pool, frames[i]);
+}
+
+enum sent { SENT = 0, SENT_NOT_NOW, SENT_NEVER };
+
+static enum sent write_frame(struct gw_queue *queue, const struct gw_frame *frame)
+{
+	struct tap *tap = queue->priv;
+	struct virtio_net_hdr_v1 header = frame->header;
+	struct iovec seg[WRITE_SEGS_MAX];
+	ssize_t written;
+
+	seg[0] = (struct iovec){ &header, TAP_HEADER_BYTES };
+	memcpy(seg + 1, frame->seg, frame->seg_count * sizeof(*seg));
+	do
+		written = writev(tap->interface.fd, seg, 1 + frame->seg_count);
+	while (written < 0 && errno == EINTR);
+	if (written >= 0)
+		return SENT;
+	switch (errno) {
+	case EAGAIN:
+	case ENOBUFS:
+	case ENOMEM:
+		return SENT_NOT_NOW;
+	case EIO:    /* the interface is down */
+	case EBADFD: /* it was deleted */
+		gw_queue_drop(queue, frame, GW_DROP_EGRESS_DOWN);
+		return SENT_NEVER;
+	default: /* EFAULT: the memory was truncated; EINVAL: the header is not true of the frame */
+		gw_queue_drop(queue, frame, GW_DROP_DEVICE_ERROR);
+		return SENT_NEVER;
+	}
+}
+
+static unsigned int tap_tx(struct gw_queue *queue, struct gw_frame *const *frames,
+			   unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		if (write_frame(queue, frames[i]) == SENT_NOT_NOW) {
+			queue->refusal = GW_DROP_EGRESS_FULL;
+			return i;
+		}
+	}
+	return count;
+}
+
+static bool tap_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us)
+{
+	struct tap *tap = queue->priv;
+	struct iovec room[RX_POOL_SEGS_MAX];
+
+	if (wants & GW_WANT_TX)
+		*poll_us = RETRY_US;
+	return wants & GW_WANT_RX && tap->more &&
+	       rx_pool_room(tap->pool, room, tap->read_segs) == tap->read_segs;
+}
+
+/* ---- control ---- */
+
+static void tap_close(struct gw_port *port)
+{
+	struct tap *tap = gw_port_priv(port);
+
+	if (!tap)
+		return;
+	gw_port_set_priv(port, NULL);
+	gw_port_queue(port, 0)->priv = NULL;
+	tap_interface_close(&tap->interface);
+	rx_pool_close(tap->pool);
+	free(tap);
+}
+
+static int tap_open(struct gw_port *port, struct gw_error *err)
+{
+	struct tap *tap = calloc(1, sizeof(*tap));
+	int ret;
+
+	if (!tap)
+		return gw_error_set(err, -ENOMEM, "port %s: no memory", gw_port_name(port));
+	gw_port_set_priv(port, tap);
+	gw_port_queue(port, 0)->priv = tap;
+	ret = tap_interface_open(port, &tap->interface, err);
+	if (!ret)
+		ret = rx_pool_open(port, RX_BUFFERS, &tap->pool, err);
+	if (ret)
+		tap_close(port);
+	return ret;
+}
+
+static void apply_start(void *arg)
+{
+	struct gw_queue *queue = gw_port_queue(arg, 0);
+	struct tap *tap = queue->priv;
+
+	queue->fd[0].fd = tap->interface.fd;
+	queue->fd[0].events = EPOLLIN | EPOLLET;
+	queue->lend_max = RX_BUFFERS;
+	tap->more = true;
+}
+
+static void apply_stop(void *arg)
+{
+	struct gw_queue *queue = gw_port_queue(arg, 0);
+
+	queue->fd[0].fd = -1;
+}
+
+/* What came while nobody read is old by now. */
+static void discard_stale(const struct tap *tap)
+{
+	uint8_t byte;
+	struct iovec seg = { &byte, sizeof(byte) };
+
+	for (unsigned int i = 0; i < STALE_FRAMES_MAX; i++)
+		if (readv(tap->interface.fd, &seg, 1) < 0 && errno != EINVAL)
+			return;
+}
+
+static int tap_start(struct gw_port *port, struct gw_error *err)
+{
+	struct tap *tap = gw_port_priv(port);
+	uint32_t mtu;
+	int ret = tap_interface_mtu(port, &mtu, err);
+
+	if (!ret)
+		ret = tap_interface_up(port, &tap->interface, err);
+	if (ret)
+		return ret;
+	tap->max_len = mtu + ETH_HLEN + VLAN_BYTES;
+	if (tap->max_len > GW_FRAME_LEN_MAX)
+		tap->max_len = GW_FRAME_LEN_MAX;
+	tap->read_segs = tap->max_len / GW_ARENA_BUFFER_BYTES + 1;
+	if (tap->read_segs > RX_POOL_SEGS_MAX)
+		tap->read_segs = RX_POOL_SEGS_MAX;
+	discard_stale(tap);
+	gw_port_apply(port, apply_start, port);
+	gw_port_set_max_len(port, tap->max_len);
+	gw_port_set_reads(port, GW_READS_KERNEL_COPY);
+	gw_port_set_status(port, "%s interface %s, MTU %u, %s",
+			   tap->interface.created ? "new" : "existing", gw_port_target(port), mtu,
+			   tap_interface_is_up(port) ? "up" : "down");
+	return 0;
+}
+
+static int tap_stop(struct gw_port *port, unsigned int deadline_ms)
+{
+	gw_port_apply(port, apply_stop, port);
+	gw_port_set_status(port, "stopped");
+	return 0;
+}
+
+static void tap_query(struct gw_port *port, struct gw_memmap *memmap, struct gw_answer *answer)
+{
+	*answer = (struct gw_answer){
+		.verdict = GW_YES,
+		.reads = GW_READS_KERNEL_COPY,
+		.ends_in_tx = true,
+		.max_segs = WRITE_SEGS_MAX - 1,
+	};
+	snprintf(answer->text, sizeof(answer->text),
+		 "the kernel gathers each frame from where it lies and copies it once");
+}
+
+const struct gw_driver gw_driver_tap = {
+	.name = "tap",
+	.target = "IFNAME",
+	.help = "a tap interface of this host, made if it does not exist",
+	.open = tap_open,
+	.start = tap_start,
+	.stop = tap_stop,
+	.close = tap_close,
+	.query = tap_query,
+	.rx = tap_rx,
+	.release = tap_release,
+	.tx = tap_tx,
+	.arm = tap_arm,
+};

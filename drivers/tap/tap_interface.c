@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tap_interface.h"
+#include "fd.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define TUN_PATH "/dev/net/tun"
+
+/* An interface request with the port's target as its name. */
+static struct ifreq request_for(const struct gw_port *port)
+{
+	struct ifreq request = { 0 };
+
+	strncpy(request.ifr_name, gw_port_target(port), IFNAMSIZ - 1);
+	return request;
+}
+
+static int check_name(const struct gw_port *port, struct gw_error *err)
+{
+	const char *name = gw_port_target(port);
+	size_t len = strlen(name);
+
+	if (len >= 1 && len < IFNAMSIZ && !strpbrk(name, "/: \t\n%"))
+		return 0;
+	return gw_error_set(err, -EINVAL,
+			    "port %s: tap:%s: that cannot be an interface's name (1 to %u letters, "
+			    "no blank, slash, colon or percent sign)",
+			    gw_port_name(port), name, IFNAMSIZ - 1);
+}
+
+static const char *advice_for(int code)
+{
+	switch (code) {
+	case -EPERM:
+		return "it takes CAP_NET_ADMIN, or a tap made for this user "
+		       "(ip tuntap add dev IFNAME mode tap user USER)";
+	case -EBUSY:
+		return "another program has it";
+	case -EINVAL:
+		return "an interface of that name exists and is not a tap";
+	default:
+		return "see `ip tuntap`";
+	}
+}
+
+static int attach(struct gw_port *port, struct tap_interface *tap, struct gw_error *err)
+{
+	struct ifreq request = request_for(port);
+	int ret;
+
+	tap->created = !if_nametoindex(request.ifr_name);
+	request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+	ret = ioctl(tap->fd, TUNSETIFF, &request);
+	if (ret && errno == EINVAL && !tap->created) {
+		/* One that was made for several queues wants to be asked so. */
+		request = request_for(port);
+		request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE;
+		ret = ioctl(tap->fd, TUNSETIFF, &request);
+	}
+	if (!ret)
+		return 0;
+	ret = -errno;
+	return gw_error_sys(err, ret, "port %s: cannot attach to tap interface %s; %s",
+			    gw_port_name(port), gw_port_target(port), advice_for(ret));
+}
+
+/*
+ * No offloads: then the kernel completes checksums and cuts super-frames before
+ * this program sees them, so that any port can take what is received here.
+ */
+static int configure(struct gw_port *port, const struct tap_interface *tap, struct gw_error *err)
+{
+	int header_bytes = TAP_HEADER_BYTES, little_endian = 1, ret;
+
+	if (ioctl(tap->fd, TUNSETVNETHDRSZ, &header_bytes) == 0 &&
+	    ioctl(tap->fd, TUNSETVNETLE, &little_endian) == 0 &&
+	    ioctl(tap->fd, TUNSETOFFLOAD, 0) == 0)
+		return 0;
+	ret = -errno;
+	return gw_error_sys(err, ret,
+			    "port %s: cannot set the virtio-net header on tap interface %s",
+			    gw_port_name(port), gw_port_target(port));
+}
+
+int tap_interface_open(struct gw_port *port, struct tap_interface *tap, struct gw_error *err)
+{
+	int ret = check_name(port, err);
+
+	tap->fd = -1;
+	if (ret)
+		return ret;
+	tap->fd = open(TUN_PATH, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (tap->fd < 0) {
+		ret = -errno;
+		return gw_error_sys(err, ret,
+				    "port %s: tap:%s: cannot open %s; is the tun module loaded?",
+				    gw_port_name(port), gw_port_target(port), TUN_PATH);
+	}
+	ret = attach(port, tap, err);
+	if (!ret)
+		ret = configure(port, tap, err);
+	if (ret)
+		tap_interface_close(tap);
+	return ret;
+}
+
+void tap_interface_close(struct tap_interface *tap)
+{
+	gw_fd_close(&tap->fd);
+}
+
+/* One request about the interface, on a socket of the moment. 0 or -errno. */
+static int ask(unsigned long code, struct ifreq *request)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (ioctl(fd, code, request))
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+int tap_interface_up(struct gw_port *port, const struct tap_interface *tap, struct gw_error *err)
+{
+	struct ifreq request = request_for(port);
+	int ret;
+
+	if (!tap->created)
+		return 0;
+	ret = ask(SIOCGIFFLAGS, &request);
+	if (!ret) {
+		request.ifr_flags |= IFF_UP;
+		ret = ask(SIOCSIFFLAGS, &request);
+	}
+	if (!ret)
+		return 0;
+	return gw_error_sys(err, ret, "port %s: cannot set tap interface %s up", gw_port_name(port),
+			    gw_port_target(port));
+}
+
+int tap_interface_mtu(struct gw_port *port, uint32_t *mtu, struct gw_error *err)
+{
+	struct ifreq request = request_for(port);
+	int ret = ask(SIOCGIFMTU, &request);
+
+	if (ret)
+		return gw_error_sys(err, ret, "port %s: cannot read the MTU of tap interface %s",
+				    gw_port_name(port), gw_port_target(port));
+	*mtu = (uint32_t)request.ifr_mtu;
+	return 0;
+}
+
+bool tap_interface_is_up(const struct gw_port *port)
+{
+	struct ifreq request = request_for(port);
+
+	return ask(SIOCGIFFLAGS, &request) == 0 && request.ifr_flags & IFF_UP;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Attaching to a tap interface, and the little that is asked of it. Control. */
+#pragma once
+
+#include <guestwire/driver.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tap_interface {
+	int fd;       /* of /dev/net/tun, non-blocking; -1: none */
+	bool created; /* by us: it goes when fd is closed */
+};
+
+/* The virtio-net header before each frame (VIRTIO 1.2 section 5.1.6, with num_buffers). */
+#define TAP_HEADER_BYTES 12u
+
+/*
+ * Attaches to the interface that the port's target names, which is made if there
+ * is none. 0, or -errno with a text.
+ */
+int tap_interface_open(struct gw_port *port, struct tap_interface *tap, struct gw_error *err);
+void tap_interface_close(struct tap_interface *tap);
+/* Sets it up if it was made by us. */
+int tap_interface_up(struct gw_port *port, const struct tap_interface *tap, struct gw_error *err);
+int tap_interface_mtu(struct gw_port *port, uint32_t *mtu, struct gw_error *err);
+/* Whether somebody has set it up. False if that cannot be found out. */
+bool tap_interface_is_up(const struct gw_port *port);

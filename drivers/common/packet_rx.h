@@ -8,8 +8,8 @@
  * the interface is not received (PACKET_IGNORE_OUTGOING). VLAN tags that the
  * device took out are put back. The socket has a virtio-net header on each frame
  * (PACKET_VNET_HDR): a partial checksum is completed here, in private memory;
- * a segmentation-offload packet of TCP is cut into frames of the wire's size,
- * others are counted as too_long.
+ * a segmentation-offload packet of TCP is cut into frames of the wire's size
+ * (segment.h), others are counted as too_long.
  *
  * Promiscuous mode is a membership of the socket: the kernel undoes it when the
  * socket is closed, also by SIGKILL.
@@ -40,8 +40,6 @@ struct packet_rx_counts {
 	uint64_t segmented;  /* super-frames that were cut */
 	uint64_t too_long;   /* dropped: did not fit */
 	uint64_t no_buffers; /* visits that found no free buffer */
-	uint64_t
-		kernel_dropped; /* by the kernel: socket buffer full (read at close and in counts) */
 };
 
 /*
@@ -56,10 +54,11 @@ int packet_rx_open(struct gw_port *port, const struct packet_rx_config *config,
  */
 void packet_rx_close(struct packet_rx *rx);
 /*
- * Stops receiving but keeps lent frames valid: for a driver's stop. packet_rx_open
- * is needed to go on; packet_rx_close still has to be called.
+ * Stops receiving but keeps lent frames valid: for a driver's stop. reopen goes on
+ * with the same configuration; close still has to be called.
  */
 void packet_rx_shut(struct packet_rx *rx);
+int packet_rx_reopen(struct packet_rx *rx, struct gw_error *err);
 
 /* To sleep on (EPOLLIN), level triggered. -1 after shut. */
 int packet_rx_fd(const struct packet_rx *rx);

@@ -47,8 +47,7 @@ static int run_show(const struct call *call);
 static int run_stop(const struct call *call);
 
 static const struct command commands[] = {
-	{ "show", " [PORT]", 1,
-	  "ports, and what was lent, copied and dropped between them, and why", run_show },
+	{ "show", " [PORT]", 1, "ports, and what is lent, copied, dropped, and why", run_show },
 	{ "stop", "", 0, "stop the daemon in good order, and wait until it has", run_stop },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

@@ -9,7 +9,7 @@
 #include <syslog.h>
 
 #define WORKERS_MAX       64u
-#define BOUNCE_MIB_MAX    65536u
+#define BOUNCE_MIB_MAX    4096u
 #define STOP_MS_MIN       100u
 #define STOP_MS_MAX       2000u
 #define STOP_MS_DEFAULT   1000u
@@ -56,7 +56,8 @@ static const struct setting settings[] = {
 	  0, true, true, set_bounce },
 	{ "stop-timeout", "MS", "how long devices may take to give frames back,\n"
 	  "100 to 2000 (default 1000)", 0, true, true, set_stop },
-	{ "log-level", "error|warning|notice|info|debug", "how much to log (default info)", 0, true, true, set_level },
+	{ "log-level", "error|warning|notice|info|debug", "how much to log (default info)",
+	  0, true, true, set_level },
 	{ "log-time", NULL, "begin log lines with the time",
 	  0, true, true, set_time },
 	{ "check", NULL, "check command line and file, then exit", 0, false, true, set_check },

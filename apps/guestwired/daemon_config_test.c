@@ -216,7 +216,7 @@ static void bad_files(void **state)
 		const char *text, *error;
 	} cases[] = {
 		{ "", "no ports" },
-		{ "[deamon]\n", ":1: no section [deamon]; there are [daemon] and [port NAME]" },
+		{ "[demon]\n", ":1: no section [demon]; there are [daemon] and [port NAME]" },
 		{ "[port]\n", ":1: no section [port]" },
 		{ "\n[port ]\n", ":2: '' is no name for a port" },
 		{ "[port a b]\n", ":1: 'a b' is no name for a port" },

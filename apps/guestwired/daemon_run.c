@@ -10,9 +10,10 @@
  *
  * Life: ports are added; signals are blocked, in all threads to come; the control
  * socket is taken, which is what finds a second daemon on the same path before any
- * device is touched; the control thread runs; gw_start; READY=1; ...; gw_stop; the
- * control socket's file goes, and with it the last way to ask the context;
- * gw_close gives all devices back; whoever sent "stop" is told; the end.
+ * device is touched; the control thread runs; gw_start; from now on clients are
+ * answered, so that whoever gets an answer knows that all ports are there; READY=1;
+ * ...; gw_stop; the control socket's file goes, and with it the last way to ask the
+ * context; gw_close gives all devices back; whoever sent "stop" is told; the end.
  */
 #include "daemon_run.h"
 #include "control_server.h"
@@ -148,6 +149,18 @@ static void close_control(struct daemon *daemon)
 
 /* ---- the library ---- */
 
+/* The library's text without the specification that it begins with: the origin has it already. */
+static const char *without_spec(const char *text, const char *spec)
+{
+	static const char prefix[] = "port ";
+	size_t len = strlen(prefix), spec_len = strlen(spec);
+
+	if (strncmp(text, prefix, len) == 0 && strncmp(text + len, spec, spec_len) == 0 &&
+	    strncmp(text + len + spec_len, ": ", 2) == 0)
+		return text + len + spec_len + 2;
+	return text;
+}
+
 static int open_library(struct daemon *daemon)
 {
 	const struct daemon_config *config = daemon->config;
@@ -165,9 +178,11 @@ static int open_library(struct daemon *daemon)
 		return EXIT_FAIL;
 	}
 	for (unsigned int i = 0; i < config->port_count; i++) {
-		if (gw_port_add(daemon->gw, config->ports[i].spec, &err) == 0)
+		const struct daemon_port *port = &config->ports[i];
+
+		if (gw_port_add(daemon->gw, port->spec, &err) == 0)
 			continue;
-		daemon_log(LOG_ERR, "%s: %s", config->ports[i].origin, err.text);
+		daemon_log(LOG_ERR, "%s: %s", port->origin, without_spec(err.text, port->spec));
 		return EXIT_USAGE;
 	}
 	return EXIT_OK;
@@ -200,7 +215,7 @@ static int run_ports(struct daemon *daemon)
 {
 	struct gw_error err = { 0 };
 
-	if (gw_start(daemon->gw, &err) < 0) {
+	if (gw_start(daemon->gw, &err) < 0 || control_server_serve(daemon->server, &err) < 0) {
 		daemon_log(LOG_ERR, "%s", err.text);
 		control_server_detach(daemon->server);
 		return EXIT_FAIL;

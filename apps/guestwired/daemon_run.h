@@ -5,7 +5,7 @@
 
 /* Runs the daemon until it is told to stop. Returns the exit status. */
 int daemon_run(const struct daemon_config *config);
-/* Looks whether the library takes the configuration, and starts nothing. Returns the exit status. */
+/* Sees whether the library takes the configuration; starts nothing. Returns the exit status. */
 int daemon_check(const struct daemon_config *config);
 
 /* Exit statuses, as in the manual. */

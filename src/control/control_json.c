@@ -67,8 +67,12 @@ static json_t *query_json(const struct gw_pair_info *pair)
 	json_t *query = json_object();
 
 	json_object_set_new(query, "asked", json_boolean(pair->asked));
-	if (!pair->asked)
+	if (!pair->asked) {
+		json_object_set_new(query, "verdict", json_null());
+		json_object_set_new(query, "reason", json_null());
+		json_object_set_new(query, "text", json_string(""));
 		return query;
+	}
 	json_object_set_new(query, "verdict", json_string(gw_verdict_name(answer->verdict)));
 	json_object_set_new(
 		query, "reason",

@@ -103,7 +103,7 @@ static void a_pair_that_was_not_asked_has_no_verdict(void **state)
 	json = control_json_snapshot(&context.snapshot, NULL);
 	query = json_object_get(json_array_get(json_object_get(json, "pairs"), 2), "query");
 	assert_true(json_is_false(json_object_get(query, "asked")));
-	assert_null(json_object_get(query, "verdict"));
+	assert_true(json_is_null(json_object_get(query, "verdict")));
 	json_decref(json);
 }
 

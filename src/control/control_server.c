@@ -83,18 +83,36 @@ int control_server_open(struct control_server **result, struct gw_loop *loop,
 	server->watch.fd = -1;
 	gw_list_init(&server->clients);
 	rc = control_listener_open(&server->listener, path, err);
-	if (rc == 0) {
-		rc = gw_watch_start(loop, &server->watch, server->listener.fd, EPOLLIN,
-				    on_listener);
-		if (rc < 0)
-			gw_error_sys(err, rc, "control socket %s: watch it", path);
-	}
 	if (rc < 0) {
 		control_server_close(server);
 		return rc;
 	}
 	*result = server;
 	return 0;
+}
+
+struct serve_call {
+	struct control_server *server;
+	int rc;
+};
+
+static void serve(void *arg)
+{
+	struct serve_call *call = arg;
+	struct control_server *server = call->server;
+
+	call->rc = gw_watch_start(server->loop, &server->watch, server->listener.fd, EPOLLIN,
+				  on_listener);
+}
+
+int control_server_serve(struct control_server *server, struct gw_error *err)
+{
+	struct serve_call call = { .server = server };
+
+	gw_loop_call(server->loop, serve, &call);
+	return call.rc < 0 ? gw_error_sys(err, call.rc, "control socket %s: watch it",
+					  server->listener.path)
+			   : 0;
 }
 
 static void client_close(struct client *client)

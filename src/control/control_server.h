@@ -15,12 +15,14 @@
 struct control_server;
 
 /*
- * Opens the socket and begins to serve as soon as the loop runs. actions is
- * copied. Before gw_loop_run, or on the loop's thread.
+ * Takes the path and listens. Clients that connect wait until control_server_serve.
+ * actions is copied. Threads: any.
  */
 int control_server_open(struct control_server **server, struct gw_loop *loop,
 			struct gw_context *context, const char *path,
 			const struct control_actions *actions, struct gw_error *err);
+/* Begins to answer: the daemon is ready. Threads: any. 0 or -errno. */
+int control_server_serve(struct control_server *server, struct gw_error *err);
 /*
  * The end comes in this order. detach: the context is about to be closed, so nothing
  * asks it any more, and the socket's file is gone, so that a next daemon can have

@@ -56,6 +56,7 @@ static int setup(void **state)
 	assert_int_equal(control_server_open(&bench->server, bench->loop, &bench->context, path,
 					     &actions, &err),
 			 0);
+	assert_int_equal(control_server_serve(bench->server, &err), 0);
 	pthread_create(&bench->thread, NULL, run_loop, bench->loop);
 	*state = bench;
 	return 0;
@@ -239,6 +240,34 @@ static void a_client_that_leaves_while_it_waits_for_stop(void **state)
 	close(fd);
 	expect_alive();
 	control_server_stopped(bench->server, 0);
+}
+
+/* Who connects while the daemon starts is not refused, and is answered when it is ready. */
+static void a_client_that_comes_before_the_daemon_is_ready(void **state)
+{
+	struct bench *bench = *state;
+	struct control_actions actions = { count_stop, bench };
+	struct control_server *server;
+	struct gw_error err;
+	char usual[sizeof(path)];
+	struct pollfd pfd = { .events = POLLIN };
+
+	memcpy(usual, path, sizeof(path));
+	snprintf(path, sizeof(path), "%s/early", dir);
+	assert_int_equal(
+		control_server_open(&server, bench->loop, &bench->context, path, &actions, &err),
+		0);
+	pfd.fd = dial();
+	say(pfd.fd, "{\"command\":\"version\"}\n");
+	assert_int_equal(poll(&pfd, 1, 0), 0);
+	assert_int_equal(control_server_serve(server, &err), 0);
+	expect(pfd.fd, "ok", "9.8.7");
+	close(pfd.fd);
+	gw_loop_quit(bench->loop);
+	pthread_join(bench->thread, NULL);
+	control_server_close(server);
+	memcpy(path, usual, sizeof(path));
+	pthread_create(&bench->thread, NULL, run_loop, bench->loop);
 }
 
 /* ---- bad input ---- */
@@ -476,6 +505,7 @@ int main(void)
 		TEST(stop_is_answered_when_all_is_stopped),
 		TEST(after_detach_the_path_is_free),
 		TEST(a_client_that_leaves_while_it_waits_for_stop),
+		TEST(a_client_that_comes_before_the_daemon_is_ready),
 		TEST(requests_that_are_refused_with_a_reason),
 		TEST(deeply_nested_json),
 		TEST(a_line_that_is_too_long),

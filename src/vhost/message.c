@@ -21,13 +21,13 @@
 #include <errno.h>
 #include <string.h>
 
-#define LOG_U64_BYTES	 8u /* SET_LOG_BASE without LOG_SHMFD: an address only */
-#define INFLIGHT_BYTES	 20u
-#define CONFIG_MIN_BYTES 12u
-#define CONFIG_MAX_BYTES (CONFIG_MIN_BYTES + 256u)
-#define IOTLB_BYTES	 32u
+#define LOG_U64_BYTES     8u /* SET_LOG_BASE without LOG_SHMFD: an address only */
+#define INFLIGHT_BYTES    20u
+#define CONFIG_MIN_BYTES  12u
+#define CONFIG_MAX_BYTES  (CONFIG_MIN_BYTES + 256u)
+#define IOTLB_BYTES       32u
 #define MEMORY_HEAD_BYTES offsetof(struct message_memory, region)
-#define FLAGS_KNOWN (VHOST_USER_VERSION_MASK | VHOST_USER_REPLY | VHOST_USER_NEED_REPLY)
+#define FLAGS_KNOWN       (VHOST_USER_VERSION_MASK | VHOST_USER_REPLY | VHOST_USER_NEED_REPLY)
 
 struct row {
 	const char *name;
@@ -44,16 +44,16 @@ static int check_log(const struct message *message, struct gw_error *err);
 static int check_inflight(const struct message *message, struct gw_error *err);
 
 /* Payload structures in short, for the table. */
-#define NONE	0, 0
-#define U64	8, 8
-#define STATE	sizeof(struct message_vring_state), sizeof(struct message_vring_state)
-#define ADDR	sizeof(struct message_vring_addr), sizeof(struct message_vring_addr)
-#define MEMORY	MEMORY_HEAD_BYTES, sizeof(struct message_memory)
-#define MEM_REG sizeof(struct message_mem_reg), sizeof(struct message_mem_reg)
-#define LOG	LOG_U64_BYTES, sizeof(struct message_log)
-#define CONFIG	CONFIG_MIN_BYTES, CONFIG_MAX_BYTES
-#define IOTLB	IOTLB_BYTES, IOTLB_BYTES
-#define ANY	0, MESSAGE_PAYLOAD_MAX
+#define NONE     0, 0
+#define U64      8, 8
+#define STATE    sizeof(struct message_vring_state), sizeof(struct message_vring_state)
+#define ADDR     sizeof(struct message_vring_addr), sizeof(struct message_vring_addr)
+#define MEMORY   MEMORY_HEAD_BYTES, sizeof(struct message_memory)
+#define MEM_REG  sizeof(struct message_mem_reg), sizeof(struct message_mem_reg)
+#define LOG      LOG_U64_BYTES, sizeof(struct message_log)
+#define CONFIG   CONFIG_MIN_BYTES, CONFIG_MAX_BYTES
+#define IOTLB    IOTLB_BYTES, IOTLB_BYTES
+#define ANY      0, MESSAGE_PAYLOAD_MAX
 /* The structure ends in two u16; some front-ends send the padding after them too. */
 #define INFLIGHT INFLIGHT_BYTES, sizeof(struct message_inflight)
 
@@ -225,8 +225,7 @@ static int check_region(const char *name, unsigned int i, const struct message_r
 	if (!region->size)
 		return gw_error_set(err, -EINVAL, "vhost-user %s: region %u is empty", name, i);
 	if (region->size - 1 > UINT64_MAX - region->guest_addr ||
-	    region->size - 1 > UINT64_MAX - region->user_addr ||
-	    region->size > INT64_MAX ||
+	    region->size - 1 > UINT64_MAX - region->user_addr || region->size > INT64_MAX ||
 	    region->mmap_offset > (uint64_t)INT64_MAX - region->size)
 		return gw_error_set(err, -EINVAL,
 				    "vhost-user %s: region %u (guest 0x%llx, user 0x%llx, offset "

@@ -80,8 +80,8 @@ static void payload_sizes(void **state)
 
 		for (size = 0; size <= 2 * MESSAGE_PAYLOAD_MAX; size++) {
 			uint32_t payload_bytes = ~0u;
-			int ret = header(request, VHOST_USER_VERSION, size, &message,
-					 &payload_bytes);
+			int ret =
+				header(request, VHOST_USER_VERSION, size, &message, &payload_bytes);
 
 			assert_true(ret == 0 || ret == -EPROTO);
 			assert_true(ret || (payload_bytes == size && size <= MESSAGE_PAYLOAD_MAX));
@@ -115,23 +115,29 @@ static void vring_fd(void **state)
 		unsigned int fds;
 		int ret;
 	} cases[] = {
-		{ 0x0, 1, 0 },		  { 0xff, 1, 0 },	      { 0x100, 0, 0 },
-		{ 0x1, 0, -EPROTO },	  { 0x101, 1, -EPROTO },      { 0x200, 1, -EPROTO },
-		{ 0x1, 2, -EPROTO },	  { 1ull << 63, 1, -EPROTO }, { 1ull << 32, 1, -EPROTO },
+		{ 0x0, 1, 0 },
+		{ 0xff, 1, 0 },
+		{ 0x100, 0, 0 },
+		{ 0x1, 0, -EPROTO },
+		{ 0x101, 1, -EPROTO },
+		{ 0x200, 1, -EPROTO },
+		{ 0x1, 2, -EPROTO },
+		{ 1ull << 63, 1, -EPROTO },
+		{ 1ull << 32, 1, -EPROTO },
 	};
 	struct message message;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		assert_int_equal(decode(VHOST_USER_SET_VRING_KICK, &cases[i].value, 8,
-					cases[i].fds, &message),
+		assert_int_equal(decode(VHOST_USER_SET_VRING_KICK, &cases[i].value, 8, cases[i].fds,
+					&message),
 				 cases[i].ret);
 }
 
 static void memory_table(void **state)
 {
-	struct message_memory memory = { .count = 2,
-					 .region = { { 0, 4096, 1 << 20, 0 },
-						     { 4096, 4096, 2 << 20, 4096 } } };
+	struct message_memory memory = {
+		.count = 2, .region = { { 0, 4096, 1 << 20, 0 }, { 4096, 4096, 2 << 20, 4096 } }
+	};
 	struct message message;
 	const uint32_t two = 8 + 2 * 32;
 

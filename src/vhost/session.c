@@ -37,8 +37,8 @@ enum refused { ENDS, NOTED };
 
 struct rule {
 	handler_fn *handle; /* NULL: not offered by this release */
-	int8_t feature;	    /* protocol feature that must be negotiated */
-	bool owned;	    /* only after SET_OWNER */
+	int8_t feature;     /* protocol feature that must be negotiated */
+	bool owned;         /* only after SET_OWNER */
 	enum refused refused;
 };
 
@@ -220,8 +220,8 @@ static void consume(struct session *session, size_t len)
 
 /* ---- dispatch ---- */
 
-static int check_allowed(const struct session *session, const struct rule *rule,
-			 uint32_t request, struct gw_error *err)
+static int check_allowed(const struct session *session, const struct rule *rule, uint32_t request,
+			 struct gw_error *err)
 {
 	if (!rule->handle)
 		return gw_error_set(err, -EOPNOTSUPP, "vhost-user %s: not offered",
@@ -441,8 +441,7 @@ static int net_set_mtu(struct session *session, struct message *message, struct 
 	uint64_t mtu = message->payload.u64;
 
 	if (mtu < SESSION_MTU_MIN || mtu > SESSION_MTU_MAX)
-		return gw_error_set(err, -EINVAL,
-				    "vhost-user NET_SET_MTU: %llu, must be %u to %u",
+		return gw_error_set(err, -EINVAL, "vhost-user NET_SET_MTU: %llu, must be %u to %u",
 				    (unsigned long long)mtu, SESSION_MTU_MIN, SESSION_MTU_MAX);
 	session->mtu = (uint32_t)mtu;
 	return 0;

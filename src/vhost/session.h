@@ -37,8 +37,8 @@
 /* Bytes not yet worked on that a session keeps: any message, and more. */
 #define SESSION_INPUT_MAX 4096u
 /* NET_SET_MTU: the smallest that IPv4 permits, and the largest of virtio-net. */
-#define SESSION_MTU_MIN 68u
-#define SESSION_MTU_MAX 65535u
+#define SESSION_MTU_MIN   68u
+#define SESSION_MTU_MAX   65535u
 
 /* A ring that is ready to run: what ops->ring_start gets. fds stay the session's. */
 struct session_ring {
@@ -80,7 +80,7 @@ struct session_ops {
 struct session_config {
 	const struct session_ops *ops;
 	void *arg;
-	uint64_t features;	    /* offered, VHOST_USER_F_PROTOCOL_FEATURES included */
+	uint64_t features;          /* offered, VHOST_USER_F_PROTOCOL_FEATURES included */
 	uint64_t protocol_features; /* offered */
 	struct memmap_arena arena;  /* second view in each memmap */
 	uint32_t ring_size_max;

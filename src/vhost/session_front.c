@@ -266,9 +266,8 @@ void front_connect(struct front *front)
 	assert_int_equal(front_empty(front, VHOST_USER_GET_PROTOCOL_FEATURES), 0);
 	assert_int_equal(front_reply_u64(front, VHOST_USER_GET_PROTOCOL_FEATURES),
 			 FRONT_PROTOCOL_FEATURES);
-	assert_int_equal(front_u64(front, VHOST_USER_SET_PROTOCOL_FEATURES,
-				   FRONT_PROTOCOL_FEATURES),
-			 0);
+	assert_int_equal(
+		front_u64(front, VHOST_USER_SET_PROTOCOL_FEATURES, FRONT_PROTOCOL_FEATURES), 0);
 	assert_int_equal(front_empty(front, VHOST_USER_SET_OWNER), 0);
 	assert_int_equal(front_empty(front, VHOST_USER_GET_FEATURES), 0);
 	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++)

@@ -14,15 +14,15 @@
 
 /* The guest's memory in these tests: two regions of one file. */
 #define FRONT_REGION_BYTES 0x200000ull
-#define FRONT_USER_ADDR	   0x7f0000000000ull
-#define FRONT_HIGH_ADDR	   0x100000000ull
-#define FRONT_RING_SIZE	   256u
+#define FRONT_USER_ADDR    0x7f0000000000ull
+#define FRONT_HIGH_ADDR    0x100000000ull
+#define FRONT_RING_SIZE    256u
 
-#define FRONT_PROTOCOL_FEATURES                                                                    \
-	(1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK | 1ull << VHOST_USER_PROTOCOL_F_RARP |            \
+#define FRONT_PROTOCOL_FEATURES                                                         \
+	(1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK | 1ull << VHOST_USER_PROTOCOL_F_RARP | \
 	 1ull << VHOST_USER_PROTOCOL_F_NET_MTU)
 #define FRONT_VIRTIO_FEATURES (1ull << 32 | 1ull << 29 | 1ull << 28 | 1ull << 15)
-#define FRONT_FEATURES	      (FRONT_VIRTIO_FEATURES | 1ull << VHOST_USER_F_PROTOCOL_FEATURES)
+#define FRONT_FEATURES        (FRONT_VIRTIO_FEATURES | 1ull << VHOST_USER_F_PROTOCOL_FEATURES)
 
 struct front {
 	struct session *session;
@@ -31,12 +31,12 @@ struct front {
 	int memory_fd;
 
 	/* How the owner behaves. */
-	bool late;	       /* ring_stop is answered by front_stop_rings only */
+	bool late;             /* ring_stop is answered by front_stop_rings only */
 	uint16_t stop_base[2]; /* what it is answered with */
 	int start_ret, send_ret;
 
 	/* What the session did. */
-	uint8_t reply[128]; /* the replies to the last input, one after the other */
+	uint8_t reply[8192]; /* the replies to the last input, one after the other */
 	size_t reply_len;
 	unsigned int starts[2], stops[2], enables[2], fd_changes[2];
 	bool stopping[2];

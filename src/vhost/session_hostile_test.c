@@ -455,9 +455,9 @@ static void repeated_get_inflight_fd(void **state)
 
 	front_connect(&front);
 	for (unsigned int i = 0; i < 10; i++)
-		assert_int_equal(front_send(&front, VHOST_USER_GET_INFLIGHT_FD, 0, &inflight, 24,
-					    NULL, 0),
-				 -EPROTO);
+		assert_int_equal(
+			front_send(&front, VHOST_USER_GET_INFLIGHT_FD, 0, &inflight, 24, NULL, 0),
+			-EPROTO);
 	assert_int_equal(front.reply_len, 0);
 }
 
@@ -587,8 +587,7 @@ static void ring_address_change_while_running(void **state)
 	assert_int_equal(front_state(&front, VHOST_USER_GET_VRING_BASE, 0, 0), 0);
 	assert_int_equal(front_eventfd(&front, VHOST_USER_SET_VRING_KICK, 0), 0);
 	assert_int_equal(front.ring[0].config.desc_addr, FRONT_USER_ADDR);
-	expect_over(front_send(&front, VHOST_USER_SET_VRING_ADDR, 0, &addr, sizeof(addr), NULL,
-			       0));
+	expect_over(front_send(&front, VHOST_USER_SET_VRING_ADDR, 0, &addr, sizeof(addr), NULL, 0));
 }
 
 static void ring_base_change_while_running(void **state)
@@ -618,9 +617,9 @@ static void ring_address_misaligned(void **state)
 
 	front_connect(&front);
 	for (size_t i = 0; i < sizeof(addrs) / sizeof(addrs[0]); i++)
-		expect_refused(send_ack(VHOST_USER_SET_VRING_ADDR, &addrs[i], sizeof(addrs[i]),
-					NULL, 0),
-			       VHOST_USER_SET_VRING_ADDR);
+		expect_refused(
+			send_ack(VHOST_USER_SET_VRING_ADDR, &addrs[i], sizeof(addrs[i]), NULL, 0),
+			VHOST_USER_SET_VRING_ADDR);
 }
 
 static void ring_outside_guest_memory(void **state)
@@ -685,14 +684,13 @@ static void region_offset_overflow(void **state)
 
 static void region_larger_than_the_file(void **state)
 {
-	refused_region((struct message_region){ 0, 2 * FRONT_REGION_BYTES + 4096, FRONT_USER_ADDR,
-						0 });
+	refused_region(
+		(struct message_region){ 0, 2 * FRONT_REGION_BYTES + 4096, FRONT_USER_ADDR, 0 });
 }
 
 static void region_beyond_the_end_of_the_file(void **state)
 {
-	refused_region((struct message_region){ 0, 4096, FRONT_USER_ADDR,
-						2 * FRONT_REGION_BYTES });
+	refused_region((struct message_region){ 0, 4096, FRONT_USER_ADDR, 2 * FRONT_REGION_BYTES });
 }
 
 static void regions_that_overlap(void **state)

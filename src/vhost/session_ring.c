@@ -27,11 +27,11 @@
 #include <unistd.h>
 
 /* VIRTIO 1.2 section 2.7: alignment of the three parts of a split virtqueue. */
-#define DESC_ALIGN  16u
-#define AVAIL_ALIGN 2u
-#define USED_ALIGN  4u
+#define DESC_ALIGN    16u
+#define AVAIL_ALIGN   2u
+#define USED_ALIGN    4u
 #define ADDR_FLAG_LOG 1u /* "A vring address description": log used-ring writes */
-#define EVENTFD_LINK "anon_inode:[eventfd]"
+#define EVENTFD_LINK  "anon_inode:[eventfd]"
 
 bool session_any_ring(const struct session *session, enum session_ring_phase phase)
 {
@@ -165,8 +165,8 @@ int session_op_begin(struct session *session, enum session_op op, unsigned int m
 		if (stopping >> i & 1)
 			session->config.ops->ring_stop(session->config.arg, i);
 	session->beginning = false;
-	return session_any_ring(session, SESSION_RING_STOPPING) ? SESSION_ANSWERED :
-								  op_end(session);
+	return session_any_ring(session, SESSION_RING_STOPPING) ? SESSION_ANSWERED
+								: op_end(session);
 }
 
 void session_ring_stopped(struct session *session, unsigned int index, uint16_t base)
@@ -234,9 +234,8 @@ static int check_addr(const struct message_vring_addr *addr, struct gw_error *er
 				    "vhost-user SET_VRING_ADDR: ring %u: descriptors 0x%llx, "
 				    "available 0x%llx, used 0x%llx must be multiples of %u, %u, %u",
 				    addr->index, (unsigned long long)addr->desc,
-				    (unsigned long long)addr->avail,
-				    (unsigned long long)addr->used, DESC_ALIGN, AVAIL_ALIGN,
-				    USED_ALIGN);
+				    (unsigned long long)addr->avail, (unsigned long long)addr->used,
+				    DESC_ALIGN, AVAIL_ALIGN, USED_ALIGN);
 	return 0;
 }
 
@@ -297,8 +296,7 @@ int session_get_vring_base(struct session *session, struct message *message, str
 	return session_op_begin(session, SESSION_OP_GET_BASE, 1u << index);
 }
 
-int session_set_vring_enable(struct session *session, struct message *message,
-			     struct gw_error *err)
+int session_set_vring_enable(struct session *session, struct message *message, struct gw_error *err)
 {
 	const struct message_vring_state *state = &message->payload.state;
 	struct session_ring_state *ring = ring_of(session, message, state->index, err);

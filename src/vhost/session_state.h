@@ -44,18 +44,18 @@ struct session {
 	struct session_ring_state ring[SESSION_RINGS_MAX];
 	struct gw_memmap *memmap; /* one reference, or NULL */
 
-	uint64_t features;	    /* acknowledged; valid if has_features */
+	uint64_t features;          /* acknowledged; valid if has_features */
 	uint64_t protocol_features; /* acknowledged */
 	uint32_t mtu;
 	bool has_features;
 	bool owned; /* SET_OWNER was seen */
 
 	enum session_op op;
-	bool beginning;		     /* inside session_op_begin: its caller ends the op */
+	bool beginning;              /* inside session_op_begin: its caller ends the op */
 	struct gw_memmap *op_memmap; /* OP_MEMORY: the one to come, one reference */
-	unsigned int op_index;	     /* OP_GET_BASE */
-	uint32_t op_request;	     /* what is to be answered ... */
-	bool op_ack;		     /* ... with a REPLY_ACK, if true */
+	unsigned int op_index;       /* OP_GET_BASE */
+	uint32_t op_request;         /* what is to be answered ... */
+	bool op_ack;                 /* ... with a REPLY_ACK, if true */
 
 	bool closed;
 	bool dead; /* nothing is taken any more; `death` says why */

@@ -24,7 +24,7 @@
 #include <stdint.h>
 
 /* Set before the first port is opened to have another size than this. */
-#define HOST_ARENA_BYTES (2u << 20)
+#define HOST_ARENA_BYTES (4u << 20)
 extern size_t host_arena_bytes;
 /* Frees the arena; no port may be open. Call in group teardown (leak checkers). */
 void host_arena_free(void);

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "program.h"
+
+#include "fd.h"
+#include "xdp_compat.h"
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <linux/if_link.h>
+#include <stddef.h>
+
+#define PROGRAM_NAME "guestwire"
+
+/*
+ * if (context->rx_queue_index != queue)
+ *         return XDP_PASS;
+ * return bpf_redirect_map(map, 0, XDP_PASS);
+ */
+static int load(struct program *program, unsigned int queue, unsigned int flags)
+{
+	const struct bpf_insn code[] = {
+		{ .code = BPF_LDX | BPF_MEM | BPF_W,
+		  .dst_reg = BPF_REG_2,
+		  .src_reg = BPF_REG_1,
+		  .off = offsetof(struct xdp_md, rx_queue_index) },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_PASS },
+		{ .code = BPF_JMP | BPF_JNE | BPF_K,
+		  .dst_reg = BPF_REG_2,
+		  .off = 5,
+		  .imm = (int)queue },
+		{ .code = BPF_LD | BPF_IMM | BPF_DW,
+		  .dst_reg = BPF_REG_1,
+		  .src_reg = BPF_PSEUDO_MAP_FD,
+		  .imm = program->map_fd },
+		{ 0 }, /* upper half of the map */
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_2, .imm = 0 },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_3, .imm = XDP_PASS },
+		{ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_redirect_map },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .prog_flags = flags,
+		    .expected_attach_type = BPF_XDP);
+	int fd = bpf_prog_load(BPF_PROG_TYPE_XDP, PROGRAM_NAME, "BSD", code,
+			       sizeof(code) / sizeof(code[0]), &options);
+
+	return fd;
+}
+
+/* With frames of several buffers if the kernel knows them (5.18). */
+static int load_any(struct program *program, unsigned int queue)
+{
+	int fd = load(program, queue, BPF_F_XDP_HAS_FRAGS);
+
+	return fd == -EINVAL ? load(program, queue, 0) : fd;
+}
+
+static int link_any(struct program *program, unsigned int ifindex)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, options, .flags = XDP_FLAGS_DRV_MODE);
+	int fd;
+
+	program->native = true;
+	fd = bpf_link_create(program->program_fd, (int)ifindex, BPF_XDP, &options);
+	if (fd >= 0 || fd == -EBUSY || fd == -EPERM)
+		return fd;
+	program->native = false;
+	options.flags = XDP_FLAGS_SKB_MODE;
+	return bpf_link_create(program->program_fd, (int)ifindex, BPF_XDP, &options);
+}
+
+int program_attach(struct program *program, unsigned int ifindex, unsigned int queue,
+		   struct gw_error *err)
+{
+	const struct program none = PROGRAM_NONE;
+	int rc;
+
+	*program = none;
+	program->map_fd = bpf_map_create(BPF_MAP_TYPE_XSKMAP, PROGRAM_NAME, sizeof(int),
+					 sizeof(int), 1, NULL);
+	if (program->map_fd < 0) {
+		rc = gw_error_sys(err, program->map_fd,
+				  "making a BPF map (needs CAP_BPF and CAP_NET_ADMIN)");
+		goto fail;
+	}
+	program->program_fd = load_any(program, queue);
+	if (program->program_fd < 0) {
+		rc = gw_error_sys(err, program->program_fd,
+				  "loading the XDP program (needs CAP_BPF and CAP_NET_ADMIN)");
+		goto fail;
+	}
+	program->link_fd = link_any(program, ifindex);
+	if (program->link_fd < 0) {
+		rc = gw_error_sys(err, program->link_fd,
+				  "attaching the XDP program (is there another one? see ip link)");
+		goto fail;
+	}
+	return 0;
+fail:
+	program_detach(program);
+	return rc;
+}
+
+int program_point(struct program *program, int xsk_fd)
+{
+	const int key = 0;
+
+	return bpf_map_update_elem(program->map_fd, &key, &xsk_fd, BPF_ANY);
+}
+
+void program_detach(struct program *program)
+{
+	gw_fd_close(&program->link_fd);
+	gw_fd_close(&program->program_fd);
+	gw_fd_close(&program->map_fd);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The XDP program that brings a queue's received frames to our socket, and
+ * leaves all other queues to the kernel.
+ *
+ * It is held by a BPF link, and the link by a descriptor of this process: when
+ * that closes, by SIGKILL too, the program is off the interface. Nothing is
+ * pinned. (libxdp's dispatcher would pin: that is why it is not used.) Five
+ * instructions need no compiler.
+ */
+#pragma once
+
+#include <guestwire/error.h>
+#include <stdbool.h>
+
+struct program {
+	int map_fd, program_fd, link_fd; /* -1: none */
+	bool native;                     /* in the driver; else generic, on copies */
+};
+
+#define PROGRAM_NONE                                          \
+	{                                                     \
+		.map_fd = -1, .program_fd = -1, .link_fd = -1 \
+	}
+
+/*
+ * Loads and attaches, native first. -EPERM without CAP_BPF and CAP_NET_ADMIN,
+ * -EBUSY if the interface has a program already. Leaves *program closed on failure.
+ */
+int program_attach(struct program *program, unsigned int ifindex, unsigned int queue,
+		   struct gw_error *err);
+/* Received frames go to this AF_XDP socket from now on. 0 or -errno. */
+int program_point(struct program *program, int xsk_fd);
+/* Detaches. Safe on a closed one. */
+void program_detach(struct program *program);

@@ -146,6 +146,8 @@ static const struct row rows[] = {
 	SECONDS("stats-interval", stats_interval_s, 0, "progress on stderr this often"),
 	{ "ready-fd", KIND_NUMBER, AT(ready_fd), 0, 0, 1u << 20, "FD",
 	  "write \"ready\\n\" here once rings (or the raw socket) are up" },
+	{ "start-fd", KIND_NUMBER, AT(start_fd), 0, 0, 1u << 20, "FD",
+	  "send nothing before this descriptor is readable, or closed at its other end" },
 	FLAG("trace", trace, "each protocol message on stderr"),
 	{ "misbehave", KIND_TEXT, AT(misbehave), 0, 0, 0, "NAME|list",
 	  "do one thing that a back-end must survive, and say what came of it" },
@@ -351,6 +353,7 @@ static void fill_defaults(struct guest_options *o)
 		.batch = DEFAULT_BATCH,
 		.connect_timeout_s = 5,
 		.ready_fd = UINT64_MAX,
+		.start_fd = UINT64_MAX,
 	};
 	memset(o->dst.bytes, 0xff, sizeof(o->dst.bytes));
 }

@@ -84,6 +84,7 @@ struct guest_options {
 	bool json;
 	double stats_interval_s;
 	uint64_t ready_fd; /* UINT64_MAX: none */
+	uint64_t start_fd; /* the same */
 	bool trace;
 	const char *misbehave;
 };

@@ -37,7 +37,7 @@ void summary_judge(struct guest_summary *s)
 	summary_count_error(s, total->duplicated, "frames received more than once");
 	if (s->tally->selective)
 		summary_count_error(s, s->tally->foreign, "frames of foreign streams");
-	if (o->receive_given && s->exit != EXIT_DEADLINE)
+	if (o->receive_given && (s->exit == EXIT_GOOD || s->exit == EXIT_WRONG))
 		summary_count_error(s, tally_missing(s->tally, o->receive), "frames missing");
 	if (s->interrupted && o->send_given && o->send && s->sent < o->send)
 		summary_error(s, EXIT_WRONG, "interrupted after %" PRIu64 " of %" PRIu64 " frames",

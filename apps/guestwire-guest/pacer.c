@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -11,7 +12,8 @@
 
 #include "fail.h"
 
-#define NS_PER_S 1000000000ll
+#define NS_PER_S    1000000000ll
+#define HELD_NAP_NS 5000000ll /* how often --start-fd is looked at */
 
 static int64_t clock_ns(void)
 {
@@ -54,7 +56,10 @@ void pacer_start(struct pacer *pacer)
 {
 	const struct guest_options *o = pacer->options;
 
+	pacer->held = o->start_fd != UINT64_MAX;
 	pacer->start_ns = pacer->now_ns = clock_ns();
+	pacer->rate_from_ns = pacer->start_ns;
+	pacer->rate_from = 0;
 	pacer->deadline_ns = after(pacer->start_ns, o->timeout_s);
 	pacer->send_end_ns = after(pacer->start_ns, o->duration_s);
 	pacer->next_stats_ns = after(pacer->start_ns, o->stats_interval_s);
@@ -66,20 +71,44 @@ double pacer_seconds(const struct pacer *pacer)
 	return (double)(pacer->now_ns - pacer->start_ns) / (double)NS_PER_S;
 }
 
+/* The rate, and --duration, count from when sending may begin. */
+static void look_for_start(struct pacer *pacer)
+{
+	struct pollfd start = { .fd = (int)pacer->options->start_fd, .events = POLLIN };
+
+	if (poll(&start, 1, 0) <= 0)
+		return;
+	pacer->held = false;
+	pacer->rate_from_ns = pacer->now_ns;
+	pacer->send_end_ns = after(pacer->now_ns, pacer->options->duration_s);
+}
+
 void pacer_tick(struct pacer *pacer, struct guest_summary *summary)
 {
 	pacer->now_ns = clock_ns();
 	summary->seconds = pacer_seconds(pacer);
+	if (pacer->held)
+		look_for_start(pacer);
 	if (pacer->now_ns < pacer->next_stats_ns)
 		return;
 	pacer->next_stats_ns = after(pacer->now_ns, pacer->options->stats_interval_s);
 	summary_progress(summary);
 }
 
-/* How many frames the rate has let go by now. */
-static uint64_t due(const struct pacer *pacer)
+/* How many frames the rate lets go now. Time that was missed is not made up for
+ * beyond one batch: a burst is not what somebody who sets a rate wants. */
+static uint64_t due(struct pacer *pacer, uint64_t sent)
 {
-	return 1 + (uint64_t)(pacer_seconds(pacer) * (double)pacer->options->rate);
+	double since_s = (double)(pacer->now_ns - pacer->rate_from_ns) / (double)NS_PER_S;
+	uint64_t until = pacer->rate_from + 1 + (uint64_t)(since_s * (double)pacer->options->rate);
+
+	if (until <= sent)
+		return 0;
+	if (until - sent <= pacer->options->batch)
+		return until - sent;
+	pacer->rate_from_ns = pacer->now_ns;
+	pacer->rate_from = sent + pacer->options->batch;
+	return pacer->options->batch;
 }
 
 bool pacer_sending_over(const struct pacer *pacer, uint64_t sent)
@@ -100,17 +129,17 @@ static uint64_t above(uint64_t a, uint64_t b)
 	return a > b ? a - b : 0;
 }
 
-uint32_t pacer_allowance(const struct pacer *pacer, uint64_t sent, uint64_t received)
+uint32_t pacer_allowance(struct pacer *pacer, uint64_t sent, uint64_t received)
 {
 	const struct guest_options *o = pacer->options;
 	uint64_t limit = o->batch;
 
-	if (pacer_sending_over(pacer, sent))
+	if (pacer->held || pacer_sending_over(pacer, sent))
 		return 0;
 	if (o->send)
 		limit = smaller(limit, o->send - sent);
 	if (o->rate)
-		limit = smaller(limit, above(due(pacer), sent));
+		limit = smaller(limit, due(pacer, sent));
 	if (o->window)
 		limit = smaller(limit, above(o->window + received, sent));
 	return (uint32_t)limit;
@@ -146,19 +175,26 @@ static int64_t sooner(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+/* When the rate lets the next frame go. */
+static int64_t rate_time_ns(const struct pacer *pacer, uint64_t sent)
+{
+	double wait = (double)above(sent, pacer->rate_from) / (double)pacer->options->rate;
+
+	return pacer->rate_from_ns + (int64_t)(wait * (double)NS_PER_S) + 1;
+}
+
 int64_t pacer_sleep_ns(const struct pacer *pacer, uint64_t sent, int64_t limit_ns)
 {
 	const struct guest_options *o = pacer->options;
 	int64_t until = sooner(pacer->deadline_ns, pacer->settle_ns);
 
 	until = sooner(until, pacer->next_stats_ns);
+	if (pacer->held)
+		until = sooner(until, pacer->now_ns + HELD_NAP_NS);
 	if (pacer->now_ns < pacer->send_end_ns)
 		until = sooner(until, pacer->send_end_ns);
 	if (o->rate && !pacer_sending_over(pacer, sent))
-		until = sooner(
-			until,
-			pacer->start_ns +
-				(int64_t)((double)sent / (double)o->rate * (double)NS_PER_S) + 1);
+		until = sooner(until, rate_time_ns(pacer, sent));
 	if (until <= pacer->now_ns)
 		return 0;
 	return sooner(until - pacer->now_ns, limit_ns);

@@ -20,9 +20,12 @@ struct pacer {
 	int64_t now_ns;
 	int64_t deadline_ns;
 	int64_t send_end_ns;
+	int64_t rate_from_ns; /* since when, and which frame, the rate is counted */
+	uint64_t rate_from;
 	int64_t next_stats_ns;
 	int64_t settle_ns; /* PACER_NEVER until all is done */
 	bool interrupted;
+	bool held; /* --start-fd has not said go */
 	int signal_fd;
 };
 
@@ -34,7 +37,7 @@ void pacer_start(struct pacer *pacer);
 
 void pacer_tick(struct pacer *pacer, struct guest_summary *summary);
 /* How many frames may go now; 0 when the rate, the window or the end says so. */
-uint32_t pacer_allowance(const struct pacer *pacer, uint64_t sent, uint64_t received);
+uint32_t pacer_allowance(struct pacer *pacer, uint64_t sent, uint64_t received);
 bool pacer_sending_over(const struct pacer *pacer, uint64_t sent);
 /* All is done (idle: nothing in flight), or the deadline passed, or a signal came. */
 bool pacer_finished(struct pacer *pacer, struct guest_summary *summary, bool idle);

@@ -235,7 +235,7 @@ static void copy_counts(struct guest_run *run)
 }
 
 /* One visit to both rings; true if anything moved. */
-static bool visit(struct guest_run *run, const struct pacer *pacer)
+static bool visit(struct guest_run *run, struct pacer *pacer)
 {
 	struct guest_nic *nic = &run->nic;
 	uint32_t work = guest_nic_reap(nic);

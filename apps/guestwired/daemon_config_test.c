@@ -363,6 +363,55 @@ static void help_has_each_option_and_fits(void **state)
 	free(text);
 }
 
+/* A manual page as one text; NULL if GW_DOCS does not say where it is. */
+static char *page(const char *name)
+{
+	const char *docs = getenv("GW_DOCS");
+	char *text = NULL, *file = NULL;
+	size_t bytes = 0;
+	FILE *in;
+
+	if (!docs)
+		return NULL;
+	assert_true(asprintf(&file, "%s/%s", docs, name) > 0);
+	in = fopen(file, "re");
+	assert_non_null(in);
+	assert_true(getdelim(&text, &bytes, 0, in) > 0);
+	fclose(in);
+	free(file);
+	return text;
+}
+
+static void expect_in_page(const char *text, const char *format, const char *word, size_t len)
+{
+	char want[80];
+
+	snprintf(want, sizeof(want), format, (int)len, word);
+	if (!strstr(text, want))
+		fail_msg("the manual page has no '%s'", want);
+}
+
+static void the_manual_has_each_option_and_key(void **state)
+{
+	char *daemon = page("guestwired.8"), *file = page("guestwired.conf.5");
+	char *help = printed(daemon_config_help), keys[128];
+	unsigned int options = 0;
+
+	if (!daemon)
+		skip();
+	for (const char *at = help; (at = strstr(at, "\n  --")); options++) {
+		at += strlen("\n  --");
+		expect_in_page(daemon, ".It Fl Fl %.*s", at, strcspn(at, " ,\n"));
+	}
+	assert_int_equal(options, 12);
+	daemon_config_keys(keys, sizeof(keys));
+	for (char *key = strtok(keys, ", "); key; key = strtok(NULL, ", "))
+		expect_in_page(file, ".It Cm %.*s Ns = Ns", key, strlen(key));
+	free(daemon);
+	free(file);
+	free(help);
+}
+
 static void list_has_each_driver_option_and_reason(void **state)
 {
 	char *text = printed(daemon_list_drivers);
@@ -407,6 +456,7 @@ int main(void)
 		cmocka_unit_test(a_folder),
 		cmocka_unit_test(a_file_that_may_not_be_read),
 		cmocka_unit_test(help_has_each_option_and_fits),
+		cmocka_unit_test(the_manual_has_each_option_and_key),
 		cmocka_unit_test(list_has_each_driver_option_and_reason),
 	};
 

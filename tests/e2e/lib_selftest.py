@@ -5,16 +5,44 @@ A test that fails in qemu_test.py and a test that passes here say that it is
 not the harness.
 """
 
+import os
+import sys
 import time
 
 from lib import netns, peer
-from lib.proc import Failure, Timeout, check
+from lib.proc import Failure, Timeout, check, run
 from lib.qemu import QemuGuest, TapNic
 from lib.scenario import cases, deadline
 
 HOST = "10.77.0.1"
 GUEST = "10.77.0.2"
-SMALL_BYTES = 2 << 20
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+# a folder of tests for the runner: one of each kind
+RUN = """
+import sys
+sys.path.insert(0, {here!r})
+from lib import run
+sys.exit(run.main({folder!r}))
+"""
+TESTS = """
+from lib.scenario import cases, deadline
+
+@cases("number", (1, 2))
+def test_good(t, number):
+    t.note(f"number {number}")
+
+def test_bad(t):
+    raise AssertionError("this is bad")
+
+def test_absent(t):
+    t.skip("no such thing")
+
+@deadline(1)
+def test_endless(t):
+    print("left:", t.spawn(["sleep", "1000"], "left").pid, t.folder)
+    t.spawn(["sleep", "1000"], "right").wait(1000)
+"""
 
 
 def test_namespaces_are_apart(t):
@@ -37,6 +65,24 @@ def test_a_process_that_is_silent_times_out(t):
     raise Failure("wait_line found a line that nobody wrote")
 
 
+def test_the_runner_counts_and_cleans_up(t):
+    for name, text in (("run.py", RUN), ("some_test.py", TESTS)):
+        with open(t.path(name), "w", encoding="ascii") as f:
+            f.write(text.replace("{here!r}", repr(HERE))
+                    .replace("{folder!r}", repr(t.folder)))
+    done = run([sys.executable, t.path("run.py"), "--jobs", "2"],
+               may_fail=True, env={**os.environ, "PYTHONPATH": HERE})
+    for line in ("ok   some_test::good[2]", "  number 2",
+                 "FAIL some_test::bad", "this is bad", "skip some_test::absent",
+                 "no such thing", "FAIL some_test::endless",
+                 "not done after 1 s", "2 passed, 2 failed, 1 skipped"):
+        check(line in done.stdout, f"no '{line}' in:\n{done.stdout}")
+    check(done.returncode == 1, f"the exit status is {done.returncode}")
+    left = next(l.split() for l in done.stdout.splitlines() if "left:" in l)
+    check(not os.path.exists(f"/proc/{left[1]}"), "a process is left")
+    check(not os.path.exists(left[2]), "a folder is left")
+
+
 def timed(t, what, function, *arguments):
     start = time.monotonic()
     result = function(*arguments)
@@ -44,7 +90,7 @@ def timed(t, what, function, *arguments):
     return result
 
 
-@deadline(120)
+@deadline(300)
 @cases("memory", ("memfd", "hugetlb"))
 def test_guest_on_a_tap(t, memory):
     ns = t.netns("host")

@@ -148,7 +148,7 @@ def check_all_copied(be, side):
     return pair
 
 
-@deadline(150)
+@deadline(400)
 @cases("driver", DEVICES)
 def test_life_of_a_guest(t, driver):
     """DHCP, files, and every way in which a guest goes away and comes back."""
@@ -177,7 +177,7 @@ def test_life_of_a_guest(t, driver):
     be.stop()
 
 
-@deadline(120)
+@deadline(240)
 @cases("driver", ("xdp", "tap", "packet"))
 def test_guest_in_hugepages(t, driver):
     need_pinning(driver)
@@ -189,7 +189,7 @@ def test_guest_in_hugepages(t, driver):
     be.stop()
 
 
-@deadline(120)
+@deadline(240)
 @cases("driver", ("xdp", "tap"))
 def test_loan_never(t, driver):
     side = Side(t, driver, options=",loan=never")
@@ -200,7 +200,7 @@ def test_loan_never(t, driver):
     be.stop()
 
 
-@deadline(120)
+@deadline(240)
 def test_client_mode(t):
     """QEMU listens, the daemon connects, and connects again."""
     need_pinning("xdp")
@@ -215,7 +215,7 @@ def test_client_mode(t):
     be.stop()
 
 
-@deadline(120)
+@deadline(240)
 @cases("driver", ("tap",))
 def test_daemon_comes_back(t, driver):
     """The daemon ends, and another takes its place; the guest stays."""
@@ -232,7 +232,7 @@ def test_daemon_comes_back(t, driver):
     be.stop()
 
 
-@deadline(180)
+@deadline(300)
 def test_two_guests(t):
     """One lends and one copies, at once, and neither hears the other."""
     need_pinning("xdp")

@@ -10,9 +10,9 @@ import threading
 from .proc import Failure, Timeout, check
 
 CHUNK_BYTES = 1 << 16
-ACCEPT_TIMEOUT_S = 60
+ACCEPT_TIMEOUT_S = 120
 FILE_BYTES = 32 << 20
-TRANSFER_TIMEOUT_S = 60
+TRANSFER_TIMEOUT_S = 120
 ARP_PROBE_MS = 200
 
 UDHCPD_CONF = """\
@@ -27,7 +27,7 @@ option lease 3600
 """
 
 
-def ping(ns, address, timeout_s=20):
+def ping(ns, address, timeout_s=30):
     """Ping from a namespace until one is answered."""
     script = f"until busybox ping -c 1 -W 1 {address}; do :; done"
     return ns.run(["sh", "-c", script], timeout_s=timeout_s)

@@ -29,8 +29,8 @@ from .proc import Deadline, Failure, Timeout, check, wait_for
 
 QEMU = "qemu-system-x86_64"
 BOOT_TIMEOUT_S = 60
-CONNECT_TIMEOUT_S = 10
-RUN_TIMEOUT_S = 20
+CONNECT_TIMEOUT_S = 20
+RUN_TIMEOUT_S = 30
 KERNEL_ARGUMENTS = ("console=ttyS0 quiet panic=-1 mitigations=off "
                     "tsc=reliable random.trust_cpu=on")
 STATUS_KILLED = (137, 143)

@@ -94,6 +94,8 @@ def run_one(tests, test_id, folder, root, result_fd):
         traceback.print_exc()
     if outcome["result"] == "ok":
         outcome["text"] = ", ".join(notes)
+    elif notes:
+        print("so far:", ", ".join(notes))
     os.write(result_fd, json.dumps(outcome).encode())
     return 0
 

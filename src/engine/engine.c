@@ -23,11 +23,17 @@ static struct gw_loop *host_loop(struct gw_port *port)
 	return holder_of(port)->engine->loop;
 }
 
+static unsigned int host_stop_ms(struct gw_port *port)
+{
+	return holder_of(port)->engine->config.stop_ms;
+}
+
 static const struct port_host engine_host = {
 	.apply = host_apply,
 	.ask = question_ask,
 	.drained = question_drained,
 	.loop = host_loop,
+	.stop_ms = host_stop_ms,
 	.retire = question_retire,
 	.discarded = question_discarded,
 	.recall = reopen_recall,

@@ -36,6 +36,7 @@ struct port_host {
 	/* ---- for ports whose frames lie in memory that comes and goes; control loop ---- */
 
 	struct gw_loop *(*loop)(struct gw_port *port);
+	unsigned int (*stop_ms)(struct gw_port *port);
 	/*
 	 * This memory will not be lent from any more: unmapped from every device as soon
 	 * as its loans are home. Devices keep their own references until then.
@@ -77,7 +78,7 @@ struct gw_port {
 	/* ---- fixed at start ---- */
 	const struct port_host *host; /* NULL: no threads, everything runs inline */
 	struct gw_arena *arena;
-	void *engine; /* the engine's record of this port */
+	void *engine;                             /* the engine's record of this port */
 	unsigned int slot, network_ports;         /* place and number of ports in the network */
 	struct pair *pair_from[PORT_NETWORK_MAX]; /* by slot of the source; NULL: itself */
 

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The vhost-user socket of a guest port: listening (mode=server) or connecting
+ * (mode=client), one front-end at a time, again and again.
+ *
+ * Bytes go into the session as they come, no more at a time than it wants, so
+ * that descriptors stay with their message. While the session is busy (a ring is
+ * draining) the socket is not read. When the connection ends, however it ends,
+ * the session is closed first, which drains rings; the next front-end waits in
+ * the backlog until that is over.
+ */
+#include "guest.h"
+
+#include "fd.h"
+#include "log.h"
+#include "services.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define RETRY_MS  500u
+/* Front-ends that may wait in the backlog. */
+#define BACKLOG   4
+/* Reads of one callback: other guests' sockets have their turn. */
+#define READS_MAX 64u
+
+static void connection_end(struct guest *guest);
+static void next_connection(struct guest *guest);
+
+/* ---- replies ---- */
+
+int connection_send(struct guest *guest, const uint8_t *bytes, size_t len)
+{
+	ssize_t sent = send(guest->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	/* A reply is small; a front-end that does not read even one is not worth waiting for. */
+	if (sent == (ssize_t)len)
+		return 0;
+	return sent < 0 ? -errno : -EPIPE;
+}
+
+/* ---- reading ---- */
+
+static unsigned int collect_fds(struct msghdr *msg, int *fds)
+{
+	unsigned int count = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		size_t bytes = c->cmsg_len - CMSG_LEN(0);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		memcpy(fds + count, CMSG_DATA(c), bytes);
+		count += (unsigned int)(bytes / sizeof(int));
+	}
+	return count;
+}
+
+/* 1: go on, 0: nothing to read now, -1: the connection is over. */
+static int read_some(struct guest *guest)
+{
+	uint8_t bytes[SESSION_INPUT_MAX];
+	union {
+		char bytes[CMSG_SPACE(VHOST_USER_MAX_FDS * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	size_t want = session_want(guest->session);
+	struct iovec iov = { bytes, want < sizeof(bytes) ? want : sizeof(bytes) };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control.bytes,
+			      .msg_controllen = sizeof(control.bytes) };
+	int fds[VHOST_USER_MAX_FDS];
+	struct gw_error err = { 0 };
+	unsigned int fd_count;
+	ssize_t got;
+	int ret;
+
+	got = recvmsg(guest->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (got <= 0) {
+		gw_port_log(guest->port, LOG_INFO, "the front-end has gone%s%s", got ? ": " : "",
+			    got ? strerror(errno) : "");
+		return -1;
+	}
+	fd_count = collect_fds(&msg, fds);
+	guest->in_session = true;
+	ret = session_input(guest->session, bytes, (size_t)got, fds, fd_count, &err);
+	guest->in_session = false;
+	if (!ret && msg.msg_flags & MSG_CTRUNC)
+		ret = gw_error_set(&err, -EPROTO, "descriptors were lost (too many, or no room)");
+	if (ret)
+		gw_port_log(guest->port, LOG_WARNING, "connection ended: %s", err.text);
+	return ret ? -1 : 1;
+}
+
+static void set_reading(struct guest *guest, bool reading)
+{
+	gw_watch_change(guest->loop, &guest->watch, reading ? EPOLLIN : 0);
+}
+
+static void socket_event(struct gw_watch *watch, uint32_t events)
+{
+	struct guest *guest = gw_container_of(watch, struct guest, watch);
+
+	for (unsigned int i = 0; i < READS_MAX; i++) {
+		int ret;
+
+		if (session_busy(guest->session)) {
+			/* With no interest left epoll still reports a hang-up: end it now. */
+			if (events & (EPOLLHUP | EPOLLERR))
+				connection_end(guest);
+			else
+				set_reading(guest, false);
+			return;
+		}
+		ret = read_some(guest);
+		if (ret < 0)
+			connection_end(guest);
+		if (ret <= 0)
+			return;
+	}
+}
+
+void connection_resume(struct guest *guest)
+{
+	struct gw_error err = { 0 };
+	int ret;
+
+	if (guest->in_session || session_busy(guest->session))
+		return;
+	if (guest->session_ending) {
+		connection_end(guest);
+		return;
+	}
+	guest->in_session = true;
+	ret = session_continue(guest->session, &err);
+	guest->in_session = false;
+	if (ret) {
+		gw_port_log(guest->port, LOG_WARNING, "connection ended: %s", err.text);
+		connection_end(guest);
+	} else if (!session_busy(guest->session)) {
+		set_reading(guest, true);
+	}
+}
+
+void connection_fail(struct guest *guest, const char *why)
+{
+	if (!guest->session || guest->session_ending)
+		return;
+	gw_port_log(guest->port, LOG_ERR, "connection ended: %s", why);
+	connection_end(guest);
+}
+
+/* ---- a connection's end and beginning ---- */
+
+/* Once more whenever the session has become less busy, until it is gone. */
+static void connection_end(struct guest *guest)
+{
+	if (!guest->session_ending) {
+		guest->session_ending = true;
+		gw_watch_stop(guest->loop, &guest->watch);
+		guest->in_session = true;
+		session_close(guest->session);
+		guest->in_session = false;
+	}
+	if (session_busy(guest->session))
+		return;
+	session_destroy(guest->session);
+	guest->session = NULL;
+	guest->session_ending = false;
+	gw_fd_close(&guest->fd);
+	next_connection(guest);
+}
+
+static int begin_session(struct guest *guest, int fd)
+{
+	struct session_config config = {
+		.ops = &guest_session_ops,
+		.arg = guest,
+		.features = GUEST_FEATURES,
+		.protocol_features = GUEST_PROTOCOL_FEATURES,
+		.arena = { port_arena_fd(guest->port), gw_port_arena(guest->port).iov_len },
+		.ring_size_max = GUEST_RING_SIZE_MAX,
+	};
+	int ret = session_create(&config, &guest->session);
+
+	if (ret)
+		return ret;
+	guest->fd = fd;
+	guest->connections++;
+	ret = gw_watch_start(guest->loop, &guest->watch, fd, EPOLLIN, socket_event);
+	if (ret) {
+		session_destroy(guest->session);
+		guest->session = NULL;
+		guest->fd = -1;
+		return ret;
+	}
+	guest->last_error.code = 0;
+	gw_port_set_status(guest->port, "connected");
+	gw_port_log(guest->port, LOG_INFO, "a front-end has connected");
+	return 0;
+}
+
+static void begin_or_close(struct guest *guest, int fd)
+{
+	int ret = begin_session(guest, fd);
+
+	if (!ret)
+		return;
+	gw_port_log(guest->port, LOG_ERR, "cannot serve a front-end: %s", strerror(-ret));
+	close(fd);
+}
+
+/* ---- mode=server ---- */
+
+/* The peer has hung up, although nobody has read that far yet. */
+static bool peer_gone(int fd)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = POLLRDHUP };
+
+	return poll(&poll_fd, 1, 0) > 0 && poll_fd.revents & (POLLRDHUP | POLLHUP | POLLERR);
+}
+
+static void set_accepting(struct guest *guest, bool accepting)
+{
+	gw_watch_change(guest->loop, &guest->listen_watch, accepting ? EPOLLIN : 0);
+}
+
+static void accept_again(struct gw_timer *timer)
+{
+	struct guest *guest = gw_container_of(timer, struct guest, retry);
+
+	set_accepting(guest, true);
+}
+
+static void listen_event(struct gw_watch *watch, uint32_t events)
+{
+	struct guest *guest = gw_container_of(watch, struct guest, listen_watch);
+	int fd;
+
+	if (guest->session && (guest->session_ending || peer_gone(guest->fd))) {
+		/* It waits in the backlog until the one before it is over. */
+		set_accepting(guest, false);
+		if (!guest->session_ending)
+			connection_end(guest);
+		return;
+	}
+	fd = accept4(guest->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0) {
+		if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+			return;
+		/* EMFILE and the like: the backlog is still there, so look again later. */
+		gw_port_log(guest->port, LOG_ERR, "cannot accept a front-end: %s", strerror(errno));
+		set_accepting(guest, false);
+		gw_timer_start(guest->loop, &guest->retry, RETRY_MS, accept_again);
+		return;
+	}
+	if (guest->session) {
+		gw_port_log(guest->port, LOG_WARNING,
+			    "a second front-end was turned away: %s is in use",
+			    gw_port_target(guest->port));
+		close(fd);
+		return;
+	}
+	begin_or_close(guest, fd);
+}
+
+static int make_address(struct guest *guest, struct sockaddr_un *address, struct gw_error *err)
+{
+	const char *path = gw_port_target(guest->port);
+
+	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	if (strlen(path) >= sizeof(address->sun_path))
+		return gw_error_set(err, -ENAMETOOLONG,
+				    "port %s: socket path %s is longer than %zu bytes; use a "
+				    "shorter one",
+				    gw_port_name(guest->port), path, sizeof(address->sun_path) - 1);
+	memcpy(address->sun_path, path, strlen(path) + 1);
+	return 0;
+}
+
+/* A socket file that nobody listens on is left over from somebody who was killed. */
+static void remove_stale(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct stat st;
+
+	if (fd < 0)
+		return;
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) &&
+	    errno == ECONNREFUSED && !lstat(address->sun_path, &st) && S_ISSOCK(st.st_mode))
+		unlink(address->sun_path);
+	gw_fd_close(&fd);
+}
+
+static int start_listening(struct guest *guest, struct gw_error *err)
+{
+	struct sockaddr_un address;
+	int ret = make_address(guest, &address, err);
+
+	if (ret)
+		return ret;
+	guest->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (guest->listen_fd < 0)
+		return gw_error_sys(err, -errno, "port %s: socket", gw_port_name(guest->port));
+	remove_stale(&address);
+	if (bind(guest->listen_fd, (const struct sockaddr *)&address, sizeof(address))) {
+		ret = gw_error_sys(err, -errno, "port %s: cannot listen on %s%s",
+				   gw_port_name(guest->port), address.sun_path,
+				   errno == EADDRINUSE
+					   ? " (another program listens there, or it is no socket)"
+					   : "");
+		gw_fd_close(&guest->listen_fd);
+		return ret;
+	}
+	guest->bound = true;
+	if (listen(guest->listen_fd, BACKLOG))
+		ret = -errno;
+	if (!ret)
+		ret = gw_watch_start(guest->loop, &guest->listen_watch, guest->listen_fd, EPOLLIN,
+				     listen_event);
+	if (ret) {
+		connection_close(guest);
+		return gw_error_sys(err, ret, "port %s: cannot listen on %s",
+				    gw_port_name(guest->port), address.sun_path);
+	}
+	gw_port_set_status(guest->port, "listening on %s", address.sun_path);
+	return 0;
+}
+
+/* ---- mode=client ---- */
+
+static void connect_again(struct gw_timer *timer);
+
+static int try_connect(struct guest *guest, const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address))) {
+		ret = -errno;
+		close(fd);
+		return ret;
+	}
+	begin_or_close(guest, fd);
+	return 0;
+}
+
+static void start_connecting(struct guest *guest)
+{
+	struct sockaddr_un address;
+	int ret;
+
+	/* Its length was checked when the port was opened. */
+	if (make_address(guest, &address, NULL))
+		return;
+	ret = try_connect(guest, &address);
+	if (!ret && guest->session)
+		return;
+	if (ret && ret != guest->last_error.code)
+		gw_port_log(guest->port, LOG_INFO, "waiting for a front-end on %s: %s",
+			    address.sun_path, strerror(-ret));
+	guest->last_error.code = ret;
+	gw_port_set_status(guest->port, "connecting to %s", address.sun_path);
+	gw_timer_start(guest->loop, &guest->retry, RETRY_MS, connect_again);
+}
+
+static void connect_again(struct gw_timer *timer)
+{
+	start_connecting(gw_container_of(timer, struct guest, retry));
+}
+
+/* ---- both ---- */
+
+static void next_connection(struct guest *guest)
+{
+	if (guest->closing) {
+		gw_eventfd_signal(guest->stopped_fd);
+		return;
+	}
+	gw_port_set_status(guest->port, "listening on %s", gw_port_target(guest->port));
+	if (guest->client)
+		gw_timer_start(guest->loop, &guest->retry, RETRY_MS, connect_again);
+	else
+		set_accepting(guest, true);
+}
+
+int connection_open(struct guest *guest, struct gw_error *err)
+{
+	struct sockaddr_un address;
+	int ret;
+
+	guest->closing = false;
+	if (!guest->client)
+		return start_listening(guest, err);
+	ret = make_address(guest, &address, err);
+	if (!ret)
+		start_connecting(guest);
+	return ret;
+}
+
+void connection_close(struct guest *guest)
+{
+	guest->closing = true;
+	gw_timer_stop(guest->loop, &guest->retry);
+	gw_watch_stop(guest->loop, &guest->listen_watch);
+	if (guest->bound)
+		unlink(gw_port_target(guest->port));
+	guest->bound = false;
+	gw_fd_close(&guest->listen_fd);
+	if (!guest->session)
+		gw_eventfd_signal(guest->stopped_fd);
+	else if (!guest->session_ending)
+		connection_end(guest);
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Delivering into the guest's receive ring.
+ *
+ * The peer's receive buffers are the device: one copy, straight from where the
+ * frame lies, and the loan is over when tx returns. With MRG_RXBUF a frame may
+ * spread over several chains (VIRTIO 1.2 section 5.1.6.4); if too few are there,
+ * those taken are put back and nothing was written to them yet.
+ */
+#include "guest.h"
+
+#include "fd.h"
+#include "net_header.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int receiver_create(struct gw_queue *queue, const struct session_ring *ring, int event_fd,
+		    struct receiver **out, struct gw_error *err)
+{
+	struct receiver *receiver = calloc(1, sizeof(*receiver));
+	int ret;
+
+	if (!receiver)
+		return gw_error_sys(err, -ENOMEM, "receive ring");
+	receiver->queue = queue;
+	receiver->header_len = net_header_len(ring->config.features);
+	receiver->mergeable = virtio_has(ring->config.features, VIRTIO_NET_F_MRG_RXBUF);
+	receiver->event_fd = event_fd;
+	receiver->call_fd = ring->call_fd;
+	receiver->err_fd = ring->err_fd;
+	receiver->enabled = ring->enabled;
+	ret = ring_create(&ring->config, &receiver->ring, err);
+	if (ret) {
+		receiver_free(receiver);
+		return ret;
+	}
+	ring_no_kick(receiver->ring);
+	*out = receiver;
+	return 0;
+}
+
+void receiver_free(struct receiver *receiver)
+{
+	if (!receiver)
+		return;
+	ring_destroy(receiver->ring);
+	free(receiver);
+}
+
+/* The chains that one frame goes to, and their segments in receiver->seg. */
+struct landing {
+	struct ring_chain chain[GUEST_MERGE_MAX];
+	unsigned int chains, segs;
+	uint64_t bytes;
+};
+
+enum landing_result { LANDING_OK, LANDING_NONE_FREE, LANDING_TOO_SMALL, LANDING_BROKEN };
+
+static enum landing_result take_chain(struct receiver *receiver, struct landing *landing)
+{
+	struct ring_chain *chain = &landing->chain[landing->chains];
+	int got = ring_pop(receiver->ring, chain, receiver->seg + landing->segs,
+			   GW_FRAME_SEGS_MAX - landing->segs);
+
+	if (got <= 0)
+		return got ? LANDING_BROKEN : LANDING_NONE_FREE;
+	if (chain->read_count) {
+		ring_break(receiver->ring, RING_FAULT_DIRECTION);
+		return LANDING_BROKEN;
+	}
+	landing->chains++;
+	landing->segs += chain->write_count;
+	landing->bytes += chain->write_bytes;
+	/* The header has to fit into the first buffer (section 5.1.6.3.1). */
+	return landing->chain[0].write_bytes < receiver->header_len ? LANDING_TOO_SMALL
+								    : LANDING_OK;
+}
+
+/* Room for `need` bytes, or nothing taken. */
+static enum landing_result find_landing(struct receiver *receiver, struct landing *landing,
+					uint64_t need)
+{
+	enum landing_result result;
+
+	landing->chains = landing->segs = 0;
+	landing->bytes = 0;
+	do {
+		result = take_chain(receiver, landing);
+		if (result == LANDING_OK && landing->bytes < need &&
+		    (!receiver->mergeable || landing->chains == GUEST_MERGE_MAX ||
+		     landing->segs == GW_FRAME_SEGS_MAX))
+			result = LANDING_TOO_SMALL;
+	} while (result == LANDING_OK && landing->bytes < need);
+	if (result != LANDING_OK)
+		ring_unpop(receiver->ring, landing->chains);
+	return result;
+}
+
+/* A place in a list of segments. */
+struct cursor {
+	const struct iovec *seg;
+	size_t off;
+};
+
+static void write_bytes(struct cursor *to, const uint8_t *from, size_t len)
+{
+	while (len) {
+		size_t part = to->seg->iov_len - to->off;
+
+		if (part > len)
+			part = len;
+		memcpy((uint8_t *)to->seg->iov_base + to->off, from, part);
+		from += part;
+		len -= part;
+		to->off += part;
+		if (to->off == to->seg->iov_len) {
+			to->seg++;
+			to->off = 0;
+		}
+	}
+}
+
+static void write_frame(struct receiver *receiver, const struct landing *landing,
+			const struct gw_frame *frame)
+{
+	struct virtio_net_hdr_v1 header = { .num_buffers = (uint16_t)landing->chains };
+	struct cursor to = { receiver->seg, 0 };
+	uint64_t left = (uint64_t)frame->len + receiver->header_len;
+
+	write_bytes(&to, (const uint8_t *)&header, receiver->header_len);
+	for (unsigned int i = 0; i < frame->seg_count; i++)
+		write_bytes(&to, frame->seg[i].iov_base, frame->seg[i].iov_len);
+	for (unsigned int i = 0; i < landing->chains; i++) {
+		uint64_t part = landing->chain[i].write_bytes;
+
+		if (part > left)
+			part = left;
+		ring_push(receiver->ring, landing->chain[i].head, (uint32_t)part);
+		left -= part;
+	}
+}
+
+/* False: not now; queue->refusal says why. */
+static bool deliver(struct gw_queue *queue, struct receiver *receiver, const struct gw_frame *frame)
+{
+	struct landing landing;
+
+	switch (find_landing(receiver, &landing, (uint64_t)frame->len + receiver->header_len)) {
+	case LANDING_OK:
+		write_frame(receiver, &landing, frame);
+		return true;
+	case LANDING_TOO_SMALL:
+		gw_queue_drop(queue, frame, GW_DROP_RX_TOO_SMALL);
+		return true;
+	case LANDING_NONE_FREE:
+		queue->refusal = GW_DROP_NO_RX_BUFFERS;
+		return false;
+	case LANDING_BROKEN:
+		break;
+	}
+	gw_queue_drop(queue, frame, GW_DROP_RING_BROKEN);
+	return true;
+}
+
+unsigned int receiver_tx(struct gw_queue *queue, struct gw_frame *const *frames, unsigned int count)
+{
+	struct guest *guest = queue->priv;
+	struct receiver *receiver = guest->receiver;
+	unsigned int done;
+
+	if (!receiver || !receiver->enabled) {
+		queue->refusal = GW_DROP_EGRESS_DOWN;
+		return 0;
+	}
+	for (done = 0; done < count; done++)
+		if (!deliver(queue, receiver, frames[done]))
+			break;
+	if (ring_flush(receiver->ring) && receiver->call_fd >= 0)
+		gw_eventfd_signal(receiver->call_fd);
+	if (ring_fault(receiver->ring) != RING_FAULT_NONE)
+		guest_tell_broken(queue, receiver->ring, "receive", &receiver->told,
+				  receiver->err_fd, receiver->event_fd);
+	return done;
+}

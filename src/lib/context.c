@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The embedding API: options checked, the engine called. Nothing else is here.
+ */
+#include <guestwire/guestwire.h>
+
+#include "driver_table.h"
+#include "engine.h"
+#include "log.h"
+#include "memmap.h"
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STOP_MS_DEFAULT 1000u
+#define BOUNCE_MIB_MAX  4096u
+
+struct gw_context {
+	/* Held while starting and stopping, and while a snapshot is taken. */
+	pthread_mutex_t lock;
+	struct engine *engine;
+	bool no_sigbus_handler;
+};
+
+const char *gw_version(void)
+{
+	return GW_VERSION;
+}
+
+const struct gw_driver *const *gw_drivers(void)
+{
+	return gw_driver_table;
+}
+
+const struct gw_option *gw_port_options(void)
+{
+	return port_common_options;
+}
+
+bool gw_sigbus(void *address)
+{
+	return memmap_fault(address);
+}
+
+/* The caller's options, as far as its version of the struct goes. */
+static int take_options(const struct gw_options *given, struct gw_options *options,
+			struct gw_error *err)
+{
+	*options = (struct gw_options){ .size = sizeof(*options) };
+	if (given) {
+		if (given->size < sizeof(given->size) || given->size > sizeof(*options))
+			return gw_error_set(err, -EINVAL, "gw_options.size is %zu; expected %zu",
+					    given->size, sizeof(*options));
+		memcpy(options, given, given->size);
+	}
+	if (!options->workers)
+		options->workers = 1;
+	if (!options->stop_ms)
+		options->stop_ms = STOP_MS_DEFAULT;
+	if (options->workers > ENGINE_WORKERS_MAX)
+		return gw_error_set(err, -EINVAL, "%u workers; there can be 1 to %u",
+				    options->workers, ENGINE_WORKERS_MAX);
+	if (options->stop_ms < 100 || options->stop_ms > 2000)
+		return gw_error_set(err, -EINVAL, "a stop time of %u ms; it can be 100 to 2000",
+				    options->stop_ms);
+	if (options->bounce_mib > BOUNCE_MIB_MAX)
+		return gw_error_set(err, -EINVAL, "%u MiB of bounce memory; at most %u",
+				    options->bounce_mib, BOUNCE_MIB_MAX);
+	return 0;
+}
+
+int gw_open(const struct gw_options *given, struct gw_context **out, struct gw_error *err)
+{
+	struct gw_context *context = calloc(1, sizeof(*context));
+	struct engine_config config;
+	struct gw_options options;
+	int ret;
+
+	if (!context)
+		return gw_error_sys(err, -ENOMEM, "context");
+	ret = take_options(given, &options, err);
+	if (!ret) {
+		config = (struct engine_config){
+			.workers = options.workers,
+			.arena_bytes = (size_t)options.bounce_mib << 20,
+			.stop_ms = options.stop_ms,
+		};
+		ret = engine_create(&config, &context->engine, err);
+	}
+	if (ret) {
+		free(context);
+		return ret;
+	}
+	pthread_mutex_init(&context->lock, NULL);
+	context->no_sigbus_handler = options.no_sigbus_handler;
+	if (options.log)
+		gw_log_set_sink(options.log, options.log_arg);
+	*out = context;
+	return 0;
+}
+
+int gw_port_add(struct gw_context *context, const char *spec, struct gw_error *err)
+{
+	struct gw_port *port;
+	int ret = port_parse(spec, gw_driver_table, &port, err);
+
+	if (ret)
+		return ret;
+	ret = engine_add_port(context->engine, port, err);
+	if (ret)
+		port_free(port);
+	return ret;
+}
+
+int gw_start(struct gw_context *context, struct gw_error *err)
+{
+	int ret = 0;
+
+	if (!context->no_sigbus_handler)
+		ret = memmap_install_sigbus();
+	if (ret)
+		return gw_error_sys(err, ret, "SIGBUS handler");
+	pthread_mutex_lock(&context->lock);
+	ret = engine_start(context->engine, err);
+	pthread_mutex_unlock(&context->lock);
+	return ret;
+}
+
+int gw_stop(struct gw_context *context, unsigned int deadline_ms)
+{
+	unsigned int held;
+
+	pthread_mutex_lock(&context->lock);
+	held = engine_stop(context->engine, deadline_ms);
+	pthread_mutex_unlock(&context->lock);
+	return (int)held;
+}
+
+void gw_close(struct gw_context *context)
+{
+	if (!context)
+		return;
+	engine_free(context->engine);
+	pthread_mutex_destroy(&context->lock);
+	free(context);
+}
+
+/* ---- snapshots ---- */
+
+/* One allocation: the structs, and behind them the status lines. */
+struct snapshot_block {
+	struct gw_snapshot snapshot;
+	struct gw_port_info *ports;
+	struct gw_pair_info *pairs;
+	char (*status)[PORT_STATUS_BYTES];
+};
+
+static void read_counters(uint64_t *to, const gw_counter *from, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		to[i] = gw_counter_read(&from[i]);
+}
+
+static void read_port(struct gw_port_info *info, struct gw_port *port, unsigned int worker,
+		      char *status)
+{
+	port_status(port, status, PORT_STATUS_BYTES);
+	*info = (struct gw_port_info){
+		.name = port->name,
+		.driver = port->driver->name,
+		.target = port->target,
+		.network = port->network,
+		.state = port_state(port),
+		.status = status,
+		.reads = (enum gw_reads)gw_load_relaxed(&port->reads),
+		.max_len = gw_load_relaxed(&port->max_len),
+		.worker = worker,
+		.queries = gw_counter_read(&port->queries),
+		.rx_frames = gw_counter_read(&port->rx_frames),
+		.rx_bytes = gw_counter_read(&port->rx_bytes),
+		.tx_frames = gw_counter_read(&port->tx_frames),
+		.tx_bytes = gw_counter_read(&port->tx_bytes),
+		.quarantined = gw_counter_read(&port->quarantined),
+	};
+	read_counters(info->rx_drops, port->rx_drops, GW_REASON_COUNT);
+}
+
+/* The worker's own copy of the answer, read on the worker. */
+struct answer_request {
+	struct pair *pair;
+	struct gw_pair_info *info;
+};
+
+static void read_answer(void *arg)
+{
+	struct answer_request *request = arg;
+
+	request->info->asked = request->pair->answered;
+	request->info->answer = request->pair->answer;
+}
+
+static void read_pair(struct gw_pair_info *info, struct pair *pair)
+{
+	struct answer_request request = { pair, info };
+
+	*info = (struct gw_pair_info){
+		.source = pair->source->name,
+		.egress = pair->egress->name,
+		.lent_frames = gw_counter_read(&pair->lent_frames),
+		.lent_bytes = gw_counter_read(&pair->lent_bytes),
+		.copied_frames = gw_counter_read(&pair->copied_frames),
+		.copied_bytes = gw_counter_read(&pair->copied_bytes),
+		.header_bytes_copied = gw_counter_read(&pair->header_bytes_copied),
+		.kernel_copied_frames = gw_counter_read(&pair->kernel_copied_frames),
+		.kernel_copied_bytes = gw_counter_read(&pair->kernel_copied_bytes),
+		.loans_out = gw_counter_read(&pair->loans_now),
+		.loans_peak = gw_counter_read(&pair->loans_peak),
+		.loans_max = pair->loans_max,
+		.bounce_out = gw_counter_read(&pair->bounce_now),
+		.bounce_peak = gw_counter_read(&pair->bounce_peak),
+		.bounce_max = pair->bounce_max,
+	};
+	read_counters(info->reasons, pair->reasons, GW_REASON_COUNT);
+	gw_port_apply(pair->egress, read_answer, &request);
+}
+
+static struct snapshot_block *block_create(unsigned int ports, unsigned int pairs)
+{
+	struct snapshot_block *block = calloc(1, sizeof(*block));
+
+	if (!block)
+		return NULL;
+	block->ports = calloc(ports + 1, sizeof(*block->ports));
+	block->pairs = calloc(pairs + 1, sizeof(*block->pairs));
+	block->status = calloc(ports + 1, sizeof(*block->status));
+	block->snapshot.ports = block->ports;
+	block->snapshot.pairs = block->pairs;
+	if (block->ports && block->pairs && block->status)
+		return block;
+	gw_snapshot_free(&block->snapshot);
+	return NULL;
+}
+
+static void fill(struct snapshot_block *block, const struct engine *engine)
+{
+	struct gw_snapshot *snapshot = &block->snapshot;
+
+	snapshot->workers = engine_worker_count(engine);
+	snapshot->arena_bytes = engine_arena_bytes(engine);
+	for (unsigned int i = 0; i < engine_port_count(engine); i++) {
+		struct gw_port *port = engine_port(engine, i);
+
+		read_port(&block->ports[snapshot->port_count], port, engine_port_worker(engine, i),
+			  block->status[snapshot->port_count]);
+		snapshot->port_count++;
+		for (unsigned int s = 0; s < PORT_NETWORK_MAX; s++)
+			if (port->pair_from[s])
+				read_pair(&block->pairs[snapshot->pair_count++],
+					  port->pair_from[s]);
+	}
+}
+
+int gw_snapshot_take(struct gw_context *context, struct gw_snapshot **snapshot)
+{
+	struct snapshot_block *block;
+	unsigned int pairs = 0;
+
+	pthread_mutex_lock(&context->lock);
+	for (unsigned int i = 0; i < engine_port_count(context->engine); i++)
+		for (unsigned int s = 0; s < PORT_NETWORK_MAX; s++)
+			pairs += engine_port(context->engine, i)->pair_from[s] != NULL;
+	block = block_create(engine_port_count(context->engine), pairs);
+	if (block)
+		fill(block, context->engine);
+	pthread_mutex_unlock(&context->lock);
+	if (!block)
+		return -ENOMEM;
+	*snapshot = &block->snapshot;
+	return 0;
+}
+
+void gw_snapshot_free(struct gw_snapshot *snapshot)
+{
+	struct snapshot_block *block = (struct snapshot_block *)snapshot;
+
+	if (!block)
+		return;
+	free(block->ports);
+	free(block->pairs);
+	free(block->status);
+	free(block);
+}

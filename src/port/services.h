@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the core offers to drivers whose ports lend from memory that comes and
+ * goes, beyond <guestwire/driver.h>: the guest driver. Control loop only, except
+ * where a function says otherwise.
+ */
+#pragma once
+
+#include "loop.h"
+#include <guestwire/driver.h>
+
+/* The control loop, for sockets and timers. Threads: any. */
+struct gw_loop *port_loop(struct gw_port *port);
+/* The arena's descriptor, for memmaps' second view. Not to be passed on. Threads: any. */
+int port_arena_fd(struct gw_port *port);
+/* How long a ring may drain, ms. Threads: any. */
+unsigned int port_stop_ms(struct gw_port *port);
+/*
+ * This memory will not be lent from any more; rings that used it are stopped. It
+ * is unmapped from every device when its loans are home.
+ */
+void port_retire_memory(struct gw_port *port, struct gw_memmap *memmap);
+/* Pages of it were given back under a device: lending stops, and it is mapped anew. */
+void port_discarded_memory(struct gw_port *port, struct gw_memmap *memmap);
+/*
+ * Loans of this port do not come home: the devices that hold them are stopped
+ * and started. fn(arg) runs on the loop afterwards.
+ */
+void port_recall(struct gw_port *port, void (*fn)(void *arg), void *arg);

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "net_header.h"
+
+#include <linux/virtio_config.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define FEATURE(bit) (1ull << (bit))
+#define CSUM         FEATURE(VIRTIO_NET_F_CSUM)
+#define TSO4         FEATURE(VIRTIO_NET_F_HOST_TSO4)
+#define ALL_OFFLOADS                                                                      \
+	(CSUM | TSO4 | FEATURE(VIRTIO_NET_F_HOST_TSO6) | FEATURE(VIRTIO_NET_F_HOST_UFO) | \
+	 FEATURE(VIRTIO_NET_F_HOST_ECN))
+
+static void header_length_follows_the_features(void **state)
+{
+	assert_int_equal(net_header_len(0), 10);
+	assert_int_equal(net_header_len(FEATURE(VIRTIO_F_VERSION_1)), 12);
+	assert_int_equal(net_header_len(FEATURE(VIRTIO_NET_F_MRG_RXBUF)), 12);
+}
+
+/* ---- stripping ---- */
+
+#define FRAME_BYTES 60u
+
+/* Header and frame in pieces of piece bytes: any layout gives the same. */
+static void header_split_over_several_descriptors(void **state)
+{
+	uint8_t bytes[12 + FRAME_BYTES], frame[sizeof(bytes)];
+	struct virtio_net_hdr_v1 header;
+	struct iovec seg[sizeof(bytes)];
+	unsigned int count, first, at;
+
+	for (unsigned int i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i + 1);
+	for (unsigned int piece = 1; piece <= sizeof(bytes); piece++) {
+		count = 0;
+		for (at = 0; at < sizeof(bytes); at += piece)
+			seg[count++] = (struct iovec){ bytes + at, piece < sizeof(bytes) - at
+									   ? piece
+									   : sizeof(bytes) - at };
+		assert_true(net_header_strip(seg, count, 12, &header, &first));
+		assert_memory_equal(&header, bytes, 12);
+		at = 0;
+		for (unsigned int i = first; i < count; i++) {
+			assert_true(seg[i].iov_len > 0);
+			memcpy(frame + at, seg[i].iov_base, seg[i].iov_len);
+			at += (unsigned int)seg[i].iov_len;
+		}
+		assert_int_equal(at, FRAME_BYTES);
+		assert_memory_equal(frame, bytes + 12, FRAME_BYTES);
+	}
+}
+
+static void short_header_is_filled_with_zeros(void **state)
+{
+	uint8_t bytes[10 + 14];
+	struct iovec seg = { bytes, sizeof(bytes) };
+	struct virtio_net_hdr_v1 header;
+	unsigned int first;
+
+	memset(bytes, 0xff, sizeof(bytes));
+	assert_true(net_header_strip(&seg, 1, 10, &header, &first));
+	assert_int_equal(header.csum_offset, 0xffff);
+	assert_int_equal(header.num_buffers, 0);
+	assert_int_equal(seg.iov_len, 14);
+}
+
+static void chain_no_longer_than_its_header(void **state)
+{
+	uint8_t bytes[12] = { 0 };
+	struct iovec seg[] = { { bytes, 5 }, { bytes + 5, 7 } };
+	struct virtio_net_hdr_v1 header;
+	unsigned int first;
+
+	assert_false(net_header_strip(seg, 2, 12, &header, &first));
+	assert_false(net_header_strip(seg, 1, 12, &header, &first));
+	assert_false(net_header_strip(seg, 0, 12, &header, &first));
+	assert_int_equal(seg[0].iov_len, 5);
+	assert_false(net_header_strip(seg, 2, 13, &header, &first));
+}
+
+/* ---- checking ---- */
+
+struct header_case {
+	const char *name;
+	struct virtio_net_hdr_v1 header;
+	uint64_t features;
+	bool valid;
+};
+
+#define NEEDS_CSUM VIRTIO_NET_HDR_F_NEEDS_CSUM
+#define HDR(flags_, type_, hdr_len_, size_, start_, offset_)                          \
+	{                                                                             \
+		.flags = (flags_), .gso_type = (type_), .hdr_len = (hdr_len_),        \
+		.gso_size = (size_), .csum_start = (start_), .csum_offset = (offset_) \
+	}
+
+static const struct header_case cases[] = {
+	{ "nothing asked", HDR(0, 0, 0, 0, 0, 0), 0, true },
+	{ "unused fields are not looked at", HDR(0, 0, 999, 9, 0xffff, 0xffff), 0, true },
+	{ "unknown flags are ignored", HDR(0x80, 0, 0, 0, 0, 0), 0, true },
+	{ "data valid is for receivers", HDR(VIRTIO_NET_HDR_F_DATA_VALID, 0, 0, 0, 0, 0),
+	  ALL_OFFLOADS, false },
+	{ "rsc info is for receivers", HDR(VIRTIO_NET_HDR_F_RSC_INFO, 0, 0, 0, 0, 0), ALL_OFFLOADS,
+	  false },
+	{ "checksum", HDR(NEEDS_CSUM, 0, 0, 0, 34, 16), CSUM, true },
+	{ "checksum not negotiated", HDR(NEEDS_CSUM, 0, 0, 0, 34, 16), 0, false },
+	{ "csum_start + csum_offset at the end", HDR(NEEDS_CSUM, 0, 0, 0, 34, 64), CSUM, true },
+	{ "csum_start + csum_offset beyond the end", HDR(NEEDS_CSUM, 0, 0, 0, 34, 65), CSUM,
+	  false },
+	{ "csum_start beyond the end", HDR(NEEDS_CSUM, 0, 0, 0, 0xffff, 0), CSUM, false },
+	{ "csum_start + csum_offset wrap", HDR(NEEDS_CSUM, 0, 0, 0, 0xffff, 0xffff), CSUM, false },
+	{ "csum_start in the Ethernet header", HDR(NEEDS_CSUM, 0, 0, 0, 13, 2), CSUM, false },
+	{ "tso", HDR(NEEDS_CSUM, 1, 54, 40, 34, 16), CSUM | TSO4, true },
+	{ "tso not negotiated", HDR(NEEDS_CSUM, 1, 54, 40, 34, 16), CSUM, false },
+	{ "tso6 not negotiated", HDR(NEEDS_CSUM, 4, 74, 20, 54, 16), CSUM | TSO4, false },
+	{ "tso6", HDR(NEEDS_CSUM, 4, 74, 20, 54, 16), ALL_OFFLOADS, true },
+	{ "ufo", HDR(NEEDS_CSUM, 3, 42, 20, 34, 6), ALL_OFFLOADS, true },
+	{ "uso not negotiated", HDR(NEEDS_CSUM, 5, 42, 20, 34, 6), ALL_OFFLOADS, false },
+	{ "uso", HDR(NEEDS_CSUM, 5, 42, 20, 34, 6), ALL_OFFLOADS | FEATURE(56), true },
+	{ "tso with ecn", HDR(NEEDS_CSUM, 0x81, 54, 40, 34, 16), ALL_OFFLOADS, true },
+	{ "ecn not negotiated", HDR(NEEDS_CSUM, 0x81, 54, 40, 34, 16), CSUM | TSO4, false },
+	{ "ecn alone", HDR(NEEDS_CSUM, 0x80, 54, 40, 34, 16), ALL_OFFLOADS, false },
+	{ "ecn on udp", HDR(NEEDS_CSUM, 0x83, 42, 20, 34, 6), ALL_OFFLOADS, false },
+	{ "gso_size 0", HDR(NEEDS_CSUM, 1, 54, 0, 34, 16), ALL_OFFLOADS, false },
+	{ "gso_size 0xffff is one segment", HDR(NEEDS_CSUM, 1, 54, 0xffff, 34, 16), ALL_OFFLOADS,
+	  true },
+	{ "gso_type unknown", HDR(NEEDS_CSUM, 2, 54, 40, 34, 16), ALL_OFFLOADS, false },
+	{ "gso_type unknown, high", HDR(NEEDS_CSUM, 0x7f, 54, 40, 34, 16), ALL_OFFLOADS, false },
+	{ "gso without partial checksum", HDR(0, 1, 54, 40, 34, 16), ALL_OFFLOADS, false },
+	{ "header beyond the data", HDR(NEEDS_CSUM, 1, 101, 40, 34, 16), ALL_OFFLOADS, false },
+};
+
+static void headers_that_ask_for_what_cannot_be(void **state)
+{
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		if (net_header_valid(&cases[i].header, cases[i].features, 100) != cases[i].valid)
+			fail_msg("%s", cases[i].name);
+}
+
+/* ---- checksums ---- */
+
+/* The slow way: big-endian words, one by one. */
+static uint16_t reference(const uint8_t *p, uint32_t len)
+{
+	uint32_t sum = 0;
+
+	for (uint32_t i = 0; i < len; i++) {
+		sum += i % 2 ? p[i] : (uint32_t)p[i] << 8;
+		sum = (sum & 0xffff) + (sum >> 16);
+	}
+	return (uint16_t)sum;
+}
+
+static void completed_checksums_add_up(void **state)
+{
+	struct virtio_net_hdr_v1 header;
+	unsigned int seed = 3;
+	uint8_t frame[1600];
+	uint32_t len;
+
+	for (int round = 0; round < 3000; round++) {
+		len = 60 + (uint32_t)rand_r(&seed) % 1500;
+		for (uint32_t i = 0; i < len; i++)
+			frame[i] = (uint8_t)rand_r(&seed);
+		header = (struct virtio_net_hdr_v1)HDR(NEEDS_CSUM, 0, 0, 0, 34, 0);
+		header.csum_start = (uint16_t)(14 + rand_r(&seed) % 30);
+		/* Even, as in every protocol; the sum over all is -0 then. */
+		header.csum_offset = (uint16_t)(2 * (rand_r(&seed) % 8));
+		/* Without a pseudo header the partial sum is 0. */
+		memset(frame + header.csum_start + header.csum_offset, 0, 2);
+		assert_true(net_checksum_complete(frame, len, &header));
+		assert_int_equal(header.flags, 0);
+		assert_int_equal(reference(frame + header.csum_start, len - header.csum_start),
+				 0xffff);
+	}
+}
+
+/* Data whose sum is 0xffff: its complement is 0, which UDP would take for "no checksum". */
+static void checksum_zero_is_sent_as_ffff(void **state)
+{
+	struct virtio_net_hdr_v1 header = HDR(NEEDS_CSUM, 0, 0, 0, 34, 6);
+	uint8_t frame[60] = { 0 };
+
+	frame[50] = frame[51] = 0xff;
+	assert_true(net_checksum_complete(frame, sizeof(frame), &header));
+	assert_int_equal(frame[40], 0xff);
+	assert_int_equal(frame[41], 0xff);
+}
+
+static void checksum_field_outside_the_frame(void **state)
+{
+	struct virtio_net_hdr_v1 header = HDR(NEEDS_CSUM, 0, 0, 0, 34, 25);
+	uint8_t frame[60] = { 0 }, before[60] = { 0 };
+
+	assert_false(net_checksum_complete(frame, sizeof(frame), &header));
+	assert_int_equal(header.flags, NEEDS_CSUM);
+	header.csum_start = header.csum_offset = 0xffff;
+	assert_false(net_checksum_complete(frame, sizeof(frame), &header));
+	assert_memory_equal(frame, before, sizeof(frame));
+	header.csum_offset = 24;
+	header.csum_start = 34;
+	assert_true(net_checksum_complete(frame, sizeof(frame), &header));
+}
+
+static void nothing_asked_nothing_done(void **state)
+{
+	struct virtio_net_hdr_v1 header = HDR(0, 0, 0, 0, 34, 6);
+	uint8_t frame[60] = { 0 }, before[60] = { 0 };
+
+	assert_true(net_checksum_complete(frame, sizeof(frame), &header));
+	assert_memory_equal(frame, before, sizeof(frame));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(header_length_follows_the_features),
+		cmocka_unit_test(header_split_over_several_descriptors),
+		cmocka_unit_test(short_header_is_filled_with_zeros),
+		cmocka_unit_test(chain_no_longer_than_its_header),
+		cmocka_unit_test(headers_that_ask_for_what_cannot_be),
+		cmocka_unit_test(completed_checksums_add_up),
+		cmocka_unit_test(checksum_zero_is_sent_as_ffff),
+		cmocka_unit_test(checksum_field_outside_the_frame),
+		cmocka_unit_test(nothing_asked_nothing_done),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

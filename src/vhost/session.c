@@ -31,66 +31,61 @@
 #define REPLY_BYTES (VHOST_USER_HEADER_BYTES + sizeof(struct message_vring_state))
 #define NO_FEATURE  (-1)
 
-typedef int handler_fn(struct session *session, struct message *message, struct gw_error *err);
-
 enum refused { ENDS, NOTED };
 
 struct rule {
-	handler_fn *handle; /* NULL: not offered by this release */
-	int8_t feature;     /* protocol feature that must be negotiated */
-	bool owned;         /* only after SET_OWNER */
+	session_handler *handle; /* NULL: not offered by this release */
+	int8_t feature;          /* protocol feature that must be negotiated */
+	bool owned;              /* only after SET_OWNER */
 	enum refused refused;
 };
 
-static handler_fn get_features, set_features, set_owner, get_protocol_features,
-	set_protocol_features, get_queue_num, send_rarp, net_set_mtu;
-
 /* clang-format off */
 static const struct rule rules[] = {
-	/* request                             handler                    needs                         owner  refused */
-	[VHOST_USER_GET_FEATURES]          = { get_features,              NO_FEATURE,                   false, ENDS },
-	[VHOST_USER_SET_FEATURES]          = { set_features,              NO_FEATURE,                   false, ENDS },
-	[VHOST_USER_SET_OWNER]             = { set_owner,                 NO_FEATURE,                   false, ENDS },
-	[VHOST_USER_RESET_OWNER]           = { session_reset_owner,       NO_FEATURE,                   false, ENDS },
-	[VHOST_USER_SET_MEM_TABLE]         = { session_set_mem_table,     NO_FEATURE,                   true,  ENDS },
-	[VHOST_USER_SET_VRING_NUM]         = { session_set_vring_num,     NO_FEATURE,                   true,  ENDS },
-	[VHOST_USER_SET_VRING_ADDR]        = { session_set_vring_addr,    NO_FEATURE,                   true,  ENDS },
-	[VHOST_USER_SET_VRING_BASE]        = { session_set_vring_base,    NO_FEATURE,                   true,  ENDS },
-	[VHOST_USER_GET_VRING_BASE]        = { session_get_vring_base,    NO_FEATURE,                   true,  ENDS },
-	[VHOST_USER_SET_VRING_KICK]        = { session_set_vring_kick,    NO_FEATURE,                   true,  ENDS },
-	[VHOST_USER_SET_VRING_CALL]        = { session_set_vring_call,    NO_FEATURE,                   true,  ENDS },
-	[VHOST_USER_SET_VRING_ERR]         = { session_set_vring_err,     NO_FEATURE,                   true,  NOTED },
-	[VHOST_USER_GET_PROTOCOL_FEATURES] = { get_protocol_features,     NO_FEATURE,                   false, ENDS },
-	[VHOST_USER_SET_PROTOCOL_FEATURES] = { set_protocol_features,     NO_FEATURE,                   false, ENDS },
-	[VHOST_USER_GET_QUEUE_NUM]         = { get_queue_num,             NO_FEATURE,                   false, ENDS },
-	[VHOST_USER_SET_VRING_ENABLE]      = { session_set_vring_enable,  NO_FEATURE,                   true,  ENDS },
-	[VHOST_USER_SEND_RARP]             = { send_rarp,                 VHOST_USER_PROTOCOL_F_RARP,    true,  NOTED },
-	[VHOST_USER_NET_SET_MTU]           = { net_set_mtu,               VHOST_USER_PROTOCOL_F_NET_MTU, true,  NOTED },
+	/* request                             handler                          needs                           owner  refused */
+	[VHOST_USER_GET_FEATURES]            = { session_get_features,          NO_FEATURE,                     false, ENDS },
+	[VHOST_USER_SET_FEATURES]            = { session_set_features,          NO_FEATURE,                     false, ENDS },
+	[VHOST_USER_SET_OWNER]               = { session_set_owner,             NO_FEATURE,                     false, ENDS },
+	[VHOST_USER_RESET_OWNER]             = { session_reset_owner,           NO_FEATURE,                     false, ENDS },
+	[VHOST_USER_SET_MEM_TABLE]           = { session_set_mem_table,         NO_FEATURE,                     true,  ENDS },
+	[VHOST_USER_SET_VRING_NUM]           = { session_set_vring_num,         NO_FEATURE,                     true,  ENDS },
+	[VHOST_USER_SET_VRING_ADDR]          = { session_set_vring_addr,        NO_FEATURE,                     true,  ENDS },
+	[VHOST_USER_SET_VRING_BASE]          = { session_set_vring_base,        NO_FEATURE,                     true,  ENDS },
+	[VHOST_USER_GET_VRING_BASE]          = { session_get_vring_base,        NO_FEATURE,                     true,  ENDS },
+	[VHOST_USER_SET_VRING_KICK]          = { session_set_vring_kick,        NO_FEATURE,                     true,  ENDS },
+	[VHOST_USER_SET_VRING_CALL]          = { session_set_vring_call,        NO_FEATURE,                     true,  ENDS },
+	[VHOST_USER_SET_VRING_ERR]           = { session_set_vring_err,         NO_FEATURE,                     true,  NOTED },
+	[VHOST_USER_GET_PROTOCOL_FEATURES]   = { session_get_protocol_features, NO_FEATURE,                     false, ENDS },
+	[VHOST_USER_SET_PROTOCOL_FEATURES]   = { session_set_protocol_features, NO_FEATURE,                     false, ENDS },
+	[VHOST_USER_GET_QUEUE_NUM]           = { session_get_queue_num,         NO_FEATURE,                     false, ENDS },
+	[VHOST_USER_SET_VRING_ENABLE]        = { session_set_vring_enable,      NO_FEATURE,                     true,  ENDS },
+	[VHOST_USER_SEND_RARP]               = { session_send_rarp,             VHOST_USER_PROTOCOL_F_RARP,     true,  NOTED },
+	[VHOST_USER_NET_SET_MTU]             = { session_net_set_mtu,           VHOST_USER_PROTOCOL_F_NET_MTU,  true,  NOTED },
 
 	/* Known, checked, and refused. The log: a migration without it loses pages, but
 	   without VHOST_F_LOG_ALL no front-end migrates. */
-	[VHOST_USER_SET_LOG_BASE]          = { NULL, NO_FEATURE, true,  NOTED },
-	[VHOST_USER_SET_LOG_FD]            = { NULL, NO_FEATURE, true,  NOTED },
-	[VHOST_USER_SET_BACKEND_REQ_FD]    = { NULL, NO_FEATURE, false, NOTED },
-	[VHOST_USER_IOTLB_MSG]             = { NULL, NO_FEATURE, true,  ENDS },
-	[VHOST_USER_SET_VRING_ENDIAN]      = { NULL, NO_FEATURE, true,  ENDS },
-	[VHOST_USER_GET_CONFIG]            = { NULL, NO_FEATURE, false, ENDS },
-	[VHOST_USER_SET_CONFIG]            = { NULL, NO_FEATURE, false, NOTED },
-	[VHOST_USER_CREATE_CRYPTO_SESSION] = { NULL, NO_FEATURE, false, ENDS },
-	[VHOST_USER_CLOSE_CRYPTO_SESSION]  = { NULL, NO_FEATURE, false, NOTED },
-	[VHOST_USER_POSTCOPY_ADVISE]       = { NULL, NO_FEATURE, false, ENDS },
-	[VHOST_USER_POSTCOPY_LISTEN]       = { NULL, NO_FEATURE, false, ENDS },
-	[VHOST_USER_POSTCOPY_END]          = { NULL, NO_FEATURE, false, ENDS },
-	[VHOST_USER_GET_INFLIGHT_FD]       = { NULL, NO_FEATURE, true,  ENDS },
-	[VHOST_USER_SET_INFLIGHT_FD]       = { NULL, NO_FEATURE, true,  ENDS },
-	[VHOST_USER_GPU_SET_SOCKET]        = { NULL, NO_FEATURE, false, NOTED },
-	[VHOST_USER_RESET_DEVICE]          = { NULL, NO_FEATURE, false, ENDS },
-	[VHOST_USER_VRING_KICK]            = { NULL, NO_FEATURE, true,  ENDS },
-	[VHOST_USER_GET_MAX_MEM_SLOTS]     = { NULL, NO_FEATURE, false, ENDS },
-	[VHOST_USER_ADD_MEM_REG]           = { NULL, NO_FEATURE, true,  ENDS },
-	[VHOST_USER_REM_MEM_REG]           = { NULL, NO_FEATURE, true,  ENDS },
-	[VHOST_USER_SET_STATUS]            = { NULL, NO_FEATURE, false, NOTED },
-	[VHOST_USER_GET_STATUS]            = { NULL, NO_FEATURE, false, ENDS },
+	[VHOST_USER_SET_LOG_BASE]            = { NULL,                          NO_FEATURE,                     true,  NOTED },
+	[VHOST_USER_SET_LOG_FD]              = { NULL,                          NO_FEATURE,                     true,  NOTED },
+	[VHOST_USER_SET_BACKEND_REQ_FD]      = { NULL,                          NO_FEATURE,                     false, NOTED },
+	[VHOST_USER_IOTLB_MSG]               = { NULL,                          NO_FEATURE,                     true,  ENDS },
+	[VHOST_USER_SET_VRING_ENDIAN]        = { NULL,                          NO_FEATURE,                     true,  ENDS },
+	[VHOST_USER_GET_CONFIG]              = { NULL,                          NO_FEATURE,                     false, ENDS },
+	[VHOST_USER_SET_CONFIG]              = { NULL,                          NO_FEATURE,                     false, NOTED },
+	[VHOST_USER_CREATE_CRYPTO_SESSION]   = { NULL,                          NO_FEATURE,                     false, ENDS },
+	[VHOST_USER_CLOSE_CRYPTO_SESSION]    = { NULL,                          NO_FEATURE,                     false, NOTED },
+	[VHOST_USER_POSTCOPY_ADVISE]         = { NULL,                          NO_FEATURE,                     false, ENDS },
+	[VHOST_USER_POSTCOPY_LISTEN]         = { NULL,                          NO_FEATURE,                     false, ENDS },
+	[VHOST_USER_POSTCOPY_END]            = { NULL,                          NO_FEATURE,                     false, ENDS },
+	[VHOST_USER_GET_INFLIGHT_FD]         = { NULL,                          NO_FEATURE,                     true,  ENDS },
+	[VHOST_USER_SET_INFLIGHT_FD]         = { NULL,                          NO_FEATURE,                     true,  ENDS },
+	[VHOST_USER_GPU_SET_SOCKET]          = { NULL,                          NO_FEATURE,                     false, NOTED },
+	[VHOST_USER_RESET_DEVICE]            = { NULL,                          NO_FEATURE,                     false, ENDS },
+	[VHOST_USER_VRING_KICK]              = { NULL,                          NO_FEATURE,                     true,  ENDS },
+	[VHOST_USER_GET_MAX_MEM_SLOTS]       = { NULL,                          NO_FEATURE,                     false, ENDS },
+	[VHOST_USER_ADD_MEM_REG]             = { NULL,                          NO_FEATURE,                     true,  ENDS },
+	[VHOST_USER_REM_MEM_REG]             = { NULL,                          NO_FEATURE,                     true,  ENDS },
+	[VHOST_USER_SET_STATUS]              = { NULL,                          NO_FEATURE,                     false, NOTED },
+	[VHOST_USER_GET_STATUS]              = { NULL,                          NO_FEATURE,                     false, ENDS },
 };
 /* clang-format on */
 
@@ -358,93 +353,6 @@ void session_note(struct session *session, int level, const char *format, ...)
 	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
 	session->config.ops->note(session->config.arg, level, line);
-}
-
-/* ---- negotiation ---- */
-
-static int reply_u64(struct session *session, uint32_t request, uint64_t value)
-{
-	return session_reply(session, request, &value, sizeof(value));
-}
-
-static int get_features(struct session *session, struct message *message, struct gw_error *err)
-{
-	return reply_u64(session, message->request, session->config.features);
-}
-
-static int get_protocol_features(struct session *session, struct message *message,
-				 struct gw_error *err)
-{
-	return reply_u64(session, message->request, session->config.protocol_features);
-}
-
-static int get_queue_num(struct session *session, struct message *message, struct gw_error *err)
-{
-	return reply_u64(session, message->request, SESSION_RINGS_MAX / 2);
-}
-
-static int set_owner(struct session *session, struct message *message, struct gw_error *err)
-{
-	session->owned = true;
-	return 0;
-}
-
-static int set_features(struct session *session, struct message *message, struct gw_error *err)
-{
-	uint64_t features = message->payload.u64;
-
-	if (features & ~session->config.features)
-		return gw_error_set(err, -EINVAL,
-				    "vhost-user SET_FEATURES: bits 0x%llx were not offered",
-				    (unsigned long long)(features & ~session->config.features));
-	if (session->has_features && features == session->features)
-		return 0;
-	if (session_any_ring(session, SESSION_RING_RUNNING))
-		return gw_error_set(err, -EBUSY,
-				    "vhost-user SET_FEATURES: other features while a ring runs");
-	session->features = features;
-	session->has_features = true;
-	/*
-	 * "Ring states": without protocol features there is no SET_VRING_ENABLE, and
-	 * rings are enabled from the start. With them they begin disabled, but QEMU
-	 * has sent SET_VRING_ENABLE by now, so nothing is switched off here.
-	 */
-	if (!virtio_has(features, VHOST_USER_F_PROTOCOL_FEATURES))
-		for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++)
-			session->ring[i].set.enabled = true;
-	session->config.ops->features(session->config.arg, features);
-	return session_rings_try_start(session, err);
-}
-
-static int set_protocol_features(struct session *session, struct message *message,
-				 struct gw_error *err)
-{
-	uint64_t extra = message->payload.u64 & ~session->config.protocol_features;
-
-	if (extra)
-		return gw_error_set(err, -EINVAL,
-				    "vhost-user SET_PROTOCOL_FEATURES: bits 0x%llx were not "
-				    "offered",
-				    (unsigned long long)extra);
-	session->protocol_features = message->payload.u64;
-	return 0;
-}
-
-/* The guest announces itself after a migration by its own means (GUEST_ANNOUNCE) or not at all. */
-static int send_rarp(struct session *session, struct message *message, struct gw_error *err)
-{
-	return 0;
-}
-
-static int net_set_mtu(struct session *session, struct message *message, struct gw_error *err)
-{
-	uint64_t mtu = message->payload.u64;
-
-	if (mtu < SESSION_MTU_MIN || mtu > SESSION_MTU_MAX)
-		return gw_error_set(err, -EINVAL, "vhost-user NET_SET_MTU: %llu, must be %u to %u",
-				    (unsigned long long)mtu, SESSION_MTU_MIN, SESSION_MTU_MAX);
-	session->mtu = (uint32_t)mtu;
-	return 0;
 }
 
 /* ---- what others may know ---- */

@@ -3,11 +3,16 @@
 
 #include "fd.h"
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -28,6 +33,33 @@ unsigned int front_count_fds(void)
 		count++;
 	closedir(dir);
 	return count;
+}
+
+int front_other_fd(unsigned int kind)
+{
+	int fd = -1, fds[2];
+
+	switch (kind) {
+	case 0:
+		assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+		close(fds[0]);
+		fd = fds[1];
+		break;
+	case 1:
+		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		break;
+	case 2:
+		fd = memfd_create("empty", MFD_CLOEXEC);
+		break;
+	case 3:
+		fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+		break;
+	case 4:
+		fd = epoll_create1(EPOLL_CLOEXEC);
+		break;
+	}
+	assert_true(fd >= 0);
+	return fd;
 }
 
 /* ---- the owner ---- */
@@ -208,11 +240,17 @@ int front_state(struct front *front, uint32_t request, uint32_t index, uint32_t 
 	return front_send(front, request, 0, &state, sizeof(state), NULL, 0);
 }
 
+int front_ack(struct front *front, uint32_t request, const void *payload, uint32_t size,
+	      const int *fds, unsigned int fd_count)
+{
+	return front_send(front, request, VHOST_USER_NEED_REPLY, payload, size, fds, fd_count);
+}
+
 int front_state_ack(struct front *front, uint32_t request, uint32_t index, uint32_t num)
 {
 	const struct message_vring_state state = { index, num };
 
-	return front_send(front, request, VHOST_USER_NEED_REPLY, &state, sizeof(state), NULL, 0);
+	return front_ack(front, request, &state, sizeof(state), NULL, 0);
 }
 
 int front_addr(struct front *front, uint32_t index, uint64_t desc, uint32_t flags)
@@ -228,13 +266,15 @@ int front_addr(struct front *front, uint32_t index, uint64_t desc, uint32_t flag
 	return front_send(front, VHOST_USER_SET_VRING_ADDR, 0, &addr, sizeof(addr), NULL, 0);
 }
 
-int front_eventfd(struct front *front, uint32_t request, uint32_t index)
+int front_ring_fd(struct front *front, uint32_t request, uint64_t value, int fd)
 {
-	const uint64_t value = index;
-	int fd = gw_eventfd();
-
 	assert_true(fd >= 0);
 	return front_send(front, request, 0, &value, sizeof(value), &fd, 1);
+}
+
+int front_eventfd(struct front *front, uint32_t request, uint32_t index)
+{
+	return front_ring_fd(front, request, index, gw_eventfd());
 }
 
 int front_regions(struct front *front, const struct message_region *regions, unsigned int count,
@@ -329,7 +369,37 @@ struct message_vring_state front_reply_state(const struct front *front, uint32_t
 	return state;
 }
 
-void front_expect_refused(const struct front *front, uint32_t request)
+/* ---- outcomes ---- */
+
+void front_expect_over(struct front *front, int ret)
 {
+	assert_int_equal(ret, -EPROTO);
+	assert_int_equal(front->err.code, -EPROTO);
+	assert_true(strlen(front->err.text) > 10);
+	assert_int_equal(session_want(front->session), 0);
+	assert_int_equal(front_empty(front, VHOST_USER_GET_FEATURES), -EPROTO);
+	assert_int_equal(front_eventfd(front, VHOST_USER_SET_VRING_CALL, 0), -EPROTO);
+	assert_int_equal(front->reply_len, 0);
+}
+
+static void expect_alive(struct front *front)
+{
+	assert_int_equal(front->notes, 1);
+	front->notes = 0;
+	assert_int_equal(front_empty(front, VHOST_USER_GET_FEATURES), 0);
+	assert_int_equal(front_reply_u64(front, VHOST_USER_GET_FEATURES), FRONT_FEATURES);
+}
+
+void front_expect_refused(struct front *front, int ret, uint32_t request)
+{
+	assert_int_equal(ret, 0);
 	assert_int_not_equal(front_reply_u64(front, request), 0);
+	expect_alive(front);
+}
+
+void front_expect_noted(struct front *front, int ret)
+{
+	assert_int_equal(ret, 0);
+	assert_int_equal(front->reply_len, 0);
+	expect_alive(front);
 }

@@ -60,9 +60,12 @@ int front_empty(struct front *front, uint32_t request);
 int front_u64(struct front *front, uint32_t request, uint64_t value);
 int front_state(struct front *front, uint32_t request, uint32_t index, uint32_t num);
 /* With VHOST_USER_NEED_REPLY. */
+int front_ack(struct front *front, uint32_t request, const void *payload, uint32_t size,
+	      const int *fds, unsigned int fd_count);
 int front_state_ack(struct front *front, uint32_t request, uint32_t index, uint32_t num);
 int front_addr(struct front *front, uint32_t index, uint64_t desc, uint32_t flags);
-/* SET_VRING_KICK, _CALL, _ERR with a fresh eventfd. */
+/* SET_VRING_KICK, _CALL, _ERR with a descriptor, and with a fresh eventfd. */
+int front_ring_fd(struct front *front, uint32_t request, uint64_t value, int fd);
 int front_eventfd(struct front *front, uint32_t request, uint32_t index);
 /* SET_MEM_TABLE of the first count of the test's regions, as they are or as in `regions`. */
 int front_memory(struct front *front, unsigned int count, uint32_t flags);
@@ -83,7 +86,15 @@ int front_stop_rings(struct front *front);
 /* Exactly one reply, of this request, with a u64; returns it. */
 uint64_t front_reply_u64(const struct front *front, uint32_t request);
 struct message_vring_state front_reply_state(const struct front *front, uint32_t request);
-/* Exactly one REPLY_ACK, a failed one; the session lives. */
-void front_expect_refused(const struct front *front, uint32_t request);
+/* The session is over, says why, and takes nothing any more. */
+void front_expect_over(struct front *front, int ret);
+/* The front-end asked: a failed acknowledgement of the last input, and the session goes on. */
+void front_expect_refused(struct front *front, int ret, uint32_t request);
+/* It did not ask, and can be lived with: a note for people. */
+void front_expect_noted(struct front *front, int ret);
+
+/* Descriptors that are neither eventfd nor memory; kind < FRONT_OTHER_FDS. */
+#define FRONT_OTHER_FDS 5u
+int front_other_fd(unsigned int kind);
 
 unsigned int front_count_fds(void);

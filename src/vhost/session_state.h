@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The inside of a session, shared by session.c (bytes, dispatch, answers),
- * session_ring.c (ring messages, start and stop) and session_memory.c (the
- * memory table). Nobody else includes it.
+ * session_negotiate.c (features), session_vring.c (messages about a ring),
+ * session_ring.c (starting and stopping them) and session_memory.c (the memory
+ * table). Nobody else includes it.
  *
  * A ring is in one of three states:
  *
@@ -66,8 +67,8 @@ struct session {
 	size_t input_len;
 };
 
-/* What a handler returns beside 0 (done: acknowledge it if asked) and -errno (refused). */
-#define SESSION_ANSWERED 1 /* the handler, or the op it began, sees to the answer */
+/* What a handler returns if it, or the op it began, sees to the answer. */
+#define SESSION_ANSWERED 1
 
 /* ---- session.c ---- */
 
@@ -94,20 +95,27 @@ int session_rings_try_start(struct session *session, struct gw_error *err);
 /* Forgets kick, call and err descriptors of all rings, which are stopped. */
 void session_rings_drop_fds(struct session *session);
 
-int session_set_vring_num(struct session *session, struct message *message, struct gw_error *err);
-int session_set_vring_addr(struct session *session, struct message *message, struct gw_error *err);
-int session_set_vring_base(struct session *session, struct message *message, struct gw_error *err);
-int session_get_vring_base(struct session *session, struct message *message, struct gw_error *err);
-int session_set_vring_kick(struct session *session, struct message *message, struct gw_error *err);
-int session_set_vring_call(struct session *session, struct message *message, struct gw_error *err);
-int session_set_vring_err(struct session *session, struct message *message, struct gw_error *err);
-int session_set_vring_enable(struct session *session, struct message *message,
-			     struct gw_error *err);
-int session_reset_owner(struct session *session, struct message *message, struct gw_error *err);
+/*
+ * Handlers of messages, with checked payloads: 0 (done: acknowledge it if asked),
+ * SESSION_ANSWERED, or -errno with a text (refused; -EPROTO: the session is over).
+ */
+typedef int session_handler(struct session *session, struct message *message, struct gw_error *err);
+
+/* ---- session_negotiate.c ---- */
+
+session_handler session_get_features, session_set_features, session_set_owner,
+	session_get_protocol_features, session_set_protocol_features, session_get_queue_num,
+	session_send_rarp, session_net_set_mtu;
+
+/* ---- session_vring.c ---- */
+
+session_handler session_set_vring_num, session_set_vring_addr, session_set_vring_base,
+	session_get_vring_base, session_set_vring_kick, session_set_vring_call,
+	session_set_vring_err, session_set_vring_enable, session_reset_owner;
 
 /* ---- session_memory.c ---- */
 
-int session_set_mem_table(struct session *session, struct message *message, struct gw_error *err);
+session_handler session_set_mem_table;
 /* The second half: all rings are stopped. Puts op_memmap in place and starts them again. */
 int session_memory_swap(struct session *session, struct gw_error *err);
 /* Memory is gone: tells the owner and gives the reference back. */

@@ -2,15 +2,12 @@
 /* What well-behaved front-ends do, QEMU's order of messages first. */
 #include "session.h"
 
-#include "fd.h"
 #include "session_front.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -127,48 +124,6 @@ static void kick_restarts_where_it_stopped(void **state)
 	assert_int_equal(front_eventfd(&front, VHOST_USER_SET_VRING_KICK, 1), 0);
 	assert_true(session_ring_running(front.session, 1));
 	assert_int_equal(front.ring[1].config.base, 77);
-}
-
-static void memory_is_plugged(void **state)
-{
-	struct gw_memmap *before;
-
-	front_connect(&front);
-	assert_int_equal(front_u64(&front, VHOST_USER_SET_FEATURES, FRONT_FEATURES), 0);
-	front_start(&front, 0);
-	before = session_memmap(front.session);
-	/* The same table again: nothing moves. */
-	assert_int_equal(front_memory(&front, 2, VHOST_USER_NEED_REPLY), 0);
-	assert_int_equal(front_reply_u64(&front, VHOST_USER_SET_MEM_TABLE), 0);
-	assert_ptr_equal(session_memmap(front.session), before);
-	assert_int_equal(front.stops[0], 0);
-	/* Another one: rings stop, and go on from where they were. */
-	front.late = true;
-	front.stop_base[0] = 11;
-	front.stop_base[1] = 22;
-	assert_int_equal(front_memory(&front, 1, VHOST_USER_NEED_REPLY), 0);
-	assert_true(session_busy(front.session));
-	assert_int_equal(front.reply_len, 0);
-	assert_int_equal(front_stop_rings(&front), 0);
-	assert_int_equal(front_reply_u64(&front, VHOST_USER_SET_MEM_TABLE), 0);
-	assert_int_equal(front.memories, 2);
-	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++) {
-		assert_int_equal(front.starts[i], 2);
-		assert_int_equal(front.ring[i].config.base, 11 * (i + 1));
-		assert_true(session_ring_running(front.session, i));
-	}
-	front.late = false;
-}
-
-/* Only the rings that ran start again after new memory. */
-static void memory_is_plugged_with_one_ring_stopped(void **state)
-{
-	front_connect_start(&front);
-	assert_int_equal(front_state(&front, VHOST_USER_GET_VRING_BASE, 0, 0), 0);
-	assert_int_equal(front_memory(&front, 1, 0), 0);
-	assert_false(session_ring_running(front.session, 0));
-	assert_true(session_ring_running(front.session, 1));
-	assert_int_equal(front.stops[0], 1);
 }
 
 static void ring_without_memory_waits_for_it(void **state)
@@ -350,111 +305,6 @@ static void reply_ack(void **state)
 	assert_int_equal(front.reply_len, 0);
 }
 
-/* ---- how bytes arrive ---- */
-
-static size_t put(uint8_t *bytes, size_t at, uint32_t request, const void *payload, uint32_t size)
-{
-	const uint32_t word[3] = { request, VHOST_USER_VERSION, size };
-
-	memcpy(bytes + at, word, sizeof(word));
-	memcpy(bytes + at + sizeof(word), payload, size);
-	return at + sizeof(word) + size;
-}
-
-/* All that needs no descriptor, in one piece. */
-static size_t many_messages(uint8_t *bytes)
-{
-	const uint64_t features = FRONT_FEATURES, protocol = FRONT_PROTOCOL_FEATURES;
-	const struct message_vring_state num = { 0, 512 }, base = { 0, 3 }, none = { 0, 0 };
-	size_t len = 0;
-
-	len = put(bytes, len, VHOST_USER_GET_FEATURES, "", 0);
-	len = put(bytes, len, VHOST_USER_SET_PROTOCOL_FEATURES, &protocol, sizeof(protocol));
-	len = put(bytes, len, VHOST_USER_SET_OWNER, "", 0);
-	len = put(bytes, len, VHOST_USER_SET_FEATURES, &features, sizeof(features));
-	len = put(bytes, len, VHOST_USER_SET_VRING_NUM, &num, sizeof(num));
-	len = put(bytes, len, VHOST_USER_SET_VRING_BASE, &base, sizeof(base));
-	return put(bytes, len, VHOST_USER_GET_VRING_BASE, &none, sizeof(none));
-}
-
-static void everything_in_one_buffer(void **state)
-{
-	uint8_t bytes[256];
-	struct message_vring_state base;
-
-	assert_int_equal(front_bytes(&front, bytes, many_messages(bytes), NULL, 0), 0);
-	assert_int_equal(front.reply_len, 2 * VHOST_USER_HEADER_BYTES + 16);
-	memcpy(&base, front.reply + 2 * VHOST_USER_HEADER_BYTES + 8, sizeof(base));
-	assert_int_equal(base.num, 3);
-}
-
-static void byte_at_a_time(void **state)
-{
-	uint8_t bytes[256];
-	size_t len = many_messages(bytes), replied = 0;
-
-	for (size_t i = 0; i < len; i++) {
-		assert_true(session_want(front.session) > 0);
-		assert_int_equal(front_bytes(&front, bytes + i, 1, NULL, 0), 0);
-		replied += front.reply_len;
-	}
-	assert_int_equal(replied, 2 * VHOST_USER_HEADER_BYTES + 16);
-	assert_int_equal(session_want(front.session), VHOST_USER_HEADER_BYTES);
-}
-
-/* What session_want says leads from header to payload to header. */
-static void wants_what_is_missing(void **state)
-{
-	const uint64_t features = FRONT_FEATURES;
-	uint8_t bytes[64];
-
-	put(bytes, 0, VHOST_USER_SET_FEATURES, &features, sizeof(features));
-	assert_int_equal(session_want(front.session), 12);
-	assert_int_equal(front_bytes(&front, bytes, 5, NULL, 0), 0);
-	assert_int_equal(session_want(front.session), 7);
-	assert_int_equal(front_bytes(&front, bytes + 5, 7, NULL, 0), 0);
-	assert_int_equal(session_want(front.session), 8);
-	assert_int_equal(front_bytes(&front, bytes + 12, 8, NULL, 0), 0);
-	assert_int_equal(session_want(front.session), 12);
-	assert_int_equal(front.feature_sets, 1);
-}
-
-/* Descriptors beside any part of a message are that message's. */
-static void descriptor_in_the_middle_of_the_payload(void **state)
-{
-	const uint64_t index = 0;
-	uint8_t bytes[64];
-	size_t len = put(bytes, 0, VHOST_USER_SET_VRING_KICK, &index, sizeof(index));
-	int fd = gw_eventfd();
-
-	front_connect(&front);
-	assert_int_equal(front_bytes(&front, bytes, 15, NULL, 0), 0);
-	assert_int_equal(front_bytes(&front, bytes + 15, 1, &fd, 1), 0);
-	assert_int_equal(front_bytes(&front, bytes + 16, len - 16, NULL, 0), 0);
-	assert_int_equal(front.notes, 0);
-}
-
-/* Messages behind one that waits are kept until it has been answered. */
-static void input_behind_a_waiting_message(void **state)
-{
-	const struct message_vring_state first = { 0, 0 }, second = { 1, 0 };
-	uint8_t bytes[64];
-	size_t len = put(bytes, 0, VHOST_USER_GET_VRING_BASE, &first, sizeof(first));
-
-	len = put(bytes, len, VHOST_USER_GET_VRING_BASE, &second, sizeof(second));
-	front_connect_start(&front);
-	front.late = true;
-	assert_int_equal(front_bytes(&front, bytes, len, NULL, 0), 0);
-	assert_int_equal(front.stops[1], 0);
-	assert_int_equal(session_want(front.session), 0);
-	assert_int_equal(front_stop_rings(&front), 0);
-	assert_int_equal(front_reply_state(&front, VHOST_USER_GET_VRING_BASE).index, 0);
-	front.reply_len = 0;
-	assert_int_equal(front.stops[1], 1);
-	assert_int_equal(front_stop_rings(&front), 0);
-	assert_int_equal(front_reply_state(&front, VHOST_USER_GET_VRING_BASE).index, 1);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -467,8 +317,6 @@ int main(void)
 		TEST(guest_reboots),
 		TEST(driver_is_reloaded),
 		TEST(kick_restarts_where_it_stopped),
-		TEST(memory_is_plugged),
-		TEST(memory_is_plugged_with_one_ring_stopped),
 		TEST(ring_without_memory_waits_for_it),
 		TEST(front_end_comes_back),
 		TEST(front_end_leaves_while_a_ring_stops),
@@ -483,11 +331,6 @@ int main(void)
 		TEST(one_queue_pair),
 		TEST(rarp_and_mtu),
 		TEST(reply_ack),
-		TEST(everything_in_one_buffer),
-		TEST(byte_at_a_time),
-		TEST(wants_what_is_missing),
-		TEST(descriptor_in_the_middle_of_the_payload),
-		TEST(input_behind_a_waiting_message),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -196,7 +196,7 @@ static void read_answer(void *arg)
 {
 	struct answer_request *request = arg;
 
-	request->info->asked = request->pair->answered;
+	request->info->asked = request->pair->was_answered;
 	request->info->answer = request->pair->answer;
 }
 

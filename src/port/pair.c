@@ -96,7 +96,7 @@ void pair_set_answer(struct pair *pair, const struct gw_answer *answer, struct g
 	pair->answer = *answer;
 	pair->answer_memmap = memmap;
 	pair->answer_stamp = stamp;
-	pair->answered = true;
+	pair->answered = pair->was_answered = true;
 	pair->asking = false;
 }
 

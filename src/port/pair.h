@@ -30,6 +30,7 @@ struct pair {
 	struct gw_memmap *answer_memmap; /* what the answer is about; no reference */
 	uint32_t answer_stamp;           /* egress->answer_stamp it belongs to */
 	bool answered, asking;
+	bool was_answered; /* once; then `answer` is at least the last one */
 	bool watch_zero; /* tell host->drained when loans_out falls to 0 */
 	uint32_t loans_out, bounce_out;
 	struct bounce bounce;

@@ -14,10 +14,12 @@
  *	options -> memory -> rings -> front end -> run loop -> stop -> summary
  */
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "guest_options.h"
 #include "guest_summary.h"
+#include "misbehave.h"
 #include "pacer.h"
 #include "run.h"
 #include "tally.h"
@@ -42,7 +44,9 @@ static void run(const struct guest_options *options, struct guest_summary *summa
 		summary_error(summary, EXIT_WRONG, "%s", fail.text);
 		return;
 	}
-	if (options->interface)
+	if (options->misbehave)
+		run_misbehave(options, &pacer, summary);
+	else if (options->interface)
 		run_interface(options, &pacer, summary);
 	else
 		run_guest(options, &pacer, summary);
@@ -58,6 +62,15 @@ int main(int argc, char **argv)
 
 	if (parsed != PARSE_RUN)
 		return parsed == PARSE_DONE ? EXIT_GOOD : EXIT_USAGE;
+	if (options.misbehave && !strcmp(options.misbehave, "list")) {
+		misbehave_list();
+		return EXIT_GOOD;
+	}
+	if (options.misbehave && !misbehave_known(options.misbehave)) {
+		fprintf(stderr, "guestwire-guest: no misbehaviour %s; see --misbehave list\n",
+			options.misbehave);
+		return EXIT_USAGE;
+	}
 	tally_open(&tally, (uint16_t)options.ethertype, options.verify);
 	for (uint32_t i = 0; i < options.receive_streams.count; i++)
 		tally_expect(&tally, options.receive_streams.values[i]);

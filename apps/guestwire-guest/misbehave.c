@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "misbehave.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "run.h"
+#include "vhost_user_spec.h"
+
+#define DEFAULT_WATCH_S 0.3
+#define WATCH_STEP_MS   5
+#define TINY_RX_BYTES   4u
+#define SPLIT_RX_PIECES 17u
+#define SPLIT_RX_BYTES  17u
+
+static const struct misdeed *const tables[] = { misdeeds_ring, misdeeds_wire, misdeeds_state };
+
+#define TABLE_COUNT (sizeof(tables) / sizeof(tables[0]))
+
+static const struct misdeed *find(const char *name)
+{
+	for (size_t t = 0; t < TABLE_COUNT; t++)
+		for (const struct misdeed *m = tables[t]; m->name; m++)
+			if (!strcmp(m->name, name))
+				return m;
+	return NULL;
+}
+
+bool misbehave_known(const char *name)
+{
+	return find(name) != NULL;
+}
+
+void misbehave_list(void)
+{
+	for (size_t t = 0; t < TABLE_COUNT; t++)
+		for (const struct misdeed *m = tables[t]; m->name; m++)
+			printf("%-26s %s\n", m->name, m->help);
+}
+
+static void adapt(struct guest_options *o, uint32_t needs)
+{
+	if (needs & (NEEDS_ADJACENT | NEEDS_TWO))
+		o->regions = o->regions < 2 ? 2 : o->regions;
+	if (needs & NEEDS_ADJACENT)
+		o->adjacent = true;
+	if (needs & NEEDS_NO_SEAL)
+		o->no_seal = true;
+	if (needs & NEEDS_TINY_RX)
+		o->rx_buffer = TINY_RX_BYTES;
+	if (needs & NEEDS_SPLIT_RX) {
+		o->rx_buffer = SPLIT_RX_BYTES;
+		o->rx_descriptors = (struct guest_range){ SPLIT_RX_PIECES, SPLIT_RX_PIECES };
+		o->rx_header = LAYOUT_SPLIT;
+	}
+}
+
+/* What lies on the socket: the end, an acknowledgement, or something else. */
+static const char *read_answer(struct guest_run *run)
+{
+	uint32_t header[3];
+	uint64_t value = 0;
+	ssize_t got = recv(run->fe.sock, header, sizeof(header), MSG_DONTWAIT);
+
+	if (got < 0 && errno == EAGAIN)
+		return NULL;
+	if (got <= 0)
+		return "closed";
+	if (got != sizeof(header) || header[2] != sizeof(value) ||
+	    recv(run->fe.sock, &value, sizeof(value), MSG_DONTWAIT) != sizeof(value))
+		return "answered";
+	if (header[0] == VHOST_USER_GET_FEATURES || header[0] == VHOST_USER_GET_PROTOCOL_FEATURES ||
+	    header[0] == VHOST_USER_GET_QUEUE_NUM || header[0] == VHOST_USER_GET_VRING_BASE)
+		return "answered";
+	return value ? "refused" : "accepted";
+}
+
+/* All chains that the misdeed made available came back. */
+static bool all_back(const struct driver_ring *tx)
+{
+	return tx->published != tx->used_seen && driver_ring_used_idx(tx) == tx->published;
+}
+
+static const char *watch(struct guest_run *run, struct pacer *pacer)
+{
+	struct driver_ring *rx = &run->nic.rx.ring, *tx = &run->nic.tx.ring;
+	struct pollfd wait[] = { { .fd = run->fe.sock, .events = POLLIN },
+				 { .fd = rx->err_fd, .events = POLLIN },
+				 { .fd = tx->err_fd, .events = POLLIN },
+				 { .fd = pacer->signal_fd, .events = POLLIN } };
+	double limit_s =
+		run->nic.options->duration_s > 0 ? run->nic.options->duration_s : DEFAULT_WATCH_S;
+	const char *outcome;
+
+	if (run->fe.sock < 0)
+		return "left";
+	for (;;) {
+		poll(wait, 4, WATCH_STEP_MS);
+		outcome = wait[0].revents ? read_answer(run) : NULL;
+		if (outcome)
+			return outcome;
+		if (wait[1].revents || wait[2].revents)
+			return "ring-error";
+		if (all_back(tx))
+			return "completed";
+		pacer_tick(pacer, run->summary);
+		if (wait[3].revents || pacer_seconds(pacer) >= limit_s)
+			return "silence";
+	}
+}
+
+static int bring_up(struct guest_run *run, const struct misdeed *m)
+{
+	int rc = 0;
+
+	if (m->stage == STAGE_NEGOTIATED) {
+		rc = front_end_negotiate(&run->fe, &run->nic.rx.ring, &run->nic.tx.ring);
+		if (rc)
+			summary_error(run->summary, EXIT_PROTOCOL, "%s", run->fe.fail.text);
+	} else if (m->stage == STAGE_RUNNING) {
+		rc = guest_run_start(run);
+	}
+	return rc;
+}
+
+void run_misbehave(const struct guest_options *options, struct pacer *pacer,
+		   struct guest_summary *summary)
+{
+	const struct misdeed *m = find(options->misbehave);
+	struct guest_options adapted = *options;
+	struct guest_run run;
+
+	summary->is_guest = true;
+	summary->misbehaviour = m->name;
+	summary->outcome = "not done";
+	adapt(&adapted, m->needs);
+	if (!guest_run_open(&run, &adapted, summary) && !bring_up(&run, m)) {
+		run_ready(options);
+		m->act(&run, m->arg);
+		pacer_start(pacer);
+		summary->outcome = watch(&run, pacer);
+	}
+	guest_run_close(&run);
+}

@@ -51,11 +51,13 @@ static const struct {
 static void format_cell(char *cell, const json_t *port, size_t column)
 {
 	const char *text = text_of(port, columns[column].member);
+	struct human count;
 
-	if (columns[column].kind == CELL_COUNT)
-		strcpy(cell, human_count(number_of(port, columns[column].member)).text);
-	else
-		human_clean(cell, CELL_BYTES, text[0] ? text : "-");
+	if (columns[column].kind == CELL_COUNT) {
+		count = human_count(number_of(port, columns[column].member));
+		text = count.text;
+	}
+	human_clean(cell, CELL_BYTES, text[0] ? text : "-");
 }
 
 static void print_cell(FILE *out, size_t column, const size_t *widths, const char *cell)

@@ -133,7 +133,7 @@ static int call_receive(struct call *call, struct gw_error *err)
 	for (;;) {
 		ssize_t got;
 		char *end;
-		int rc = call->bytes == call->room ? call_grow(call, err) : 0;
+		int rc = !call->text || call->bytes == call->room ? call_grow(call, err) : 0;
 
 		if (rc == 0)
 			rc = wait_for(call, POLLIN, err);

@@ -77,16 +77,17 @@ static int socket_options(int fd, const struct packet_rx_config *config)
 	return 0;
 }
 
-int packet_rx_reopen(struct packet_rx *rx, struct gw_error *err)
+int packet_rx_reopen(struct packet_rx *rx, int ifindex, struct gw_error *err)
 {
 	struct sockaddr_ll address = {
 		.sll_family = AF_PACKET,
 		.sll_protocol = htons(ETH_P_ALL),
-		.sll_ifindex = rx->config.ifindex,
+		.sll_ifindex = ifindex,
 	};
 	int rc;
 
 	packet_rx_shut(rx);
+	rx->config.ifindex = ifindex;
 	/* Protocol 0 until it is bound: nothing of other interfaces gets in. */
 	rx->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (rx->fd < 0)
@@ -170,7 +171,7 @@ int packet_rx_open(struct gw_port *port, const struct packet_rx_config *config,
 		rx->free_count++;
 	}
 	messages_init(rx);
-	rc = packet_rx_reopen(rx, err);
+	rc = packet_rx_reopen(rx, config->ifindex, err);
 	if (rc)
 		goto fail;
 	*result = rx;

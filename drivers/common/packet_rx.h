@@ -55,10 +55,10 @@ int packet_rx_open(struct gw_port *port, const struct packet_rx_config *config,
 void packet_rx_close(struct packet_rx *rx);
 /*
  * Stops receiving but keeps lent frames valid: for a driver's stop. reopen goes on
- * with the same configuration; close still has to be called.
+ * on that interface, else as before; close still has to be called.
  */
 void packet_rx_shut(struct packet_rx *rx);
-int packet_rx_reopen(struct packet_rx *rx, struct gw_error *err);
+int packet_rx_reopen(struct packet_rx *rx, int ifindex, struct gw_error *err);
 
 /* To sleep on (EPOLLIN), level triggered. -1 after shut. */
 int packet_rx_fd(const struct packet_rx *rx);

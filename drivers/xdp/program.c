@@ -4,6 +4,7 @@
 #include "fd.h"
 #include "xdp_compat.h"
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <linux/if_link.h>
@@ -74,6 +75,8 @@ int program_attach(struct program *program, unsigned int ifindex, unsigned int q
 	const struct program none = PROGRAM_NONE;
 	int rc;
 
+	/* Its own words would go to stderr. */
+	libbpf_set_print(NULL);
 	*program = none;
 	program->map_fd = bpf_map_create(BPF_MAP_TYPE_XSKMAP, PROGRAM_NAME, sizeof(int),
 					 sizeof(int), 1, NULL);

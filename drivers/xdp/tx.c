@@ -356,7 +356,11 @@ unsigned int xdp_tx(struct gw_queue *queue, struct gw_frame *const *frames, unsi
 	unsigned int i;
 
 	queue->refusal = GW_DROP_EGRESS_DOWN;
-	if (!p->xsk || gw_load_relaxed(&p->broken) || tx->link_down)
+	if (!p->xsk || gw_load_relaxed(&p->broken))
+		return 0;
+	if (tx->link_down)
+		kick(p);
+	if (tx->link_down)
 		return 0;
 	tx_collect(p);
 	queue->refusal = GW_DROP_EGRESS_FULL;

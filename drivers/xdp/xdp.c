@@ -179,27 +179,51 @@ static void warn_own_address(const struct xdp_port *p)
 		gw_port_name(p->port), gw_port_target(p->port), p->queue_index);
 }
 
-/* Receives through AF_PACKET: what `why` says prevents the XDP program. */
-static int receive_by_packet(struct xdp_port *p, const struct gw_error *why, struct gw_error *err)
+struct packet_call {
+	struct xdp_port *p;
+	struct gw_error *err;
+	int rc;
+};
+
+static void packet_open_apply(void *arg)
 {
+	struct packet_call *call = arg;
+	struct xdp_port *p = call->p;
 	const struct packet_rx_config config = {
 		.ifindex = (int)p->netdev.ifindex,
 		.buffers = p->rx.count,
 		.arena = p->rx.pool,
 	};
-	int rc;
 
-	rc = p->packet ? packet_rx_reopen(p->packet, err)
-		       : packet_rx_open(p->port, &config, &p->packet, err);
-	if (rc)
-		return rc;
-	p->queue->fd[1].fd = packet_rx_fd(p->packet);
+	call->rc = p->packet ? packet_rx_reopen(p->packet, config.ifindex, call->err)
+			     : packet_rx_open(p->port, &config, &p->packet, call->err);
+	p->queue->fd[1].fd = p->packet ? packet_rx_fd(p->packet) : -1;
 	p->queue->fd[1].events = EPOLLIN;
+}
+
+static void packet_shut_apply(void *arg)
+{
+	struct xdp_port *p = arg;
+
+	p->queue->fd[1].fd = -1;
+	if (p->packet)
+		packet_rx_shut(p->packet);
+}
+
+/* Receives through AF_PACKET: what `why` says prevents the XDP program. */
+static int receive_by_packet(struct xdp_port *p, const struct gw_error *why, struct gw_error *err)
+{
+	struct packet_call call = { .p = p, .err = err };
+
+	gw_port_apply(p->port, packet_open_apply, &call);
+	if (call.rc)
+		return call.rc;
 	if (!p->why_packet[0])
 		gw_port_log(p->port, LOG_NOTICE,
 			    "port %s: receiving through AF_PACKET, not AF_XDP: %s",
 			    gw_port_name(p->port), why->text);
-	snprintf(p->why_packet, sizeof(p->why_packet), "%s", why->text);
+	if (why->text[0])
+		snprintf(p->why_packet, sizeof(p->why_packet), "%s", why->text);
 	return 0;
 }
 
@@ -235,9 +259,7 @@ static void everything_off(struct xdp_port *p)
 {
 	program_detach(&p->program);
 	gw_fd_close(&p->promiscuous_fd);
-	p->queue->fd[1].fd = -1;
-	if (p->packet)
-		packet_rx_shut(p->packet);
+	gw_port_apply(p->port, packet_shut_apply, p);
 }
 
 static uint32_t max_len(const struct xdp_port *p)
@@ -314,6 +336,22 @@ static void say_no(struct gw_answer *answer, enum gw_reason reason, const char *
 	snprintf(answer->text, sizeof(answer->text), "%s", text);
 }
 
+/* The interface, which may be another of the same name by now, is brought up as in start. */
+static int device_reopen(struct xdp_port *p, struct gw_error *err)
+{
+	unsigned int before = p->netdev.ifindex;
+	int rc;
+
+	window_clear(p, XDP_BIND_LIMIT_MS);
+	rc = netdev_read(gw_port_target(p->port), &p->netdev, err);
+	if (!rc && p->netdev.ifindex != before) {
+		everything_off(p);
+		rc = receive_start(p, err);
+		promiscuous_start(p);
+	}
+	return rc ? rc : window_set(p, NULL, err);
+}
+
 /* Opens the socket anew, without guest memory: who lends will map it again. */
 static void recover(struct xdp_port *p)
 {
@@ -322,15 +360,15 @@ static void recover(struct xdp_port *p)
 
 	if (!p->started || (p->xsk && !gw_load_relaxed(&p->broken) && !xsk_invalid_seen(p->xsk)))
 		return;
-	rc = netdev_read(gw_port_target(p->port), &p->netdev, &err);
+	rc = device_reopen(p, &err);
 	if (!rc)
-		rc = window_set(p, NULL, &err);
-	else
-		window_clear(p, XDP_BIND_LIMIT_MS);
-	snprintf(p->trouble, sizeof(p->trouble), "%s", err.text);
+		gw_port_log(p->port, LOG_WARNING, "port %s: the AF_XDP socket was opened anew",
+			    gw_port_name(p->port));
+	else if (!p->trouble[0])
+		gw_port_log(p->port, LOG_ERR, "port %s: opening the AF_XDP socket anew: %s",
+			    gw_port_name(p->port), err.text);
+	snprintf(p->trouble, sizeof(p->trouble), "%s", rc ? err.text : "");
 	tell(p);
-	gw_port_log(p->port, LOG_WARNING, "port %s: the socket was opened anew%s%s",
-		    gw_port_name(p->port), rc ? ", and failed: " : "", err.text);
 }
 
 static bool fragments_are_safe(void)

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The worker's side of sending, on rings whose other side is this test: what no
+ * kernel can be made to do on purpose.
+ */
+#include "host.h"
+#include "xdp.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+extern const struct gw_driver gw_driver_xdp;
+
+#define GUEST_BYTES (1u << 20)
+#define ENTRIES     64u
+
+/* One ring with memory of its own. */
+struct fake_ring {
+	uint32_t producer, consumer, flags;
+	struct xdp_desc entry[ENTRIES];
+};
+
+struct fixture {
+	struct gw_port *port;
+	struct xdp_port *p;
+	struct host_memory memory;
+	struct fake_ring tx, cq, fill, rx;
+	struct xsk xsk;
+	uint32_t taken; /* descriptors that the kernel took so far */
+};
+
+static void ring_init(struct xsk_ring *ring, struct fake_ring *fake)
+{
+	ring->producer = &fake->producer;
+	ring->consumer = &fake->consumer;
+	ring->flags = &fake->flags;
+	ring->entry = fake->entry;
+	ring->size = ENTRIES;
+	ring->mask = ENTRIES - 1;
+}
+
+static void attach(struct fixture *f, bool zerocopy, bool multi_buffer)
+{
+	f->xsk.zerocopy = zerocopy;
+	f->xsk.multi_buffer = multi_buffer;
+	f->p->reads = zerocopy ? GW_READS_DMA : GW_READS_KERNEL_COPY;
+	f->p->netdev.zerocopy_segs = 4;
+	tx_attach(f->p, f->memory.memmap);
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct gw_error err = { 0 };
+
+	assert_non_null(f);
+	if (host_open(&gw_driver_xdp, "up=lo,receive=off,txring=64", &f->port, &err))
+		fail_msg("%s", err.text);
+	f->p = gw_port_priv(f->port);
+	host_memory_create(&f->memory, GUEST_BYTES, 0);
+	f->xsk.fd = -1;
+	ring_init(&f->xsk.tx, &f->tx);
+	ring_init(&f->xsk.cq, &f->cq);
+	ring_init(&f->xsk.fill, &f->fill);
+	ring_init(&f->xsk.rx, &f->rx);
+	f->p->xsk = &f->xsk;
+	attach(f, false, true);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	f->p->xsk = NULL;
+	host_close(f->port);
+	host_memory_destroy(&f->memory);
+	free(f);
+	return 0;
+}
+
+/* ---- the kernel's side ---- */
+
+/* The next descriptor that was submitted; fails if there is none. */
+static struct xdp_desc kernel_takes(struct fixture *f)
+{
+	assert_true(f->taken != f->tx.producer);
+	f->tx.consumer = f->taken + 1;
+	return f->tx.entry[f->taken++ % ENTRIES];
+}
+
+static void kernel_completes(struct fixture *f, uint64_t word)
+{
+	assert_true(f->cq.producer - f->cq.consumer < ENTRIES);
+	((uint64_t *)f->cq.entry)[f->cq.producer++ % ENTRIES] = word;
+}
+
+static uint64_t offset_of(uint64_t word)
+{
+	return (word & XSK_UNALIGNED_BUF_ADDR_MASK) + (word >> XSK_UNALIGNED_BUF_OFFSET_SHIFT);
+}
+
+/* ---- frames ---- */
+
+static void guest_frame(struct fixture *f, struct gw_frame *frame, size_t offset, size_t len)
+{
+	struct iovec seg = { host_memory_at(&f->memory, offset), len };
+
+	host_frame(frame, f->memory.memmap, &seg, 1);
+}
+
+static unsigned int offer(struct fixture *f, struct gw_frame *frame)
+{
+	return xdp_tx(host_queue(f->port), &frame, 1);
+}
+
+static unsigned int reap(struct fixture *f, struct gw_done *done)
+{
+	return xdp_reap(host_queue(f->port), done, GW_BATCH);
+}
+
+/* ---- tests ---- */
+
+static void descriptor_names_the_byte(void **state)
+{
+	struct fixture *f = *state;
+	struct gw_window window;
+	struct gw_frame frame[3];
+	struct xdp_desc desc;
+
+	gw_memmap_window(f->memory.memmap, &window);
+	for (unsigned int i = 0; i < 3; i++) {
+		size_t at = 4096 * i + 777 * i + 1;
+
+		guest_frame(f, &frame[i], at, 100 + i);
+		assert_int_equal(offer(f, &frame[i]), 1);
+		desc = kernel_takes(f);
+		assert_ptr_equal((uint8_t *)window.base + offset_of(desc.addr),
+				 host_memory_at(&f->memory, at));
+		assert_int_equal(desc.len, 100 + i);
+		assert_int_equal(desc.options, 0);
+	}
+}
+
+static void arena_frames_have_the_arenas_offset(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t *buffer = host_arena_buffer(f->port);
+	struct iovec seg = { buffer + 13, 60 };
+	struct gw_frame frame;
+	struct xdp_desc desc;
+
+	host_frame(&frame, NULL, &seg, 1);
+	assert_int_equal(offer(f, &frame), 1);
+	desc = kernel_takes(f);
+	assert_ptr_equal((uint8_t *)gw_port_arena(f->port).iov_base + offset_of(desc.addr),
+			 buffer + 13);
+}
+
+static void completions_in_any_order(void **state)
+{
+	struct fixture *f = *state;
+	struct gw_frame frame[8];
+	struct gw_done done[GW_BATCH];
+	uint64_t word[8];
+
+	for (unsigned int i = 0; i < 8; i++) {
+		guest_frame(f, &frame[i], 5000 * i, 64);
+		assert_int_equal(offer(f, &frame[i]), 1);
+		word[i] = kernel_takes(f).addr;
+	}
+	for (unsigned int i = 8; i-- > 0;)
+		kernel_completes(f, word[i]);
+	assert_int_equal(reap(f, done), 8);
+	for (unsigned int i = 0; i < 8; i++)
+		assert_ptr_equal(done[i].frame, &frame[7 - i]);
+	assert_int_equal(f->p->tx.held, 0);
+}
+
+/* Linux 6.18 gives odd addresses back even. */
+static void completion_without_its_lowest_bit(void **state)
+{
+	struct fixture *f = *state;
+	struct gw_done done[GW_BATCH];
+	struct gw_frame frame;
+	uint64_t word;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		guest_frame(f, &frame, 4096 + i, 64);
+		assert_int_equal(offer(f, &frame), 1);
+		word = kernel_takes(f).addr;
+		kernel_completes(f, word & ~1ull);
+		assert_int_equal(reap(f, done), 1);
+	}
+	assert_int_equal(f->p->tx.bogus, 0);
+}
+
+static void bogus_and_duplicate_completions_are_counted(void **state)
+{
+	struct fixture *f = *state;
+	struct gw_done done[GW_BATCH];
+	struct gw_frame frame, again;
+	uint64_t word;
+
+	guest_frame(f, &frame, 123, 64);
+	assert_int_equal(offer(f, &frame), 1);
+	word = kernel_takes(f).addr;
+	kernel_completes(f, 0);
+	kernel_completes(f, 1);
+	kernel_completes(f, ~0ull);
+	kernel_completes(f, word + 64);
+	kernel_completes(f, word ^ 1ull << XSK_UNALIGNED_BUF_OFFSET_SHIFT);
+	assert_int_equal(reap(f, done), 0);
+	kernel_completes(f, word);
+	kernel_completes(f, word);
+	assert_int_equal(reap(f, done), 1);
+	assert_int_equal(f->p->tx.bogus, 6);
+	/* The same slot and the same byte again: the old word is not the new frame's. */
+	guest_frame(f, &again, 123, 64);
+	assert_int_equal(offer(f, &again), 1);
+	assert_true(kernel_takes(f).addr != word);
+	kernel_completes(f, word);
+	assert_int_equal(reap(f, done), 0);
+	assert_int_equal(f->p->tx.bogus, 7);
+}
+
+static void frame_is_over_with_its_last_descriptor(void **state)
+{
+	struct fixture *f = *state;
+	struct gw_done done[GW_BATCH];
+	struct iovec seg[3];
+	struct gw_frame frame;
+	uint64_t word[3];
+
+	for (unsigned int i = 0; i < 3; i++) {
+		seg[i].iov_base = host_memory_at(&f->memory, 9000 * i + 3);
+		seg[i].iov_len = 500;
+	}
+	host_frame(&frame, f->memory.memmap, seg, 3);
+	assert_int_equal(offer(f, &frame), 1);
+	for (unsigned int i = 0; i < 3; i++) {
+		struct xdp_desc desc = kernel_takes(f);
+
+		word[i] = desc.addr;
+		assert_int_equal(desc.options, i < 2 ? XDP_PKT_CONTD : 0);
+	}
+	kernel_completes(f, word[0]);
+	kernel_completes(f, word[2]);
+	assert_int_equal(reap(f, done), 0);
+	kernel_completes(f, word[1]);
+	assert_int_equal(reap(f, done), 1);
+	assert_ptr_equal(done[0].frame, &frame);
+	assert_int_equal(f->p->tx.free_count, ENTRIES);
+}
+
+static void full_ring_takes_whole_frames_or_none(void **state)
+{
+	struct fixture *f = *state;
+	struct gw_frame small[ENTRIES], large;
+	struct gw_done done[GW_BATCH];
+	struct iovec seg[3];
+	unsigned int n;
+
+	for (n = 0; n < ENTRIES - 2; n++) {
+		guest_frame(f, &small[n], 100 * n, 64);
+		assert_int_equal(offer(f, &small[n]), 1);
+	}
+	for (unsigned int i = 0; i < 3; i++) {
+		seg[i].iov_base = host_memory_at(&f->memory, 300000 + i * 5000);
+		seg[i].iov_len = 64;
+	}
+	host_frame(&large, f->memory.memmap, seg, 3);
+	assert_int_equal(offer(f, &large), 0);
+	assert_int_equal(host_queue(f->port)->refusal, GW_DROP_EGRESS_FULL);
+	assert_int_equal(f->tx.producer, ENTRIES - 2);
+	assert_int_equal(f->p->tx.free_count, 2);
+	/* Room comes with completions, not with descriptors that were only taken. */
+	kernel_completes(f, kernel_takes(f).addr);
+	assert_int_equal(reap(f, done), 1);
+	assert_int_equal(offer(f, &large), 1);
+	assert_int_equal(f->tx.producer, ENTRIES + 1);
+}
+
+static void zero_copy_pieces_stay_in_their_page(void **state)
+{
+	struct fixture *f = *state;
+	struct gw_frame frame;
+	struct xdp_desc desc[2];
+
+	attach(f, true, true);
+	guest_frame(f, &frame, 8192 - 700, 1514);
+	assert_int_equal(offer(f, &frame), 1);
+	desc[0] = kernel_takes(f);
+	desc[1] = kernel_takes(f);
+	assert_int_equal(desc[0].len, 700);
+	assert_int_equal(desc[1].len, 814);
+	assert_int_equal(desc[0].options, XDP_PKT_CONTD);
+	assert_int_equal(offset_of(desc[1].addr) % 4096, 0);
+}
+
+static void copy_pieces_cross_pages_and_fit_a_chunk(void **state)
+{
+	struct fixture *f = *state;
+	struct gw_frame frame;
+
+	guest_frame(f, &frame, 8192 - 701, 9014);
+	assert_int_equal(offer(f, &frame), 1);
+	assert_int_equal(kernel_takes(f).len, 4096);
+	assert_int_equal(kernel_takes(f).len, 4096);
+	assert_int_equal(kernel_takes(f).len, 822);
+}
+
+/* Accepted, so it must come back; not transmitted, so it must be counted. */
+static void expect_dropped(struct fixture *f, struct gw_frame *frame)
+{
+	uint64_t before = host_record(f->port)->drops[GW_DROP_DEVICE_ERROR];
+	struct gw_done done[GW_BATCH];
+	uint32_t producer = f->tx.producer;
+
+	assert_int_equal(offer(f, frame), 1);
+	assert_int_equal(f->tx.producer, producer);
+	assert_int_equal(host_record(f->port)->drops[GW_DROP_DEVICE_ERROR], before + 1);
+	assert_int_equal(reap(f, done), 1);
+	assert_ptr_equal(done[0].frame, frame);
+	assert_int_equal(done[0].status, GW_DONE_FAILED);
+	assert_int_equal(f->p->tx.free_count, ENTRIES);
+}
+
+static void what_cannot_be_described_is_dropped(void **state)
+{
+	struct fixture *f = *state;
+	struct iovec arena = gw_port_arena(f->port), seg[20];
+	struct gw_window window;
+	struct gw_frame frame;
+
+	gw_memmap_window(f->memory.memmap, &window);
+	/* too many pieces */
+	for (unsigned int i = 0; i < 19; i++)
+		seg[i] = (struct iovec){ host_memory_at(&f->memory, 5000 * i), 60 };
+	host_frame(&frame, f->memory.memmap, seg, 19);
+	expect_dropped(f, &frame);
+	/* beyond the window, by one byte and by far */
+	guest_frame(f, &frame, GUEST_BYTES - 60, 60);
+	frame.seg[0].iov_base = (uint8_t *)window.base + window.len - 59;
+	expect_dropped(f, &frame);
+	frame.seg[0].iov_base = (uint8_t *)window.base + window.len + (1 << 20);
+	expect_dropped(f, &frame);
+	frame.seg[0].iov_base = (uint8_t *)window.base - 1;
+	expect_dropped(f, &frame);
+	frame.seg[0].iov_base = window.base;
+	frame.seg[0].iov_len = SIZE_MAX;
+	expect_dropped(f, &frame);
+	/* where the cookie has no room */
+	guest_frame(f, &frame, 0, 60);
+	frame.memmap = NULL;
+	frame.seg[0].iov_base = (uint8_t *)arena.iov_base + 0xffff;
+	expect_dropped(f, &frame);
+	/* an unfinished checksum, segmentation */
+	guest_frame(f, &frame, 0, 60);
+	frame.header.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	expect_dropped(f, &frame);
+	guest_frame(f, &frame, 0, 60);
+	frame.header.gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
+	expect_dropped(f, &frame);
+	/* another guest's memory */
+	guest_frame(f, &frame, 0, 60);
+	tx_attach(f->p, NULL);
+	expect_dropped(f, &frame);
+}
+
+static void abandoned_frames_come_back_once(void **state)
+{
+	struct fixture *f = *state;
+	struct gw_done done[GW_BATCH];
+	struct gw_frame frame[3];
+	struct iovec seg[2];
+	uint64_t word;
+
+	for (unsigned int i = 0; i < 3; i++) {
+		seg[0] = (struct iovec){ host_memory_at(&f->memory, 9000 * i), 60 };
+		seg[1] = (struct iovec){ host_memory_at(&f->memory, 9000 * i + 5000), 60 };
+		host_frame(&frame[i], f->memory.memmap, seg, 2);
+		assert_int_equal(offer(f, &frame[i]), 1);
+	}
+	kernel_completes(f, kernel_takes(f).addr);
+	word = kernel_takes(f).addr;
+	kernel_completes(f, word);
+	kernel_completes(f, kernel_takes(f).addr); /* half of the second */
+	tx_collect(f->p);
+	tx_abandon(f->p);
+	tx_abandon(f->p);
+	assert_int_equal(reap(f, done), 3);
+	assert_int_equal(done[0].status, GW_DONE_OK);
+	assert_int_equal(done[1].status, GW_DONE_FAILED);
+	assert_int_equal(done[2].status, GW_DONE_FAILED);
+	assert_int_equal(f->p->tx.held, 0);
+	assert_int_equal(f->p->tx.free_count, ENTRIES);
+	kernel_completes(f, word);
+	assert_int_equal(reap(f, done), 0);
+	assert_int_equal(f->p->tx.bogus, 1);
+}
+
+/* A slot is used more often than its generation can count. */
+static void cookies_wrap(void **state)
+{
+	struct fixture *f = *state;
+	struct gw_done done[GW_BATCH];
+	struct gw_frame frame;
+
+	for (unsigned int i = 0; i < 70000; i++) {
+		guest_frame(f, &frame, i % 4096, 60);
+		assert_int_equal(offer(f, &frame), 1);
+		kernel_completes(f, kernel_takes(f).addr);
+		assert_int_equal(reap(f, done), 1);
+		assert_ptr_equal(done[0].frame, &frame);
+	}
+	assert_int_equal(f->p->tx.bogus, 0);
+}
+
+static int end(void **state)
+{
+	host_arena_free();
+	return 0;
+}
+
+int main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(descriptor_names_the_byte),
+		TEST(arena_frames_have_the_arenas_offset),
+		TEST(completions_in_any_order),
+		TEST(completion_without_its_lowest_bit),
+		TEST(bogus_and_duplicate_completions_are_counted),
+		TEST(frame_is_over_with_its_last_descriptor),
+		TEST(full_ring_takes_whole_frames_or_none),
+		TEST(zero_copy_pieces_stay_in_their_page),
+		TEST(copy_pieces_cross_pages_and_fit_a_chunk),
+		TEST(what_cannot_be_described_is_dropped),
+		TEST(abandoned_frames_come_back_once),
+		TEST(cookies_wrap),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, end);
+}

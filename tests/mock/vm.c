@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* clang-format off: cmocka.h needs these first, in this order */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+/* clang-format on */
+#include "vm.h"
+
+#include "loop.h"
+#include "vhost_user_spec.h"
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define VM_MEMORY_BYTES (4u << 20)
+#define VM_FEATURES                                                      \
+	(1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX |      \
+	 1ull << VIRTIO_NET_F_MRG_RXBUF | 1ull << VIRTIO_RING_F_INDIRECT_DESC)
+#define RX 0u
+#define TX 1u
+
+/* ---- the wire, as the specification has it ---- */
+
+struct request {
+	uint32_t request, flags, size;
+	union {
+		uint64_t u64;
+		struct {
+			uint32_t index, num;
+		} state;
+		struct {
+			uint32_t index, flags;
+			uint64_t desc, used, avail, log;
+		} addr;
+		struct {
+			uint32_t count, padding;
+			uint64_t guest_addr, bytes, user_addr, offset;
+		} memory;
+	} payload;
+} __attribute__((packed));
+
+static void wait_readable(int fd, const char *what)
+{
+	struct pollfd pollfd = { .fd = fd, .events = POLLIN };
+
+	if (poll(&pollfd, 1, VM_DEADLINE_MS) != 1)
+		fail_msg("nothing came within %u ms: %s", VM_DEADLINE_MS, what);
+}
+
+static void send_request(struct vm *vm, struct request *request, int fd)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr header;
+	} control = { 0 };
+	struct iovec iov = { request, VHOST_USER_HEADER_BYTES + request->size };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	request->flags |= VHOST_USER_VERSION;
+	if (fd >= 0) {
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = sizeof(control.bytes);
+		control.header.cmsg_level = SOL_SOCKET;
+		control.header.cmsg_type = SCM_RIGHTS;
+		control.header.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.header), &fd, sizeof(int));
+	}
+	assert_int_equal(sendmsg(vm->fd, &msg, MSG_NOSIGNAL), iov.iov_len);
+}
+
+/* A reply; counts descriptors that came beside it. */
+static void read_reply(struct vm *vm, struct request *reply)
+{
+	char control[CMSG_SPACE(8 * sizeof(int))];
+	struct iovec iov = { reply, sizeof(*reply) };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control,
+			      .msg_controllen = sizeof(control) };
+
+	wait_readable(vm->fd, "a reply");
+	assert_in_range(recvmsg(vm->fd, &msg, 0), VHOST_USER_HEADER_BYTES, sizeof(*reply));
+	vm->reply_fds += CMSG_FIRSTHDR(&msg) != NULL;
+	assert_true(reply->flags & VHOST_USER_REPLY);
+}
+
+static uint64_t ask_u64(struct vm *vm, uint32_t number)
+{
+	struct request request = { .request = number };
+
+	send_request(vm, &request, -1);
+	read_reply(vm, &request);
+	assert_int_equal(request.size, 8);
+	return request.payload.u64;
+}
+
+/* With a REPLY_ACK, which has to say yes. */
+static void tell(struct vm *vm, struct request *request, int fd)
+{
+	request->flags = VHOST_USER_NEED_REPLY;
+	send_request(vm, request, fd);
+	read_reply(vm, request);
+	assert_int_equal(request->payload.u64, 0);
+}
+
+static void tell_u64(struct vm *vm, uint32_t number, uint64_t value, int fd)
+{
+	struct request request = { .request = number, .size = 8, .payload.u64 = value };
+
+	tell(vm, &request, fd);
+}
+
+static void tell_state(struct vm *vm, uint32_t number, uint32_t index, uint32_t num)
+{
+	struct request request = { .request = number,
+				   .size = 8,
+				   .payload.state = { index, num } };
+
+	tell(vm, &request, -1);
+}
+
+/* ---- start and stop ---- */
+
+void vm_connect(struct vm *vm, const char *socket_path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct request request = { .request = VHOST_USER_SET_PROTOCOL_FEATURES,
+				   .size = 8,
+				   .payload.u64 = 1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK };
+	struct request owner = { .request = VHOST_USER_SET_OWNER };
+
+	strncpy(address.sun_path, socket_path, sizeof(address.sun_path) - 1);
+	vm->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(vm->fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	vm->features = ask_u64(vm, VHOST_USER_GET_FEATURES) &
+		       (VM_FEATURES | 1ull << VHOST_USER_F_PROTOCOL_FEATURES);
+	assert_int_equal(ask_u64(vm, VHOST_USER_GET_PROTOCOL_FEATURES) &
+				 request.payload.u64,
+			 request.payload.u64);
+	send_request(vm, &request, -1);
+	tell(vm, &owner, -1);
+	tell_u64(vm, VHOST_USER_SET_FEATURES, vm->features, -1);
+}
+
+static void open_memory(struct vm *vm)
+{
+	struct mock_region region = { .guest_addr = VM_MEMORY_ADDR, .bytes = VM_MEMORY_BYTES };
+	struct memmap_arena none = { -1, 0 };
+
+	mock_memory_open(&vm->memory, &region, 1, none);
+}
+
+static void open_ring(struct vm *vm, struct vm_ring *ring, uint64_t addr, uint64_t slots_addr)
+{
+	mock_driver_open(&ring->driver, &vm->memory, VM_RING_SIZE, addr, vm->features, 0);
+	ring->slots_addr = slots_addr;
+	ring->next_slot = 0;
+	ring->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	ring->call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	ring->err_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+static void close_ring(struct vm_ring *ring)
+{
+	if (ring->driver.size)
+		mock_driver_close(&ring->driver);
+	for (int *fd = &ring->kick_fd; fd <= &ring->err_fd; fd++)
+		if (*fd > 0)
+			close(*fd);
+	memset(ring, 0, sizeof(*ring));
+}
+
+void vm_share_memory(struct vm *vm)
+{
+	struct request request = { .request = VHOST_USER_SET_MEM_TABLE, .size = 40 };
+
+	if (!vm->memory.count)
+		open_memory(vm);
+	request.payload.memory.count = 1;
+	request.payload.memory.guest_addr = VM_MEMORY_ADDR;
+	request.payload.memory.bytes = VM_MEMORY_BYTES;
+	request.payload.memory.user_addr = VM_MEMORY_ADDR + MOCK_USER_OFFSET;
+	tell(vm, &request, vm->memory.region[0].fd);
+}
+
+static void start_ring(struct vm *vm, struct vm_ring *ring, unsigned int index, uint64_t addr)
+{
+	uint64_t slots = VM_MEMORY_ADDR + (1u << 20) + (uint64_t)index * VM_SLOTS * VM_SLOT_BYTES;
+	struct request request = { .request = VHOST_USER_SET_VRING_ADDR, .size = 40 };
+	struct ring_config config;
+
+	close_ring(ring);
+	open_ring(vm, ring, addr, slots);
+	config = mock_driver_config(&ring->driver);
+	tell_state(vm, VHOST_USER_SET_VRING_NUM, index, VM_RING_SIZE);
+	tell_state(vm, VHOST_USER_SET_VRING_BASE, index, 0);
+	request.payload.addr.index = index;
+	request.payload.addr.desc = config.desc_addr;
+	request.payload.addr.avail = config.avail_addr;
+	request.payload.addr.used = config.used_addr;
+	tell(vm, &request, -1);
+	tell_u64(vm, VHOST_USER_SET_VRING_KICK, index, ring->kick_fd);
+	tell_u64(vm, VHOST_USER_SET_VRING_CALL, index, ring->call_fd);
+	tell_u64(vm, VHOST_USER_SET_VRING_ERR, index, ring->err_fd);
+	tell_state(vm, VHOST_USER_SET_VRING_ENABLE, index, 1);
+}
+
+void vm_start_rings(struct vm *vm)
+{
+	start_ring(vm, &vm->rx, RX, VM_MEMORY_ADDR);
+	start_ring(vm, &vm->tx, TX, VM_MEMORY_ADDR + (512u << 10));
+}
+
+void vm_start(struct vm *vm, const char *socket_path)
+{
+	memset(vm, 0, sizeof(*vm));
+	vm->fd = -1;
+	vm_connect(vm, socket_path);
+	vm_share_memory(vm);
+	vm_start_rings(vm);
+}
+
+uint16_t vm_stop_ring(struct vm *vm, unsigned int index)
+{
+	struct request request = { .request = VHOST_USER_GET_VRING_BASE,
+				   .size = 8,
+				   .payload.state = { index, 0 } };
+
+	send_request(vm, &request, -1);
+	read_reply(vm, &request);
+	assert_int_equal(request.payload.state.index, index);
+	return (uint16_t)request.payload.state.num;
+}
+
+void vm_disconnect(struct vm *vm)
+{
+	if (vm->fd >= 0)
+		close(vm->fd);
+	vm->fd = -1;
+}
+
+void vm_free(struct vm *vm)
+{
+	vm_disconnect(vm);
+	close_ring(&vm->tx);
+	close_ring(&vm->rx);
+	if (vm->memory.count)
+		mock_memory_close(&vm->memory);
+	memset(vm, 0, sizeof(*vm));
+	vm->fd = -1;
+}
+
+/* ---- frames ---- */
+
+static uint64_t slot_addr(const struct vm_ring *ring, unsigned int slot)
+{
+	return ring->slots_addr + (uint64_t)slot * VM_SLOT_BYTES;
+}
+
+static void kick(const struct vm_ring *ring)
+{
+	uint64_t one = 1;
+
+	assert_int_equal(write(ring->kick_fd, &one, sizeof(one)), sizeof(one));
+}
+
+static uint16_t offer(struct vm_ring *ring, uint32_t len, bool writable)
+{
+	unsigned int slot = ring->next_slot++ % VM_SLOTS;
+	struct mock_buffer buffer = { slot_addr(ring, slot), len, writable };
+	int head = mock_chain(&ring->driver, &buffer, 1);
+
+	assert_true(head >= 0);
+	ring->slot_of[head] = (uint16_t)slot;
+	mock_offer(&ring->driver, (uint16_t)head);
+	if (mock_publish(&ring->driver))
+		kick(ring);
+	return (uint16_t)head;
+}
+
+uint8_t *vm_sent_bytes(struct vm *vm, uint16_t head)
+{
+	return (uint8_t *)mock_at(&vm->memory, slot_addr(&vm->tx, vm->tx.slot_of[head])) +
+	       VM_HEADER;
+}
+
+uint16_t vm_send(struct vm *vm, const uint8_t *frame, uint32_t len)
+{
+	uint8_t *slot = mock_at(&vm->memory, slot_addr(&vm->tx, vm->tx.next_slot % VM_SLOTS));
+
+	memset(slot, 0, VM_HEADER);
+	memcpy(slot + VM_HEADER, frame, len);
+	return offer(&vm->tx, VM_HEADER + len, false);
+}
+
+static uint32_t wait_collect(struct vm_ring *ring, uint16_t *head, const char *what)
+{
+	uint32_t written;
+
+	while (!mock_collect(&ring->driver, head, &written)) {
+		uint64_t count;
+
+		if (mock_want_interrupt(&ring->driver))
+			continue;
+		wait_readable(ring->call_fd, what);
+		assert_int_equal(read(ring->call_fd, &count, sizeof(count)), sizeof(count));
+	}
+	return written;
+}
+
+uint16_t vm_wait_used(struct vm *vm)
+{
+	uint16_t head;
+
+	wait_collect(&vm->tx, &head, "a transmit buffer to come back");
+	return head;
+}
+
+unsigned int vm_poll_used(struct vm *vm, uint16_t *heads, unsigned int max)
+{
+	unsigned int count = 0;
+	uint32_t written;
+
+	while (count < max && mock_collect(&vm->tx.driver, &heads[count], &written))
+		count++;
+	return count;
+}
+
+void vm_offer_rx(struct vm *vm, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		offer(&vm->rx, VM_SLOT_BYTES, true);
+}
+
+uint32_t vm_receive(struct vm *vm, uint8_t *bytes, uint32_t size)
+{
+	uint16_t head;
+	uint32_t written = wait_collect(&vm->rx, &head, "a received frame");
+	const uint8_t *slot = mock_at(&vm->memory, slot_addr(&vm->rx, vm->rx.slot_of[head]));
+
+	assert_true(written > VM_HEADER);
+	written -= VM_HEADER;
+	memcpy(bytes, slot + VM_HEADER, written < size ? written : size);
+	return written;
+}
+
+bool vm_nothing_received(struct vm *vm)
+{
+	uint32_t written;
+	uint16_t head;
+
+	return !mock_collect(&vm->rx.driver, &head, &written);
+}
+
+void vm_frame(uint8_t *frame, uint32_t len, uint8_t destination, uint8_t source, uint8_t fill)
+{
+	const uint8_t addresses[12] = { 2, 0, 0, 0, 0, destination, 2, 0, 0, 0, 0, source };
+
+	memset(frame, fill, len);
+	memcpy(frame, addresses, len < 12 ? len : 12);
+	if (len >= 14) {
+		frame[12] = 0x88;
+		frame[13] = 0xb5;
+	}
+}
+
+void vm_wait(bool (*check)(void *arg), void *arg, const char *what)
+{
+	uint64_t deadline_ns = gw_now_ns() + VM_DEADLINE_MS * 1000000ull;
+
+	while (!check(arg)) {
+		if (gw_now_ns() > deadline_ns)
+			fail_msg("not within %u ms: %s", VM_DEADLINE_MS, what);
+		sched_yield();
+	}
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A guest without a machine: memory and two rings of the mock driver, behind a
+ * vhost-user socket, in the test's own process and under its hands.
+ *
+ * It says to the back-end what QEMU says, in QEMU's order, with a REPLY_ACK after
+ * each request, so that whatever a call asked for has happened when it returns.
+ * Memory is one region, laid out as: transmit ring, receive ring, then VM_SLOTS
+ * slots of VM_SLOT_BYTES for each of them.
+ *
+ * Everything fails loudly through cmocka, and every wait has a deadline.
+ */
+#pragma once
+
+#include "mock_driver.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#define VM_RING_SIZE   256u
+#define VM_SLOTS       256u
+#define VM_SLOT_BYTES  4096u
+#define VM_HEADER      12u /* bytes of the virtio-net header */
+#define VM_MEMORY_ADDR 0x100000ull
+#define VM_DEADLINE_MS 5000u
+
+struct vm_ring {
+	struct mock_driver driver;
+	int kick_fd, call_fd, err_fd;
+	uint64_t slots_addr;	       /* guest address of slot 0 */
+	uint16_t slot_of[VM_RING_SIZE]; /* by head */
+	unsigned int next_slot;
+};
+
+struct vm {
+	int fd; /* the socket; -1: not connected */
+	uint64_t features;
+	struct mock_memory memory;
+	struct vm_ring tx, rx;
+	unsigned int reply_fds; /* descriptors that came back from the back-end: never any */
+};
+
+/* Connects (a listening back-end), negotiates, shares memory, starts and enables both rings. */
+void vm_start(struct vm *vm, const char *socket_path);
+/* The steps of vm_start. */
+void vm_connect(struct vm *vm, const char *socket_path);
+void vm_share_memory(struct vm *vm);
+void vm_start_rings(struct vm *vm);
+/* GET_VRING_BASE of a ring (0 receive, 1 transmit); returns the base. */
+uint16_t vm_stop_ring(struct vm *vm, unsigned int index);
+/* Closes the socket without a word, as a killed process does. Memory stays. */
+void vm_disconnect(struct vm *vm);
+/* All of it. Safe on one that was never started (zeroed). */
+void vm_free(struct vm *vm);
+
+/*
+ * Sends a frame of len bytes: `frame` is copied into the next slot behind a zero
+ * header, made available, kicked. Returns the head. vm_slot is where it lies.
+ */
+uint16_t vm_send(struct vm *vm, const uint8_t *frame, uint32_t len);
+uint8_t *vm_sent_bytes(struct vm *vm, uint16_t head);
+/* Waits until the back-end has given back a transmit head; returns it. */
+uint16_t vm_wait_used(struct vm *vm);
+/* What has been given back by now: heads into `heads`, at most max. */
+unsigned int vm_poll_used(struct vm *vm, uint16_t *heads, unsigned int max);
+/* Makes count receive buffers of VM_SLOT_BYTES available. */
+void vm_offer_rx(struct vm *vm, unsigned int count);
+/* Waits for a received frame; its bytes without header. Returns the length. */
+uint32_t vm_receive(struct vm *vm, uint8_t *bytes, uint32_t size);
+/* True if nothing was received by now. */
+bool vm_nothing_received(struct vm *vm);
+
+/* A frame from `source` to `destination` (last bytes of 02:00:00:00:00:xx), filled with `fill`. */
+void vm_frame(uint8_t *frame, uint32_t len, uint8_t destination, uint8_t source, uint8_t fill);
+
+/* Waits until check(arg) is true; fails the test naming `what` after VM_DEADLINE_MS. */
+void vm_wait(bool (*check)(void *arg), void *arg, const char *what);

@@ -31,7 +31,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* --- order and negotiation ---- */
+/* ---- order and negotiation ---- */
 
 static void message_before_set_owner(void **state)
 {
@@ -109,7 +109,7 @@ static void mtu_out_of_range(void **state)
 	assert_int_equal(session_mtu(front.session), 0);
 }
 
-/* --- not offered: decoded, checked, refused ---- */
+/* ---- not offered: decoded, checked, refused ---- */
 
 static void log_base_size_plus_offset_overflow(void **state)
 {
@@ -144,6 +144,16 @@ static void get_inflight_fd(void **state)
 	front_connect(&front);
 	front_expect_over(
 		&front, front_send(&front, VHOST_USER_GET_INFLIGHT_FD, 0, &inflight, 24, NULL, 0));
+}
+
+/* An acknowledgement is not the reply that its sender waits for. */
+static void get_inflight_fd_with_need_reply(void **state)
+{
+	const struct message_inflight inflight = { 0, 0, 2, 256 };
+
+	front_connect(&front);
+	front_expect_over(&front,
+			  front_ack(&front, VHOST_USER_GET_INFLIGHT_FD, &inflight, 24, NULL, 0));
 }
 
 static void repeated_get_inflight_fd(void **state)
@@ -214,7 +224,7 @@ static void status_is_not_offered(void **state)
 	front_expect_over(&front, front_empty(&front, VHOST_USER_GET_STATUS));
 }
 
-/* --- rings ---- */
+/* ---- rings ---- */
 
 static void vring_index_above_8_bits(void **state)
 {
@@ -282,18 +292,30 @@ static void repeated_set_vring_num(void **state)
 
 static void ring_address_change_while_running(void **state)
 {
-	const struct message_vring_addr addr = { .desc = FRONT_USER_ADDR + 0x40000,
-						 .avail = FRONT_USER_ADDR + 0x41000,
-						 .used = FRONT_USER_ADDR + 0x42000 };
+	/* Each of the three by itself; all else as front_start has it. */
+	static const struct message_vring_addr addrs[] = {
+		{ .desc = 0x40000, .avail = 0x1000, .used = 0x2000 },
+		{ .desc = 0, .avail = 0x41000, .used = 0x2000 },
+		{ .desc = 0, .avail = 0x1000, .used = 0x42000 },
+	};
+	struct message_vring_addr addr;
 
 	front_connect_start(&front);
-	front_expect_refused(
-		&front, front_ack(&front, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0),
-		VHOST_USER_SET_VRING_ADDR);
+	for (size_t i = 0; i < sizeof(addrs) / sizeof(addrs[0]); i++) {
+		addr = addrs[i];
+		addr.desc += FRONT_USER_ADDR;
+		addr.avail += FRONT_USER_ADDR;
+		addr.used += FRONT_USER_ADDR;
+		front_expect_refused(
+			&front,
+			front_ack(&front, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0),
+			VHOST_USER_SET_VRING_ADDR);
+	}
 	/* What was refused does not come into force at the next start either. */
 	assert_int_equal(front_state(&front, VHOST_USER_GET_VRING_BASE, 0, 0), 0);
 	assert_int_equal(front_eventfd(&front, VHOST_USER_SET_VRING_KICK, 0), 0);
 	assert_int_equal(front.ring[0].config.desc_addr, FRONT_USER_ADDR);
+	assert_int_equal(front.ring[0].config.used_addr, FRONT_USER_ADDR + 0x2000);
 	front_expect_over(&front, front_send(&front, VHOST_USER_SET_VRING_ADDR, 0, &addr,
 					     sizeof(addr), NULL, 0));
 }
@@ -371,6 +393,7 @@ int main(void)
 		TEST(log_base_size_plus_offset_overflow),
 		TEST(log_base_is_not_offered),
 		TEST(get_inflight_fd),
+		TEST(get_inflight_fd_with_need_reply),
 		TEST(repeated_get_inflight_fd),
 		TEST(inflight_queue_count_not_matching),
 		TEST(inflight_descriptor_count_not_matching),

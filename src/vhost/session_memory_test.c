@@ -24,7 +24,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* --- tables that are good ---- */
+/* ---- tables that are good ---- */
 
 static void memory_is_plugged(void **state)
 {
@@ -93,7 +93,7 @@ static void memory_table_change_while_running(void **state)
 	assert_int_equal(front.memories, 2);
 }
 
-/* --- tables that are not ---- */
+/* ---- tables that are not ---- */
 
 static void refused_region(struct message_region region)
 {

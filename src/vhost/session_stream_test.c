@@ -30,7 +30,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* --- how bytes arrive ---- */
+/* ---- how bytes arrive ---- */
 
 static size_t put(uint8_t *bytes, size_t at, uint32_t request, const void *payload, uint32_t size)
 {
@@ -135,7 +135,7 @@ static void input_behind_a_waiting_message(void **state)
 	assert_int_equal(front_reply_state(&front, VHOST_USER_GET_VRING_BASE).index, 1);
 }
 
-/* --- headers ---- */
+/* ---- headers ---- */
 
 static int raw_header(uint32_t request, uint32_t flags, uint32_t size)
 {
@@ -210,6 +210,7 @@ static void more_bytes_than_any_message(void **state)
 	static const uint8_t zeros[SESSION_INPUT_MAX + 1];
 
 	front_expect_over(&front, front_bytes(&front, zeros, sizeof(zeros), NULL, 0));
+	assert_non_null(strstr(front.err.text, "at once"));
 }
 
 static void front_end_that_takes_no_reply(void **state)
@@ -254,7 +255,7 @@ static void need_reply_without_negotiation(void **state)
 	assert_int_equal(front.reply_len, 0);
 }
 
-/* --- descriptors ---- */
+/* ---- descriptors ---- */
 
 static void fds_beyond_the_limit(void **state)
 {

@@ -116,12 +116,16 @@ static int call_grow(struct call *call, struct gw_error *err)
 	size_t room = call->room ? call->room * 2 : REPLY_BYTES_FIRST;
 	char *text;
 
-	if (room > REPLY_BYTES_MAX)
-		return gw_error_set(err, -EMSGSIZE, "the answer from %s is longer than %u MiB",
-				    call->path, REPLY_BYTES_MAX >> 20);
+	if (room > REPLY_BYTES_MAX) {
+		gw_error_set(err, -EMSGSIZE, "the answer from %s is longer than %u MiB", call->path,
+			     REPLY_BYTES_MAX >> 20);
+		return -EMSGSIZE;
+	}
 	text = realloc(call->text, room);
-	if (!text)
-		return gw_error_sys(err, -ENOMEM, "read the answer from %s", call->path);
+	if (!text) {
+		gw_error_sys(err, -ENOMEM, "read the answer from %s", call->path);
+		return -ENOMEM;
+	}
 	call->text = text;
 	call->room = room;
 	return 0;
@@ -133,7 +137,7 @@ static int call_receive(struct call *call, struct gw_error *err)
 	for (;;) {
 		ssize_t got;
 		char *end;
-		int rc = !call->text || call->bytes == call->room ? call_grow(call, err) : 0;
+		int rc = call->bytes == call->room ? call_grow(call, err) : 0;
 
 		if (rc == 0)
 			rc = wait_for(call, POLLIN, err);

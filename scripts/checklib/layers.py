@@ -22,7 +22,7 @@ MAY_SEE = {
     "src/network": ("src/base", "src/mem", "src/port"),
     "drivers/common": ("src/base", "src/mem", "src/virtio"),
     "drivers/guest": ("src/base", "src/mem", "src/virtio", "src/vhost",
-                      "drivers/common"),
+                      "src/port", "drivers/common"),
     "drivers": ("src/base", "src/mem", "src/virtio", "drivers/common"),
     "src/engine": ("src/base", "src/mem", "src/port", "src/network",
                    "drivers"),

@@ -63,6 +63,9 @@ class Wire:
             "--unaligned", *self._sending(self.stream, self.far_stream),
             *self._receiving(self.far_stream),
             name=self.side.guest.replace(" ", "-"))
+
+    def answer(self, test, far_ns):
+        """The other way, once the device knows what to do with the guest."""
         self.far_out = self._start_far(
             test, far_ns, "-out", *self._sending(self.far_stream, self.stream))
 

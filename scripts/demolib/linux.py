@@ -12,14 +12,14 @@ from lib.qemu import QemuGuest, VhostUserNic
 
 from .report import Traffic
 
-FILE_BYTES = 8 << 20
+FILE_BYTES = 16 << 20
 TRANSFER_TIMEOUT_S = 60
 MEMORY_MIB = 256
 WHAT = "Linux, QEMU"
 # in the guest: one file in, one out, at once; two digests come back
 SCRIPT = """
-(nc {host} {source} </dev/null | sha256sum >/tmp/in.sum) &
 head -c {size} /dev/urandom >/tmp/out
+(nc {host} {source} </dev/null | sha256sum >/tmp/in.sum) &
 nc {host} {sink} </tmp/out
 sha256sum </tmp/out
 wait

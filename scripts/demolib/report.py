@@ -26,6 +26,15 @@ READS = {
 }
 
 
+KERNEL_COPIES = (
+    "Lent does not mean that nobody copied: {device} is a veth, with no hardware "
+    "that could fetch a frame, so the kernel copied each one once, out of the "
+    "guest's memory; guestwired did not. On a NIC with AF_XDP zero-copy that "
+    "last copy goes too, and the port says 'dma'.")
+# reasons that stand for an answer while there is none yet
+PENDING = ("query_pending", "mapping_pending")
+
+
 def reads(name):
     return READS.get(name, (name, name))
 
@@ -45,19 +54,19 @@ class Side:
         self.guest_traffic = self.far_traffic = None
         self.port = None              # show --json: the device's port
         self.out = self.back = None   # lib.daemon.Pair, both ways
+        self.answer = None            # what the driver said about the memory
 
-    def lends(self):
-        return self.out.lent_frames > 0
+    def heard(self, pair):
+        """Keep the last answer: when the guest's memory goes, it goes too."""
+        query = pair.data.get("query")
+        if query and query.get("verdict"):
+            self.answer = query
+
+    def answered(self):
+        return bool(self.answer and self.answer["reason"] not in PENDING)
 
     def frames(self, pair):
         return pair.lent_frames + pair.copied_frames
-
-
-def answer_of(pair):
-    """(verdict, reason, text) of what the driver said to the query."""
-    query = pair.data.get("query") or {}
-    return (query.get("verdict") or "not asked", query.get("reason"),
-            query.get("text") or "")
 
 
 def draw_boxes(canvas, side):
@@ -110,6 +119,9 @@ def draw_arrived(canvas, name, sender, receiver):
     picture.figure(canvas, f"{mark} arrived at {name}, bit-exact",
                    receiver.received, receiver.received_bytes,
                    "green" if good else "red")
+    lost = sender.sent - receiver.received - receiver.damaged
+    if lost > 0:
+        picture.figure(canvas, "✗ did not arrive", lost, None, "red")
     if receiver.damaged:
         picture.figure(canvas, "✗ arrived damaged, twice or astray",
                        receiver.damaged, None, "red")
@@ -122,11 +134,12 @@ def draw_out(canvas, side):
     if pair.lent_frames:
         picture.figure(canvas, f"lent: read in {side.guest}'s own memory",
                        pair.lent_frames, pair.lent_bytes, "green", 4)
-    if pair.kernel_copied_frames:
-        picture.figure(canvas, "of these, copied once by the kernel",
-                       pair.kernel_copied_frames, pair.kernel_copied_bytes,
-                       None, 6)
     draw_copies(canvas, pair)
+    if pair.kernel_copied_frames:
+        picture.figure(canvas, "all of them copied once more by the kernel"
+                       if pair.copied_frames else "copied by the kernel",
+                       pair.kernel_copied_frames, pair.kernel_copied_bytes,
+                       None, 4)
     draw_drops(canvas, pair)
     draw_arrived(canvas, side.far, side.guest_traffic, side.far_traffic)
 
@@ -142,6 +155,16 @@ def draw_back(canvas, side):
     draw_arrived(canvas, side.guest, side.far_traffic, side.guest_traffic)
 
 
+def draw_answer(canvas, side):
+    said = "nothing: it was not asked"
+    if side.answer:
+        reason, text = side.answer.get("reason"), side.answer.get("text")
+        said = side.answer["verdict"] + (f" ({reason})" if reason else "") + \
+            (f": {text}" if text else "")
+    canvas.prose(f"Can {side.device} read {side.guest}'s memory by itself? "
+                 f"Asked, the {side.driver} driver said: {said}")
+
+
 def draw_side(canvas, side):
     canvas.top(f"network {side.network}")
     draw_boxes(canvas, side)
@@ -152,15 +175,9 @@ def draw_side(canvas, side):
     draw_out(canvas, side)
     draw_back(canvas, side)
     canvas.middle()
-    verdict, reason, text = answer_of(side.out)
-    canvas.prose(f"Asked whether {side.device} can read {side.guest}'s memory "
-                 f"by itself, the {side.driver} driver said: {verdict}"
-                 + (f" ({reason})" if verdict == "no" and reason else "")
-                 + (f". {text}" if text else "."))
-    canvas.prose(f"How {side.device} reads what is lent to it: "
-                 f"{side.port['device_reads']}"
-                 + (f"; port: {side.port['status']}" if side.port["status"]
-                    else ""), colour="dim")
+    draw_answer(canvas, side)
+    canvas.prose(f"{side.device}: device_reads {side.port['device_reads']}; "
+                 + side.port["status"], colour="dim")
     canvas.bottom()
 
 
@@ -177,16 +194,12 @@ def draw_words(canvas, sides):
     """What the names mean, and what a veth can and cannot show."""
     for name, text in used_reasons(sides):
         canvas.line((name, "bold"), f": {text}")
-    kernel = [s for s in sides if s.out.kernel_copied_frames]
-    if kernel:
+    for side in sides:
+        if not side.out.lent_frames or not side.out.kernel_copied_frames:
+            continue
         canvas.line()
-        names = " and ".join(s.device for s in kernel)
-        for line in picture.wrap(
-                f"Lent does not mean copied by nobody here: {names} is a veth, "
-                "which has no hardware that could fetch a frame, so the kernel "
-                "copies each frame once, out of the guest's memory. guestwired "
-                "itself did not. On a NIC with AF_XDP zero-copy that last copy "
-                "goes too; the port then says 'dma'.", picture.WIDTH):
+        for line in picture.wrap(KERNEL_COPIES.format(device=side.device),
+                                 picture.WIDTH):
             canvas.line(line)
 
 

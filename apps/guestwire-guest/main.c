@@ -32,7 +32,8 @@ void run_ready(const struct guest_options *options)
 		return;
 	if (write((int)options->ready_fd, word, sizeof(word) - 1) < 0)
 		perror("guestwire-guest: cannot write to --ready-fd");
-	close((int)options->ready_fd);
+	if (options->ready_fd > STDERR_FILENO)
+		close((int)options->ready_fd);
 }
 
 static void run(const struct guest_options *options, struct guest_summary *summary)

@@ -20,7 +20,7 @@ static void send_far(struct rig *rig, uint32_t len, unsigned int variant)
 {
 	static uint8_t bytes[GW_FRAME_LEN_MAX];
 
-	pattern_fill(bytes, len, variant);
+	frame_fill(bytes, len, variant);
 	subject.far_end->send(rig->far, bytes, len);
 }
 
@@ -76,7 +76,7 @@ static void lent_frame_is_left_alone(void)
 		assert_ptr_not_equal(frame, kept);
 		host_release(rig->port, &frame, 1);
 	}
-	pattern_fill(wanted, 700, 3);
+	frame_fill(wanted, 700, 3);
 	assert_int_equal(host_frame_bytes(kept, bytes, sizeof(bytes)), 700);
 	assert_memory_equal(bytes, wanted, 700);
 	host_release(rig->port, &kept, 1);

@@ -115,9 +115,11 @@ unsigned int rig_segs(const struct rig *rig, uint32_t len, unsigned int wanted);
 uint32_t rig_max_len(const struct rig *rig);
 
 /* Fills len bytes (14 or more) so that they are known by len and variant. */
-void pattern_fill(uint8_t *bytes, uint32_t len, unsigned int variant);
+void frame_fill(uint8_t *bytes, uint32_t len, unsigned int variant);
 /* Takes count frames at the far end and checks that they are len[0..count), each once, any order. */
 void expect_far(struct rig *rig, const uint32_t *len, unsigned int count, unsigned int variant);
+/* The next frame that arrives there is this one. */
+void expect_next_far(struct rig *rig, uint32_t len, unsigned int variant);
 /* Throws away what has arrived there. */
 void flush_far(struct rig *rig);
 /* Receives one frame of ours at the port and checks it; other traffic is released. */

@@ -17,7 +17,7 @@
 
 /* ---- patterns ---- */
 
-void pattern_fill(uint8_t *bytes, uint32_t len, unsigned int variant)
+void frame_fill(uint8_t *bytes, uint32_t len, unsigned int variant)
 {
 	static const uint8_t head[GW_FRAME_LEN_MIN] = {
 		0x02,
@@ -298,7 +298,7 @@ struct parcel *rig_pack_arena(struct rig *rig, uint32_t len, unsigned int varian
 	uint8_t bytes[GW_FRAME_LEN_MAX];
 	struct parcel *parcel;
 
-	pattern_fill(bytes, len, variant);
+	frame_fill(bytes, len, variant);
 	if (subject.driver->bounce)
 		return pack_bounce(rig, bytes, len);
 	if (rig->arena_at + buffers > ARENA_BUFFERS) {
@@ -327,7 +327,7 @@ struct parcel *rig_pack(struct rig *rig, uint32_t len, unsigned int segs, unsign
 
 	if (rig->answer.verdict == GW_NO)
 		return rig_pack_arena(rig, len, variant);
-	pattern_fill(bytes, len, variant);
+	frame_fill(bytes, len, variant);
 	return pack_guest(rig, bytes, len, segs, variant);
 }
 
@@ -423,11 +423,23 @@ void expect_far(struct rig *rig, const uint32_t *len, unsigned int count, unsign
 		if (match == count)
 			fail_msg("a frame of %u bytes arrived that was not sent, or twice", got);
 		seen[match] = true;
-		pattern_fill(wanted, got, variant);
+		frame_fill(wanted, got, variant);
 		assert_memory_equal(bytes, wanted, got);
 	}
 	if (subject.far_end->receive(rig->far, bytes, sizeof(bytes), 0))
 		fail_msg("a frame arrived that nobody sent");
+}
+
+void expect_next_far(struct rig *rig, uint32_t len, unsigned int variant)
+{
+	static uint8_t bytes[GW_FRAME_LEN_MAX], wanted[GW_FRAME_LEN_MAX];
+
+	if (!subject.far_end->receive)
+		return;
+	assert_int_equal(subject.far_end->receive(rig->far, bytes, sizeof(bytes), DEADLINE_MS),
+			 len);
+	frame_fill(wanted, len, variant);
+	assert_memory_equal(bytes, wanted, len);
 }
 
 struct gw_frame *expect_near(struct rig *rig, uint32_t len, unsigned int variant)
@@ -446,7 +458,7 @@ struct gw_frame *expect_near(struct rig *rig, uint32_t len, unsigned int variant
 		assert_ptr_equal(frame->home, rig->queue);
 		assert_int_equal(frame->len, len);
 		assert_true(frame->seg_count >= 1 && frame->seg_count <= GW_FRAME_SEGS_MAX);
-		pattern_fill(wanted, len, variant);
+		frame_fill(wanted, len, variant);
 		assert_int_equal(host_frame_bytes(frame, bytes, sizeof(bytes)), len);
 		assert_memory_equal(bytes, wanted, len);
 		assert_memory_equal(frame->snapshot, wanted, GW_FRAME_SNAPSHOT);

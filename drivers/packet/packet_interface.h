@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What has to be known of the interface that a packet port stands on. Control. */
+#pragma once
+
+#include <guestwire/driver.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct packet_interface {
+	int index;
+	uint32_t mtu;
+	bool up;
+	bool veth; /* a frame ends in this host: the kernel copies it out of our memory */
+};
+
+/* Reads the interface that the port's target names. 0, -ENODEV, -EINVAL (not Ethernet), -errno. */
+int packet_interface_read(const struct gw_port *port, struct packet_interface *interface,
+			  struct gw_error *err);

@@ -26,17 +26,20 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
 /* For what is in flight when sockets change places. */
-#define DRAIN_MS      50u
+#define DRAIN_MS       50u
 /* Between two looks, while a control thread waits for the kernel. */
-#define WAIT_US       500u
+#define WAIT_US        500u
+/* For the kernel to unpin the pages of a closed socket. */
+#define UNPIN_LIMIT_MS 500u
 /* The smallest UMEM and rings that can be bound, to see whether a queue is free. */
-#define PROBE_BYTES   (2 * XSK_CHUNK_BYTES)
-#define PROBE_ENTRIES 2u
+#define PROBE_BYTES    (2 * XSK_CHUNK_BYTES)
+#define PROBE_ENTRIES  2u
 
 static uint64_t deadline_in(unsigned int ms)
 {
@@ -264,37 +267,56 @@ static struct iovec umem_of(const struct xdp_port *p, struct gw_memmap *memmap)
 	return (struct iovec){ window.base, window.len };
 }
 
+/* Step 1 and 2: the port is paused, and has no socket when this returns. */
+static void pause_and_clear(struct xdp_port *p)
+{
+	gw_port_pause(p->port);
+	drain(p, deadline_in(DRAIN_MS));
+	old_away(p);
+}
+
+/*
+ * The limit on locked memory may do for one socket where it does not for two at a
+ * time: the old one goes first then. Not if it can never do.
+ */
+static bool limit_may_do(const struct xsk_config *config)
+{
+	struct rlimit limit;
+
+	return !getrlimit(RLIMIT_MEMLOCK, &limit) && limit.rlim_cur >= config->umem.iov_len;
+}
+
+/* Opens when pages of sockets that were closed are not counted any more. */
+static int open_patiently(const struct xsk_config *config, struct xsk **xsk, struct gw_error *err)
+{
+	uint64_t end_ns = deadline_in(UNPIN_LIMIT_MS);
+	int rc;
+
+	while ((rc = xsk_open(config, xsk, err)) == -ENOBUFS && limit_may_do(config) &&
+	       gw_now_ns() < end_ns)
+		wait_a_little();
+	return rc;
+}
+
 int window_set(struct xdp_port *p, struct gw_memmap *memmap, struct gw_error *err)
 {
 	struct xsk_config config = { .umem = umem_of(p, memmap),
 				     .tx_entries = p->tx_entries,
 				     .rx_entries = p->rx_entries };
-	bool early = false;
 	struct xsk *fresh;
 	int rc;
 
 	rc = xsk_open(&config, &fresh, err);
-	if (rc == -ENOBUFS && p->xsk) {
-		/* The limit on locked memory may do for one socket, if not for two at a time. */
-		early = true;
-		gw_port_pause(p->port);
-		drain(p, deadline_in(DRAIN_MS));
-		old_away(p);
-		rc = xsk_open(&config, &fresh, err);
-	}
-	if (rc) {
-		if (early)
-			gw_port_resume(p->port);
+	if (rc && (rc != -ENOBUFS || !limit_may_do(&config)))
 		return rc;
-	}
-	if (!early) {
-		gw_port_pause(p->port);
-		drain(p, deadline_in(DRAIN_MS));
-		old_away(p);
-	}
-	rc = new_in(p, fresh, memmap, err);
+	pause_and_clear(p);
 	if (rc)
-		xsk_close(fresh);
+		rc = open_patiently(&config, &fresh, err);
+	if (!rc) {
+		rc = new_in(p, fresh, memmap, err);
+		if (rc)
+			xsk_close(fresh);
+	}
 	gw_port_resume(p->port);
 	return rc;
 }

@@ -1,0 +1,778 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The driver on a veth pair, against the kernel: near is its interface, far a raw
+ * socket at the other end. What every driver has to do is in tests/conformance;
+ * here is what only this one can get wrong.
+ *
+ * Run by root, the process moves to a network namespace of its own; by a user, into
+ * a user namespace as well, where no BPF program may be loaded: what needs one is
+ * skipped then, and the rest is what the demo of an ordinary user relies on.
+ */
+#include "host.h"
+#include "packet_rx.h"
+#include "veth.h"
+#include "xdp.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+extern const struct gw_driver gw_driver_xdp;
+
+#define EXIT_SKIP   77
+#define GUEST_BYTES (2u << 20)
+#define LIMIT_MS    3000u
+#define JUMBO_MTU   9000u
+
+static uint8_t bytes[70000];
+
+struct fixture {
+	struct gw_port *port;
+	struct xdp_port *p;
+	struct host_memory memory;
+	int far;
+	uint32_t number; /* of the next frame */
+};
+
+static void fixture_open(struct fixture *f, const char *spec, unsigned int mtu)
+{
+	memset(f, 0, sizeof(*f));
+	veth_add("near", "far", mtu);
+	f->far = far_open("far", VETH_TYPE, false);
+	host_memory_create(&f->memory, GUEST_BYTES, 0);
+	f->port = host_run(&gw_driver_xdp, spec);
+	f->p = gw_port_priv(f->port);
+}
+
+static void fixture_close(struct fixture *f)
+{
+	assert_int_equal(host_stop(f->port, 1000), 0);
+	host_close(f->port);
+	host_memory_destroy(&f->memory);
+	close(f->far);
+	veth_delete("near");
+}
+
+/* ---- sending ---- */
+
+/* Lends one frame of the guest's memory and sees it arrive and come back. */
+static void send_one(struct fixture *f, size_t offset, size_t len)
+{
+	struct iovec seg = { host_memory_at(&f->memory, offset), len };
+	struct gw_done done = { 0 };
+	struct gw_frame frame;
+
+	pattern_fill(f->memory.guest + offset, len, ++f->number);
+	host_frame(&frame, f->memory.memmap, &seg, 1);
+	host_send(f->port, &frame);
+	assert_int_equal(far_receive(f->far, bytes, sizeof(bytes), LIMIT_MS), len);
+	assert_true(pattern_holds(bytes, len, f->number));
+	assert_int_equal(host_reap(f->port, &done, 1, LIMIT_MS), 1);
+	assert_ptr_equal(done.frame, &frame);
+	assert_int_equal(done.status, GW_DONE_OK);
+}
+
+static void frames_go_out_of_guest_memory(void **state)
+{
+	struct fixture f;
+	struct gw_answer answer;
+
+	fixture_open(&f, "up=near,rxring=64", 1500);
+	answer = host_query(f.port, f.memory.memmap);
+	assert_int_equal(answer.verdict, GW_PARTLY);
+	assert_int_equal(answer.reads, GW_READS_KERNEL_COPY);
+	assert_true(answer.needs_map);
+	assert_int_equal(answer.max_segs, 17);
+	answer = host_query(f.port, NULL);
+	assert_int_equal(answer.verdict, GW_YES);
+	assert_false(answer.needs_map);
+	host_lend(f.port, f.memory.memmap);
+	assert_false(host_query(f.port, f.memory.memmap).needs_map);
+	for (size_t len = 14; len <= 1514; len++)
+		send_one(&f, (len * 4999) % (GUEST_BYTES - 2000), len);
+	send_one(&f, GUEST_BYTES - 1514, 1514); /* the window's last byte */
+	assert_int_equal(f.p->tx.bogus, 0);
+	fixture_close(&f);
+}
+
+static void jumbo_frames_in_any_segments(void **state)
+{
+	struct fixture f;
+
+	fixture_open(&f, "up=near,rxring=64", JUMBO_MTU);
+	host_lend(f.port, f.memory.memmap);
+	send_one(&f, 4096 - 701, 9014);
+	for (unsigned int n = 1; n <= 16; n++) {
+		struct iovec seg[17];
+		struct gw_frame frame;
+		size_t part = 9014 / n, at = 0;
+
+		pattern_fill(bytes, 9014, ++f.number);
+		for (unsigned int i = 0; i < n; i++) {
+			size_t len = i == n - 1 ? 9014 - at : part, to = i * 12289 + 3 * n;
+
+			memcpy(f.memory.guest + to, bytes + at, len);
+			seg[i] = (struct iovec){ host_memory_at(&f.memory, to), len };
+			at += len;
+		}
+		host_frame(&frame, f.memory.memmap, seg, n);
+		host_send(f.port, &frame);
+		assert_int_equal(far_receive(f.far, bytes, sizeof(bytes), LIMIT_MS), 9014);
+		assert_true(pattern_holds(bytes, 9014, f.number));
+		assert_int_equal(host_reap(f.port, NULL, 1, LIMIT_MS), 1);
+	}
+	assert_int_equal(host_query(f.port, f.memory.memmap).max_segs, 16);
+	fixture_close(&f);
+}
+
+/* ---- sockets that change places ---- */
+
+struct worker {
+	struct fixture *f;
+	pthread_t thread;
+	uint32_t stop;
+	struct gw_frame frame[256];
+	uint32_t out[256]; /* 1 while the driver has it */
+	unsigned long sent, done, failed;
+};
+
+static void worker_reap(struct worker *w)
+{
+	struct gw_done done[GW_BATCH];
+	unsigned int n = xdp_reap(host_queue(w->f->port), done, GW_BATCH);
+
+	for (unsigned int i = 0; i < n; i++) {
+		size_t index = (size_t)(done[i].frame - w->frame);
+
+		if (index >= 256 || !w->out[index])
+			abort(); /* twice, or never sent */
+		w->out[index] = 0;
+		w->done++;
+		w->failed += done[i].status == GW_DONE_FAILED;
+	}
+}
+
+static void worker_send(struct worker *w)
+{
+	for (unsigned int i = 0; i < 256; i++) {
+		struct gw_frame *frame = &w->frame[i];
+
+		if (w->out[i])
+			continue;
+		w->out[i] = 1;
+		if (!xdp_tx(host_queue(w->f->port), &frame, 1)) {
+			w->out[i] = 0;
+			return;
+		}
+		w->sent++;
+	}
+}
+
+static void *worker_run(void *arg)
+{
+	struct worker *w = arg;
+
+	while (!gw_load_acquire(&w->stop)) {
+		host_visit_begin(w->f->port);
+		if (!host_paused(w->f->port))
+			worker_send(w);
+		worker_reap(w);
+		host_visit_end(w->f->port);
+		sched_yield();
+	}
+	return NULL;
+}
+
+/* Private frames are sent all the time while a guest comes and goes. */
+static void memory_changes_under_traffic(void **state)
+{
+	static struct worker w;
+	struct fixture f;
+	uint8_t *buffer;
+	unsigned int changes;
+	uint64_t end_ms;
+
+	fixture_open(&f, "up=near,rxring=64", 1500);
+	memset(&w, 0, sizeof(w));
+	w.f = &f;
+	buffer = host_arena_buffer(f.port);
+	pattern_fill(buffer, 1000, 7);
+	for (unsigned int i = 0; i < 256; i++) {
+		struct iovec seg = { buffer, 1000 };
+
+		host_frame(&w.frame[i], NULL, &seg, 1);
+	}
+	assert_int_equal(pthread_create(&w.thread, NULL, worker_run, &w), 0);
+	end_ms = host_now_ms() + 600;
+	for (changes = 0; changes < 10 || host_now_ms() < end_ms; changes += 2) {
+		host_lend(f.port, f.memory.memmap);
+		gw_driver_xdp.unmap(f.port, f.memory.memmap);
+	}
+	gw_store_release(&w.stop, 1);
+	pthread_join(w.thread, NULL);
+	while (w.done < w.sent) {
+		struct gw_done done[GW_BATCH];
+		unsigned int n = host_reap(f.port, done, 1, LIMIT_MS);
+
+		assert_int_equal(n, 1);
+		w.done += n;
+	}
+	assert_true(w.sent > 100);
+	assert_int_equal(f.p->tx.held, 0);
+	assert_int_equal(f.p->tx.bogus, 0);
+	assert_null(strstr(host_record(f.port)->log, "anew"));
+	print_message("    %u changes, %lu frames, %lu of them ended by one\n", changes, w.sent,
+		      w.failed);
+	fixture_close(&f);
+}
+
+static void second_guest_is_refused_until_the_first_has_gone(void **state)
+{
+	struct host_memory other;
+	struct gw_error err = { 0 };
+	struct gw_answer answer;
+	struct fixture f;
+	unsigned int requeries;
+
+	fixture_open(&f, "up=near,rxring=64", 1500);
+	host_memory_create(&other, GUEST_BYTES, 0);
+	host_lend(f.port, f.memory.memmap);
+	answer = host_query(f.port, other.memmap);
+	assert_int_equal(answer.verdict, GW_NO);
+	assert_int_equal(answer.reason, GW_COPY_MEMORY_TAKEN);
+	assert_int_equal(gw_driver_xdp.map(f.port, other.memmap, &err), -EBUSY);
+	assert_non_null(strstr(err.text, "another guest"));
+	requeries = host_record(f.port)->requeries;
+	gw_driver_xdp.unmap(f.port, other.memmap); /* nobody's: nothing happens */
+	assert_int_equal(host_record(f.port)->requeries, requeries);
+	gw_driver_xdp.unmap(f.port, f.memory.memmap);
+	assert_true(host_record(f.port)->requeries > requeries);
+	assert_int_equal(host_query(f.port, other.memmap).verdict, GW_PARTLY);
+	host_lend(f.port, other.memmap);
+	host_memory_destroy(&f.memory);
+	f.memory = other;
+	send_one(&f, 77, 1000);
+	fixture_close(&f);
+}
+
+/* ---- a queue that is taken ---- */
+
+struct holder {
+	struct xsk *xsk;
+	unsigned int after_ms;
+};
+
+static void *holder_run(void *arg)
+{
+	struct holder *holder = arg;
+	struct timespec pause = { .tv_nsec = holder->after_ms * 1000000l };
+
+	nanosleep(&pause, NULL);
+	xsk_close(holder->xsk);
+	return NULL;
+}
+
+static struct xsk *hold_queue(void *umem)
+{
+	struct xsk_config config = { .umem = { umem, 8192 }, .tx_entries = 2, .rx_entries = 2 };
+	struct gw_error err = { 0 };
+	uint64_t end_ms = host_now_ms() + LIMIT_MS;
+	struct netdev_info info;
+	struct xsk *xsk;
+
+	assert_int_equal(netdev_read("near", &info, &err), 0);
+	assert_int_equal(xsk_open(&config, &xsk, &err), 0);
+	/* The one before may be on its way out. */
+	while (xsk_bind(xsk, info.ifindex, 0, XDP_COPY))
+		assert_true(host_now_ms() < end_ms);
+	return xsk;
+}
+
+static void busy_queue_is_waited_for(void **state)
+{
+	struct holder holder = { .after_ms = 100 };
+	struct gw_error err = { 0 };
+	void *umem = aligned_alloc(4096, 8192);
+	struct gw_port *port;
+	pthread_t thread;
+
+	veth_add("near", "far", 1500);
+	holder.xsk = hold_queue(umem);
+	assert_int_equal(host_open(&gw_driver_xdp, "up=near,rxring=64", &port, &err), 0);
+	assert_int_equal(pthread_create(&thread, NULL, holder_run, &holder), 0);
+	assert_int_equal(host_start(port, &err), 0);
+	pthread_join(thread, NULL);
+	assert_int_equal(host_stop(port, 1000), 0);
+	/* Held for ever: a clear word, and nothing left behind. */
+	holder.xsk = hold_queue(umem);
+	assert_int_equal(host_start(port, &err), -EBUSY);
+	assert_non_null(strstr(err.text, "queue 0"));
+	assert_int_equal(host_query(port, NULL).verdict, GW_NO);
+	xsk_close(holder.xsk);
+	assert_int_equal(host_start(port, &err), 0);
+	assert_int_equal(host_stop(port, 1000), 0);
+	host_close(port);
+	veth_delete("near");
+	free(umem);
+}
+
+/* ---- devices that go ---- */
+
+static void link_goes_down_and_comes_up(void **state)
+{
+	struct gw_frame frame, *offer = &frame;
+	struct iovec seg;
+	struct fixture f;
+	uint64_t end_ms = host_now_ms() + LIMIT_MS;
+	unsigned int taken;
+
+	fixture_open(&f, "up=near,rxring=64", 1500);
+	host_lend(f.port, f.memory.memmap);
+	send_one(&f, 1, 100);
+	veth_run("ip link set near down");
+	seg = (struct iovec){ host_memory_at(&f.memory, 5000), 200 };
+	pattern_fill(f.memory.guest + 5000, 200, 1);
+	host_frame(&frame, f.memory.memmap, &seg, 1);
+	/* The first finds out, the ones after it are refused. */
+	taken = xdp_tx(host_queue(f.port), &offer, 1);
+	if (taken) {
+		struct gw_frame next = frame, *second = &next;
+
+		next.seg = next.own;
+		assert_int_equal(xdp_tx(host_queue(f.port), &second, 1), 0);
+	}
+	assert_int_equal(host_queue(f.port)->refusal, GW_DROP_EGRESS_DOWN);
+	veth_run("ip link set near up");
+	assert_int_equal(host_reap(f.port, NULL, taken, LIMIT_MS), taken);
+	while (far_receive(f.far, bytes, sizeof(bytes), 1) && host_now_ms() < end_ms)
+		;
+	close(f.far);
+	f.far = far_open("far", VETH_TYPE, false);
+	send_one(&f, 12345, 1514);
+	fixture_close(&f);
+}
+
+static void interface_is_deleted_and_made_again(void **state)
+{
+	struct gw_frame frame, *offer = &frame;
+	struct gw_answer answer;
+	struct fixture f;
+	struct iovec seg;
+
+	fixture_open(&f, "up=near,rxring=64", 1500);
+	host_lend(f.port, f.memory.memmap);
+	send_one(&f, 1, 100);
+	close(f.far);
+	veth_delete("near");
+	seg = (struct iovec){ host_memory_at(&f.memory, 5000), 200 };
+	host_frame(&frame, f.memory.memmap, &seg, 1);
+	if (xdp_tx(host_queue(f.port), &offer, 1) == 1) {
+		answer = host_query(f.port, f.memory.memmap);
+		assert_int_equal(answer.verdict, GW_NO);
+		assert_int_equal(host_reap(f.port, NULL, 1, LIMIT_MS), 1);
+	}
+	answer = host_query(f.port, f.memory.memmap);
+	assert_int_equal(answer.verdict, GW_NO);
+	assert_int_equal(answer.reason, GW_COPY_DEVICE_DOWN);
+	assert_non_null(strstr(answer.text, "near"));
+	assert_int_equal(xdp_tx(host_queue(f.port), &offer, 1), 0);
+	veth_add("near", "far", 1500);
+	f.far = far_open("far", VETH_TYPE, false);
+	answer = host_query(f.port, f.memory.memmap);
+	assert_int_equal(answer.verdict, GW_PARTLY);
+	assert_true(answer.needs_map);
+	host_lend(f.port, f.memory.memmap);
+	send_one(&f, 4321, 1514);
+	pattern_fill(bytes, 300, 5);
+	far_send(f.far, bytes, 300);
+	if (veth_privileged()) {
+		struct gw_frame *got;
+
+		assert_int_equal(host_receive(f.port, &got, 1, LIMIT_MS), 1);
+		host_release(f.port, &got, 1);
+	}
+	fixture_close(&f);
+}
+
+/* The kernel counts an invalid descriptor: nobody knows whose; all is opened anew. */
+static void invalid_descriptor_opens_anew(void **state)
+{
+	struct fixture f;
+	struct xsk_ring *tx;
+	struct xdp_desc *desc;
+
+	fixture_open(&f, "up=near,rxring=64", 1500);
+	host_lend(f.port, f.memory.memmap);
+	send_one(&f, 1, 100);
+	tx = &f.p->xsk->tx;
+	desc = xsk_desc(tx, tx->mine);
+	desc->addr = 1ull << 47;
+	desc->len = 64;
+	desc->options = 0;
+	xsk_produce(tx, tx->mine + 1);
+	send_one(&f, 5000, 100);
+	assert_true(host_query(f.port, f.memory.memmap).needs_map);
+	assert_non_null(strstr(host_record(f.port)->log, "opened anew"));
+	host_lend(f.port, f.memory.memmap);
+	send_one(&f, 9000, 1514);
+	fixture_close(&f);
+}
+
+static void starts_again_after_a_stop_with_frames_out(void **state)
+{
+	struct gw_done done[4];
+	struct gw_error err = { 0 };
+	struct gw_frame frame;
+	struct fixture f;
+	struct iovec seg;
+
+	fixture_open(&f, "up=near,rxring=64", 1500);
+	host_lend(f.port, f.memory.memmap);
+	seg = (struct iovec){ host_memory_at(&f.memory, 100), 100 };
+	for (unsigned int round = 0; round < 3; round++) {
+		host_frame(&frame, f.memory.memmap, &seg, 1);
+		host_send(f.port, &frame);
+		assert_int_equal(host_stop(f.port, 500), 0);
+		assert_int_equal(host_reap(f.port, done, 1, 0), 1);
+		assert_ptr_equal(done[0].frame, &frame);
+		assert_int_equal(host_query(f.port, f.memory.memmap).verdict, GW_NO);
+		assert_int_equal(host_start(f.port, &err), 0);
+		host_lend(f.port, f.memory.memmap);
+	}
+	while (far_receive(f.far, bytes, sizeof(bytes), 1))
+		;
+	send_one(&f, 1, 1000);
+	fixture_close(&f);
+}
+
+/* ---- receiving ---- */
+
+static void receive_one(struct fixture *f, size_t len, unsigned int segs_min)
+{
+	struct gw_frame *frame;
+
+	pattern_fill(bytes, len, ++f->number);
+	far_send(f->far, bytes, len);
+	assert_int_equal(host_receive(f->port, &frame, 1, LIMIT_MS), 1);
+	assert_int_equal(frame->len, len);
+	assert_null(frame->memmap);
+	assert_true(frame->seg_count >= segs_min);
+	assert_int_equal(host_frame_bytes(frame, bytes, sizeof(bytes)), len);
+	assert_true(pattern_holds(bytes, len, f->number));
+	assert_memory_equal(frame->snapshot, bytes, GW_FRAME_SNAPSHOT);
+	host_release(f->port, &frame, 1);
+}
+
+static void frames_are_received(void **state)
+{
+	struct fixture f;
+
+	fixture_open(&f, "up=near,rxring=128", JUMBO_MTU);
+	assert_int_equal(f.p->packet != NULL, !veth_privileged());
+	for (size_t len = 14; len <= 1514; len += 7)
+		receive_one(&f, len, 1);
+	for (unsigned int i = 0; i < 100; i++)
+		receive_one(&f, 9014, 3);
+	host_lend(f.port, f.memory.memmap);
+	receive_one(&f, 1514, 1);
+	receive_one(&f, 9014, 3);
+	fixture_close(&f);
+}
+
+/* Lent frames stay valid and their buffers out of the ring while sockets change. */
+static void lent_frames_outlive_the_socket(void **state)
+{
+	struct gw_frame *frame[8];
+	struct fixture f;
+
+	fixture_open(&f, "up=near,rxring=64", 1500);
+	for (unsigned int i = 0; i < 8; i++) {
+		pattern_fill(bytes, 500, 100 + i);
+		far_send(f.far, bytes, 500);
+	}
+	assert_int_equal(host_receive(f.port, frame, 8, LIMIT_MS), 8);
+	host_lend(f.port, f.memory.memmap);
+	for (unsigned int i = 0; i < 200; i++)
+		receive_one(&f, 600, 1);
+	for (unsigned int i = 0; i < 8; i++) {
+		assert_int_equal(host_frame_bytes(frame[i], bytes, sizeof(bytes)), 500);
+		assert_true(pattern_holds(bytes, 500, 100 + i));
+	}
+	host_release(f.port, frame, 8);
+	for (unsigned int i = 0; i < 200; i++)
+		receive_one(&f, 600, 1);
+	fixture_close(&f);
+}
+
+/* An IPv4 packet whose checksum is the pseudo header's sum, as a local sender leaves it. */
+static size_t udp_packet(uint8_t *frame, size_t payload)
+{
+	static const uint8_t head[] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0,  0,    0,
+					1,    8,    0,    0x45, 0,    0,    0, 0, 1,  0x40, 0,
+					64,   17,   0,    0,    10,   0,    0, 1, 10, 0,    0,
+					2,    0x12, 0x34, 0x56, 0x78, 0,    0, 0, 0 };
+	uint32_t sum = 0x0a00 + 1 + 0x0a00 + 2 + 17 + 8 + (uint32_t)payload;
+
+	memcpy(frame, head, sizeof(head));
+	for (size_t i = 0; i < payload; i++)
+		frame[sizeof(head) + i] = (uint8_t)(i * 7 + 1);
+	frame[16] = (uint8_t)((28 + payload) >> 8);
+	frame[17] = (uint8_t)(28 + payload);
+	frame[38] = (uint8_t)((8 + payload) >> 8);
+	frame[39] = (uint8_t)(8 + payload);
+	sum = (sum >> 16) + (sum & 0xffff);
+	frame[40] = (uint8_t)(sum >> 8);
+	frame[41] = (uint8_t)sum;
+	return sizeof(head) + payload;
+}
+
+/* RFC 1071 over the pseudo header and all of TCP or UDP: 0xffff if it is right. */
+static uint16_t ipv4_l4_sum(const uint8_t *ip)
+{
+	uint32_t total = (uint32_t)ip[2] << 8 | ip[3], l4 = total - 20, sum = ip[9] + l4;
+
+	for (uint32_t i = 12; i < 20; i += 2)
+		sum += (uint32_t)ip[i] << 8 | ip[i + 1];
+	for (uint32_t i = 20; i < total; i++)
+		sum += i & 1 ? ip[i] : (uint32_t)ip[i] << 8;
+	while (sum >> 16)
+		sum = (sum >> 16) + (sum & 0xffff);
+	return (uint16_t)sum;
+}
+
+static void partial_checksums_are_completed(void **state)
+{
+	struct gw_frame *frame;
+	struct fixture f;
+
+	fixture_open(&f, "up=near,rxring=64", JUMBO_MTU);
+	for (size_t payload = 1; payload < 8000; payload = payload * 3 + 1) {
+		/* The driver has to see it with and without help: AF_PACKET gets the word. */
+		uint8_t packet[9100] = { 0 };
+		size_t len = udp_packet(packet + 10, payload);
+		int far = far_open("far", VETH_TYPE, true);
+
+		packet[0] = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		packet[6] = 34; /* csum_start */
+		packet[8] = 6;  /* csum_offset */
+		far_send(far, packet, 10 + len);
+		close(far);
+		assert_int_equal(host_receive(f.port, &frame, 1, LIMIT_MS), 1);
+		assert_int_equal(host_frame_bytes(frame, bytes, sizeof(bytes)), len);
+		assert_int_equal(ipv4_l4_sum(bytes + 14), 0xffff);
+		assert_int_equal(frame->header.flags, 0);
+		host_release(f.port, &frame, 1);
+	}
+	if (!f.p->packet)
+		assert_non_null(strstr(host_record(f.port)->log, "tx off"));
+	fixture_close(&f);
+}
+
+/* ---- what must not survive ---- */
+
+static bool link_shows(const char *word)
+{
+	char line[1024];
+	FILE *ip = popen("ip -d link show near", "r");
+	bool found = false;
+
+	assert_non_null(ip);
+	while (fgets(line, sizeof(line), ip))
+		found |= strstr(line, word) != NULL;
+	pclose(ip);
+	return found;
+}
+
+static void nothing_survives_sigkill(void **state)
+{
+	uint64_t end_ms = host_now_ms() + LIMIT_MS;
+	int ready[2], status;
+	char c;
+	pid_t child;
+
+	veth_add("near", "far", 1500);
+	assert_int_equal(pipe(ready), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (!child) {
+		struct gw_error err;
+		struct gw_port *port;
+
+		host_arena_free();
+		if (host_open(&gw_driver_xdp, "up=near,rxring=64,promisc=on", &port, &err) ||
+		    host_start(port, &err) || write(ready[1], "r", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	assert_true(link_shows("promiscuity 1"));
+	assert_int_equal(link_shows("prog/xdp"), veth_privileged());
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	while ((link_shows("promiscuity 1") || link_shows("prog/xdp")) && host_now_ms() < end_ms)
+		;
+	assert_true(link_shows("promiscuity 0"));
+	assert_false(link_shows("prog/xdp"));
+	close(ready[0]);
+	veth_delete("near");
+}
+
+/* In a child without CAP_IPC_LOCK: the test's exit code, 0 if all was as it should be. */
+static int memlock_child(void)
+{
+	struct rlimit limit = { 3 << 20, 3 << 20 };
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct caps[2];
+	struct host_memory memory;
+	struct gw_error err = { 0 };
+	struct gw_port *port;
+
+	host_arena_free();
+	setrlimit(RLIMIT_MEMLOCK, &limit);
+	if (syscall(SYS_capget, &header, caps))
+		return 2;
+	caps[CAP_IPC_LOCK / 32].effective &= ~(1u << CAP_IPC_LOCK % 32);
+	if (syscall(SYS_capset, &header, caps))
+		return 3;
+	if (host_open(&gw_driver_xdp, "up=near,rxring=64", &port, &err) || host_start(port, &err))
+		return 4;
+	host_memory_create(&memory, GUEST_BYTES, 0);
+	if (gw_driver_xdp.map(port, memory.memmap, &err) != -ENOBUFS)
+		return 5;
+	if (!strstr(err.text, "locked memory") || !strstr(err.text, "CAP_IPC_LOCK"))
+		return 6;
+	/* The port goes on with the arena alone. */
+	if (host_query(port, NULL).verdict != GW_YES)
+		return 7;
+	return host_stop(port, 500);
+}
+
+static void memlock_limit_is_named(void **state)
+{
+	int status;
+	pid_t child;
+
+	veth_add("near", "far", 1500);
+	child = fork();
+	assert_true(child >= 0);
+	if (!child)
+		_exit(memlock_child());
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	veth_delete("near");
+}
+
+/* ---- errors that users make ---- */
+
+static void errors_say_what_to_do(void **state)
+{
+	static const struct {
+		const char *spec;
+		int rc;
+		const char *word;
+	} wrong[] = {
+		{ "up=nosuch", -ENODEV, "nosuch" },
+		{ "up=near,queue=99999", -EINVAL, "queue" },
+		{ "up=near,bind=both", -EINVAL, "both" },
+		{ "up=near,txring=1000", -EINVAL, "power of two" },
+		{ "up=near,rxring=16", -EINVAL, "rxring" },
+	};
+	struct gw_error err;
+	struct gw_port *port;
+
+	veth_add("near", "far", 1500);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		memset(&err, 0, sizeof(err));
+		assert_int_equal(host_open(&gw_driver_xdp, wrong[i].spec, &port, &err),
+				 wrong[i].rc);
+		assert_non_null(strstr(err.text, wrong[i].word));
+	}
+	assert_int_equal(host_open(&gw_driver_xdp, "up=near,rxring=64,bind=zerocopy", &port, &err),
+			 0);
+	assert_int_equal(host_start(port, &err), -EOPNOTSUPP);
+	assert_non_null(strstr(err.text, "bind=auto"));
+	host_close(port);
+	assert_int_equal(host_open(&gw_driver_xdp, "up=near,rxring=64,queue=7", &port, &err), 0);
+	assert_int_equal(host_start(port, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "ethtool -l near"));
+	host_close(port);
+	assert_false(link_shows("prog/xdp"));
+	veth_delete("near");
+}
+
+static void own_address_is_warned_of(void **state)
+{
+	struct gw_port *port;
+
+	veth_add("near", "far", 1500);
+	veth_run("ip address add 192.0.2.1/24 dev near");
+	port = host_run(&gw_driver_xdp, "up=near,rxring=64");
+	if (veth_privileged())
+		assert_non_null(strstr(host_record(port)->log, "IP address of this host"));
+	assert_non_null(strstr(host_record(port)->status, "own address"));
+	assert_int_equal(host_stop(port, 500), 0);
+	host_close(port);
+	veth_delete("near");
+}
+
+static int end(void **state)
+{
+	host_arena_free();
+	return 0;
+}
+
+/* A test that failed may have left its pair. */
+static int tidy(void **state)
+{
+	int rc = system("ip link delete near 2>/dev/null");
+
+	(void)rc;
+	return 0;
+}
+
+int main(void)
+{
+#define TEST(fn) cmocka_unit_test_teardown(fn, tidy)
+	const struct CMUnitTest tests[] = {
+		TEST(frames_go_out_of_guest_memory),
+		TEST(jumbo_frames_in_any_segments),
+		TEST(memory_changes_under_traffic),
+		TEST(second_guest_is_refused_until_the_first_has_gone),
+		TEST(busy_queue_is_waited_for),
+		TEST(link_goes_down_and_comes_up),
+		TEST(interface_is_deleted_and_made_again),
+		TEST(invalid_descriptor_opens_anew),
+		TEST(starts_again_after_a_stop_with_frames_out),
+		TEST(frames_are_received),
+		TEST(lent_frames_outlive_the_socket),
+		TEST(partial_checksums_are_completed),
+		TEST(nothing_survives_sigkill),
+		TEST(memlock_limit_is_named),
+		TEST(errors_say_what_to_do),
+		TEST(own_address_is_warned_of),
+	};
+	char why[256];
+
+	if (!veth_enter(why, sizeof(why))) {
+		fprintf(stderr, "skipped: %s\n", why);
+		return EXIT_SKIP;
+	}
+	host_arena_bytes = 2 << 20;
+	return cmocka_run_group_tests(tests, NULL, end);
+}

@@ -291,6 +291,11 @@ static int allocate(struct loop *loop, const struct loop_faults *faults, struct 
 	return rx_pool_open(loop->port, LOOP_RX_BUFFERS, &loop->pool, err);
 }
 
+static unsigned int loop_arena_buffers(struct gw_port *port)
+{
+	return LOOP_RX_BUFFERS;
+}
+
 static int loop_open(struct gw_port *port, struct gw_error *err)
 {
 	struct loop *loop = calloc(1, sizeof(*loop));
@@ -458,6 +463,7 @@ const struct gw_driver gw_driver_loop = {
 	.name = "loop",
 	.help = "a simulated device for tests, with faults on demand",
 	.options = loop_options,
+	.arena_buffers = loop_arena_buffers,
 	.open = loop_open,
 	.start = loop_start,
 	.stop = loop_stop,

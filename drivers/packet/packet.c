@@ -111,6 +111,11 @@ static int read_options(struct packet *packet, struct gw_error *err)
 	return ret;
 }
 
+static unsigned int packet_arena_buffers(struct gw_port *port)
+{
+	return PACKET_RX_BUFFERS_DEFAULT;
+}
+
 static int packet_open(struct gw_port *port, struct gw_error *err)
 {
 	struct packet *packet = calloc(1, sizeof(*packet));
@@ -323,6 +328,7 @@ const struct gw_driver gw_driver_packet = {
 	.target = "IFNAME",
 	.help = "any Ethernet interface through a packet socket; frames are copied",
 	.options = packet_options,
+	.arena_buffers = packet_arena_buffers,
 	.open = packet_open,
 	.start = packet_start,
 	.stop = packet_stop,

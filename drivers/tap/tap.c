@@ -177,6 +177,11 @@ static void tap_close(struct gw_port *port)
 	free(tap);
 }
 
+static unsigned int tap_arena_buffers(struct gw_port *port)
+{
+	return RX_BUFFERS;
+}
+
 static int tap_open(struct gw_port *port, struct gw_error *err)
 {
 	struct tap *tap = calloc(1, sizeof(*tap));
@@ -272,6 +277,7 @@ const struct gw_driver gw_driver_tap = {
 	.name = "tap",
 	.target = "IFNAME",
 	.help = "a tap interface of this host, made if it does not exist",
+	.arena_buffers = tap_arena_buffers,
 	.open = tap_open,
 	.start = tap_start,
 	.stop = tap_stop,

@@ -341,7 +341,8 @@ unsigned int desk_reap(struct gw_port *egress)
 
 void desk_check_stall(struct gw_port *egress, uint64_t now_ns)
 {
-	bool owes = egress->held || egress->refused;
+	/* Paused is no stall: a control function is at work on it, and will end. */
+	bool owes = (egress->held || egress->refused) && !egress->paused;
 
 	if (egress->progress || !owes) {
 		egress->owing_since_ns = 0;

@@ -1,10 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* clang-format off: cmocka.h needs these first, in this order */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-/* clang-format on */
 #include "vm.h"
 
 #include "loop.h"
@@ -20,10 +14,13 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
 
 #define VM_MEMORY_BYTES (4u << 20)
-#define VM_FEATURES                                                      \
-	(1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX |      \
+#define VM_FEATURES                                                     \
+	(1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX | \
 	 1ull << VIRTIO_NET_F_MRG_RXBUF | 1ull << VIRTIO_RING_F_INDIRECT_DESC)
 #define RX 0u
 #define TX 1u
@@ -121,9 +118,7 @@ static void tell_u64(struct vm *vm, uint32_t number, uint64_t value, int fd)
 
 static void tell_state(struct vm *vm, uint32_t number, uint32_t index, uint32_t num)
 {
-	struct request request = { .request = number,
-				   .size = 8,
-				   .payload.state = { index, num } };
+	struct request request = { .request = number, .size = 8, .payload.state = { index, num } };
 
 	tell(vm, &request, -1);
 }
@@ -143,8 +138,7 @@ void vm_connect(struct vm *vm, const char *socket_path)
 	assert_int_equal(connect(vm->fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	vm->features = ask_u64(vm, VHOST_USER_GET_FEATURES) &
 		       (VM_FEATURES | 1ull << VHOST_USER_F_PROTOCOL_FEATURES);
-	assert_int_equal(ask_u64(vm, VHOST_USER_GET_PROTOCOL_FEATURES) &
-				 request.payload.u64,
+	assert_int_equal(ask_u64(vm, VHOST_USER_GET_PROTOCOL_FEATURES) & request.payload.u64,
 			 request.payload.u64);
 	send_request(vm, &request, -1);
 	tell(vm, &owner, -1);

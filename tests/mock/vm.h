@@ -26,7 +26,7 @@
 struct vm_ring {
 	struct mock_driver driver;
 	int kick_fd, call_fd, err_fd;
-	uint64_t slots_addr;	       /* guest address of slot 0 */
+	uint64_t slots_addr;            /* guest address of slot 0 */
 	uint16_t slot_of[VM_RING_SIZE]; /* by head */
 	unsigned int next_slot;
 };

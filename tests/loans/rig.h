@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The whole library in the test's process: a context with guest ports, whose
+ * guests are played by the test (tests/mock/vm.h), and loop ports, whose devices
+ * are under its hands (drivers/loop/loop_test_api.h).
+ */
+#pragma once
+
+#include "loop_test_api.h"
+#include "vm.h"
+#include <guestwire/guestwire.h>
+
+struct rig {
+	struct gw_context *context;
+	char folder[64]; /* of sockets */
+};
+
+/*
+ * Starts a context with the ports of the NULL-ended list. "%s" in a
+ * specification becomes the folder for sockets.
+ */
+void rig_start(struct rig *rig, const char *const *ports);
+/* Stops; returns what gw_stop returned. */
+int rig_stop(struct rig *rig);
+void rig_free(struct rig *rig);
+/* A guest for the port whose socket is FOLDER/name, with both rings running. */
+void rig_guest(struct rig *rig, struct vm *vm, const char *name);
+
+/* The pair's part of a snapshot, copied. */
+struct gw_pair_info rig_pair(struct rig *rig, const char *source, const char *egress);
+struct gw_port_info rig_port(struct rig *rig, const char *name);
+/* Sends one frame from the guest and waits until the driver of `egress` has answered. */
+void rig_settle(struct rig *rig, struct vm *vm, const char *source, const char *egress);
+/* Waits until the device holds exactly count frames. */
+void rig_wait_held(struct loop *loop, unsigned int count);
+/* Waits until the pair's lent + copied + dropped frames are at least count. */
+void rig_wait_decided(struct rig *rig, const char *source, const char *egress, uint64_t count);

@@ -410,7 +410,7 @@ static void a_snapshot_that_fails(void **state)
 	struct bench *bench = *state;
 	int fd = dial();
 
-	bench->context.take_rc = -ENOMEM;
+	gw_store_relaxed(&bench->context.take_rc, -ENOMEM);
 	say(fd, "{\"command\":\"show\"}\n");
 	expect(fd, "failed", "Cannot allocate memory");
 	close(fd);

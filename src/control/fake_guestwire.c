@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "fake_guestwire.h"
+#include "atomic.h"
 
 #include <stdlib.h>
 
@@ -15,14 +16,15 @@ const char *gw_version(void)
 
 int gw_snapshot_take(struct gw_context *context, struct gw_snapshot **snapshot)
 {
+	int rc = gw_load_relaxed(&context->take_rc);
 	struct taken *taken;
 
-	if (context->take_rc < 0)
-		return context->take_rc;
+	if (rc < 0)
+		return rc;
 	taken = calloc(1, sizeof(*taken));
 	taken->snapshot = context->snapshot;
 	taken->context = context;
-	context->taken++;
+	gw_atomic_add(&context->taken, 1);
 	*snapshot = &taken->snapshot;
 	return 0;
 }
@@ -31,7 +33,7 @@ void gw_snapshot_free(struct gw_snapshot *snapshot)
 {
 	struct taken *taken = (struct taken *)snapshot;
 
-	taken->context->freed++;
+	gw_atomic_add(&taken->context->freed, 1);
 	free(taken);
 }
 

@@ -184,8 +184,9 @@ static void print_help(void)
 		printf("  %-33s%s%s\n", left,
 		       strlen(left) > 32 ? "\n                                   " : "", row->help);
 	}
-	printf("\nExit status: 0 all that was asked for was done and verified; 1 a frame or a ring\n"
-	       "was wrong; 2 usage; 3 no connection, or a protocol error; 4 the deadline passed.\n");
+	printf("\nExit status: 0 all that was asked for was done and verified; 1 a frame or a\n"
+	       "ring was wrong; 2 usage; 3 no connection, or a protocol error; 4 the deadline\n"
+	       "passed.\n");
 }
 
 static bool parse_number(const char *text, const char **end, uint64_t *value)

@@ -20,7 +20,7 @@
 #include "guest_run.h"
 
 #define NAP_NS           200000000ll /* longest sleep before the rings are looked at anyway */
-#define LATE_CALL_MS     100         /* a call may come so much after the used index */
+#define LATE_CALL_MS     1000        /* a call may come so much after the used index */
 #define SPIN_TICK        64u         /* visits between looks at clock, signals and socket */
 #define REPLY_TIMEOUT_MS 5000
 #define NS_PER_S         1000000000ll

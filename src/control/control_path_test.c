@@ -48,6 +48,41 @@ static void a_path_that_is_too_long(void **state)
 	assert_int_equal(control_address("", &address, &err), -EINVAL);
 }
 
+/* The path for an ordinary user with this XDG_RUNTIME_DIR; root becomes one for the moment. */
+static int user_path(const char *runtime_dir, char *text, size_t bytes, struct gw_error *err)
+{
+	int rc;
+
+	if (geteuid() == 0 && seteuid(65534) < 0)
+		skip();
+	if (runtime_dir)
+		setenv("XDG_RUNTIME_DIR", runtime_dir, 1);
+	else
+		unsetenv("XDG_RUNTIME_DIR");
+	rc = control_default_path(text, bytes, err);
+	assert_int_equal(seteuid(getuid()), 0);
+	return rc;
+}
+
+static void the_path_when_none_is_named(void **state)
+{
+	struct gw_error err = { 0 };
+	char text[CONTROL_PATH_BYTES], far[200];
+
+	assert_int_equal(user_path("/run/user/5", text, sizeof(text), &err), 0);
+	assert_string_equal(text, "/run/user/5/guestwire.sock");
+	assert_int_equal(user_path(NULL, text, sizeof(text), &err), -ENOENT);
+	assert_non_null(strstr(err.text, "give --control PATH"));
+	assert_int_equal(user_path("relative", text, sizeof(text), &err), -ENOENT);
+	memset(far, '/', sizeof(far));
+	far[sizeof(far) - 1] = 0;
+	assert_int_equal(user_path(far, text, sizeof(text), &err), -ENAMETOOLONG);
+	if (geteuid() != 0)
+		return;
+	assert_int_equal(control_default_path(text, sizeof(text), &err), 0);
+	assert_string_equal(text, "/run/guestwire.sock");
+}
+
 static void only_the_owner_may_use_the_socket(void **state)
 {
 	struct control_listener listener;
@@ -132,6 +167,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_path_that_is_too_long),
+		cmocka_unit_test(the_path_when_none_is_named),
 		cmocka_unit_test(only_the_owner_may_use_the_socket),
 		cmocka_unit_test(a_stale_socket_is_replaced),
 		cmocka_unit_test(a_socket_somebody_listens_on_is_not),

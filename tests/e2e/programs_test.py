@@ -7,6 +7,7 @@ can be done wrong at the control socket of a running daemon.
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -106,6 +107,22 @@ def test_bad_command_line(t, what):
           f"exits with {done.returncode} and says: {done.stderr}")
     check(done.stderr.startswith("guestwired: "), done.stderr)
     check(not os.path.exists(t.path("control")), "the control socket stays")
+
+
+def test_the_manual_has_each_driver_and_option(t):
+    """But for the options of the simulated device, which are for tests."""
+    with open(os.path.join(t.root, "docs", "guestwired.8"),
+              encoding="utf-8") as f:
+        page = f.read()
+    driver = None
+    for line in run_daemon(t, "--list-drivers").stdout.splitlines():
+        match = re.match(r"  (\w+):|    ([a-z_]+)=|(\w)", line)
+        if match and (match[1] or match[3]):
+            driver = match[1]
+        word = match and (match[1] or match[2])
+        if word and (match[1] or driver != "loop"):
+            check(re.search(rf"Cm {word}\b", page),
+                  f"guestwired.8 does not have '{word}': {line}")
 
 
 @cases("word", ("--help", "--version", "--list-drivers"))

@@ -8,6 +8,9 @@
 #include "worker.h"
 #include <pthread.h>
 
+/* Memmaps that dead devices may still read, remembered so that they can be seen in a debugger. */
+#define ENGINE_KEPT_MAX 64u
+
 /* The engine's record of a port. */
 struct holder {
 	struct engine *engine;

@@ -325,6 +325,25 @@ int questions_open(struct engine *engine, struct gw_error *err)
 	return ret ? gw_error_sys(err, ret, "questions: watch") : 0;
 }
 
+/*
+ * A device that never gave its loans back may read them still, even when the
+ * engine is gone: that memory stays mapped until the process ends. There is one
+ * reference for each, and no way to give it back.
+ */
+static struct gw_memmap *kept_for_dead_devices[ENGINE_KEPT_MAX];
+static unsigned int kept_count;
+
+static void unmap_at_end(struct pair *pair)
+{
+	if (!pair->loans_out) {
+		pair->egress->driver->unmap(pair->egress, pair->mapped);
+		memmap_put(pair->mapped);
+	} else {
+		kept_for_dead_devices[kept_count++ % ENGINE_KEPT_MAX] = pair->mapped;
+	}
+	pair->mapped = NULL;
+}
+
 /* Nothing runs any more: what is still mapped or asked is let go. */
 void questions_close(struct engine *engine)
 {
@@ -336,11 +355,8 @@ void questions_close(struct engine *engine)
 
 		if (pair->ask_flag)
 			memmap_put(pair->ask_memmap);
-		if (pair->mapped) {
-			pair->egress->driver->unmap(pair->egress, pair->mapped);
-			memmap_put(pair->mapped);
-			pair->mapped = NULL;
-		}
+		if (pair->mapped)
+			unmap_at_end(pair);
 		while (!gw_list_empty(&record->retiring)) {
 			struct retiree *retiree =
 				gw_container_of(record->retiring.next, struct retiree, node);

@@ -16,8 +16,9 @@
 #include "log.h"
 #include <stdlib.h>
 
-#define REOPEN_DEADLINE_MS 500u
-#define REOPEN_RETRY_MS    2000u
+/* Of the time that a ring may drain: the front-end waits for both, one after the other. */
+#define REOPEN_PART     2u
+#define REOPEN_RETRY_MS 2000u
 
 struct up_request {
 	struct gw_port *port;
@@ -150,7 +151,7 @@ static void reopen_job(struct chore_job *job)
 	struct gw_error err = { 0 };
 
 	if (holder->started)
-		reopen_stop(holder, REOPEN_DEADLINE_MS);
+		reopen_stop(holder, holder->engine->config.stop_ms / REOPEN_PART);
 	if (!holder->closing && reopen_start(holder, &err))
 		gw_log(LOG_ERR, "port %s: cannot be started again: %s", holder->port->name,
 		       err.text);

@@ -208,10 +208,15 @@ static void start_ring(struct vm *vm, struct vm_ring *ring, unsigned int index, 
 	tell_state(vm, VHOST_USER_SET_VRING_ENABLE, index, 1);
 }
 
+void vm_start_tx(struct vm *vm)
+{
+	start_ring(vm, &vm->tx, TX, VM_MEMORY_ADDR + (512u << 10));
+}
+
 void vm_start_rings(struct vm *vm)
 {
 	start_ring(vm, &vm->rx, RX, VM_MEMORY_ADDR);
-	start_ring(vm, &vm->tx, TX, VM_MEMORY_ADDR + (512u << 10));
+	vm_start_tx(vm);
 }
 
 void vm_start(struct vm *vm, const char *socket_path)

@@ -45,6 +45,8 @@ void vm_start(struct vm *vm, const char *socket_path);
 void vm_connect(struct vm *vm, const char *socket_path);
 void vm_share_memory(struct vm *vm);
 void vm_start_rings(struct vm *vm);
+/* A stopped transmit ring, anew and empty: the guest's driver was loaded again. */
+void vm_start_tx(struct vm *vm);
 /* GET_VRING_BASE of a ring (0 receive, 1 transmit); returns the base. */
 uint16_t vm_stop_ring(struct vm *vm, unsigned int index);
 /* Closes the socket without a word, as a killed process does. Memory stays. */

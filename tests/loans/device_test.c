@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Devices that misbehave: hold everything for ever, never give anything back,
+ * give it back too late. What that costs, and whom: the pair that uses the device
+ * its share, and nobody else anything.
+ */
+#include "rig.h"
+
+#include "loop.h"
+#include <string.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+#define LEN      1000u
+/* The bound for everything a front-end waits for, whatever a device does. */
+#define BOUND_MS 2000u
+
+static uint16_t send_to(struct vm *vm, uint8_t destination, uint8_t source, uint8_t fill)
+{
+	uint8_t frame[LEN];
+
+	vm_frame(frame, LEN, destination, source, fill);
+	return vm_send(vm, frame, LEN);
+}
+
+/* Sends count frames one after the other, each waited for; returns nanoseconds. */
+static uint64_t pace(struct vm *vm, unsigned int count, uint8_t destination)
+{
+	uint64_t begin_ns = gw_now_ns();
+
+	for (unsigned int i = 0; i < count; i++) {
+		send_to(vm, destination, 0xe0, 0);
+		vm_wait_used(vm);
+	}
+	return gw_now_ns() - begin_ns;
+}
+
+/* Fills a held device until it takes no more loans. */
+static void fill_up(struct rig *rig, struct vm *vm, struct loop *loop, const char *source,
+		    const char *egress, unsigned int loans)
+{
+	loop_test_hold(loop, true);
+	for (unsigned int i = 0; i < loans; i++)
+		send_to(vm, 0xd0, 0xe0, 0);
+	rig_wait_held(loop, loans);
+	assert_int_equal(rig_pair(rig, source, egress).loans_out, loans);
+}
+
+/* ---- a device that holds every completion ---- */
+
+static void held_device_does_not_slow_another_guest(void **state)
+{
+	static const char *const ports[] = { "a=guest:%s/a,network=red",
+					     "d=loop:,network=red,loans=32,bounce=8",
+					     "b=guest:%s/b,network=blue", "e=loop:,network=blue",
+					     NULL };
+	struct vm a, b;
+	struct rig rig;
+	uint64_t before_ns, after_ns;
+
+	rig_start(&rig, ports);
+	rig_guest(&rig, &a, "a");
+	rig_guest(&rig, &b, "b");
+	rig_settle(&rig, &a, "a", "d");
+	rig_settle(&rig, &b, "b", "e");
+	pace(&b, 2000, 0xd0);
+	before_ns = pace(&b, 5000, 0xd0);
+	fill_up(&rig, &a, loop_test_find("d"), "a", "d", 32);
+	for (unsigned int i = 0; i < 200; i++)
+		send_to(&a, 0xd0, 0xe0, 0);
+	after_ns = pace(&b, 5000, 0xd0);
+	print_message("5000 round trips: %.1f ms alone, %.1f ms beside a dead device\n",
+		      (double)before_ns / 1e6, (double)after_ns / 1e6);
+	/* Both include the scheduler's mood; a guest that waits for the device would take for ever. */
+	assert_true(after_ns < 3 * before_ns + 100000000ull);
+	vm_free(&a);
+	vm_free(&b);
+	rig_free(&rig);
+}
+
+static bool full_drops(void *arg)
+{
+	return rig_pair(arg, "a", "d").reasons[GW_DROP_EGRESS_FULL] >= 1;
+}
+
+/* Frames of the same guest to another port of its network go on; the rest is dropped, counted. */
+static void held_device_does_not_block_its_own_guest(void **state)
+{
+	static const char *const ports[] = { "a=guest:%s/a", "d=loop:,loans=32,bounce=8",
+					     "e=loop:", NULL };
+	const uint8_t here[14] = { 2, 0, 0, 0, 0, 0xe0, 2, 0, 0, 0, 0, 0xd0, 0x88, 0xb5 };
+	const uint8_t there[14] = { 2, 0, 0, 0, 0, 0xe0, 2, 0, 0, 0, 0, 0xd1, 0x88, 0xb5 };
+	uint8_t bytes[VM_SLOT_BYTES];
+	struct loop *held;
+	struct rig rig;
+	struct vm vm;
+	uint16_t used[64];
+	unsigned int back = 0;
+
+	rig_start(&rig, ports);
+	rig_guest(&rig, &vm, "a");
+	vm_offer_rx(&vm, 16);
+	rig_settle(&rig, &vm, "a", "d");
+	rig_settle(&rig, &vm, "a", "e");
+	held = loop_test_find("d");
+	/* The network learns who is behind which device. */
+	assert_true(loop_test_receive(held, here, sizeof(here), NULL));
+	assert_true(loop_test_receive(loop_test_find("e"), there, sizeof(there), NULL));
+	vm_receive(&vm, bytes, sizeof(bytes));
+	vm_receive(&vm, bytes, sizeof(bytes));
+	fill_up(&rig, &vm, held, "a", "d", 32);
+	for (unsigned int i = 0; i < 60; i++)
+		send_to(&vm, 0xd0, 0xe0, 0);
+	vm_wait(full_drops, &rig, "drops of what the held device cannot take");
+	while (back < 60)
+		back += vm_poll_used(&vm, used, 64);
+	/* The pair's share is out; a quarter of the ring and more is still the guest's. */
+	pace(&vm, 2000, 0xd1);
+	assert_int_equal(rig_pair(&rig, "a", "e").reasons[GW_DROP_EGRESS_FULL], 0);
+	assert_true(rig_pair(&rig, "a", "e").lent_frames >= 2000);
+	assert_int_equal(rig_pair(&rig, "a", "d").reasons[GW_DROP_EGRESS_FULL], 52);
+	vm_free(&vm);
+	rig_free(&rig);
+}
+
+/* ---- stopping with loans out ---- */
+
+static void stop_waits_for_loans_and_ends_with_used_equal_to_taken(void **state)
+{
+	static const char *const ports[] = { "a=guest:%s/a", "d=loop:,delay=100", NULL };
+	struct rig rig;
+	struct vm vm;
+	uint16_t base;
+
+	rig_start(&rig, ports);
+	rig_guest(&rig, &vm, "a");
+	rig_settle(&rig, &vm, "a", "d");
+	for (unsigned int i = 0; i < 20; i++)
+		send_to(&vm, 0xd0, 0xe0, 0);
+	rig_wait_held(loop_test_find("d"), 20);
+	base = vm_stop_ring(&vm, 1);
+	assert_int_equal(base, 21);
+	assert_int_equal(vm.tx.driver.used->idx, base);
+	vm_free(&vm);
+	rig_free(&rig);
+}
+
+static void stop_recalls_loans_from_a_held_device(void **state)
+{
+	static const char *const ports[] = { "a=guest:%s/a", "d=loop:", NULL };
+	uint64_t begin_ns;
+	struct rig rig;
+	struct vm vm;
+	uint16_t base;
+
+	rig_start(&rig, ports);
+	rig_guest(&rig, &vm, "a");
+	rig_settle(&rig, &vm, "a", "d");
+	fill_up(&rig, &vm, loop_test_find("d"), "a", "d", 20);
+	begin_ns = gw_now_ns();
+	base = vm_stop_ring(&vm, 1);
+	assert_true(gw_now_ns() - begin_ns < BOUND_MS * 1000000ull);
+	assert_int_equal(base, 21);
+	assert_int_equal(vm.tx.driver.used->idx, base);
+	assert_int_equal(rig_port(&rig, "d").quarantined, 0);
+	assert_int_equal(rig_port(&rig, "d").state, GW_PORT_RUNNING);
+	vm_free(&vm);
+	rig_free(&rig);
+}
+
+static const char *const stubborn_ports[] = { "a=guest:%s/a", "d=loop:,stubborn=on", NULL };
+
+/* The device gives nothing back even when it is closed: 20 frames in quarantine. */
+static void quarantine(struct rig *rig, struct vm *vm, void (*end)(struct vm *vm))
+{
+	uint64_t begin_ns;
+
+	rig_start(rig, stubborn_ports);
+	rig_guest(rig, vm, "a");
+	rig_settle(rig, vm, "a", "d");
+	fill_up(rig, vm, loop_test_find("d"), "a", "d", 20);
+	begin_ns = gw_now_ns();
+	end(vm);
+	assert_true(gw_now_ns() - begin_ns < BOUND_MS * 1000000ull);
+}
+
+static bool is_quarantined(void *arg)
+{
+	return rig_port(arg, "d").quarantined == 20;
+}
+
+static bool quarantine_over(void *arg)
+{
+	return rig_port(arg, "d").quarantined == 0;
+}
+
+static void stop_ring(struct vm *vm)
+{
+	/* The heads are not completed: the guest must not reuse what a device may read. */
+	assert_int_equal(vm_stop_ring(vm, 1), 21);
+	assert_int_equal(vm->tx.driver.used->idx, 1);
+}
+
+static void stop_quarantines_what_a_dead_device_holds(void **state)
+{
+	struct rig rig;
+	struct vm vm;
+
+	quarantine(&rig, &vm, stop_ring);
+	assert_true(is_quarantined(&rig));
+	vm_free(&vm);
+	rig_free(&rig);
+}
+
+static bool copied_for_quarantine(void *arg)
+{
+	return rig_pair(arg, "a", "d").reasons[GW_COPY_QUARANTINE] > 0;
+}
+
+static void quarantined_device_is_lent_nothing(void **state)
+{
+	struct rig rig;
+	struct vm vm;
+
+	quarantine(&rig, &vm, stop_ring);
+	vm_start_tx(&vm);
+	send_to(&vm, 0xd0, 0xe0, 0);
+	vm_wait_used(&vm);
+	vm_wait(copied_for_quarantine, &rig, "a copy because of the quarantine");
+	assert_int_equal(rig_pair(&rig, "a", "d").loans_out, 20);
+	vm_free(&vm);
+	rig_free(&rig);
+}
+
+static void late_completions_after_a_stop_hurt_nobody(void **state)
+{
+	struct rig rig;
+	struct vm vm;
+
+	quarantine(&rig, &vm, stop_ring);
+	vm_start_tx(&vm);
+	loop_test_hold(loop_test_find("d"), false);
+	vm_wait(quarantine_over, &rig, "the quarantine to end");
+	/* None of the old heads was completed on the new run of the ring. */
+	assert_int_equal(vm.tx.driver.used->idx, 0);
+	send_to(&vm, 0xd0, 0xe0, 0);
+	vm_wait_used(&vm);
+	vm_free(&vm);
+	rig_free(&rig);
+}
+
+static void change_memory(struct vm *vm)
+{
+	struct mock_memory old = vm->memory;
+
+	memset(&vm->memory, 0, sizeof(vm->memory));
+	vm_share_memory(vm); /* a REPLY_ACK says when it is done */
+	mock_memory_close(&old);
+}
+
+static void memory_change_ends_although_a_device_is_dead(void **state)
+{
+	struct rig rig;
+	struct vm vm;
+
+	quarantine(&rig, &vm, change_memory);
+	assert_true(is_quarantined(&rig));
+	/* What the device still reads is still mapped. */
+	assert_int_equal(loop_test_counts(loop_test_find("d")).mapped, 1);
+	vm_free(&vm);
+	rig_free(&rig);
+}
+
+static void disconnect_ends_although_a_device_is_dead(void **state)
+{
+	struct rig rig;
+	struct vm vm;
+
+	quarantine(&rig, &vm, vm_disconnect);
+	vm_wait(is_quarantined, &rig, "the loans to be quarantined");
+	/* The next front-end is served. */
+	vm_free(&vm);
+	rig_guest(&rig, &vm, "a");
+	send_to(&vm, 0xd0, 0xe0, 0);
+	vm_wait_used(&vm);
+	vm_free(&vm);
+	rig_free(&rig);
+}
+
+static void engine_stop_reports_what_is_lost(void **state)
+{
+	struct rig rig;
+	struct vm vm;
+
+	quarantine(&rig, &vm, stop_ring);
+	assert_int_equal(rig_stop(&rig), 20);
+	vm_free(&vm);
+	rig_free(&rig);
+}
+
+/* ---- isolation ---- */
+
+static void two_networks_hear_nothing_of_each_other(void **state)
+{
+	static const char *const ports[] = { "a=guest:%s/a,network=red",
+					     "d=loop:,network=red,echo=swap",
+					     "b=guest:%s/b,network=blue",
+					     "e=loop:,network=blue,answer=no,echo=swap", NULL };
+	uint8_t bytes[VM_SLOT_BYTES];
+	struct vm a, b;
+	struct rig rig;
+
+	rig_start(&rig, ports);
+	rig_guest(&rig, &a, "a");
+	rig_guest(&rig, &b, "b");
+	for (unsigned int i = 0; i < 200; i++) {
+		vm_offer_rx(&a, 1);
+		vm_offer_rx(&b, 1);
+		send_to(&a, 0xd0, 0xe0, 0xaa);
+		send_to(&b, 0xd0, 0xe0, 0xbb);
+		assert_int_equal(vm_receive(&a, bytes, sizeof(bytes)), LEN);
+		assert_int_equal(bytes[LEN - 1], 0xaa);
+		assert_int_equal(vm_receive(&b, bytes, sizeof(bytes)), LEN);
+		assert_int_equal(bytes[LEN - 1], 0xbb);
+		vm_wait_used(&a);
+		vm_wait_used(&b);
+	}
+	assert_true(vm_nothing_received(&a));
+	assert_true(vm_nothing_received(&b));
+	assert_true(rig_pair(&rig, "a", "d").lent_frames > 0);
+	assert_int_equal(rig_pair(&rig, "b", "e").lent_frames, 0);
+	vm_free(&a);
+	vm_free(&b);
+	rig_free(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(held_device_does_not_slow_another_guest),
+		cmocka_unit_test(held_device_does_not_block_its_own_guest),
+		cmocka_unit_test(stop_waits_for_loans_and_ends_with_used_equal_to_taken),
+		cmocka_unit_test(stop_recalls_loans_from_a_held_device),
+		cmocka_unit_test(stop_quarantines_what_a_dead_device_holds),
+		cmocka_unit_test(quarantined_device_is_lent_nothing),
+		cmocka_unit_test(late_completions_after_a_stop_hurt_nobody),
+		cmocka_unit_test(memory_change_ends_although_a_device_is_dead),
+		cmocka_unit_test(disconnect_ends_although_a_device_is_dead),
+		cmocka_unit_test(engine_stop_reports_what_is_lost),
+		cmocka_unit_test(two_networks_hear_nothing_of_each_other),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -9,8 +9,8 @@
  * the name of the run, the port as on the command line, and the far end: what
  * stands at the other side of the device and sees what it transmits, and sends
  * what it receives. The suite runs the driver in the mock host (tests/mock) and
- * in a network namespace of its own, where there are a veth pair gw0 - gw1 and a
- * tap device gwtap0, all up.
+ * in a network namespace of its own, where there are a veth pair gw0 - gw1 and, for
+ * tap, a persistent tap device gwtap0, all up.
  *
  * The suite plays the loan desk: it asks the query, maps, lends from a pretended
  * guest's memory where the answer allows, and copies to bounce memory where it

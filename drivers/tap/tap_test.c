@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The tap driver: whose the interface is, and what happens when it is not there. */
+#include "host.h"
+#include "veth.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+extern const struct gw_driver gw_driver_tap;
+
+#define EXIT_SKIP 77
+#define TUN_PATH  "/dev/net/tun"
+#define LIMIT_MS  2000u
+#define LEN       300u
+#define BUFFERS   256u
+
+struct fixture {
+	struct gw_port *port;
+	struct gw_queue *queue;
+	struct host_record *record;
+	struct gw_frame frame;
+};
+
+/* A running port and one frame for it, in the arena. */
+static void fixture_open(struct fixture *f, const char *spec)
+{
+	struct iovec seg = { NULL, LEN };
+
+	memset(f, 0, sizeof(*f));
+	f->port = host_run(&gw_driver_tap, spec);
+	f->queue = host_queue(f->port);
+	f->record = host_record(f->port);
+	seg.iov_base = host_arena_buffer(f->port);
+	pattern_fill(seg.iov_base, LEN, 1);
+	host_frame(&f->frame, NULL, &seg, 1);
+}
+
+static void fixture_close(struct fixture *f)
+{
+	assert_int_equal(host_stop(f->port, LIMIT_MS), 0);
+	host_close(f->port);
+}
+
+static void new_interface_is_up_and_goes_with_the_port(void **state)
+{
+	struct fixture f;
+
+	assert_int_equal(if_nametoindex("tnew0"), 0);
+	fixture_open(&f, "host=tnew0");
+	assert_int_not_equal(if_nametoindex("tnew0"), 0);
+	assert_non_null(strstr(f.record->status, "new interface tnew0"));
+	assert_non_null(strstr(f.record->status, "up"));
+	fixture_close(&f);
+	assert_int_equal(if_nametoindex("tnew0"), 0);
+}
+
+static void existing_interface_is_left_alone(void **state)
+{
+	struct fixture f;
+
+	veth_run("ip tuntap add dev told0 mode tap");
+	fixture_open(&f, "host=told0");
+	assert_non_null(strstr(f.record->status, "existing interface told0"));
+	assert_non_null(strstr(f.record->status, "down"));
+	fixture_close(&f);
+	veth_run("ip link show told0 | grep -q 'state DOWN'");
+	veth_run("ip tuntap del dev told0 mode tap");
+}
+
+static void interface_down_is_counted_and_recovers(void **state)
+{
+	uint8_t bytes[2048];
+	struct fixture f;
+	int far;
+
+	veth_run("ip tuntap add dev told0 mode tap");
+	fixture_open(&f, "host=told0");
+	for (unsigned int i = 1; i <= 5; i++) {
+		host_send(f.port, &f.frame);
+		assert_int_equal(f.record->drops[GW_DROP_EGRESS_DOWN], i);
+	}
+	veth_run("ip link set told0 up");
+	far = far_open("told0", VETH_TYPE, false);
+	host_send(f.port, &f.frame);
+	assert_int_equal(f.record->drops[GW_DROP_EGRESS_DOWN], 5);
+	assert_int_equal(far_receive(far, bytes, sizeof(bytes), LIMIT_MS), LEN);
+	assert_true(pattern_holds(bytes, LEN, 1));
+	close(far);
+	fixture_close(&f);
+	veth_run("ip tuntap del dev told0 mode tap");
+}
+
+static void interface_gone_is_counted_and_quiet(void **state)
+{
+	struct gw_frame *frame;
+	unsigned int poll_us = 0;
+	struct fixture f;
+
+	fixture_open(&f, "host=tnew0");
+	veth_run("ip link del tnew0");
+	host_send(f.port, &f.frame);
+	assert_int_equal(f.record->drops[GW_DROP_EGRESS_DOWN], 1);
+	assert_int_equal(gw_driver_tap.rx(f.queue, &frame, 1), 0);
+	assert_false(gw_driver_tap.arm(f.queue, GW_WANT_RX, &poll_us));
+	fixture_close(&f);
+}
+
+/* Memory that the front-end took away, and a header that is not true: frames are lost, no more. */
+static void bad_frames_are_counted(void **state)
+{
+	struct fixture f;
+	struct iovec nothing;
+
+	fixture_open(&f, "host=tnew0");
+	nothing.iov_base = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	nothing.iov_len = LEN;
+	assert_true(nothing.iov_base != MAP_FAILED);
+	f.frame.own[0] = nothing;
+	host_send(f.port, &f.frame);
+	assert_int_equal(f.record->drops[GW_DROP_DEVICE_ERROR], 1);
+	f.frame.own[0].iov_base = host_arena_buffer(f.port);
+	pattern_fill(f.frame.own[0].iov_base, LEN, 1);
+	f.frame.header.gso_type = 0x7f;
+	host_send(f.port, &f.frame);
+	assert_int_equal(f.record->drops[GW_DROP_DEVICE_ERROR], 2);
+	f.frame.header.gso_type = 0;
+	host_send(f.port, &f.frame);
+	assert_int_equal(f.record->drops[GW_DROP_DEVICE_ERROR], 2);
+	munmap(nothing.iov_base, 4096);
+	fixture_close(&f);
+}
+
+/* The worker of a port that has lent all its buffers sleeps, and is told when one is back. */
+static void worker_rests_while_all_buffers_are_lent(void **state)
+{
+	static struct gw_frame *frame[BUFFERS + 1];
+	uint8_t bytes[LEN];
+	unsigned int poll_us = 0;
+	struct fixture f;
+	int far;
+
+	fixture_open(&f, "host=tnew0");
+	far = far_open("tnew0", VETH_TYPE, false);
+	pattern_fill(bytes, LEN, 2);
+	for (unsigned int i = 0; i < BUFFERS + 10; i++)
+		far_send(far, bytes, LEN);
+	assert_int_equal(host_receive(f.port, frame, BUFFERS, LIMIT_MS), BUFFERS);
+	assert_int_equal(gw_driver_tap.rx(f.queue, frame + BUFFERS, 1), 0);
+	assert_false(gw_driver_tap.arm(f.queue, GW_WANT_RX, &poll_us));
+	assert_int_equal(poll_us, 0);
+	host_release(f.port, frame, 1);
+	assert_true(gw_driver_tap.arm(f.queue, GW_WANT_RX, &poll_us));
+	assert_int_equal(gw_driver_tap.rx(f.queue, frame, 1), 1);
+	host_release(f.port, frame, BUFFERS);
+	close(far);
+	fixture_close(&f);
+}
+
+/* What the kernel would leave to a device, checksums, is done before we see it. */
+static void received_checksums_are_complete(void **state)
+{
+	struct gw_frame *frame;
+	uint8_t bytes[2048];
+	struct fixture f;
+	struct sockaddr_in peer = { .sin_family = AF_INET, .sin_port = htons(9) };
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	uint32_t sum = 0;
+	bool found = false;
+
+	fixture_open(&f, "host=tnew0");
+	veth_run("ip addr add 10.9.8.1/24 dev tnew0 && "
+		 "ip neigh add 10.9.8.2 lladdr 02:00:00:00:00:02 dev tnew0");
+	inet_pton(AF_INET, "10.9.8.2", &peer.sin_addr);
+	for (unsigned int tries = 0; tries < 20 && !found; tries++) {
+		sendto(fd, "checksum\n", 9, 0, (struct sockaddr *)&peer, sizeof(peer));
+		while (!found && host_receive(f.port, &frame, 1, 50)) {
+			found = frame->snapshot[12] == 8 && frame->len == 14 + 20 + 8 + 9;
+			assert_int_equal(frame->header.flags, 0);
+			if (found)
+				host_frame_bytes(frame, bytes, sizeof(bytes));
+			host_release(f.port, &frame, 1);
+		}
+	}
+	close(fd);
+	assert_true(found);
+	/* Pseudo header: addresses, protocol 17, length; then the datagram of 17 bytes. */
+	bytes[14 + 20 + 17] = 0;
+	for (unsigned int i = 14 + 12; i < 14 + 20 + 18; i += 2)
+		sum += (uint32_t)bytes[i] << 8 | bytes[i + 1];
+	sum += 17 + 17;
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	assert_int_equal(sum, 0xffff);
+	fixture_close(&f);
+}
+
+static void other_interfaces_are_refused(void **state)
+{
+	struct gw_error err = { 0 };
+	struct gw_port *port;
+
+	veth_add("near", "far", 1500);
+	assert_true(host_open(&gw_driver_tap, "host=near", &port, &err) < 0);
+	assert_non_null(strstr(err.text, "near"));
+	assert_int_equal(host_open(&gw_driver_tap, "host=tap%d", &port, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "tap%d"));
+	veth_delete("near");
+}
+
+static void multi_queue_tap_is_taken(void **state)
+{
+	struct fixture f;
+
+	veth_run("ip tuntap add dev tmq0 mode tap multi_queue && ip link set tmq0 up");
+	fixture_open(&f, "host=tmq0");
+	host_send(f.port, &f.frame);
+	assert_int_equal(f.record->drops[GW_DROP_EGRESS_DOWN], 0);
+	fixture_close(&f);
+	veth_run("ip tuntap del dev tmq0 mode tap multi_queue");
+}
+
+static int free_arena(void **state)
+{
+	host_arena_free();
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(new_interface_is_up_and_goes_with_the_port),
+		cmocka_unit_test(existing_interface_is_left_alone),
+		cmocka_unit_test(interface_down_is_counted_and_recovers),
+		cmocka_unit_test(interface_gone_is_counted_and_quiet),
+		cmocka_unit_test(bad_frames_are_counted),
+		cmocka_unit_test(worker_rests_while_all_buffers_are_lent),
+		cmocka_unit_test(received_checksums_are_complete),
+		cmocka_unit_test(other_interfaces_are_refused),
+		cmocka_unit_test(multi_queue_tap_is_taken),
+	};
+	char why[256];
+
+	if (access(TUN_PATH, R_OK | W_OK)) {
+		fprintf(stderr, "skipped: this user may not open %s\n", TUN_PATH);
+		return EXIT_SKIP;
+	}
+	if (!veth_enter(why, sizeof(why))) {
+		fprintf(stderr, "skipped: %s\n", why);
+		return EXIT_SKIP;
+	}
+	return cmocka_run_group_tests(tests, NULL, free_arena);
+}

@@ -17,6 +17,7 @@ const struct front_end_feature front_end_features[] = {
 	{ "protocol_features", VHOST_USER_F_PROTOCOL_FEATURES, false },
 	{ "mq", VHOST_USER_PROTOCOL_F_MQ, true },
 	{ "reply_ack", VHOST_USER_PROTOCOL_F_REPLY_ACK, true },
+	{ "status", VHOST_USER_PROTOCOL_F_STATUS, true },
 	{ NULL, -1, false },
 };
 
@@ -139,6 +140,14 @@ static int negotiate_protocol(struct front_end *fe)
 	return rc;
 }
 
+/* The eventfds that are there before the guest starts. */
+static int announce_ring(struct front_end *fe, uint32_t index, const struct driver_ring *ring)
+{
+	int rc = front_end_set_fd(fe, VHOST_USER_SET_VRING_CALL, index, ring->call_fd);
+
+	return rc ? rc : front_end_set_fd(fe, VHOST_USER_SET_VRING_ERR, index, ring->err_fd);
+}
+
 int front_end_negotiate(struct front_end *fe, struct driver_ring *rx, struct driver_ring *tx)
 {
 	int rc = front_end_get_u64(fe, VHOST_USER_GET_FEATURES, &fe->offered);
@@ -153,9 +162,9 @@ int front_end_negotiate(struct front_end *fe, struct driver_ring *rx, struct dri
 	if (!rc)
 		rc = front_end_get_u64(fe, VHOST_USER_GET_FEATURES, &fe->offered);
 	if (!rc)
-		rc = front_end_set_fd(fe, VHOST_USER_SET_VRING_CALL, FRONT_END_RX, rx->call_fd);
+		rc = announce_ring(fe, FRONT_END_RX, rx);
 	if (!rc)
-		rc = front_end_set_fd(fe, VHOST_USER_SET_VRING_CALL, FRONT_END_TX, tx->call_fd);
+		rc = announce_ring(fe, FRONT_END_TX, tx);
 	rx->event_idx = tx->event_idx = fe->features >> VIRTIO_RING_F_EVENT_IDX & 1;
 	return rc;
 }
@@ -184,9 +193,19 @@ static int start_ring(struct front_end *fe, uint32_t index, struct driver_ring *
 		rc = front_end_set_fd(fe, VHOST_USER_SET_VRING_KICK, index, ring->kick_fd);
 	if (!rc)
 		rc = front_end_set_fd(fe, VHOST_USER_SET_VRING_CALL, index, ring->call_fd);
-	if (!rc)
-		rc = front_end_set_fd(fe, VHOST_USER_SET_VRING_ERR, index, ring->err_fd);
 	return rc;
+}
+
+/* Reads the status, adds bits, writes it; nothing where it was not negotiated. */
+static int add_status(struct front_end *fe, uint64_t bits)
+{
+	uint64_t status;
+	int rc;
+
+	if (!has_protocol(fe, VHOST_USER_PROTOCOL_F_STATUS))
+		return 0;
+	rc = front_end_get_u64(fe, VHOST_USER_GET_STATUS, &status);
+	return rc ? rc : front_end_set_u64(fe, VHOST_USER_SET_STATUS, status | bits);
 }
 
 int front_end_start(struct front_end *fe, const struct guest_memory *memory, struct driver_ring *rx,
@@ -197,6 +216,8 @@ int front_end_start(struct front_end *fe, const struct guest_memory *memory, str
 	if (!rc)
 		rc = front_end_set_u64(fe, VHOST_USER_SET_FEATURES, fe->features);
 	if (!rc)
+		rc = add_status(fe, VIRTIO_CONFIG_S_FEATURES_OK);
+	if (!rc)
 		rc = front_end_set_memory(fe, memory);
 	if (!rc)
 		rc = start_ring(fe, FRONT_END_RX, rx);
@@ -204,7 +225,17 @@ int front_end_start(struct front_end *fe, const struct guest_memory *memory, str
 		rc = start_ring(fe, FRONT_END_TX, tx);
 	if (!rc && fe->config->enable_last)
 		rc = enable_rings(fe);
+	if (!rc)
+		rc = add_status(fe, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
+					    VIRTIO_CONFIG_S_DRIVER_OK);
 	return rc;
+}
+
+int front_end_stop(struct front_end *fe)
+{
+	if (!has_protocol(fe, VHOST_USER_PROTOCOL_F_STATUS))
+		return 0;
+	return front_end_set_u64(fe, VHOST_USER_SET_STATUS, 0);
 }
 
 int front_end_stop_ring(struct front_end *fe, uint32_t index, uint16_t *base)

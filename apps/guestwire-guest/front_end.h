@@ -4,10 +4,15 @@
  * back-end:
  *
  *   connect	GET_FEATURES, GET_PROTOCOL_FEATURES, SET_PROTOCOL_FEATURES,
- *		(GET_QUEUE_NUM), SET_OWNER, GET_FEATURES, SET_VRING_CALL per ring
- *   start	SET_VRING_ENABLE per ring, SET_FEATURES, SET_MEM_TABLE, then per ring
- *		SET_VRING_NUM, _BASE, _ADDR, _KICK, _CALL, (_ERR)
- *   stop	GET_VRING_BASE per ring
+ *		(GET_QUEUE_NUM), SET_OWNER, GET_FEATURES, SET_VRING_CALL and _ERR per
+ *		ring
+ *   start	SET_VRING_ENABLE per ring, SET_FEATURES, (status FEATURES_OK),
+ *		SET_MEM_TABLE, then per ring SET_VRING_NUM, _BASE, _ADDR, _KICK, _CALL,
+ *		and (status DRIVER_OK)
+ *   stop	(status 0), GET_VRING_BASE per ring
+ *
+ * Status 0 before the rings are asked for their base is what QEMU does: a back-end
+ * that takes it for the end of everything loses the base.
  *
  * With enable_last, SET_VRING_ENABLE comes after all of it, as the specification's
  * ring states suggest and other front-ends do. Ring 0 is the guest's RX, ring 1 its TX.
@@ -59,6 +64,8 @@ void front_end_close(struct front_end *fe);
 int front_end_negotiate(struct front_end *fe, struct driver_ring *rx, struct driver_ring *tx);
 int front_end_start(struct front_end *fe, const struct guest_memory *memory, struct driver_ring *rx,
 		    struct driver_ring *tx);
+/* Before the rings stop: says so through the status, where negotiated. */
+int front_end_stop(struct front_end *fe);
 /* Stops a ring; base is where the back-end would go on in the available ring. */
 int front_end_stop_ring(struct front_end *fe, uint32_t index, uint16_t *base);
 

@@ -123,7 +123,7 @@ static const struct row rows[] = {
 	  "N", "of both rings, a power of two (default 256)" },
 	{ "features-off", KIND_FEATURES, 0, 0, 0, 0, "NAME[,NAME...]",
 	  "do not negotiate: version_1 indirect_desc event_idx mrg_rxbuf protocol_features "
-	  "mq reply_ack" },
+	  "mq reply_ack status" },
 	CHOICE("ack", ack, "qemu|all", "ask REPLY_ACK where QEMU does, or on each message"),
 	CHOICE("order", order, "qemu|enable-last", "when SET_VRING_ENABLE is sent"),
 

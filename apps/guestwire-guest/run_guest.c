@@ -287,7 +287,8 @@ void guest_run_stop(struct guest_run *run)
 
 	if (run->lost)
 		return;
-	if (front_end_stop_ring(&run->fe, FRONT_END_RX, &rx_base) < 0 ||
+	if (front_end_stop(&run->fe) < 0 ||
+	    front_end_stop_ring(&run->fe, FRONT_END_RX, &rx_base) < 0 ||
 	    front_end_stop_ring(&run->fe, FRONT_END_TX, &tx_base) < 0) {
 		summary_error(s, EXIT_PROTOCOL, "stopping the rings: %s", run->fe.fail.text);
 		return;

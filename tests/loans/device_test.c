@@ -213,21 +213,29 @@ static void stop_quarantines_what_a_dead_device_holds(void **state)
 	rig_free(&rig);
 }
 
+struct quarantine_wait {
+	struct rig *rig;
+	struct vm *vm;
+};
+
 static bool copied_for_quarantine(void *arg)
 {
-	return rig_pair(arg, "a", "d").reasons[GW_COPY_QUARANTINE] > 0;
+	struct quarantine_wait *wait = arg;
+
+	send_to(wait->vm, 0xd0, 0xe0, 0);
+	vm_wait_used(wait->vm);
+	return rig_pair(wait->rig, "a", "d").reasons[GW_COPY_QUARANTINE] > 0;
 }
 
 static void quarantined_device_is_lent_nothing(void **state)
 {
 	struct rig rig;
 	struct vm vm;
+	struct quarantine_wait wait = { &rig, &vm };
 
 	quarantine(&rig, &vm, stop_ring);
 	vm_start_tx(&vm);
-	send_to(&vm, 0xd0, 0xe0, 0);
-	vm_wait_used(&vm);
-	vm_wait(copied_for_quarantine, &rig, "a copy because of the quarantine");
+	vm_wait(copied_for_quarantine, &wait, "a copy because of the quarantine");
 	assert_int_equal(rig_pair(&rig, "a", "d").loans_out, 20);
 	vm_free(&vm);
 	rig_free(&rig);

@@ -6,7 +6,9 @@
 #include "fd.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -249,9 +251,13 @@ static void *run_loop(void *arg)
 	return NULL;
 }
 
+/* No atomics: that is the point. Overlapping calls meet, with a pause in the middle. */
 static void count_up(void *arg)
 {
-	(*(unsigned int *)arg)++; /* no atomic: that is the point */
+	unsigned int *counter = arg, before = gw_read_once(counter);
+
+	sched_yield();
+	gw_write_once(counter, before + 1);
 }
 
 static void *call_often(void *arg)
@@ -279,6 +285,33 @@ static void calls_from_other_threads_never_overlap(void **state)
 		pthread_join(caller[i], NULL);
 	assert_int_equal(counter, 2 * 2000 + 20);
 	assert_false(test->late);
+}
+
+#define GRACE_MS 30 /* how long something is given to happen that must not */
+
+static void signal_event(void *arg)
+{
+	gw_eventfd_signal(test->fd[0]);
+}
+
+static void start_the_loop_meanwhile(void *arg)
+{
+	struct pollfd posted = { .fd = test->fd[0], .events = POLLIN };
+
+	gw_loop_post(test->loop, signal_event, NULL);
+	pthread_create(arg, NULL, run_loop, NULL);
+	assert_int_equal(poll(&posted, 1, GRACE_MS), 0);
+}
+
+static void run_waits_for_a_call_in_its_place(void **state)
+{
+	struct pollfd posted = { .fd = test->fd[0], .events = POLLIN };
+	pthread_t loop;
+
+	gw_loop_call(test->loop, start_the_loop_meanwhile, &loop);
+	assert_int_equal(poll(&posted, 1, TEST_DEADLINE_MS), 1);
+	gw_loop_quit(test->loop);
+	pthread_join(loop, NULL);
 }
 
 static void quit_before_run_is_not_lost(void **state)
@@ -324,6 +357,7 @@ int main(void)
 		LOOP_TEST(posts_keep_their_order),
 		LOOP_TEST(call_runs_here_while_the_loop_does_not_run),
 		LOOP_TEST(calls_from_other_threads_never_overlap),
+		LOOP_TEST(run_waits_for_a_call_in_its_place),
 		LOOP_TEST(quit_before_run_is_not_lost),
 		LOOP_TEST(posts_left_behind_are_freed),
 		cmocka_unit_test(memfd_is_sealed),

@@ -18,7 +18,7 @@ struct gw_arena {
 	size_t bytes;
 	pthread_mutex_t lock;
 	size_t buffer_count;
-	uint8_t taken[]; /* by lock: one byte for each buffer */
+	uint8_t taken[]; /* by lock: one byte for each buffer; the pad's are never looked at */
 };
 
 /* 0 or -errno; arena_destroy cleans up either way. */
@@ -49,7 +49,6 @@ int arena_create(size_t bytes, struct gw_arena **result, struct gw_error *err)
 	arena->bytes = bytes;
 	arena->base = MAP_FAILED;
 	arena->buffer_count = count;
-	memset(arena->taken, 1, ARENA_PAD_BUFFERS);
 	pthread_mutex_init(&arena->lock, NULL);
 	rc = map_arena(arena);
 	if (rc) {

@@ -65,6 +65,7 @@ static void short_header_is_filled_with_zeros(void **state)
 	unsigned int first;
 
 	memset(bytes, 0xff, sizeof(bytes));
+	memset(&header, 0xff, sizeof(header));
 	assert_true(net_header_strip(&seg, 1, 10, &header, &first));
 	assert_int_equal(header.csum_offset, 0xffff);
 	assert_int_equal(header.num_buffers, 0);

@@ -2,12 +2,14 @@
 /* The split ring against a driver that keeps the rules. Those that do not: ring_fault_test.c. */
 #include "ring.h"
 
+#include "atomic.h"
 #include "fd.h"
 #include "loop.h"
 #include "mock_driver.h"
 #include <linux/virtio_config.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -551,7 +553,7 @@ static void *run_device(void *arg)
 		if (ring_flush(n->f->ring))
 			gw_eventfd_signal(n->call);
 		if (done < THREAD_CHAINS && !ring_want_kick(n->f->ring) && !wait_for(n->kick))
-			n->late = true;
+			gw_store_relaxed(&n->late, true);
 	}
 	return NULL;
 }
@@ -600,6 +602,47 @@ static void no_wakeup_is_lost_with_flags(void **state)
 static void no_wakeup_is_lost_with_event_index(void **state)
 {
 	no_wakeup_is_lost(*state, EVENT_IDX);
+}
+
+/*
+ * A driver that spins on the used ring and offers the next chain at once, just
+ * when the device is about to sleep: only a kick can wake the device.
+ */
+static void no_kick_is_lost(struct fixture *f, uint64_t features)
+{
+	struct mock_buffer buffer = { 0x1000, 64, false };
+	struct notify n = { .f = f, .kick = gw_eventfd(), .call = gw_eventfd() };
+	unsigned int collected = 0, spins = 0;
+	pthread_t device;
+	uint32_t written;
+	uint16_t head;
+
+	open_ring(f, 1, features);
+	pthread_create(&device, NULL, run_device, &n);
+	mock_no_interrupt(&f->driver);
+	for (; collected < THREAD_CHAINS && !gw_load_relaxed(&n.late); collected++) {
+		mock_offer(&f->driver, (uint16_t)mock_chain(&f->driver, &buffer, 1));
+		if (mock_publish(&f->driver))
+			gw_eventfd_signal(n.kick);
+		while (!mock_collect(&f->driver, &head, &written) && !gw_load_relaxed(&n.late))
+			if (++spins % 256 == 0)
+				sched_yield();
+	}
+	pthread_join(device, NULL);
+	gw_fd_close(&n.kick);
+	gw_fd_close(&n.call);
+	assert_false(n.late);
+	assert_int_equal(collected, THREAD_CHAINS);
+}
+
+static void no_kick_is_lost_with_flags(void **state)
+{
+	no_kick_is_lost(*state, 0);
+}
+
+static void no_kick_is_lost_with_event_index(void **state)
+{
+	no_kick_is_lost(*state, EVENT_IDX);
 }
 
 /* ---- speed: printed, not judged, machines differ ---- */
@@ -666,6 +709,8 @@ int main(void)
 		RING_TEST(every_chain_comes_back_exactly_once_in_any_order),
 		RING_TEST(no_wakeup_is_lost_with_flags),
 		RING_TEST(no_wakeup_is_lost_with_event_index),
+		RING_TEST(no_kick_is_lost_with_flags),
+		RING_TEST(no_kick_is_lost_with_event_index),
 		RING_TEST(speed_of_pop_and_push),
 	};
 

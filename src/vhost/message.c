@@ -58,48 +58,50 @@ static int check_inflight(const struct message *message, struct gw_error *err);
 #define INFLIGHT INFLIGHT_BYTES, sizeof(struct message_inflight)
 
 /* clang-format off */
+#define ROW(request, ...) [VHOST_USER_##request] = { #request, __VA_ARGS__ }
+
 static const struct row rows[] = {
-	/* request                               name                     payload   fds   reply  check */
-	[VHOST_USER_GET_FEATURES]            = { "GET_FEATURES",          NONE,     0, 0, true,  NULL },
-	[VHOST_USER_SET_FEATURES]            = { "SET_FEATURES",          U64,      0, 0, false, NULL },
-	[VHOST_USER_SET_OWNER]               = { "SET_OWNER",             NONE,     0, 0, false, NULL },
-	[VHOST_USER_RESET_OWNER]             = { "RESET_OWNER",           NONE,     0, 0, false, NULL },
-	[VHOST_USER_SET_MEM_TABLE]           = { "SET_MEM_TABLE",         MEMORY,   0, 8, false, check_memory },
-	[VHOST_USER_SET_LOG_BASE]            = { "SET_LOG_BASE",          LOG,      0, 1, false, check_log },
-	[VHOST_USER_SET_LOG_FD]              = { "SET_LOG_FD",            NONE,     1, 1, false, NULL },
-	[VHOST_USER_SET_VRING_NUM]           = { "SET_VRING_NUM",         STATE,    0, 0, false, NULL },
-	[VHOST_USER_SET_VRING_ADDR]          = { "SET_VRING_ADDR",        ADDR,     0, 0, false, NULL },
-	[VHOST_USER_SET_VRING_BASE]          = { "SET_VRING_BASE",        STATE,    0, 0, false, NULL },
-	[VHOST_USER_GET_VRING_BASE]          = { "GET_VRING_BASE",        STATE,    0, 0, true,  NULL },
-	[VHOST_USER_SET_VRING_KICK]          = { "SET_VRING_KICK",        U64,      0, 1, false, check_vring_fd },
-	[VHOST_USER_SET_VRING_CALL]          = { "SET_VRING_CALL",        U64,      0, 1, false, check_vring_fd },
-	[VHOST_USER_SET_VRING_ERR]           = { "SET_VRING_ERR",         U64,      0, 1, false, check_vring_fd },
-	[VHOST_USER_GET_PROTOCOL_FEATURES]   = { "GET_PROTOCOL_FEATURES", NONE,     0, 0, true,  NULL },
-	[VHOST_USER_SET_PROTOCOL_FEATURES]   = { "SET_PROTOCOL_FEATURES", U64,      0, 0, false, NULL },
-	[VHOST_USER_GET_QUEUE_NUM]           = { "GET_QUEUE_NUM",         NONE,     0, 0, true,  NULL },
-	[VHOST_USER_SET_VRING_ENABLE]        = { "SET_VRING_ENABLE",      STATE,    0, 0, false, NULL },
-	[VHOST_USER_SEND_RARP]               = { "SEND_RARP",             U64,      0, 0, false, NULL },
-	[VHOST_USER_NET_SET_MTU]             = { "NET_SET_MTU",           U64,      0, 0, false, NULL },
-	[VHOST_USER_SET_BACKEND_REQ_FD]      = { "SET_BACKEND_REQ_FD",    NONE,     1, 1, false, NULL },
-	[VHOST_USER_IOTLB_MSG]               = { "IOTLB_MSG",             IOTLB,    0, 0, false, NULL },
-	[VHOST_USER_SET_VRING_ENDIAN]        = { "SET_VRING_ENDIAN",      STATE,    0, 0, false, NULL },
-	[VHOST_USER_GET_CONFIG]              = { "GET_CONFIG",            CONFIG,   0, 0, true,  NULL },
-	[VHOST_USER_SET_CONFIG]              = { "SET_CONFIG",            CONFIG,   0, 0, false, NULL },
-	[VHOST_USER_CREATE_CRYPTO_SESSION]   = { "CREATE_CRYPTO_SESSION", ANY,      0, 0, true,  NULL },
-	[VHOST_USER_CLOSE_CRYPTO_SESSION]    = { "CLOSE_CRYPTO_SESSION",  U64,      0, 0, false, NULL },
-	[VHOST_USER_POSTCOPY_ADVISE]         = { "POSTCOPY_ADVISE",       NONE,     0, 0, true,  NULL },
-	[VHOST_USER_POSTCOPY_LISTEN]         = { "POSTCOPY_LISTEN",       NONE,     0, 0, false, NULL },
-	[VHOST_USER_POSTCOPY_END]            = { "POSTCOPY_END",          NONE,     0, 0, true,  NULL },
-	[VHOST_USER_GET_INFLIGHT_FD]         = { "GET_INFLIGHT_FD",       INFLIGHT, 0, 0, true,  check_inflight },
-	[VHOST_USER_SET_INFLIGHT_FD]         = { "SET_INFLIGHT_FD",       INFLIGHT, 1, 1, false, check_inflight },
-	[VHOST_USER_GPU_SET_SOCKET]          = { "GPU_SET_SOCKET",        NONE,     1, 1, false, NULL },
-	[VHOST_USER_RESET_DEVICE]            = { "RESET_DEVICE",          NONE,     0, 0, false, NULL },
-	[VHOST_USER_VRING_KICK]              = { "VRING_KICK",            STATE,    0, 0, false, NULL },
-	[VHOST_USER_GET_MAX_MEM_SLOTS]       = { "GET_MAX_MEM_SLOTS",     NONE,     0, 0, true,  NULL },
-	[VHOST_USER_ADD_MEM_REG]             = { "ADD_MEM_REG",           MEM_REG,  1, 1, false, check_mem_reg },
-	[VHOST_USER_REM_MEM_REG]             = { "REM_MEM_REG",           MEM_REG,  0, 1, false, check_mem_reg },
-	[VHOST_USER_SET_STATUS]              = { "SET_STATUS",            U64,      0, 0, false, NULL },
-	[VHOST_USER_GET_STATUS]              = { "GET_STATUS",            NONE,     0, 0, true,  NULL },
+	/*  request               payload   fds   reply  check */
+	ROW(GET_FEATURES,           NONE,     0, 0, true,  NULL),
+	ROW(SET_FEATURES,           U64,      0, 0, false, NULL),
+	ROW(SET_OWNER,              NONE,     0, 0, false, NULL),
+	ROW(RESET_OWNER,            NONE,     0, 0, false, NULL),
+	ROW(SET_MEM_TABLE,          MEMORY,   0, 8, false, check_memory),
+	ROW(SET_LOG_BASE,           LOG,      0, 1, false, check_log),
+	ROW(SET_LOG_FD,             NONE,     1, 1, false, NULL),
+	ROW(SET_VRING_NUM,          STATE,    0, 0, false, NULL),
+	ROW(SET_VRING_ADDR,         ADDR,     0, 0, false, NULL),
+	ROW(SET_VRING_BASE,         STATE,    0, 0, false, NULL),
+	ROW(GET_VRING_BASE,         STATE,    0, 0, true,  NULL),
+	ROW(SET_VRING_KICK,         U64,      0, 1, false, check_vring_fd),
+	ROW(SET_VRING_CALL,         U64,      0, 1, false, check_vring_fd),
+	ROW(SET_VRING_ERR,          U64,      0, 1, false, check_vring_fd),
+	ROW(GET_PROTOCOL_FEATURES,  NONE,     0, 0, true,  NULL),
+	ROW(SET_PROTOCOL_FEATURES,  U64,      0, 0, false, NULL),
+	ROW(GET_QUEUE_NUM,          NONE,     0, 0, true,  NULL),
+	ROW(SET_VRING_ENABLE,       STATE,    0, 0, false, NULL),
+	ROW(SEND_RARP,              U64,      0, 0, false, NULL),
+	ROW(NET_SET_MTU,            U64,      0, 0, false, NULL),
+	ROW(SET_BACKEND_REQ_FD,     NONE,     1, 1, false, NULL),
+	ROW(IOTLB_MSG,              IOTLB,    0, 0, false, NULL),
+	ROW(SET_VRING_ENDIAN,       STATE,    0, 0, false, NULL),
+	ROW(GET_CONFIG,             CONFIG,   0, 0, true,  NULL),
+	ROW(SET_CONFIG,             CONFIG,   0, 0, false, NULL),
+	ROW(CREATE_CRYPTO_SESSION,  ANY,      0, 0, true,  NULL),
+	ROW(CLOSE_CRYPTO_SESSION,   U64,      0, 0, false, NULL),
+	ROW(POSTCOPY_ADVISE,        NONE,     0, 0, true,  NULL),
+	ROW(POSTCOPY_LISTEN,        NONE,     0, 0, false, NULL),
+	ROW(POSTCOPY_END,           NONE,     0, 0, true,  NULL),
+	ROW(GET_INFLIGHT_FD,        INFLIGHT, 0, 0, true,  check_inflight),
+	ROW(SET_INFLIGHT_FD,        INFLIGHT, 1, 1, false, check_inflight),
+	ROW(GPU_SET_SOCKET,         NONE,     1, 1, false, NULL),
+	ROW(RESET_DEVICE,           NONE,     0, 0, false, NULL),
+	ROW(VRING_KICK,             STATE,    0, 0, false, NULL),
+	ROW(GET_MAX_MEM_SLOTS,      NONE,     0, 0, true,  NULL),
+	ROW(ADD_MEM_REG,            MEM_REG,  1, 1, false, check_mem_reg),
+	ROW(REM_MEM_REG,            MEM_REG,  0, 1, false, check_mem_reg),
+	ROW(SET_STATUS,             U64,      0, 0, false, NULL),
+	ROW(GET_STATUS,             NONE,     0, 0, true,  NULL),
 };
 /* clang-format on */
 
@@ -110,6 +112,7 @@ _Static_assert(sizeof(struct message_vring_addr) == 40, "wire format");
 _Static_assert(sizeof(struct message_region) == 32, "wire format");
 _Static_assert(sizeof(struct message_mem_reg) == 40, "wire format");
 _Static_assert(sizeof(struct message_memory) == 8 + 8 * 32, "wire format");
+_Static_assert(VHOST_USER_MAX_REGIONS == 8, "one descriptor each: SET_MEM_TABLE above");
 _Static_assert(sizeof(struct message_memory) <= MESSAGE_PAYLOAD_MAX, "the buffer holds it");
 _Static_assert(CONFIG_MAX_BYTES <= MESSAGE_PAYLOAD_MAX, "the buffer holds it");
 

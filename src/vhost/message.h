@@ -69,7 +69,7 @@ struct message {
 	unsigned int fd_count;
 };
 
-/* "SET_MEM_TABLE"; "request 77" style texts are the caller's for numbers not in the table (NULL). */
+/* "SET_MEM_TABLE"; NULL for a number that is not in the table. */
 const char *message_name(uint32_t request);
 /* Whether the request has a reply of its own (GET_...), as opposed to REPLY_ACK. */
 bool message_has_reply(uint32_t request);

@@ -30,6 +30,8 @@
 #define NOTE_BYTES  (GW_ERROR_TEXT_BYTES + 64)
 #define REPLY_BYTES (VHOST_USER_HEADER_BYTES + sizeof(struct message_vring_state))
 #define NO_FEATURE  (-1)
+#define F_RARP      VHOST_USER_PROTOCOL_F_RARP
+#define F_NET_MTU   VHOST_USER_PROTOCOL_F_NET_MTU
 
 enum refused { ENDS, NOTED };
 
@@ -41,51 +43,53 @@ struct rule {
 };
 
 /* clang-format off */
+#define RULE(request, ...) [VHOST_USER_##request] = { __VA_ARGS__ }
+
 static const struct rule rules[] = {
-	/* request                             handler                          needs                           owner  refused */
-	[VHOST_USER_GET_FEATURES]            = { session_get_features,          NO_FEATURE,                     false, ENDS },
-	[VHOST_USER_SET_FEATURES]            = { session_set_features,          NO_FEATURE,                     false, ENDS },
-	[VHOST_USER_SET_OWNER]               = { session_set_owner,             NO_FEATURE,                     false, ENDS },
-	[VHOST_USER_RESET_OWNER]             = { session_reset_owner,           NO_FEATURE,                     false, ENDS },
-	[VHOST_USER_SET_MEM_TABLE]           = { session_set_mem_table,         NO_FEATURE,                     true,  ENDS },
-	[VHOST_USER_SET_VRING_NUM]           = { session_set_vring_num,         NO_FEATURE,                     true,  ENDS },
-	[VHOST_USER_SET_VRING_ADDR]          = { session_set_vring_addr,        NO_FEATURE,                     true,  ENDS },
-	[VHOST_USER_SET_VRING_BASE]          = { session_set_vring_base,        NO_FEATURE,                     true,  ENDS },
-	[VHOST_USER_GET_VRING_BASE]          = { session_get_vring_base,        NO_FEATURE,                     true,  ENDS },
-	[VHOST_USER_SET_VRING_KICK]          = { session_set_vring_kick,        NO_FEATURE,                     true,  ENDS },
-	[VHOST_USER_SET_VRING_CALL]          = { session_set_vring_call,        NO_FEATURE,                     true,  ENDS },
-	[VHOST_USER_SET_VRING_ERR]           = { session_set_vring_err,         NO_FEATURE,                     true,  NOTED },
-	[VHOST_USER_GET_PROTOCOL_FEATURES]   = { session_get_protocol_features, NO_FEATURE,                     false, ENDS },
-	[VHOST_USER_SET_PROTOCOL_FEATURES]   = { session_set_protocol_features, NO_FEATURE,                     false, ENDS },
-	[VHOST_USER_GET_QUEUE_NUM]           = { session_get_queue_num,         NO_FEATURE,                     false, ENDS },
-	[VHOST_USER_SET_VRING_ENABLE]        = { session_set_vring_enable,      NO_FEATURE,                     true,  ENDS },
-	[VHOST_USER_SEND_RARP]               = { session_send_rarp,             VHOST_USER_PROTOCOL_F_RARP,     true,  NOTED },
-	[VHOST_USER_NET_SET_MTU]             = { session_net_set_mtu,           VHOST_USER_PROTOCOL_F_NET_MTU,  true,  NOTED },
+	/*   request                handler                        needs        owned  refused */
+	RULE(GET_FEATURES,          session_get_features,          NO_FEATURE,  false, ENDS),
+	RULE(SET_FEATURES,          session_set_features,          NO_FEATURE,  false, ENDS),
+	RULE(SET_OWNER,             session_set_owner,             NO_FEATURE,  false, ENDS),
+	RULE(RESET_OWNER,           session_reset_owner,           NO_FEATURE,  false, ENDS),
+	RULE(SET_MEM_TABLE,         session_set_mem_table,         NO_FEATURE,  true,  ENDS),
+	RULE(SET_VRING_NUM,         session_set_vring_num,         NO_FEATURE,  true,  ENDS),
+	RULE(SET_VRING_ADDR,        session_set_vring_addr,        NO_FEATURE,  true,  ENDS),
+	RULE(SET_VRING_BASE,        session_set_vring_base,        NO_FEATURE,  true,  ENDS),
+	RULE(GET_VRING_BASE,        session_get_vring_base,        NO_FEATURE,  true,  ENDS),
+	RULE(SET_VRING_KICK,        session_set_vring_kick,        NO_FEATURE,  true,  ENDS),
+	RULE(SET_VRING_CALL,        session_set_vring_call,        NO_FEATURE,  true,  ENDS),
+	RULE(SET_VRING_ERR,         session_set_vring_err,         NO_FEATURE,  true,  NOTED),
+	RULE(GET_PROTOCOL_FEATURES, session_get_protocol_features, NO_FEATURE,  false, ENDS),
+	RULE(SET_PROTOCOL_FEATURES, session_set_protocol_features, NO_FEATURE,  false, ENDS),
+	RULE(GET_QUEUE_NUM,         session_get_queue_num,         NO_FEATURE,  false, ENDS),
+	RULE(SET_VRING_ENABLE,      session_set_vring_enable,      NO_FEATURE,  true,  ENDS),
+	RULE(SEND_RARP,             session_send_rarp,             F_RARP,      true,  NOTED),
+	RULE(NET_SET_MTU,           session_net_set_mtu,           F_NET_MTU,   true,  NOTED),
 
 	/* Known, checked, and refused. The log: a migration without it loses pages, but
 	   without VHOST_F_LOG_ALL no front-end migrates. */
-	[VHOST_USER_SET_LOG_BASE]            = { NULL,                          NO_FEATURE,                     true,  NOTED },
-	[VHOST_USER_SET_LOG_FD]              = { NULL,                          NO_FEATURE,                     true,  NOTED },
-	[VHOST_USER_SET_BACKEND_REQ_FD]      = { NULL,                          NO_FEATURE,                     false, NOTED },
-	[VHOST_USER_IOTLB_MSG]               = { NULL,                          NO_FEATURE,                     true,  ENDS },
-	[VHOST_USER_SET_VRING_ENDIAN]        = { NULL,                          NO_FEATURE,                     true,  ENDS },
-	[VHOST_USER_GET_CONFIG]              = { NULL,                          NO_FEATURE,                     false, ENDS },
-	[VHOST_USER_SET_CONFIG]              = { NULL,                          NO_FEATURE,                     false, NOTED },
-	[VHOST_USER_CREATE_CRYPTO_SESSION]   = { NULL,                          NO_FEATURE,                     false, ENDS },
-	[VHOST_USER_CLOSE_CRYPTO_SESSION]    = { NULL,                          NO_FEATURE,                     false, NOTED },
-	[VHOST_USER_POSTCOPY_ADVISE]         = { NULL,                          NO_FEATURE,                     false, ENDS },
-	[VHOST_USER_POSTCOPY_LISTEN]         = { NULL,                          NO_FEATURE,                     false, ENDS },
-	[VHOST_USER_POSTCOPY_END]            = { NULL,                          NO_FEATURE,                     false, ENDS },
-	[VHOST_USER_GET_INFLIGHT_FD]         = { NULL,                          NO_FEATURE,                     true,  ENDS },
-	[VHOST_USER_SET_INFLIGHT_FD]         = { NULL,                          NO_FEATURE,                     true,  ENDS },
-	[VHOST_USER_GPU_SET_SOCKET]          = { NULL,                          NO_FEATURE,                     false, NOTED },
-	[VHOST_USER_RESET_DEVICE]            = { NULL,                          NO_FEATURE,                     false, ENDS },
-	[VHOST_USER_VRING_KICK]              = { NULL,                          NO_FEATURE,                     true,  ENDS },
-	[VHOST_USER_GET_MAX_MEM_SLOTS]       = { NULL,                          NO_FEATURE,                     false, ENDS },
-	[VHOST_USER_ADD_MEM_REG]             = { NULL,                          NO_FEATURE,                     true,  ENDS },
-	[VHOST_USER_REM_MEM_REG]             = { NULL,                          NO_FEATURE,                     true,  ENDS },
-	[VHOST_USER_SET_STATUS]              = { NULL,                          NO_FEATURE,                     false, NOTED },
-	[VHOST_USER_GET_STATUS]              = { NULL,                          NO_FEATURE,                     false, ENDS },
+	RULE(SET_LOG_BASE,          NULL,                          NO_FEATURE,  true,  NOTED),
+	RULE(SET_LOG_FD,            NULL,                          NO_FEATURE,  true,  NOTED),
+	RULE(SET_BACKEND_REQ_FD,    NULL,                          NO_FEATURE,  false, NOTED),
+	RULE(IOTLB_MSG,             NULL,                          NO_FEATURE,  true,  ENDS),
+	RULE(SET_VRING_ENDIAN,      NULL,                          NO_FEATURE,  true,  ENDS),
+	RULE(GET_CONFIG,            NULL,                          NO_FEATURE,  false, ENDS),
+	RULE(SET_CONFIG,            NULL,                          NO_FEATURE,  false, NOTED),
+	RULE(CREATE_CRYPTO_SESSION, NULL,                          NO_FEATURE,  false, ENDS),
+	RULE(CLOSE_CRYPTO_SESSION,  NULL,                          NO_FEATURE,  false, NOTED),
+	RULE(POSTCOPY_ADVISE,       NULL,                          NO_FEATURE,  false, ENDS),
+	RULE(POSTCOPY_LISTEN,       NULL,                          NO_FEATURE,  false, ENDS),
+	RULE(POSTCOPY_END,          NULL,                          NO_FEATURE,  false, ENDS),
+	RULE(GET_INFLIGHT_FD,       NULL,                          NO_FEATURE,  true,  ENDS),
+	RULE(SET_INFLIGHT_FD,       NULL,                          NO_FEATURE,  true,  ENDS),
+	RULE(GPU_SET_SOCKET,        NULL,                          NO_FEATURE,  false, NOTED),
+	RULE(RESET_DEVICE,          NULL,                          NO_FEATURE,  false, ENDS),
+	RULE(VRING_KICK,            NULL,                          NO_FEATURE,  true,  ENDS),
+	RULE(GET_MAX_MEM_SLOTS,     NULL,                          NO_FEATURE,  false, ENDS),
+	RULE(ADD_MEM_REG,           NULL,                          NO_FEATURE,  true,  ENDS),
+	RULE(REM_MEM_REG,           NULL,                          NO_FEATURE,  true,  ENDS),
+	RULE(SET_STATUS,            NULL,                          NO_FEATURE,  false, NOTED),
+	RULE(GET_STATUS,            NULL,                          NO_FEATURE,  false, ENDS),
 };
 /* clang-format on */
 

@@ -50,7 +50,7 @@ struct session_ring {
 struct session_ops {
 	/* A whole reply; 0 or -errno (then the session is over). */
 	int (*send)(void *arg, const uint8_t *bytes, size_t len);
-	/* A ring has all it needs. On failure the session is told why and the ring stays stopped. */
+	/* A ring has all it needs. If it cannot start, it stays stopped and err says why. */
 	int (*ring_start)(void *arg, unsigned int index, const struct session_ring *ring,
 			  struct gw_error *err);
 	/*

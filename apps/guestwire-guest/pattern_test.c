@@ -80,21 +80,32 @@ static void padding_is_accepted_truncation_is_not(void **state)
 	}
 }
 
-/* The definition is public: scripts implement it too, so it must not drift. */
-static void known_answer(void **state)
+/* The definition is public and scripts implement it too, so it must not drift. These
+ * bytes were computed from the text in pattern.h, not by pattern.c. */
+static void known_answers(void **state)
 {
-	static const uint8_t want[] = {
-		0x47, 0x57, 0x50, 0x54, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2
+	static const uint8_t full[] = {
+		0x47, 0x57, 0x50, 0x54, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00,
+		0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x40, 0x70, 0x10, 0x37, 0xe9, 0xf1, 0x9f,
+		0x9c, 0xcb, 0x8b, 0x0c, 0x47, 0x24, 0x98, 0x45, 0x1b, 0x7b, 0x42, 0x86, 0x7e,
+		0xc2, 0x3f, 0x0c, 0x96, 0xed, 0xfe, 0xff, 0xb5, 0x60, 0x5e, 0xa2
 	};
+	static const uint8_t small[] = { 0x9e, 0x07, 0x22, 0x33, 0x44, 0x55, 0xb3, 0x91,
+					 0x28, 0x14, 0x79, 0xcd, 0xd4, 0xe7, 0xea, 0x4f };
+	static const uint8_t tiny[] = { 0x92, 0x07, 0xd8, 0xa1 };
 	uint8_t frame[64];
 	struct pattern_found found;
 
 	(void)state;
 	pattern_make(frame, 64, &address, 1, 2);
-	assert_memory_equal(frame + 14, want, sizeof(want));
+	assert_memory_equal(frame + 14, full, sizeof(full));
 	assert_int_equal(check(frame, 64, &found), PATTERN_GOOD);
 	frame[12] = 0x08;
 	assert_int_equal(check(frame, 64, &found), PATTERN_UNRELATED);
+	pattern_make(frame, 30, &address, STREAM, 0x1122334455);
+	assert_memory_equal(frame + 14, small, sizeof(small));
+	pattern_make(frame, 18, &address, 7, 9);
+	assert_memory_equal(frame + 14, tiny, sizeof(tiny));
 }
 
 static void stream_of_the_smallest_comes_from_the_source(void **state)
@@ -169,7 +180,7 @@ int main(void)
 		cmocka_unit_test(every_size_verifies),
 		cmocka_unit_test(every_bit_counts),
 		cmocka_unit_test(padding_is_accepted_truncation_is_not),
-		cmocka_unit_test(known_answer),
+		cmocka_unit_test(known_answers),
 		cmocka_unit_test(stream_of_the_smallest_comes_from_the_source),
 		cmocka_unit_test(tally_counts_what_happened),
 		cmocka_unit_test(tally_sees_corruption),

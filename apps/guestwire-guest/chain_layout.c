@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "chain_layout.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define PIECE_ALIGN     16u
@@ -34,6 +35,7 @@ static void cut(uint32_t *lens, uint32_t count, size_t len, uint64_t seed)
 		size_t fair = left ? 2 * (len / (left + 1)) : len;
 		size_t take;
 
+		assert(left < count);
 		seed = scramble(seed + i + 1);
 		take = left ? 1 + seed % (fair ? fair : 1) : len;
 		if (take > spare + 1)

@@ -191,7 +191,7 @@ static int read_all(struct front_end *fe, uint32_t request, void *to, size_t len
 int front_end_receive(struct front_end *fe, uint32_t request, void *payload, uint32_t size)
 {
 	int64_t deadline_ms = now_ms() + fe->config->reply_timeout_ms;
-	uint32_t header[3];
+	uint32_t header[3] = { 0 };
 	int rc = read_all(fe, request, header, sizeof(header), deadline_ms);
 
 	if (rc)

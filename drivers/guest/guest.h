@@ -112,7 +112,7 @@ struct guest {
 	bool in_session;     /* one of its functions is on the stack */
 	struct gw_memmap *memmap;
 	uint64_t discarded_bytes; /* of it, when last looked at */
-	int event_fd; /* from the worker: drained, or broken */
+	int event_fd;             /* from the worker: drained, or broken */
 	enum stop_phase stop_phase;
 	struct gw_timer stop_timer;
 	struct gw_list ghosts;

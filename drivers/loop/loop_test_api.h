@@ -26,7 +26,10 @@ struct loop *loop_test_find(const char *port_name);
 
 /* All faults at once; those of the options are replaced. For frames yet to be submitted. */
 void loop_test_faults(struct loop *loop, const struct loop_faults *faults);
-/* Holds what is submitted from now on, and what has not been completed. off: all that is due goes. */
+/*
+ * Holds what is submitted from now on, and what has not been completed. off: all that
+ * is due goes.
+ */
 void loop_test_hold(struct loop *loop, bool hold);
 /* Frames in the device now. */
 unsigned int loop_test_held(struct loop *loop);

@@ -52,7 +52,10 @@ struct tap {
 
 /* ---- worker ---- */
 
-/* Reads one frame into free buffers. Its length; 0: none, or no buffer; -1: one that was dropped. */
+/*
+ * Reads one frame into free buffers. Its length; 0: none, or no buffer; -1: one that
+ * was dropped.
+ */
 static int read_frame(struct gw_queue *queue, struct gw_frame **frame)
 {
 	struct tap *tap = queue->priv;
@@ -65,7 +68,10 @@ static int read_frame(struct gw_queue *queue, struct gw_frame **frame)
 		return 0;
 	bytes = readv(tap->interface.fd, seg, (int)(1 + tap->read_segs));
 	if (bytes < 0) {
-		/* EAGAIN: empty. Anything else (EBADFD: it was deleted) ends in silence, not in a spin. */
+		/*
+		 * EAGAIN: empty. Anything else (EBADFD: it was deleted) ends in
+		 * silence, not in a spin.
+		 */
 		tap->more = errno == EINTR;
 		return 0;
 	}

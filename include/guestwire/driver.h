@@ -63,13 +63,13 @@ struct gw_queue;
 struct gw_memmap;
 
 /* Segments that a frame carries in itself, and at most (its home then keeps the array). */
-#define GW_FRAME_SEGS	  20u
+#define GW_FRAME_SEGS     20u
 #define GW_FRAME_SEGS_MAX 1024u
 /* Bytes of one frame: Ethernet header up to a 64 KiB segmentation-offload packet. */
-#define GW_FRAME_LEN_MIN 14u
-#define GW_FRAME_LEN_MAX 65562u
+#define GW_FRAME_LEN_MIN  14u
+#define GW_FRAME_LEN_MAX  65562u
 /* Frames in one call of a worker function. */
-#define GW_BATCH 64u
+#define GW_BATCH          64u
 /* Bytes that are snapshotted of each frame's beginning: enough for learning. */
 #define GW_FRAME_SNAPSHOT 14u
 
@@ -82,19 +82,19 @@ struct gw_memmap;
  * local copy. `snapshot` is such a copy (destination, source, type).
  */
 struct gw_frame {
-	struct gw_queue *home;	  /* who lent it */
+	struct gw_queue *home;    /* who lent it */
 	struct gw_memmap *memmap; /* whose memory; NULL: the daemon's private arena */
-	struct iovec *seg;	  /* `own`, or an array kept by the home until release */
-	uint32_t len;		  /* bytes in all segments */
-	uint16_t seg_count;	  /* 1 to GW_FRAME_SEGS_MAX */
-	uint16_t holders;	  /* the core's: ports that hold it now; drivers keep off */
-	uint8_t bounce;		  /* the core's: buffers it was copied to, 0: lent; drivers keep off */
-	uint8_t dropped;	  /* the core's: gw_queue_drop was called; drivers keep off */
+	struct iovec *seg;        /* `own`, or an array kept by the home until release */
+	uint32_t len;             /* bytes in all segments */
+	uint16_t seg_count;       /* 1 to GW_FRAME_SEGS_MAX */
+	uint16_t holders;         /* the core's: ports that hold it now; drivers keep off */
+	uint8_t bounce;           /* the core's: bounce buffers, 0: lent; drivers keep off */
+	uint8_t dropped;          /* the core's: gw_queue_drop was called; drivers keep off */
 	uint8_t snapshot[GW_FRAME_SNAPSHOT];
 	struct virtio_net_hdr_v1 header; /* private copy; num_buffers is not used */
-	uint32_t id;			 /* the home's: descriptor head, slot number ... */
-	uint32_t pair;			 /* the core's: slot of the source port */
-	void *tag;			 /* the home's: ring instance, batch ... */
+	uint32_t id;                     /* the home's: descriptor head, slot number ... */
+	uint32_t pair;                   /* the core's: slot of the source port */
+	void *tag;                       /* the home's: ring instance, batch ... */
 	struct iovec own[GW_FRAME_SEGS];
 };
 
@@ -103,7 +103,7 @@ enum gw_reads {
 	GW_READS_BOUNCE = 0,  /* only from private memory: everything is copied by us */
 	GW_READS_KERNEL_COPY, /* the kernel copies each frame once */
 	GW_READS_FRAGMENTS,   /* the kernel passes page fragments on, no copy */
-	GW_READS_DMA,	      /* the device itself, straight from the pages */
+	GW_READS_DMA,         /* the device itself, straight from the pages */
 	GW_READS_DELIVERY,    /* another guest: one copy, into its receive buffers */
 	GW_READS_NOTHING,     /* a sink: nobody reads */
 };
@@ -111,7 +111,7 @@ enum gw_reads {
 enum gw_verdict {
 	GW_NO = 0, /* cannot borrow this memory: reason says why */
 	GW_PARTLY, /* can, within the limits below */
-	GW_YES,	   /* can, any frame the port takes */
+	GW_YES,    /* can, any frame the port takes */
 };
 
 /*
@@ -120,13 +120,13 @@ enum gw_verdict {
  */
 struct gw_answer {
 	enum gw_verdict verdict;
-	enum gw_reason reason;	/* when GW_NO: a GW_COPY_ reason */
-	enum gw_reads reads;	/* how lent bytes are read */
-	bool ends_in_tx;	/* loans are over when tx returns: never worth a bounce */
-	bool needs_map;		/* map must succeed before the first loan */
-	bool single_page_segs;	/* a segment must not cross a page: the driver splits, and
+	enum gw_reason reason;          /* when GW_NO: a GW_COPY_ reason */
+	enum gw_reads reads;            /* how lent bytes are read */
+	bool ends_in_tx;                /* loans are over when tx returns: never worth a bounce */
+	bool needs_map;                 /* map must succeed before the first loan */
+	bool single_page_segs;          /* a segment must not cross a page: the driver splits, and
 				   each piece counts against max_segs */
-	uint16_t max_segs;	/* segments of one frame, 1 to GW_FRAME_SEGS_MAX */
+	uint16_t max_segs;              /* segments of one frame, 1 to GW_FRAME_SEGS_MAX */
 	char text[GW_ERROR_TEXT_BYTES]; /* for people: what was found, what would change it */
 };
 
@@ -134,7 +134,7 @@ struct gw_answer {
 enum gw_done_status {
 	GW_DONE_OK = 0,
 	GW_DONE_KERNEL_COPIED, /* read, but the kernel admits to a copy (reads said otherwise) */
-	GW_DONE_FAILED,	       /* not transmitted */
+	GW_DONE_FAILED,        /* not transmitted */
 };
 
 struct gw_done {
@@ -184,9 +184,9 @@ struct gw_option {
  * may be NULL says so, with the meaning of its absence.
  */
 struct gw_driver {
-	const char *name;	       /* the word in NAME=DRIVER:TARGET */
-	const char *target;	       /* what TARGET is ("IFNAME", "SOCKET"); NULL: none is taken */
-	const char *help;	       /* one line */
+	const char *name;                /* the word in NAME=DRIVER:TARGET */
+	const char *target;              /* what TARGET is ("IFNAME"); NULL: none is taken */
+	const char *help;                /* one line */
 	const struct gw_option *options; /* ended by a NULL name; NULL: none */
 
 	/* ---- control ---- */
@@ -298,7 +298,10 @@ void gw_queue_drop(struct gw_queue *queue, const struct gw_frame *frame, enum gw
 /* Counts n frames that rx could not turn into frames (bad header, too short ...). Worker. */
 void gw_queue_rx_drop(struct gw_queue *queue, enum gw_reason reason, unsigned int n);
 
-/* The private arena: the whole of it, as mapped in this process, for devices that must register it. */
+/*
+ * The private arena: the whole of it, as mapped in this process, for devices that must
+ * register it.
+ */
 struct iovec gw_port_arena(const struct gw_port *port);
 /*
  * Receive buffers for a port, out of the arena: count buffers of

@@ -36,11 +36,12 @@ struct gw_context;
 /* Begins with its size, so that it can grow: set it to sizeof(struct gw_options). */
 struct gw_options {
 	size_t size;
-	unsigned int workers;	     /* data threads, 1 to 64; 0: 1. A network lives on one */
-	unsigned int bounce_mib;     /* the private arena; 0: as the ports added before gw_start need */
-	unsigned int stop_ms;	     /* how long a ring may drain, 100 to 2000; 0: 1000 */
-	bool no_sigbus_handler;	     /* leave SIGBUS alone: a front-end that truncates its memory then
-					kills the process unless the program calls gw_sigbus() */
+	unsigned int workers;    /* data threads, 1 to 64; 0: 1. A network lives on one */
+	unsigned int bounce_mib; /* the private arena; 0: as the ports need */
+	unsigned int stop_ms;    /* how long a ring may drain, 100 to 2000; 0: 1000 */
+	/* Leave SIGBUS alone: a front-end that truncates its memory then kills the process
+	   unless the program calls gw_sigbus(). */
+	bool no_sigbus_handler;
 	/* Where log lines go; NULL: nowhere. Level as in syslog. Called from any thread. */
 	void (*log)(void *arg, int level, const char *line);
 	void *log_arg;
@@ -98,10 +99,10 @@ struct gw_port_info {
 	enum gw_reads reads;
 	uint32_t max_len;
 	unsigned int worker;
-	uint64_t queries; /* how often the driver was asked */
-	uint64_t rx_frames, rx_bytes; /* entered the network here */
-	uint64_t tx_frames, tx_bytes; /* left the network here */
-	uint64_t quarantined;	      /* frames now */
+	uint64_t queries;                   /* how often the driver was asked */
+	uint64_t rx_frames, rx_bytes;       /* entered the network here */
+	uint64_t tx_frames, tx_bytes;       /* left the network here */
+	uint64_t quarantined;               /* frames now */
 	uint64_t rx_drops[GW_REASON_COUNT]; /* by reason; before an egress was known */
 };
 
@@ -114,7 +115,7 @@ struct gw_pair_info {
 	struct gw_answer answer;
 	uint64_t lent_frames, lent_bytes;
 	uint64_t copied_frames, copied_bytes; /* by us */
-	uint64_t header_bytes_copied;	      /* by us, of frames that were lent */
+	uint64_t header_bytes_copied;         /* by us, of frames that were lent */
 	uint64_t kernel_copied_frames, kernel_copied_bytes;
 	uint64_t loans_out, loans_peak, loans_max;
 	uint64_t bounce_out, bounce_peak, bounce_max;

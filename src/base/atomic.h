@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 /* Memory that another party writes: read once, exactly one access, no order. */
-#define gw_read_once(p)	    (*(const volatile __typeof__(*(p)) *)(p))
+#define gw_read_once(p)     (*(const volatile __typeof__(*(p)) *)(p))
 #define gw_write_once(p, v) (*(volatile __typeof__(*(p)) *)(p) = (v))
 
 /*
@@ -21,10 +21,10 @@
  * torn, but the compiler reads none of them a second time: what is checked in the
  * copy is what is used.
  */
-#define gw_copy_once(dst, src, len)                                                                \
-	do {                                                                                       \
-		__builtin_memcpy((dst), (src), (len));                                             \
-		__atomic_signal_fence(__ATOMIC_SEQ_CST);                                           \
+#define gw_copy_once(dst, src, len)                      \
+	do {                                             \
+		__builtin_memcpy((dst), (src), (len));   \
+		__atomic_signal_fence(__ATOMIC_SEQ_CST); \
 	} while (0)
 
 /* Acquire and release on plain memory shared with a guest or the kernel (rings). */
@@ -74,5 +74,5 @@ static inline bool gw_ref_put(struct gw_ref *ref)
 }
 
 /* A number that any thread counts up (answer generations, flags). */
-#define gw_atomic_add(p, v)	 __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
+#define gw_atomic_add(p, v)      __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
 #define gw_atomic_exchange(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)

@@ -2,6 +2,7 @@
 #include "engine_state.h"
 
 #include "log.h"
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -163,6 +164,7 @@ static int make_workers(struct engine *engine, struct gw_error *err)
 {
 	int ret = 0;
 
+	assert(engine->config.workers > 0);
 	for (unsigned int w = 0; w < engine->config.workers && !ret; w++)
 		ret = worker_create(w, &engine->worker[w], err);
 	for (unsigned int n = 0; n < engine->network_count && !ret; n++)

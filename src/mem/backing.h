@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One region of a memory table: what was said about it, and the file behind it. Of memmap.c only. */
+/*
+ * One region of a memory table: what was said about it, and the file behind it. Of
+ * memmap.c only.
+ */
 #pragma once
 
 #include "memmap.h"

@@ -33,10 +33,10 @@
 /* One region as the front-end describes it. */
 struct memmap_region {
 	uint64_t guest_addr;  /* guest physical */
-	uint64_t size;	      /* bytes */
+	uint64_t size;        /* bytes */
 	uint64_t user_addr;   /* the front-end's virtual address: rings are named by it */
 	uint64_t mmap_offset; /* of the first byte in fd */
-	int fd;		      /* borrowed: the memmap duplicates it */
+	int fd;               /* borrowed: the memmap duplicates it */
 };
 
 /* The part of a memmap that is the arena's second view; {-1, 0}: none. */

@@ -171,7 +171,10 @@ int memmap_install_sigbus(void)
 
 	sigemptyset(&action.sa_mask);
 	pthread_mutex_lock(&slots_lock);
-	/* Once only: whoever took over since then may chain to us, and a circle would be endless. */
+	/*
+	 * Once only: whoever took over since then may chain to us, and a circle would
+	 * be endless.
+	 */
 	if (!installed) {
 		rc = sigaction(SIGBUS, &action, &previous) < 0 ? -errno : 0;
 		installed = !rc;

@@ -31,7 +31,7 @@ struct pair {
 	uint32_t answer_stamp;           /* egress->answer_stamp it belongs to */
 	bool answered, asking;
 	bool was_answered; /* once; then `answer` is at least the last one */
-	bool watch_zero; /* tell host->drained when loans_out falls to 0 */
+	bool watch_zero;   /* tell host->drained when loans_out falls to 0 */
 	uint32_t loans_out, bounce_out;
 	struct bounce bounce;
 

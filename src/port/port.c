@@ -147,7 +147,7 @@ static int take_spec(struct gw_port *port, const char *spec, const struct gw_dri
 static int common_number(struct gw_port *port, const char *name, uint64_t min, uint64_t max,
 			 int64_t *value, struct gw_error *err)
 {
-	uint64_t number;
+	uint64_t number = 0;
 	int ret;
 
 	*value = -1;

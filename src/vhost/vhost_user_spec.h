@@ -15,22 +15,22 @@
 
 /* Header (section "Header"): request, flags, size; 12 bytes, native order. */
 #define VHOST_USER_HEADER_BYTES 12u
-#define VHOST_USER_VERSION	0x1u
+#define VHOST_USER_VERSION      0x1u
 #define VHOST_USER_VERSION_MASK 0x3u
-#define VHOST_USER_REPLY	0x4u
-#define VHOST_USER_NEED_REPLY	0x8u
-#define VHOST_USER_MAX_FDS	8u /* file descriptors beside one message */
+#define VHOST_USER_REPLY        0x4u
+#define VHOST_USER_NEED_REPLY   0x8u
+#define VHOST_USER_MAX_FDS      8u /* file descriptors beside one message */
 
 /* Memory regions of one SET_MEM_TABLE (section "Memory region description"). */
 #define VHOST_USER_MAX_REGIONS 8u
 
 /* u64 payload of SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR. */
 #define VHOST_USER_VRING_IDX_MASK 0xffu
-#define VHOST_USER_VRING_NOFD	  0x100u
+#define VHOST_USER_VRING_NOFD     0x100u
 
 /* Feature bit that offers protocol features (section "Feature negotiation"). */
 #define VHOST_USER_F_PROTOCOL_FEATURES 30
-#define VHOST_F_LOG_ALL_BIT	       26
+#define VHOST_F_LOG_ALL_BIT            26
 
 /* Bits of VHOST_USER_GET_PROTOCOL_FEATURES (section "Protocol features"). */
 enum vhost_user_protocol_feature {

@@ -26,29 +26,31 @@ struct ring;
 
 struct ring_config {
 	struct gw_memmap *memmap; /* the ring takes a reference */
-	uint32_t size;		  /* a power of two, 1 to RING_SIZE_MAX */
+	uint32_t size;            /* a power of two, 1 to RING_SIZE_MAX */
 	/* In the front-end's address space (vhost-user: SET_VRING_ADDR). */
 	uint64_t desc_addr, avail_addr, used_addr;
-	uint16_t base;	   /* next head to take: SET_VRING_BASE */
+	uint16_t base;     /* next head to take: SET_VRING_BASE */
 	uint64_t features; /* negotiated, by bit number */
 };
 
 /* Which rule of the specification the guest broke. X(id, name, text) */
-#define RING_FAULTS(X)                                                                             \
-	X(RING_FAULT_INDEX, "avail_index_jump", "available index ahead by more than the ring")     \
-	X(RING_FAULT_HEAD, "head_out_of_range", "descriptor head beyond the ring")                 \
-	X(RING_FAULT_NEXT, "next_out_of_range", "next descriptor beyond the table")                \
-	X(RING_FAULT_LOOP, "chain_too_long", "chain longer than its table: a loop")                \
-	X(RING_FAULT_SEGMENTS, "too_many_segments", "more segments than a frame can have")         \
-	X(RING_FAULT_ADDRESS, "address_unmapped", "descriptor outside guest memory")               \
-	X(RING_FAULT_LENGTH, "zero_length", "descriptor of length zero")                           \
-	X(RING_FAULT_ORDER, "readable_after_writable", "readable descriptor after a writable one") \
-	X(RING_FAULT_INDIRECT, "bad_indirect", "indirect table empty, misaligned or too long")     \
-	X(RING_FAULT_NESTED, "nested_indirect", "indirect descriptor inside an indirect table")    \
-	X(RING_FAULT_FEATURE, "indirect_not_negotiated", "indirect descriptor without the feature") \
-	X(RING_FAULT_REUSED, "head_reused", "head made available again while in flight")           \
-	X(RING_FAULT_DIRECTION, "wrong_direction", "descriptors of the wrong direction for this ring") \
-	X(RING_FAULT_HEADER, "no_header", "chain no longer than its virtio-net header")
+/* clang-format off */
+#define RING_FAULTS(X) \
+	X(RING_FAULT_INDEX,     "avail_index_jump",        "available index ahead by more than the ring") \
+	X(RING_FAULT_HEAD,      "head_out_of_range",       "descriptor head beyond the ring") \
+	X(RING_FAULT_NEXT,      "next_out_of_range",       "next descriptor beyond the table") \
+	X(RING_FAULT_LOOP,      "chain_too_long",          "chain longer than its table: a loop") \
+	X(RING_FAULT_SEGMENTS,  "too_many_segments",       "more segments than a frame can have") \
+	X(RING_FAULT_ADDRESS,   "address_unmapped",        "descriptor outside guest memory") \
+	X(RING_FAULT_LENGTH,    "zero_length",             "descriptor of length zero") \
+	X(RING_FAULT_ORDER,     "readable_after_writable", "readable descriptor after a writable one") \
+	X(RING_FAULT_INDIRECT,  "bad_indirect",            "indirect table empty, misaligned or too long") \
+	X(RING_FAULT_NESTED,    "nested_indirect",         "indirect descriptor inside an indirect table") \
+	X(RING_FAULT_FEATURE,   "indirect_not_negotiated", "indirect descriptor without the feature") \
+	X(RING_FAULT_REUSED,    "head_reused",             "head made available again while in flight") \
+	X(RING_FAULT_DIRECTION, "wrong_direction",         "descriptors of the wrong direction for this ring") \
+	X(RING_FAULT_HEADER,    "no_header",               "chain no longer than its virtio-net header")
+/* clang-format on */
 
 #define RING_FAULT_ENUM(id, name, text) id,
 enum ring_fault { RING_FAULT_NONE = 0, RING_FAULTS(RING_FAULT_ENUM) RING_FAULT_COUNT };

@@ -30,7 +30,10 @@ static void answer_is_complete(void)
 
 	check_answer(&rig->answer);
 	check_answer(&rig->arena_answer);
-	/* Private memory has to be of use somehow: readable, or there is bounce memory of its own. */
+	/*
+	 * Private memory has to be of use somehow: readable, or there is bounce memory
+	 * of its own.
+	 */
 	if (!subject.driver->bounce)
 		assert_int_not_equal(rig->arena_answer.verdict, GW_NO);
 	rig_close(rig);

@@ -113,7 +113,10 @@ static void all_lent_and_home_again(void)
 	rig_close(rig);
 }
 
-/* Sleeps as a worker does, not looking again before it is woken. True if it was, or need not sleep. */
+/*
+ * Sleeps as a worker does, not looking again before it is woken. True if it was, or
+ * need not sleep.
+ */
 static bool sleep_for_rx(struct rig *rig, void (*meanwhile)(struct rig *rig))
 {
 	struct pollfd fd[GW_QUEUE_FDS];

@@ -38,7 +38,10 @@ struct far_end {
 	/* arg: what stands behind the colon; "" if nothing. Fails the test if it cannot. */
 	void *(*open)(const char *arg);
 	void (*close)(void *far);
-	/* The next frame that the device transmitted, its length; 0 after timeout_ms. NULL: nobody sees. */
+	/*
+	 * The next frame that the device transmitted, its length; 0 after timeout_ms.
+	 * NULL: nobody sees.
+	 */
 	uint32_t (*receive)(void *far, uint8_t *bytes, size_t size, unsigned int timeout_ms);
 	/* Sends a frame to the device. NULL: nothing ever arrives there. */
 	void (*send)(void *far, const uint8_t *bytes, uint32_t len);
@@ -101,11 +104,17 @@ int rig_stop(struct rig *rig, unsigned int deadline_ms);
 struct parcel *rig_pack(struct rig *rig, uint32_t len, unsigned int segs, unsigned int variant);
 /* The same in private memory of the arena. */
 struct parcel *rig_pack_arena(struct rig *rig, uint32_t len, unsigned int variant);
-/* Offers the last count parcels; those that tx did not take are unpacked. Returns how many it took. */
+/*
+ * Offers the last count parcels; those that tx did not take are unpacked. Returns how
+ * many it took.
+ */
 unsigned int rig_offer(struct rig *rig, unsigned int count);
 /* Offers the last parcel until it is taken, within the deadline. */
 void rig_send(struct rig *rig);
-/* Reaps what is over, waiting until all is or DEADLINE_MS has passed; fails if something comes twice. */
+/*
+ * Reaps what is over, waiting until all is or DEADLINE_MS has passed; fails if
+ * something comes twice.
+ */
 void rig_reap_all(struct rig *rig);
 /* One round of reap, without waiting. */
 void rig_reap(struct rig *rig);
@@ -116,7 +125,10 @@ uint32_t rig_max_len(const struct rig *rig);
 
 /* Fills len bytes (14 or more) so that they are known by len and variant. */
 void frame_fill(uint8_t *bytes, uint32_t len, unsigned int variant);
-/* Takes count frames at the far end and checks that they are len[0..count), each once, any order. */
+/*
+ * Takes count frames at the far end and checks that they are len[0..count), each once,
+ * any order.
+ */
 void expect_far(struct rig *rig, const uint32_t *len, unsigned int count, unsigned int variant);
 /* The next frame that arrives there is this one. */
 void expect_next_far(struct rig *rig, uint32_t len, unsigned int variant);

@@ -206,7 +206,10 @@ unsigned int rig_segs(const struct rig *rig, uint32_t len, unsigned int wanted)
 
 	if (rig->answer.verdict == GW_NO)
 		return 1;
-	/* Each segment may cross a page boundary wherever it lies, and each page of the frame does. */
+	/*
+	 * Each segment may cross a page boundary wherever it lies, and each page of
+	 * the frame does.
+	 */
 	if (rig->answer.single_page_segs)
 		max = max / 2 > len / PAGE_BYTES ? max / 2 - len / PAGE_BYTES : 1;
 	if (wanted > max)

@@ -72,7 +72,10 @@ static void held_device_does_not_slow_another_guest(void **state)
 	after_ns = pace(&b, 5000, 0xd0);
 	print_message("5000 round trips: %.1f ms alone, %.1f ms beside a dead device\n",
 		      (double)before_ns / 1e6, (double)after_ns / 1e6);
-	/* Both include the scheduler's mood; a guest that waits for the device would take for ever. */
+	/*
+	 * Both include the scheduler's mood; a guest that waits for the device would
+	 * take for ever.
+	 */
 	assert_true(after_ns < 3 * before_ns + 100000000ull);
 	vm_free(&a);
 	vm_free(&b);

@@ -26,8 +26,8 @@
 struct mock_region {
 	uint64_t guest_addr;
 	uint64_t bytes; /* whole pages */
-	int fd;		/* set by mock_memory_open */
-	uint8_t *view;	/* the guest's */
+	int fd;         /* set by mock_memory_open */
+	uint8_t *view;  /* the guest's */
 };
 
 struct mock_memory {
@@ -67,7 +67,7 @@ struct mock_driver {
 	uint16_t free_count;
 	uint16_t *free_desc;  /* [size] a stack */
 	uint16_t *chain_next; /* [size] private copy of next; size: last */
-	bool *out;	      /* [size] head is the device's */
+	bool *out;            /* [size] head is the device's */
 };
 
 /* Bytes that a ring of size descriptors takes, all three parts. */

@@ -95,6 +95,15 @@ void rx_attach(struct xdp_port *p)
 		fill(p);
 }
 
+uint32_t rx_lent(const struct xdp_port *p)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < p->rx.count; i++)
+		n += p->rx.state[i] == RX_LENT;
+	return n;
+}
+
 /* ---- from the ring to a frame ---- */
 
 static void buffer_home(struct xdp_rx *rx, uint32_t index)

@@ -87,11 +87,12 @@ void tx_attach(struct xdp_port *p, struct gw_memmap *memmap)
 	memset(&tx->window, 0, sizeof(tx->window));
 	if (memmap)
 		gw_memmap_window(memmap, &tx->window);
-	tx->pieces_max = xsk->zerocopy ? p->netdev.zerocopy_segs : XDP_COPY_PIECES;
+	tx->pieces_max = p->reads == GW_READS_DMA         ? p->netdev.zerocopy_segs
+			 : p->reads == GW_READS_FRAGMENTS ? XDP_FRAGMENTS
+							  : XDP_COPY_PIECES;
 	if (!xsk->multi_buffer)
 		tx->pieces_max = 1;
 	tx->split_pages = p->reads != GW_READS_KERNEL_COPY;
-	tx->kernel_copy = p->reads == GW_READS_KERNEL_COPY;
 	tx->link_down = false;
 	tx->poll_us = POLL_FIRST_US;
 	tx->idle_polls = 0;

@@ -58,6 +58,7 @@ static void wait_a_little(void)
 struct look {
 	struct xdp_port *p;
 	uint32_t out;
+	bool invalid;
 };
 
 static void look_apply(void *arg)
@@ -66,6 +67,7 @@ static void look_apply(void *arg)
 
 	tx_collect(look->p);
 	look->out = tx_out(look->p);
+	look->invalid = look->p->xsk && xsk_invalid_seen(look->p->xsk);
 }
 
 static uint32_t look_out(struct xdp_port *p)
@@ -74,6 +76,14 @@ static uint32_t look_out(struct xdp_port *p)
 
 	gw_port_apply(p->port, look_apply, &look);
 	return look.out;
+}
+
+bool window_troubled(struct xdp_port *p)
+{
+	struct look look = { .p = p };
+
+	gw_port_apply(p->port, look_apply, &look);
+	return !p->xsk || look.invalid || gw_load_relaxed(&p->broken);
 }
 
 static void detach_apply(void *arg)
@@ -225,7 +235,7 @@ static void old_away(struct xdp_port *p)
 
 	if (!old)
 		return;
-	gw_port_apply(p->port, look_apply, &(struct look){ .p = p });
+	(void)look_out(p); /* completions of the last moment */
 	gw_port_apply(p->port, detach_apply, p);
 	xsk_close(old);
 	if (p->reads == GW_READS_KERNEL_COPY)
@@ -321,16 +331,16 @@ int window_set(struct xdp_port *p, struct gw_memmap *memmap, struct gw_error *er
 	return rc;
 }
 
-bool window_clear(struct xdp_port *p, unsigned int limit_ms)
+uint32_t window_clear(struct xdp_port *p, unsigned int limit_ms)
 {
 	uint64_t end_ns = deadline_in(limit_ms);
 
 	if (p->xsk)
-		drain(p, gw_now_ns() + (uint64_t)limit_ms * 1000000 / 2);
+		drain(p, deadline_in(limit_ms / 2));
 	old_away(p);
 	if (p->unreleased && queue_released(p, end_ns)) {
 		gw_port_apply(p->port, abandon_apply, p);
 		p->unreleased = false;
 	}
-	return !p->unreleased;
+	return p->unreleased ? look_out(p) : 0;
 }

@@ -170,7 +170,7 @@ static void xdp_close(struct gw_port *port)
 
 static void warn_own_address(const struct xdp_port *p)
 {
-	if (!p->netdev.own_address || (!p->program.native && p->program.link_fd < 0))
+	if (!p->netdev.own_address || (p->program.link_fd < 0 && !p->xsk->zerocopy))
 		return;
 	gw_port_log(
 		p->port, LOG_WARNING,
@@ -195,6 +195,13 @@ static void packet_open_apply(void *arg)
 		.arena = p->rx.pool,
 	};
 
+	/* Frames of the AF_XDP socket are still lent: their buffers cannot change hands. */
+	if (!p->packet && rx_lent(p)) {
+		call->rc = gw_error_set(call->err, -EBUSY,
+					"port %s: received frames are still in other ports",
+					gw_port_name(p->port));
+		return;
+	}
 	call->rc = p->packet ? packet_rx_reopen(p->packet, config.ifindex, call->err)
 			     : packet_rx_open(p->port, &config, &p->packet, call->err);
 	p->queue->fd[1].fd = p->packet ? packet_rx_fd(p->packet) : -1;
@@ -318,13 +325,16 @@ fail:
 static int xdp_stop(struct gw_port *port, unsigned int deadline_ms)
 {
 	struct xdp_port *p = gw_port_priv(port);
-	bool released;
+	uint32_t held;
 
 	p->started = false;
-	released = window_clear(p, deadline_ms);
+	held = window_clear(p, deadline_ms);
 	everything_off(p);
-	gw_port_set_status(port, released ? "stopped" : "stopped, the device still holds frames");
-	return released ? 0 : (int)tx_out(p);
+	if (held)
+		gw_port_set_status(port, "stopped, the device still holds %u frames", held);
+	else
+		gw_port_set_status(port, "stopped");
+	return (int)held;
 }
 
 /* ---- query ---- */
@@ -358,7 +368,7 @@ static void recover(struct xdp_port *p)
 	struct gw_error err = { 0 };
 	int rc;
 
-	if (!p->started || (p->xsk && !gw_load_relaxed(&p->broken) && !xsk_invalid_seen(p->xsk)))
+	if (!p->started || !window_troubled(p))
 		return;
 	rc = device_reopen(p, &err);
 	if (!rc)

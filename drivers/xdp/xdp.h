@@ -15,8 +15,12 @@
 
 struct packet_rx;
 
-/* Descriptors of one frame in copy mode: the linear part and the fragments of a kernel buffer. */
-#define XDP_COPY_PIECES   18u
+/*
+ * Descriptors of one frame in copy mode: the fragments of a kernel buffer, and its
+ * linear part, which a frame that is not copied does not have.
+ */
+#define XDP_FRAGMENTS     17u
+#define XDP_COPY_PIECES   (XDP_FRAGMENTS + 1)
 /* What a query admits to, segments before they are split. */
 #define XDP_COPY_SEGS     17u
 /* How long another socket may hold our queue before we give up: the kernel lets go of a closed
@@ -27,7 +31,7 @@ enum xdp_bind { XDP_BIND_AUTO, XDP_BIND_ZEROCOPY, XDP_BIND_COPY };
 
 /*
  * One descriptor on its way. The slot's number is in the cookie, so a completion
- * finds it without a look-up; `word` is what must come back, bit by bit.
+ * finds it without a look-up; `word` is what must come back (but see LOST_BITS).
  */
 struct tx_slot {
 	uint64_t word; /* as submitted; 0: the slot is free */
@@ -49,7 +53,6 @@ struct xdp_tx {
 	struct gw_window window;
 	uint32_t pieces_max;
 	bool split_pages; /* a descriptor must not cross a page */
-	bool kernel_copy; /* the kernel has copied a frame when sendto returns */
 	/* wake-ups */
 	uint32_t poll_us;
 	uint32_t idle_polls; /* without a completion */
@@ -129,6 +132,8 @@ int rx_init(struct xdp_port *p, struct gw_error *err);
 void rx_free(struct xdp_port *p);
 /* Buffers that a closed socket had are ours again, and the new one gets all. In apply. */
 void rx_attach(struct xdp_port *p);
+/* Buffers in other ports. In apply. */
+uint32_t rx_lent(const struct xdp_port *p);
 bool rx_arm(struct xdp_port *p);
 unsigned int xdp_rx(struct gw_queue *queue, struct gw_frame **frames, unsigned int max);
 void xdp_release(struct gw_queue *queue, struct gw_frame *const *frames, unsigned int count);
@@ -139,6 +144,8 @@ void xdp_release(struct gw_queue *queue, struct gw_frame *const *frames, unsigne
 int window_set(struct xdp_port *p, struct gw_memmap *memmap, struct gw_error *err);
 /*
  * Takes the socket away: drains, closes, waits until the kernel has let go, all
- * within limit_ms. False: it has not, and frames are still out (p->unreleased).
+ * within limit_ms. Frames that it has not let go of (p->unreleased), or 0.
  */
-bool window_clear(struct xdp_port *p, unsigned int limit_ms);
+uint32_t window_clear(struct xdp_port *p, unsigned int limit_ms);
+/* True if there is no socket, or none that can be trusted: it has to be opened anew. */
+bool window_troubled(struct xdp_port *p);

@@ -36,6 +36,7 @@ extern const struct gw_driver gw_driver_xdp;
 #define GUEST_BYTES (2u << 20)
 #define LIMIT_MS    3000u
 #define JUMBO_MTU   9000u
+#define CHANGES     20u
 
 static uint8_t bytes[70000];
 
@@ -146,7 +147,8 @@ struct worker {
 	uint32_t stop;
 	struct gw_frame frame[256];
 	uint32_t out[256]; /* 1 while the driver has it */
-	unsigned long sent, done, failed;
+	uint64_t sent;     /* read by the test too */
+	unsigned long done, failed;
 };
 
 static void worker_reap(struct worker *w)
@@ -177,7 +179,7 @@ static void worker_send(struct worker *w)
 			w->out[i] = 0;
 			return;
 		}
-		w->sent++;
+		gw_counter_add(&w->sent, 1);
 	}
 }
 
@@ -196,14 +198,24 @@ static void *worker_run(void *arg)
 	return NULL;
 }
 
+/* The worker has sent some more since the last change. */
+static void wait_for_traffic(struct worker *w)
+{
+	uint64_t end_ms = host_now_ms() + LIMIT_MS, from = gw_counter_read(&w->sent);
+
+	while (gw_counter_read(&w->sent) < from + 300) {
+		assert_true(host_now_ms() < end_ms);
+		sched_yield();
+	}
+}
+
 /* Private frames are sent all the time while a guest comes and goes. */
 static void memory_changes_under_traffic(void **state)
 {
 	static struct worker w;
 	struct fixture f;
 	uint8_t *buffer;
-	unsigned int changes;
-	uint64_t end_ms;
+	uint64_t took_ms;
 
 	fixture_open(&f, "up=near,rxring=64", 1500);
 	memset(&w, 0, sizeof(w));
@@ -216,11 +228,14 @@ static void memory_changes_under_traffic(void **state)
 		host_frame(&w.frame[i], NULL, &seg, 1);
 	}
 	assert_int_equal(pthread_create(&w.thread, NULL, worker_run, &w), 0);
-	end_ms = host_now_ms() + 600;
-	for (changes = 0; changes < 10 || host_now_ms() < end_ms; changes += 2) {
+	took_ms = host_now_ms();
+	for (unsigned int i = 0; i < CHANGES; i += 2) {
+		wait_for_traffic(&w);
 		host_lend(f.port, f.memory.memmap);
+		wait_for_traffic(&w);
 		gw_driver_xdp.unmap(f.port, f.memory.memmap);
 	}
+	took_ms = host_now_ms() - took_ms;
 	gw_store_release(&w.stop, 1);
 	pthread_join(w.thread, NULL);
 	while (w.done < w.sent) {
@@ -230,12 +245,11 @@ static void memory_changes_under_traffic(void **state)
 		assert_int_equal(n, 1);
 		w.done += n;
 	}
-	assert_true(w.sent > 100);
 	assert_int_equal(f.p->tx.held, 0);
 	assert_int_equal(f.p->tx.bogus, 0);
 	assert_null(strstr(host_record(f.port)->log, "anew"));
-	print_message("    %u changes, %lu frames, %lu of them ended by one\n", changes, w.sent,
-		      w.failed);
+	print_message("    %u changes in %lu ms, %lu frames, %lu of them ended by a change\n",
+		      CHANGES, (unsigned long)took_ms, (unsigned long)w.sent, w.failed);
 	fixture_close(&f);
 }
 
@@ -454,6 +468,42 @@ static void starts_again_after_a_stop_with_frames_out(void **state)
 	}
 	while (far_receive(f.far, bytes, sizeof(bytes), 1))
 		;
+	send_one(&f, 1, 1000);
+	fixture_close(&f);
+}
+
+/*
+ * A device that does not let go: played by a second descriptor of the socket, which
+ * keeps it open, and by clearing the flag that makes the driver wake the kernel.
+ */
+static void what_is_not_let_go_is_said(void **state)
+{
+	struct gw_frame frame, *offer = &frame;
+	struct gw_error err = { 0 };
+	struct gw_done done;
+	struct fixture f;
+	struct iovec seg;
+	int second;
+
+	fixture_open(&f, "up=near,rxring=64", 1500);
+	host_lend(f.port, f.memory.memmap);
+	seg = (struct iovec){ host_memory_at(&f.memory, 100), 100 };
+	host_frame(&frame, f.memory.memmap, &seg, 1);
+	*f.p->xsk->tx.flags = 0;
+	assert_int_equal(xdp_tx(host_queue(f.port), &offer, 1), 1);
+	f.p->reads = GW_READS_DMA;
+	second = dup(f.p->xsk->fd);
+	assert_int_equal(host_stop(f.port, 200), 1);
+	assert_int_equal(host_reap(f.port, &done, 1, 0), 0);
+	assert_int_equal(host_query(f.port, f.memory.memmap).verdict, GW_NO);
+	assert_int_equal(host_start(f.port, &err), -EBUSY);
+	assert_int_equal(host_reap(f.port, &done, 1, 0), 0);
+	close(second);
+	assert_int_equal(host_start(f.port, &err), 0);
+	assert_int_equal(host_reap(f.port, &done, 1, 0), 1);
+	assert_ptr_equal(done.frame, &frame);
+	assert_int_equal(done.status, GW_DONE_FAILED);
+	host_lend(f.port, f.memory.memmap);
 	send_one(&f, 1, 1000);
 	fixture_close(&f);
 }
@@ -759,6 +809,7 @@ int main(void)
 		TEST(interface_is_deleted_and_made_again),
 		TEST(invalid_descriptor_opens_anew),
 		TEST(starts_again_after_a_stop_with_frames_out),
+		TEST(what_is_not_let_go_is_said),
 		TEST(frames_are_received),
 		TEST(lent_frames_outlive_the_socket),
 		TEST(partial_checksums_are_completed),

@@ -207,8 +207,7 @@ static void reaped_frames_are_settled(void)
 			rig_reap_all(rig);
 	}
 	rig_reap_all(rig);
-	for (unsigned int i = 0; i < GW_BATCH; i++)
-		expect_next_far(rig, len[i], 12);
+	take_far(rig, len, GW_BATCH, 12);
 	flush_far(rig);
 	rig_close(rig);
 }

@@ -32,10 +32,15 @@ static int check_numbers(const struct memmap_region *given, unsigned int i, stru
 	return 0;
 }
 
+static bool is_inside(const struct memmap_region *given, uint64_t file_len)
+{
+	return given->size <= file_len && given->mmap_offset <= file_len - given->size;
+}
+
 static int check_length(const struct memmap_region *given, uint64_t file_len, unsigned int i,
 			struct gw_error *err)
 {
-	if (given->size <= file_len && given->mmap_offset <= file_len - given->size)
+	if (is_inside(given, file_len))
 		return 0;
 	return gw_error_set(err, -EINVAL,
 			    "memory region %u: offset %" PRIu64 " + size %" PRIu64
@@ -109,7 +114,7 @@ uint8_t *backing_host(const struct backing *backing)
 	return backing->map + (backing->given.mmap_offset - backing->map_offset);
 }
 
-uint64_t backing_lost_bytes(struct backing *backing)
+uint64_t backing_lost_bytes(struct backing *backing, bool *shortened)
 {
 	uint64_t before = backing->blocks;
 	struct stat st;
@@ -117,5 +122,6 @@ uint64_t backing_lost_bytes(struct backing *backing)
 	if (fstat(backing->given.fd, &st) < 0)
 		return 0;
 	backing->blocks = (uint64_t)st.st_blocks;
+	*shortened |= !is_inside(&backing->given, (uint64_t)st.st_size);
 	return before > backing->blocks ? (before - backing->blocks) * BLOCK_BYTES : 0;
 }

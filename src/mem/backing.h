@@ -33,5 +33,8 @@ void backing_close(struct backing *backing);
 bool backing_same(const struct backing *backing, const struct memmap_region *region);
 /* Where in its map the region begins. */
 uint8_t *backing_host(const struct backing *backing);
-/* Bytes that the file has lost since the last look. */
-uint64_t backing_lost_bytes(struct backing *backing);
+/*
+ * Bytes that the file has lost since the last look; *shortened is set if it no
+ * longer reaches to the end of the region.
+ */
+uint64_t backing_lost_bytes(struct backing *backing, bool *shortened);

@@ -23,8 +23,8 @@ struct span {
 };
 
 /*
- * Immutable after memmap_create, but for the reference count and what is said to
- * be protected by blocks_lock.
+ * Immutable after memmap_create, but for the reference count, `shortened`, and
+ * what is said to be protected by blocks_lock.
  */
 struct gw_memmap {
 	unsigned int count;
@@ -35,6 +35,7 @@ struct gw_memmap {
 	struct gw_window window;
 	uint64_t guest_bytes;
 	int sigbus_slot;
+	bool shortened; /* set by any thread that looks at the files */
 	pthread_mutex_t blocks_lock;
 	uint64_t discarded_bytes; /* by blocks_lock */
 	struct backing backing[]; /* in the order of the table */
@@ -351,19 +352,24 @@ void *memmap_translate_user(const struct gw_memmap *memmap, uint64_t user_addr, 
 
 bool memmap_broken(const struct gw_memmap *memmap)
 {
-	return sigbus_was_hit(memmap->sigbus_slot);
+	return gw_load_relaxed(&memmap->shortened) || sigbus_was_hit(memmap->sigbus_slot);
 }
 
 uint64_t memmap_discarded_bytes(struct gw_memmap *memmap)
 {
-	uint64_t total;
+	uint64_t lost, total;
+	bool shortened = false;
 
 	pthread_mutex_lock(&memmap->blocks_lock);
-	for (unsigned int i = 0; i < memmap->count; i++)
+	for (unsigned int i = 0; i < memmap->count; i++) {
+		lost = backing_lost_bytes(&memmap->backing[i], &shortened);
 		if (memmap->backing[i].first_of_file)
-			memmap->discarded_bytes += backing_lost_bytes(&memmap->backing[i]);
+			memmap->discarded_bytes += lost;
+	}
 	total = memmap->discarded_bytes;
 	pthread_mutex_unlock(&memmap->blocks_lock);
+	if (shortened)
+		gw_store_relaxed(&memmap->shortened, true);
 	return total;
 }
 

@@ -74,8 +74,9 @@ void *memmap_translate_part(const struct gw_memmap *memmap, uint64_t addr, uint6
 void *memmap_translate_user(const struct gw_memmap *memmap, uint64_t user_addr, uint64_t len);
 
 /*
- * The front-end shortened a file: an access met SIGBUS and got zero pages. The
- * session that owns this memmap has to end. Threads: any.
+ * The front-end shortened a file: an access met SIGBUS and got zero pages, or
+ * memmap_discarded_bytes saw it (system calls that meet such a page only return
+ * EFAULT). The session that owns this memmap has to end. Threads: any.
  */
 bool memmap_broken(const struct gw_memmap *memmap);
 /*

@@ -503,6 +503,19 @@ static void discarded_pages_are_noticed(void **state)
 	assert_int_equal(memmap_discarded_bytes(f->memmap), 5 * PAGE);
 }
 
+/* Before anybody has touched it. */
+static void a_shortened_file_is_noticed(void **state)
+{
+	struct fixture *f = *state;
+
+	make(f, &f->region, 1);
+	memmap_discarded_bytes(f->memmap);
+	assert_false(memmap_broken(f->memmap));
+	assert_int_equal(ftruncate(f->fd, FILE_BYTES - 1), 0);
+	memmap_discarded_bytes(f->memmap);
+	assert_true(memmap_broken(f->memmap));
+}
+
 #define MEMMAP_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -537,6 +550,7 @@ int main(void)
 		MEMMAP_TEST(many_tables_in_a_row),
 		MEMMAP_TEST(same_table_is_recognized),
 		MEMMAP_TEST(discarded_pages_are_noticed),
+		MEMMAP_TEST(a_shortened_file_is_noticed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -443,27 +443,31 @@ static void ring_keeps_the_memmap(void **state)
 #define MANY_CHAINS 20000u
 #define SLOT_BYTES  4096u
 
+static unsigned int below(unsigned int *seed, unsigned int limit)
+{
+	return (unsigned int)((uint64_t)rand_r(seed) * limit / ((uint64_t)RAND_MAX + 1));
+}
+
 /* Any layout: 1 to 17 pieces, any length, in any order, direct, indirect or both. */
 static int random_chain(struct fixture *f, unsigned int *seed, uint16_t slot, uint32_t *total)
 {
 	struct mock_buffer buffers[17];
-	unsigned int count = 1 + (unsigned int)rand_r(seed) % 17;
+	unsigned int count = 1 + below(seed, 17);
 	uint64_t addr = HIGH_ADDR - 32 * SLOT_BYTES + slot * SLOT_BYTES;
 	uint64_t table = TABLE_ADDR + slot * 17 * sizeof(struct vring_desc);
 
 	*total = 0;
 	for (unsigned int i = 0; i < count; i++) {
-		buffers[i].len = 1 + (unsigned int)rand_r(seed) % 200;
-		buffers[i].addr = addr + (unsigned int)rand_r(seed) % 3;
+		buffers[i].len = 1 + below(seed, 200);
+		buffers[i].addr = addr + below(seed, 3);
 		buffers[i].writable = false;
 		addr = buffers[i].addr + buffers[i].len;
 		*total += buffers[i].len;
 		*(uint8_t *)mock_at(&f->memory, buffers[i].addr) = (uint8_t)buffers[i].len;
 	}
-	if (rand_r(seed) % 2)
+	if (below(seed, 2))
 		return mock_chain(&f->driver, buffers, count);
-	return mock_chain_indirect(&f->driver, buffers, count, (unsigned int)rand_r(seed) % count,
-				   table);
+	return mock_chain_indirect(&f->driver, buffers, count, below(seed, count), table);
 }
 
 static void every_chain_comes_back_exactly_once_in_any_order(void **state)
@@ -487,7 +491,7 @@ static void every_chain_comes_back_exactly_once_in_any_order(void **state)
 			expect[made] = total;
 			mock_offer(&f->driver, (uint16_t)made);
 			offered++;
-			if (rand_r(&seed) % 2)
+			if (below(&seed, 2))
 				continue;
 		}
 		mock_publish(&f->driver);
@@ -497,10 +501,10 @@ static void every_chain_comes_back_exactly_once_in_any_order(void **state)
 		}
 		assert_int_equal(ring_fault(f->ring), RING_FAULT_NONE);
 		while (held_count) {
-			i = (unsigned int)rand_r(&seed) % held_count;
+			i = below(&seed, held_count);
 			ring_push(f->ring, held[i], expect[held[i]]);
 			held[i] = held[--held_count];
-			if (rand_r(&seed) % 8 == 0)
+			if (!below(&seed, 8))
 				break;
 		}
 		ring_flush(f->ring);

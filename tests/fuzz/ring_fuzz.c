@@ -86,10 +86,10 @@ static void write_memory(struct fuzz_input *input, struct mock_driver *driver)
 		desc = any_desc(input, TABLE_LEN);
 		mock_write(&memory, TABLE_ADDR + i * sizeof(desc), &desc, sizeof(desc));
 	}
-	for (uint16_t i = 0; i < driver->size; i++)
-		*mock_desc(driver, i) = any_desc(input, driver->size);
-	for (uint16_t i = 0; i < driver->size; i++)
-		driver->avail->ring[i] = i;
+	for (uint32_t i = 0; i < driver->size; i++)
+		*mock_desc(driver, (uint16_t)i) = any_desc(input, driver->size);
+	for (uint32_t i = 0; i < driver->size; i++)
+		driver->avail->ring[i] = (uint16_t)i;
 }
 
 static void guest_step(struct fuzz_input *input, struct fuzz_ring *f)

@@ -51,8 +51,22 @@ static int unknown_option(const struct gw_port *port, const char *spec, const ch
 		snprintf(known + used, sizeof(known) - used, "%s%s", i ? ", " : "",
 			 port->option[i].option->name);
 	}
-	return gw_error_set(err, -EINVAL, "port %s: driver %s has no option '%.*s'; there are %s",
-			    spec, port->driver->name, (int)name_len, name, known);
+	return gw_error_set(err, -EINVAL,
+			    "port %.80s: driver %s has no option '%.*s'; there are %s", spec,
+			    port->driver->name, (int)name_len, name, known);
+}
+
+/* Whether an option's values are a list of words, and if so, whether this is none of them. */
+static bool is_wrong_word(const struct gw_option *option, const char *value, size_t len)
+{
+	const char *word = option->values;
+
+	if (!strchr(word, '|'))
+		return false;
+	for (; word; word = strchr(word, '|') ? strchr(word, '|') + 1 : NULL)
+		if (strcspn(word, "|") == len && !memcmp(word, value, len))
+			return false;
+	return true;
 }
 
 /* One OPTION=VALUE of len bytes. */
@@ -63,7 +77,7 @@ static int take_option(struct gw_port *port, const char *spec, const char *text,
 	size_t name_len = equals ? (size_t)(equals - text) : len;
 
 	if (!equals || equals + 1 == text + len)
-		return gw_error_set(err, -EINVAL, "port %s: '%.*s' is no OPTION=VALUE", spec,
+		return gw_error_set(err, -EINVAL, "port %.80s: '%.*s' is no OPTION=VALUE", spec,
 				    (int)len, text);
 	for (unsigned int i = 0; i < port->option_count; i++) {
 		const struct gw_option *option = port->option[i].option;
@@ -71,8 +85,12 @@ static int take_option(struct gw_port *port, const char *spec, const char *text,
 		if (option != find_option(option, text, name_len))
 			continue;
 		if (port->option[i].value)
-			return gw_error_set(err, -EINVAL, "port %s: option '%s' is given twice",
+			return gw_error_set(err, -EINVAL, "port %.80s: option '%s' is given twice",
 					    spec, option->name);
+		if (is_wrong_word(option, equals + 1, len - name_len - 1))
+			return gw_error_set(err, -EINVAL, "port %.80s: %s has to be %s, not '%.*s'",
+					    spec, option->name, option->values,
+					    (int)(len - name_len - 1), equals + 1);
 		port->option[i].value = strndup(equals + 1, len - name_len - 1);
 		return port->option[i].value ? 0 : gw_error_sys(err, -ENOMEM, "port %s", spec);
 	}
@@ -94,7 +112,7 @@ static int take_driver(struct gw_port *port, const char *spec, const char *word,
 		snprintf(known + used, sizeof(known) - used, "%s%s", d == drivers ? "" : ", ",
 			 (*d)->name);
 	}
-	return gw_error_set(err, -EINVAL, "port %s: no driver named '%.*s'; there are %s", spec,
+	return gw_error_set(err, -EINVAL, "port %.80s: no driver named '%.*s'; there are %s", spec,
 			    (int)len, word, known);
 }
 
@@ -102,10 +120,10 @@ static int take_target(struct gw_port *port, const char *spec, const char *text,
 		       struct gw_error *err)
 {
 	if (!port->driver->target && len)
-		return gw_error_set(err, -EINVAL, "port %s: driver %s takes no target", spec,
+		return gw_error_set(err, -EINVAL, "port %.80s: driver %s takes no target", spec,
 				    port->driver->name);
 	if (port->driver->target && !len)
-		return gw_error_set(err, -EINVAL, "port %s: %s is missing after '%s:'", spec,
+		return gw_error_set(err, -EINVAL, "port %.80s: %s is missing after '%s:'", spec,
 				    port->driver->target, port->driver->name);
 	port->target = strndup(text, len);
 	return port->target ? 0 : gw_error_sys(err, -ENOMEM, "port %s", spec);
@@ -122,11 +140,12 @@ static int take_spec(struct gw_port *port, const char *spec, const struct gw_dri
 
 	if (!colon)
 		return gw_error_set(err, -EINVAL,
-				    "port %s: expected NAME=DRIVER:TARGET[,OPTION=VALUE...]", spec);
+				    "port %.80s: expected NAME=DRIVER:TARGET[,OPTION=VALUE...]",
+				    spec);
 	snprintf(port->name, sizeof(port->name), "%.*s", (int)(equals - spec), spec);
 	if ((size_t)(equals - spec) >= sizeof(port->name) || !gw_text_is_name(port->name))
 		return gw_error_set(err, -EINVAL,
-				    "port %s: the name has to be 1 to %d of A-Z a-z 0-9 _ . -",
+				    "port %.80s: the name has to be 1 to %d of A-Z a-z 0-9 _ . -",
 				    spec, GW_NAME_BYTES - 1);
 	ret = take_driver(port, spec, equals + 1, (size_t)(colon - equals - 1), drivers, err);
 	if (ret)

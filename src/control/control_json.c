@@ -162,6 +162,9 @@ static json_t *pair_json(const struct gw_pair_info *pair)
 	json_object_set_new(json, "source", control_json_text(pair->source));
 	json_object_set_new(json, "egress", control_json_text(pair->egress));
 	json_object_set_new(json, "query", query_json(pair));
+	/* What went this way, lent or copied. */
+	json_object_set_new(json, "frames", number(pair->lent_frames + pair->copied_frames));
+	json_object_set_new(json, "bytes", number(pair->lent_bytes + pair->copied_bytes));
 	for (size_t i = 0; i < sizeof(pair_counters) / sizeof(pair_counters[0]); i++) {
 		uint64_t value;
 

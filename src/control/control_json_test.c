@@ -77,6 +77,9 @@ static void the_ledger_of_a_pair(void **state)
 	assert_true(json_is_null(json_object_get(query, "reason")));
 	assert_int_equal(number_of(query, "max_segs"), 17);
 	assert_int_equal(number_of(pair, "lent_frames"), 990);
+	assert_int_equal(number_of(pair, "frames"), 990 + number_of(pair, "copied_frames"));
+	assert_int_equal(number_of(pair, "bytes"),
+			 number_of(pair, "lent_bytes") + number_of(pair, "copied_bytes"));
 	assert_int_equal(number_of(pair, "lent_bytes"), 1498000);
 	assert_int_equal(number_of(pair, "copied_frames"), 10);
 	assert_int_equal(number_of(pair, "copied_bytes"), 2000);

@@ -130,6 +130,8 @@ void frame_fill(uint8_t *bytes, uint32_t len, unsigned int variant);
  * any order.
  */
 void expect_far(struct rig *rig, const uint32_t *len, unsigned int count, unsigned int variant);
+/* The same, and more may follow. */
+void take_far(struct rig *rig, const uint32_t *len, unsigned int count, unsigned int variant);
 /* Throws away what has arrived there. */
 void flush_far(struct rig *rig);
 /* Receives one frame of ours at the port and checks it; other traffic is released. */

@@ -4,7 +4,6 @@
 
 #include "atomic.h"
 #include "fd.h"
-#include "loop.h"
 #include "mock_driver.h"
 #include <linux/virtio_config.h>
 #include <poll.h>
@@ -14,6 +13,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -655,6 +655,15 @@ static void no_kick_is_lost_with_event_index(void **state)
 #define SPEED_BATCH 64u
 #define SPEED_NS    100000000u
 
+/* Of this thread: other work on the machine does not count. */
+static uint64_t cpu_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 /* The driver's part is next to nothing: the same heads are offered again and again. */
 static void speed_of_pop_and_push(void **state)
 {
@@ -667,7 +676,7 @@ static void speed_of_pop_and_push(void **state)
 	open_ring(f, SPEED_RING, EVENT_IDX);
 	for (unsigned int i = 0; i < SPEED_BATCH; i++)
 		heads[i] = (uint16_t)mock_chain(&f->driver, buffers, 2);
-	begin_ns = gw_now_ns();
+	begin_ns = cpu_now_ns();
 	while (spent_ns < SPEED_NS) {
 		for (unsigned int i = 0; i < SPEED_BATCH; i++)
 			mock_offer(&f->driver, heads[i]);
@@ -680,7 +689,7 @@ static void speed_of_pop_and_push(void **state)
 			ring_push(f->ring, heads[i], 0);
 		ring_flush(f->ring);
 		chains += SPEED_BATCH;
-		spent_ns = gw_now_ns() - begin_ns;
+		spent_ns = cpu_now_ns() - begin_ns;
 	}
 	print_message("%.1f million chains of 2 descriptors a second\n",
 		      (double)chains * 1e3 / (double)spent_ns);

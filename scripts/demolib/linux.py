@@ -18,7 +18,8 @@ MEMORY_MIB = 256
 WHAT = "Linux, QEMU"
 # in the guest: one file in, one out, at once; two digests come back
 SCRIPT = """
-head -c {size} /dev/urandom >/tmp/out
+head -c 1048576 /dev/urandom >/tmp/mib
+for i in $(seq {mib}); do cat /tmp/mib; done >/tmp/out
 (nc {host} {source} </dev/null | sha256sum >/tmp/in.sum) &
 nc {host} {sink} </tmp/out
 sha256sum </tmp/out
@@ -59,7 +60,7 @@ class Wire:
 
     def _transfer(self):
         script = SCRIPT.format(host=self.host, source=self.source.port,
-                               sink=self.sink.port, size=FILE_BYTES)
+                               sink=self.sink.port, mib=FILE_BYTES >> 20)
         try:
             self.output = self.vm.run(script, TRANSFER_TIMEOUT_S).output
         except Failure as e:

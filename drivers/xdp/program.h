@@ -5,7 +5,7 @@
  *
  * It is held by a BPF link, and the link by a descriptor of this process: when
  * that closes, by SIGKILL too, the program is off the interface. Nothing is
- * pinned. (libxdp's dispatcher would pin: that is why it is not used.) Five
+ * pinned. (libxdp's dispatcher would pin: that is why it is not used.) Nine
  * instructions need no compiler.
  */
 #pragma once

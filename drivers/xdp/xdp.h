@@ -27,6 +27,7 @@ struct packet_rx;
    one in a work queue after some RCU grace periods. */
 #define XDP_BIND_LIMIT_MS 1000u
 
+enum xdp_promiscuous { XDP_PROMISC_AUTO, XDP_PROMISC_ON, XDP_PROMISC_OFF };
 enum xdp_bind { XDP_BIND_AUTO, XDP_BIND_ZEROCOPY, XDP_BIND_COPY };
 
 /*
@@ -86,7 +87,7 @@ struct xdp_port {
 	unsigned int queue_index;
 	enum xdp_bind bind;
 	bool receive;
-	unsigned int promiscuous; /* index into auto, on, off */
+	enum xdp_promiscuous promiscuous;
 	uint32_t tx_entries, rx_entries;
 
 	/* control: the device */
@@ -149,3 +150,19 @@ int window_set(struct xdp_port *p, struct gw_memmap *memmap, struct gw_error *er
 uint32_t window_clear(struct xdp_port *p, unsigned int limit_ms);
 /* True if there is no socket, or none that can be trusted: it has to be opened anew. */
 bool window_troubled(struct xdp_port *p);
+
+/* ---- device.c: the interface as a whole ---- */
+
+int device_start(struct xdp_port *p, struct gw_error *err);
+/* Frames that the kernel has not let go of by the deadline. */
+uint32_t device_stop(struct xdp_port *p, unsigned int deadline_ms);
+/* If the socket is in trouble: opens it anew, without guest memory; who lends maps it again. */
+void device_recover(struct xdp_port *p);
+/* What the user is told after each change of the socket. */
+void device_tell(struct xdp_port *p);
+/* The longest frame that the interface and the socket take. */
+uint32_t device_max_len(const struct xdp_port *p);
+
+/* ---- answer.c ---- */
+
+void xdp_query(struct gw_port *port, struct gw_memmap *memmap, struct gw_answer *answer);

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The interface as a whole: starting, stopping, and starting over.
+ *
+ * Order: the way of receiving first (some NICs send nothing in zero-copy mode while
+ * they have no XDP program), then the socket, then promiscuous mode. When the
+ * interface has gone, or the socket cannot be trusted any more, device_recover does
+ * it again; an interface of the same name may be another one by then.
+ */
+#include "xdp.h"
+
+#include "fd.h"
+#include "packet_rx.h"
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <syslog.h>
+
+#define VLAN_TAG_BYTES 4u
+
+/* ---- receiving ---- */
+
+static void warn_own_address(const struct xdp_port *p)
+{
+	if (!p->netdev.own_address || (p->program.link_fd < 0 && !p->xsk->zerocopy))
+		return;
+	gw_port_log(
+		p->port, LOG_WARNING,
+		"port %s: %s has an IP address of this host; frames that arrive on its queue %u "
+		"go to the network of this port now and not to the host",
+		gw_port_name(p->port), gw_port_target(p->port), p->queue_index);
+}
+
+struct packet_call {
+	struct xdp_port *p;
+	struct gw_error *err;
+	int rc;
+};
+
+static void packet_open_apply(void *arg)
+{
+	struct packet_call *call = arg;
+	struct xdp_port *p = call->p;
+	const struct packet_rx_config config = {
+		.ifindex = (int)p->netdev.ifindex,
+		.buffers = p->rx.count,
+		.arena = p->rx.pool,
+	};
+
+	/* Frames of the AF_XDP socket are still lent: their buffers cannot change hands. */
+	if (!p->packet && rx_lent(p)) {
+		call->rc = gw_error_set(call->err, -EBUSY,
+					"port %s: received frames are still in other ports",
+					gw_port_name(p->port));
+		return;
+	}
+	call->rc = p->packet ? packet_rx_reopen(p->packet, config.ifindex, call->err)
+			     : packet_rx_open(p->port, &config, &p->packet, call->err);
+	p->queue->fd[1].fd = p->packet ? packet_rx_fd(p->packet) : -1;
+	p->queue->fd[1].events = EPOLLIN;
+}
+
+static void packet_shut_apply(void *arg)
+{
+	struct xdp_port *p = arg;
+
+	p->queue->fd[1].fd = -1;
+	if (p->packet)
+		packet_rx_shut(p->packet);
+}
+
+/* Receives through AF_PACKET: what `why` says prevents the XDP program. */
+static int receive_by_packet(struct xdp_port *p, const struct gw_error *why, struct gw_error *err)
+{
+	struct packet_call call = { .p = p, .err = err };
+
+	gw_port_apply(p->port, packet_open_apply, &call);
+	if (call.rc)
+		return call.rc;
+	if (!p->why_packet[0])
+		gw_port_log(p->port, LOG_NOTICE,
+			    "port %s: receiving through AF_PACKET, not AF_XDP: %s",
+			    gw_port_name(p->port), why->text);
+	if (why->text[0])
+		snprintf(p->why_packet, sizeof(p->why_packet), "%s", why->text);
+	return 0;
+}
+
+static int receive_start(struct xdp_port *p, struct gw_error *err)
+{
+	struct gw_error why = { 0 };
+
+	if (!p->receive)
+		return 0;
+	if (!p->packet && !program_attach(&p->program, p->netdev.ifindex, p->queue_index, &why))
+		return 0;
+	return receive_by_packet(p, &why, err);
+}
+
+static void promiscuous_start(struct xdp_port *p)
+{
+	bool wanted = p->promiscuous == XDP_PROMISC_ON ||
+		      (p->promiscuous == XDP_PROMISC_AUTO && p->receive &&
+		       strcmp(p->netdev.driver, "veth") != 0);
+
+	if (!wanted)
+		return;
+	p->promiscuous_fd = netdev_promiscuous(p->netdev.ifindex);
+	if (p->promiscuous_fd < 0)
+		gw_port_log(p->port, LOG_WARNING,
+			    "port %s: %s not promiscuous (%s): it may not receive what is sent to "
+			    "guests",
+			    gw_port_name(p->port), gw_port_target(p->port),
+			    strerror(-p->promiscuous_fd));
+}
+
+static void everything_off(struct xdp_port *p)
+{
+	program_detach(&p->program);
+	gw_fd_close(&p->promiscuous_fd);
+	gw_port_apply(p->port, packet_shut_apply, p);
+}
+
+uint32_t device_max_len(const struct xdp_port *p)
+{
+	uint32_t len = p->netdev.mtu + ETH_HLEN + VLAN_TAG_BYTES;
+	uint32_t most = p->tx.pieces_max * XSK_CHUNK_BYTES;
+
+	if (most > GW_FRAME_LEN_MAX)
+		most = GW_FRAME_LEN_MAX;
+	return len < most ? len : most;
+}
+
+static void max_len_apply(void *arg)
+{
+	struct xdp_port *p = arg;
+
+	gw_port_set_max_len(p->port, device_max_len(p));
+}
+
+void device_tell(struct xdp_port *p)
+{
+	const char *receive = !p->receive         ? "off"
+			      : p->packet         ? "AF_PACKET"
+			      : p->program.native ? "XDP"
+						  : "generic XDP";
+
+	if (!p->xsk) {
+		gw_port_set_status(p->port, "no socket: %s", p->trouble);
+		return;
+	}
+	gw_port_set_reads(p->port, p->reads);
+	gw_port_apply(p->port, max_len_apply, p);
+	gw_port_set_status(p->port, "queue %u, %s%s, receive %s%s%s%s", p->queue_index,
+			   p->xsk->zerocopy ? "zero-copy" : "copy mode",
+			   p->xsk->multi_buffer ? ", multi-buffer" : "", receive,
+			   p->packet ? ": " : "", p->packet ? p->why_packet : "",
+			   p->netdev.own_address ? "; the host's own address is here" : "");
+}
+
+/* ---- start, stop, recover ---- */
+
+int device_start(struct xdp_port *p, struct gw_error *err)
+{
+	int rc = netdev_read(gw_port_target(p->port), &p->netdev, err);
+
+	if (rc)
+		return rc;
+	rc = receive_start(p, err);
+	if (rc)
+		goto fail;
+	rc = window_set(p, NULL, err);
+	if (rc)
+		goto fail;
+	promiscuous_start(p);
+	warn_own_address(p);
+	p->started = true;
+	device_tell(p);
+	return 0;
+fail:
+	everything_off(p);
+	return rc;
+}
+
+uint32_t device_stop(struct xdp_port *p, unsigned int deadline_ms)
+{
+	uint32_t held;
+
+	p->started = false;
+	held = window_clear(p, deadline_ms);
+	everything_off(p);
+	if (held)
+		gw_port_set_status(p->port, "stopped, the device still holds %u frames", held);
+	else
+		gw_port_set_status(p->port, "stopped");
+	return held;
+}
+
+/* The interface, which may be another of the same name by now, is brought up as in start. */
+static int reopen(struct xdp_port *p, struct gw_error *err)
+{
+	unsigned int before = p->netdev.ifindex;
+	int rc;
+
+	window_clear(p, XDP_BIND_LIMIT_MS);
+	rc = netdev_read(gw_port_target(p->port), &p->netdev, err);
+	if (!rc && p->netdev.ifindex != before) {
+		everything_off(p);
+		rc = receive_start(p, err);
+		if (rc)
+			p->netdev.ifindex = 0; /* all of it again, next time */
+		else
+			promiscuous_start(p);
+	}
+	return rc ? rc : window_set(p, NULL, err);
+}
+
+void device_recover(struct xdp_port *p)
+{
+	struct gw_error err = { 0 };
+	int rc;
+
+	if (!p->started || !window_troubled(p))
+		return;
+	rc = reopen(p, &err);
+	if (!rc)
+		gw_port_log(p->port, LOG_WARNING, "port %s: the AF_XDP socket was opened anew",
+			    gw_port_name(p->port));
+	else if (!p->trouble[0])
+		gw_port_log(p->port, LOG_ERR, "port %s: opening the AF_XDP socket anew: %s",
+			    gw_port_name(p->port), err.text);
+	snprintf(p->trouble, sizeof(p->trouble), "%s", rc ? err.text : "");
+	device_tell(p);
+}

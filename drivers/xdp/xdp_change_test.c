@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What changes under an xdp port while it runs: memory, sockets, the queue, the
+ * interface; and what is left when it is gone.
+ */
+#include "xdp_fixture.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+/* Sockets that change places in the test of traffic, an even number. */
+#define CHANGES 20u
+
+/* ---- sockets that change places ---- */
+
+struct worker {
+	struct fixture *f;
+	pthread_t thread;
+	uint32_t stop;
+	struct gw_frame frame[256];
+	uint32_t out[256]; /* 1 while the driver has it */
+	uint64_t sent;     /* read by the test too */
+	unsigned long done, failed;
+};
+
+static void worker_reap(struct worker *w)
+{
+	struct gw_done done[GW_BATCH];
+	unsigned int n = xdp_reap(host_queue(w->f->port), done, GW_BATCH);
+
+	for (unsigned int i = 0; i < n; i++) {
+		size_t index = (size_t)(done[i].frame - w->frame);
+
+		if (index >= 256 || !w->out[index])
+			abort(); /* twice, or never sent */
+		w->out[index] = 0;
+		w->done++;
+		w->failed += done[i].status == GW_DONE_FAILED;
+	}
+}
+
+static void worker_send(struct worker *w)
+{
+	for (unsigned int i = 0; i < 256; i++) {
+		struct gw_frame *frame = &w->frame[i];
+
+		if (w->out[i])
+			continue;
+		w->out[i] = 1;
+		if (!xdp_tx(host_queue(w->f->port), &frame, 1)) {
+			w->out[i] = 0;
+			return;
+		}
+		gw_counter_add(&w->sent, 1);
+	}
+}
+
+static void *worker_run(void *arg)
+{
+	struct worker *w = arg;
+
+	while (!gw_load_acquire(&w->stop)) {
+		host_visit_begin(w->f->port);
+		if (!host_paused(w->f->port))
+			worker_send(w);
+		worker_reap(w);
+		host_visit_end(w->f->port);
+		sched_yield();
+	}
+	return NULL;
+}
+
+/* The worker has sent some more since the last change. */
+static void wait_for_traffic(struct worker *w)
+{
+	uint64_t end_ms = host_now_ms() + LIMIT_MS, from = gw_counter_read(&w->sent);
+
+	while (gw_counter_read(&w->sent) < from + 300) {
+		assert_true(host_now_ms() < end_ms);
+		sched_yield();
+	}
+}
+
+/* Private frames are sent all the time while a guest comes and goes. */
+static void memory_changes_under_traffic(void **state)
+{
+	static struct worker w;
+	struct fixture f;
+	uint8_t *buffer;
+	uint64_t took_ms;
+
+	fixture_open(&f, "up=near,rxring=64", 1500);
+	memset(&w, 0, sizeof(w));
+	w.f = &f;
+	buffer = host_arena_buffer(f.port);
+	pattern_fill(buffer, 1000, 7);
+	for (unsigned int i = 0; i < 256; i++) {
+		struct iovec seg = { buffer, 1000 };
+
+		host_frame(&w.frame[i], NULL, &seg, 1);
+	}
+	assert_int_equal(pthread_create(&w.thread, NULL, worker_run, &w), 0);
+	took_ms = host_now_ms();
+	for (unsigned int i = 0; i < CHANGES; i += 2) {
+		wait_for_traffic(&w);
+		host_lend(f.port, f.memory.memmap);
+		wait_for_traffic(&w);
+		gw_driver_xdp.unmap(f.port, f.memory.memmap);
+	}
+	took_ms = host_now_ms() - took_ms;
+	gw_store_release(&w.stop, 1);
+	pthread_join(w.thread, NULL);
+	while (w.done < w.sent) {
+		struct gw_done done[GW_BATCH];
+		unsigned int n = host_reap(f.port, done, 1, LIMIT_MS);
+
+		assert_int_equal(n, 1);
+		w.done += n;
+	}
+	assert_int_equal(f.p->tx.held, 0);
+	assert_int_equal(f.p->tx.bogus, 0);
+	assert_null(strstr(host_record(f.port)->log, "anew"));
+	print_message("    %u changes in %lu ms, %lu frames, %lu of them ended by a change\n",
+		      CHANGES, (unsigned long)took_ms, (unsigned long)w.sent, w.failed);
+	fixture_close(&f);
+}
+
+static void second_guest_is_refused_until_the_first_has_gone(void **state)
+{
+	struct host_memory other;
+	struct gw_error err = { 0 };
+	struct gw_answer answer;
+	struct fixture f;
+	unsigned int requeries;
+
+	fixture_open(&f, "up=near,rxring=64", 1500);
+	host_memory_create(&other, GUEST_BYTES, 0);
+	host_lend(f.port, f.memory.memmap);
+	answer = host_query(f.port, other.memmap);
+	assert_int_equal(answer.verdict, GW_NO);
+	assert_int_equal(answer.reason, GW_COPY_MEMORY_TAKEN);
+	assert_int_equal(gw_driver_xdp.map(f.port, other.memmap, &err), -EBUSY);
+	assert_non_null(strstr(err.text, "another guest"));
+	requeries = host_record(f.port)->requeries;
+	gw_driver_xdp.unmap(f.port, other.memmap); /* nobody's: nothing happens */
+	assert_int_equal(host_record(f.port)->requeries, requeries);
+	gw_driver_xdp.unmap(f.port, f.memory.memmap);
+	assert_true(host_record(f.port)->requeries > requeries);
+	assert_int_equal(host_query(f.port, other.memmap).verdict, GW_PARTLY);
+	host_lend(f.port, other.memmap);
+	host_memory_destroy(&f.memory);
+	f.memory = other;
+	send_one(&f, 77, 1000);
+	fixture_close(&f);
+}
+
+/* ---- a queue that is taken ---- */
+
+struct holder {
+	struct xsk *xsk;
+	unsigned int after_ms;
+};
+
+static void *holder_run(void *arg)
+{
+	struct holder *holder = arg;
+	struct timespec pause = { .tv_nsec = holder->after_ms * 1000000l };
+
+	nanosleep(&pause, NULL);
+	xsk_close(holder->xsk);
+	return NULL;
+}
+
+static struct xsk *hold_queue(void *umem)
+{
+	struct xsk_config config = { .umem = { umem, 8192 }, .tx_entries = 2, .rx_entries = 2 };
+	struct gw_error err = { 0 };
+	uint64_t end_ms = host_now_ms() + LIMIT_MS;
+	struct netdev_info info;
+	struct xsk *xsk;
+
+	assert_int_equal(netdev_read("near", &info, &err), 0);
+	assert_int_equal(xsk_open(&config, &xsk, &err), 0);
+	/* The one before may be on its way out. */
+	while (xsk_bind(xsk, info.ifindex, 0, XDP_COPY))
+		assert_true(host_now_ms() < end_ms);
+	return xsk;
+}
+
+static void busy_queue_is_waited_for(void **state)
+{
+	struct holder holder = { .after_ms = 100 };
+	struct gw_error err = { 0 };
+	void *umem = aligned_alloc(4096, 8192);
+	struct gw_port *port;
+	pthread_t thread;
+
+	veth_add("near", "far", 1500);
+	holder.xsk = hold_queue(umem);
+	assert_int_equal(host_open(&gw_driver_xdp, "up=near,rxring=64", &port, &err), 0);
+	assert_int_equal(pthread_create(&thread, NULL, holder_run, &holder), 0);
+	assert_int_equal(host_start(port, &err), 0);
+	pthread_join(thread, NULL);
+	assert_int_equal(host_stop(port, 1000), 0);
+	/* Held for ever: a clear word, and nothing left behind. */
+	holder.xsk = hold_queue(umem);
+	assert_int_equal(host_start(port, &err), -EBUSY);
+	assert_non_null(strstr(err.text, "queue 0"));
+	assert_int_equal(host_query(port, NULL).verdict, GW_NO);
+	xsk_close(holder.xsk);
+	assert_int_equal(host_start(port, &err), 0);
+	assert_int_equal(host_stop(port, 1000), 0);
+	host_close(port);
+	veth_delete("near");
+	free(umem);
+}
+
+/* ---- devices that go ---- */
+
+static void link_goes_down_and_comes_up(void **state)
+{
+	struct gw_frame frame, *offer = &frame;
+	struct iovec seg;
+	struct fixture f;
+	uint64_t end_ms = host_now_ms() + LIMIT_MS;
+	unsigned int taken;
+
+	fixture_open(&f, "up=near,rxring=64", 1500);
+	host_lend(f.port, f.memory.memmap);
+	send_one(&f, 1, 100);
+	veth_run("ip link set near down");
+	seg = (struct iovec){ host_memory_at(&f.memory, 5000), 200 };
+	pattern_fill(f.memory.guest + 5000, 200, 1);
+	host_frame(&frame, f.memory.memmap, &seg, 1);
+	/* The first finds out, the ones after it are refused. */
+	taken = xdp_tx(host_queue(f.port), &offer, 1);
+	if (taken) {
+		struct gw_frame next = frame, *second = &next;
+
+		next.seg = next.own;
+		assert_int_equal(xdp_tx(host_queue(f.port), &second, 1), 0);
+	}
+	assert_int_equal(host_queue(f.port)->refusal, GW_DROP_EGRESS_DOWN);
+	veth_run("ip link set near up");
+	assert_int_equal(host_reap(f.port, NULL, taken, LIMIT_MS), taken);
+	while (far_receive(f.far, fixture_bytes, sizeof(fixture_bytes), 1) &&
+	       host_now_ms() < end_ms)
+		;
+	close(f.far);
+	f.far = far_open("far", VETH_TYPE, false);
+	send_one(&f, 12345, 1514);
+	fixture_close(&f);
+}
+
+static void interface_is_deleted_and_made_again(void **state)
+{
+	struct gw_frame frame, *offer = &frame;
+	struct gw_answer answer;
+	struct fixture f;
+	struct iovec seg;
+
+	fixture_open(&f, "up=near,rxring=64", 1500);
+	host_lend(f.port, f.memory.memmap);
+	send_one(&f, 1, 100);
+	close(f.far);
+	veth_delete("near");
+	seg = (struct iovec){ host_memory_at(&f.memory, 5000), 200 };
+	host_frame(&frame, f.memory.memmap, &seg, 1);
+	if (xdp_tx(host_queue(f.port), &offer, 1) == 1) {
+		answer = host_query(f.port, f.memory.memmap);
+		assert_int_equal(answer.verdict, GW_NO);
+		assert_int_equal(host_reap(f.port, NULL, 1, LIMIT_MS), 1);
+	}
+	answer = host_query(f.port, f.memory.memmap);
+	assert_int_equal(answer.verdict, GW_NO);
+	assert_int_equal(answer.reason, GW_COPY_DEVICE_DOWN);
+	assert_non_null(strstr(answer.text, "near"));
+	assert_int_equal(xdp_tx(host_queue(f.port), &offer, 1), 0);
+	veth_add("near", "far", 1500);
+	f.far = far_open("far", VETH_TYPE, false);
+	answer = host_query(f.port, f.memory.memmap);
+	assert_int_equal(answer.verdict, GW_PARTLY);
+	assert_true(answer.needs_map);
+	host_lend(f.port, f.memory.memmap);
+	send_one(&f, 4321, 1514);
+	pattern_fill(fixture_bytes, 300, 5);
+	far_send(f.far, fixture_bytes, 300);
+	if (veth_privileged()) {
+		struct gw_frame *got;
+
+		assert_int_equal(host_receive(f.port, &got, 1, LIMIT_MS), 1);
+		host_release(f.port, &got, 1);
+	}
+	fixture_close(&f);
+}
+
+/* The kernel counts an invalid descriptor: nobody knows whose; all is opened anew. */
+static void invalid_descriptor_opens_anew(void **state)
+{
+	struct fixture f;
+	struct xsk_ring *tx;
+	struct xdp_desc *desc;
+
+	fixture_open(&f, "up=near,rxring=64", 1500);
+	host_lend(f.port, f.memory.memmap);
+	send_one(&f, 1, 100);
+	tx = &f.p->xsk->tx;
+	desc = xsk_desc(tx, tx->mine);
+	desc->addr = 1ull << 47;
+	desc->len = 64;
+	desc->options = 0;
+	xsk_produce(tx, tx->mine + 1);
+	send_one(&f, 5000, 100);
+	assert_true(host_query(f.port, f.memory.memmap).needs_map);
+	assert_non_null(strstr(host_record(f.port)->log, "opened anew"));
+	host_lend(f.port, f.memory.memmap);
+	send_one(&f, 9000, 1514);
+	fixture_close(&f);
+}
+
+static void starts_again_after_a_stop_with_frames_out(void **state)
+{
+	struct gw_done done[4];
+	struct gw_error err = { 0 };
+	struct gw_frame frame;
+	struct fixture f;
+	struct iovec seg;
+
+	fixture_open(&f, "up=near,rxring=64", 1500);
+	host_lend(f.port, f.memory.memmap);
+	seg = (struct iovec){ host_memory_at(&f.memory, 100), 100 };
+	for (unsigned int round = 0; round < 3; round++) {
+		host_frame(&frame, f.memory.memmap, &seg, 1);
+		host_send(f.port, &frame);
+		assert_int_equal(host_stop(f.port, 500), 0);
+		assert_int_equal(host_reap(f.port, done, 1, 0), 1);
+		assert_ptr_equal(done[0].frame, &frame);
+		assert_int_equal(host_query(f.port, f.memory.memmap).verdict, GW_NO);
+		assert_int_equal(host_start(f.port, &err), 0);
+		host_lend(f.port, f.memory.memmap);
+	}
+	while (far_receive(f.far, fixture_bytes, sizeof(fixture_bytes), 1))
+		;
+	send_one(&f, 1, 1000);
+	fixture_close(&f);
+}
+
+/*
+ * A device that does not let go: played by a second descriptor of the socket, which
+ * keeps it open, and by clearing the flag that makes the driver wake the kernel.
+ */
+static void what_is_not_let_go_is_said(void **state)
+{
+	struct gw_frame frame, *offer = &frame;
+	struct gw_error err = { 0 };
+	struct gw_done done;
+	struct fixture f;
+	struct iovec seg;
+	int second;
+
+	fixture_open(&f, "up=near,rxring=64", 1500);
+	host_lend(f.port, f.memory.memmap);
+	seg = (struct iovec){ host_memory_at(&f.memory, 100), 100 };
+	host_frame(&frame, f.memory.memmap, &seg, 1);
+	*f.p->xsk->tx.flags = 0;
+	assert_int_equal(xdp_tx(host_queue(f.port), &offer, 1), 1);
+	f.p->reads = GW_READS_DMA;
+	second = dup(f.p->xsk->fd);
+	assert_int_equal(host_stop(f.port, 200), 1);
+	assert_int_equal(host_reap(f.port, &done, 1, 0), 0);
+	assert_int_equal(host_query(f.port, f.memory.memmap).verdict, GW_NO);
+	assert_int_equal(host_start(f.port, &err), -EBUSY);
+	assert_int_equal(host_reap(f.port, &done, 1, 0), 0);
+	close(second);
+	assert_int_equal(host_start(f.port, &err), 0);
+	assert_int_equal(host_reap(f.port, &done, 1, 0), 1);
+	assert_ptr_equal(done.frame, &frame);
+	assert_int_equal(done.status, GW_DONE_FAILED);
+	host_lend(f.port, f.memory.memmap);
+	send_one(&f, 1, 1000);
+	fixture_close(&f);
+}
+
+/* ---- what must not survive ---- */
+
+static void nothing_survives_sigkill(void **state)
+{
+	uint64_t end_ms = host_now_ms() + LIMIT_MS;
+	int ready[2], status;
+	char c;
+	pid_t child;
+
+	veth_add("near", "far", 1500);
+	assert_int_equal(pipe(ready), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (!child) {
+		struct gw_error err;
+		struct gw_port *port;
+
+		host_arena_free();
+		if (host_open(&gw_driver_xdp, "up=near,rxring=64,promisc=on", &port, &err) ||
+		    host_start(port, &err) || write(ready[1], "r", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	assert_true(link_shows("promiscuity 1"));
+	assert_int_equal(link_shows("prog/xdp"), veth_privileged());
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	while ((link_shows("promiscuity 1") || link_shows("prog/xdp")) && host_now_ms() < end_ms)
+		;
+	assert_true(link_shows("promiscuity 0"));
+	assert_false(link_shows("prog/xdp"));
+	close(ready[0]);
+	veth_delete("near");
+}
+
+/* In a child without CAP_IPC_LOCK: the test's exit code, 0 if all was as it should be. */
+static int memlock_child(void)
+{
+	struct rlimit limit = { 3 << 20, 3 << 20 };
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct caps[2];
+	struct host_memory memory;
+	struct gw_error err = { 0 };
+	struct gw_port *port;
+
+	host_arena_free();
+	setrlimit(RLIMIT_MEMLOCK, &limit);
+	if (syscall(SYS_capget, &header, caps))
+		return 2;
+	caps[CAP_IPC_LOCK / 32].effective &= ~(1u << CAP_IPC_LOCK % 32);
+	if (syscall(SYS_capset, &header, caps))
+		return 3;
+	if (host_open(&gw_driver_xdp, "up=near,rxring=64", &port, &err) || host_start(port, &err))
+		return 4;
+	host_memory_create(&memory, GUEST_BYTES, 0);
+	if (gw_driver_xdp.map(port, memory.memmap, &err) != -ENOBUFS)
+		return 5;
+	if (!strstr(err.text, "locked memory") || !strstr(err.text, "CAP_IPC_LOCK"))
+		return 6;
+	/* The port goes on with the arena alone. */
+	if (host_query(port, NULL).verdict != GW_YES)
+		return 7;
+	return host_stop(port, 500);
+}
+
+static void memlock_limit_is_named(void **state)
+{
+	int status;
+	pid_t child;
+
+	veth_add("near", "far", 1500);
+	child = fork();
+	assert_true(child >= 0);
+	if (!child)
+		_exit(memlock_child());
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	veth_delete("near");
+}
+
+int main(void)
+{
+#define TEST(fn) cmocka_unit_test_teardown(fn, fixture_tidy)
+	const struct CMUnitTest tests[] = {
+		TEST(memory_changes_under_traffic),
+		TEST(second_guest_is_refused_until_the_first_has_gone),
+		TEST(busy_queue_is_waited_for),
+		TEST(link_goes_down_and_comes_up),
+		TEST(interface_is_deleted_and_made_again),
+		TEST(invalid_descriptor_opens_anew),
+		TEST(starts_again_after_a_stop_with_frames_out),
+		TEST(what_is_not_let_go_is_said),
+		TEST(nothing_survives_sigkill),
+		TEST(memlock_limit_is_named),
+	};
+
+	return fixture_main(tests);
+}

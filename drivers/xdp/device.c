@@ -26,11 +26,10 @@ static void warn_own_address(const struct xdp_port *p)
 {
 	if (!p->netdev.own_address || (p->program.link_fd < 0 && !p->xsk->zerocopy))
 		return;
-	gw_port_log(
-		p->port, LOG_WARNING,
-		"port %s: %s has an IP address of this host; frames that arrive on its queue %u "
-		"go to the network of this port now and not to the host",
-		gw_port_name(p->port), gw_port_target(p->port), p->queue_index);
+	gw_port_log(p->port, LOG_WARNING,
+		    "%s has an IP address of this host; frames that arrive on its queue %u "
+		    "go to the network of this port now and not to the host",
+		    gw_port_target(p->port), p->queue_index);
 }
 
 struct packet_call {
@@ -80,9 +79,8 @@ static int receive_by_packet(struct xdp_port *p, const struct gw_error *why, str
 	if (call.rc)
 		return call.rc;
 	if (!p->why_packet[0])
-		gw_port_log(p->port, LOG_NOTICE,
-			    "port %s: receiving through AF_PACKET, not AF_XDP: %s",
-			    gw_port_name(p->port), why->text);
+		gw_port_log(p->port, LOG_NOTICE, "receiving through AF_PACKET, not AF_XDP: %s",
+			    why->text);
 	if (why->text[0])
 		snprintf(p->why_packet, sizeof(p->why_packet), "%s", why->text);
 	return 0;
@@ -110,10 +108,9 @@ static void promiscuous_start(struct xdp_port *p)
 	p->promiscuous_fd = netdev_promiscuous(p->netdev.ifindex);
 	if (p->promiscuous_fd < 0)
 		gw_port_log(p->port, LOG_WARNING,
-			    "port %s: %s not promiscuous (%s): it may not receive what is sent to "
+			    "%s not promiscuous (%s): it may not receive what is sent to "
 			    "guests",
-			    gw_port_name(p->port), gw_port_target(p->port),
-			    strerror(-p->promiscuous_fd));
+			    gw_port_target(p->port), strerror(-p->promiscuous_fd));
 }
 
 static void everything_off(struct xdp_port *p)
@@ -226,11 +223,9 @@ void device_recover(struct xdp_port *p)
 		return;
 	rc = reopen(p, &err);
 	if (!rc)
-		gw_port_log(p->port, LOG_WARNING, "port %s: the AF_XDP socket was opened anew",
-			    gw_port_name(p->port));
+		gw_port_log(p->port, LOG_WARNING, "the AF_XDP socket was opened anew");
 	else if (!p->trouble[0])
-		gw_port_log(p->port, LOG_ERR, "port %s: opening the AF_XDP socket anew: %s",
-			    gw_port_name(p->port), err.text);
+		gw_port_log(p->port, LOG_ERR, "opening the AF_XDP socket anew: %s", err.text);
 	snprintf(p->trouble, sizeof(p->trouble), "%s", rc ? err.text : "");
 	device_tell(p);
 }

@@ -82,19 +82,19 @@ int program_attach(struct program *program, unsigned int ifindex, unsigned int q
 					 sizeof(int), 1, NULL);
 	if (program->map_fd < 0) {
 		rc = gw_error_sys(err, program->map_fd,
-				  "making a BPF map (needs CAP_BPF and CAP_NET_ADMIN)");
+				  "BPF map (needs CAP_BPF and CAP_NET_ADMIN)");
 		goto fail;
 	}
 	program->program_fd = load_any(program, queue);
 	if (program->program_fd < 0) {
 		rc = gw_error_sys(err, program->program_fd,
-				  "loading the XDP program (needs CAP_BPF and CAP_NET_ADMIN)");
+				  "XDP program (needs CAP_BPF and CAP_NET_ADMIN)");
 		goto fail;
 	}
 	program->link_fd = link_any(program, ifindex);
 	if (program->link_fd < 0) {
 		rc = gw_error_sys(err, program->link_fd,
-				  "attaching the XDP program (is there another one? see ip link)");
+				  "attaching an XDP program (is there another? see ip link)");
 		goto fail;
 	}
 	return 0;

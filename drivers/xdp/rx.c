@@ -201,12 +201,11 @@ static void complete_checksum(struct xdp_port *p, struct gw_frame *frame)
 	if (p->partial_warned)
 		return;
 	p->partial_warned = 1;
-	gw_port_log(
-		p->port, LOG_WARNING,
-		"port %s: frames arrive on %s with checksums left to a device that is not there; "
-		"they are completed here, which costs time: ethtool -K PEER tx off on the "
-		"sending interface",
-		gw_port_name(p->port), gw_port_target(p->port));
+	gw_port_log(p->port, LOG_WARNING,
+		    "frames arrive on %s with checksums left to a device that is not there; "
+		    "they are completed here, which costs time: ethtool -K PEER tx off on the "
+		    "sending interface",
+		    gw_port_target(p->port));
 }
 
 static unsigned int ring_read(struct xdp_port *p, struct gw_frame **frames, unsigned int max)

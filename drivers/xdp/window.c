@@ -260,9 +260,9 @@ static int new_in(struct xdp_port *p, struct xsk *xsk, struct gw_memmap *memmap,
 		rc = program_point(&p->program, xsk->fd);
 		if (rc)
 			gw_port_log(p->port, LOG_ERR,
-				    "port %s: XDP program not set to the socket (%s): nothing is "
+				    "XDP program not set to the socket (%s): nothing is "
 				    "received",
-				    gw_port_name(p->port), strerror(-rc));
+				    strerror(-rc));
 	}
 	return 0;
 }

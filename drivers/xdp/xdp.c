@@ -167,7 +167,7 @@ static void back_to_arena(struct xdp_port *p)
 
 	if (window_set(p, NULL, &err)) {
 		snprintf(p->trouble, sizeof(p->trouble), "%s", err.text);
-		gw_port_log(p->port, LOG_ERR, "port %s: %s", gw_port_name(p->port), err.text);
+		gw_port_log(p->port, LOG_ERR, "%s", err.text);
 	}
 }
 
@@ -186,8 +186,8 @@ static int xdp_map(struct gw_port *port, struct gw_memmap *memmap, struct gw_err
 	if (rc && !p->xsk)
 		back_to_arena(p);
 	device_tell(p);
-	/* Other guests' answers are "taken" now. */
-	gw_port_requery(port);
+	if (!rc)
+		gw_port_requery(port); /* for other guests the queue is taken now */
 	return rc;
 }
 

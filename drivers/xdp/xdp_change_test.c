@@ -441,6 +441,7 @@ static int memlock_child(void)
 	struct __user_cap_data_struct caps[2];
 	struct host_memory memory;
 	struct gw_error err = { 0 };
+	unsigned int requeries;
 	struct gw_port *port;
 
 	host_arena_free();
@@ -453,8 +454,12 @@ static int memlock_child(void)
 	if (host_open(&gw_driver_xdp, "up=near,rxring=64", &port, &err) || host_start(port, &err))
 		return 4;
 	host_memory_create(&memory, GUEST_BYTES, 0);
+	requeries = host_record(port)->requeries;
 	if (gw_driver_xdp.map(port, memory.memmap, &err) != -ENOBUFS)
 		return 5;
+	/* Nothing has changed: asked again, it would fail again, for ever. */
+	if (host_record(port)->requeries != requeries)
+		return 8;
 	if (!strstr(err.text, "locked memory") || !strstr(err.text, "CAP_IPC_LOCK"))
 		return 6;
 	/* The port goes on with the arena alone. */

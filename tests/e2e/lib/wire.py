@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Frames that describe themselves, from one end of the daemon to another.
+
+    wire = Wire(t, "xdp")           # a guest's port `a`, and the device `up`
+    wire.start()
+    a, far = wire.exchange(Sweep(14, 1514, rounds=2), "--unaligned")
+    wire.check_ledger(...)
+
+An end is guestwire-guest: a guest on a vhost-user socket, or, on the far side
+of a device, a raw socket on a host's interface. Both send the same number of
+frames and have at most WINDOW out that were not yet matched by a received
+one, so nothing is ever overrun and every frame has to come, once.
+
+The far end begins when the daemon has said that the device was asked about
+the guest's memory: while an xdp port takes new memory its queue rests, and
+what comes in then is lost.
+"""
+
+import collections
+import re
+
+from . import guest, netns
+from .daemon import Daemon
+from .proc import check
+
+WINDOW = 32
+RING_SIZE = 1024
+MEMORY_MIB = 16
+COPYBREAK_BYTES = 256
+EXCHANGE_TIMEOUT_S = 60
+ASKED_TIMEOUT_S = 10
+UP = "up0"
+# of the frames that a guest sends before a device was asked
+PENDING = ("query_pending", "mapping_pending")
+# an xdp port is asked once more when its window has changed
+PENDING_MAX_SHARE = 0.75
+GUEST_STREAM, FAR_STREAM = 1, 2
+# what a run without a fault has none of
+FAULTS = ("corrupted", "duplicated", "missing", "foreign")
+GUEST_FAULTS = FAULTS + ("missed_calls", "tx_used_len_set",
+                         "rx_num_buffers_not_1")
+INTERFACE_FAULTS = FAULTS + ("kernel_drops",)
+
+# what the device does with frames of a guest:
+#   verdict, reason  what its driver answers
+#   reads            by whom they are read
+#   kernel_copies    does the kernel copy each of them?
+#   copybreak        are short frames cheaper to copy? Not where a loan is
+#                    over when the frame is handed over
+Device = collections.namedtuple(
+    "Device", "verdict reason reads kernel_copies copybreak")
+DEVICES = {
+    "xdp": Device("partly", None, "kernel-copy", True, True),
+    "tap": Device("yes", None, "kernel-copy", True, False),
+    "packet": Device("no", "device_cannot_read", "bounce", True, False),
+    "guest": Device("yes", None, "delivery", False, False),
+    "loop": Device("yes", None, "dma", False, True),
+    "null": Device("yes", None, "nothing", False, False),
+}
+
+
+class Sweep:
+    """Frames of every size from low to high, round after round."""
+
+    def __init__(self, low, high, rounds=1):
+        self.low, self.high, self.rounds = low, high, rounds
+
+    def arguments(self):
+        return ["--send", self.count(), "--size", f"{self.low}-{self.high}"]
+
+    def count(self, least=0):
+        """Frames of at least so many bytes."""
+        return self.rounds * max(self.high - max(self.low, least) + 1, 0)
+
+    def bytes(self):
+        return self.count() * (self.low + self.high) // 2
+
+
+def mac(stream):
+    return f"52:57:00:00:00:{stream:02x}"
+
+
+def addresses(own, other):
+    """Arguments of an end that sends one stream and hears another."""
+    return ["--stream", own, "--mac", mac(own), "--dst", mac(other),
+            "--receive-stream", other, "--verify"]
+
+
+def check_end(said, sent, received, sent_bytes=None, received_bytes=None):
+    """All that an end says of itself: so many frames, each good, and once."""
+    where = f"{said['mode']} of {[s['stream'] for s in said['streams']]}"
+    check(said["exit"] == 0 and not said["errors"], f"{where}: {said}")
+    faults = GUEST_FAULTS if said["mode"] == "guest" else INTERFACE_FAULTS
+    for name in faults:
+        check(said[name] == 0, f"{where}: {name} is {said[name]}: {said}")
+    for name, value in (("sent", sent), ("completed", sent),
+                        ("received", received), ("verified", received),
+                        ("sent_bytes", sent_bytes),
+                        ("received_bytes", received_bytes)):
+        check(value is None or said[name] == value,
+              f"{where}: {name} is {said[name]}, not {value}")
+    check(said["mode"] != "guest" or said["stop"]["clean"],
+          f"{where}: the rings did not stop in good order: {said}")
+
+
+class Wire:
+    """A daemon with a guest's port `a` and a device `up`, and the far end."""
+
+    def __init__(self, t, driver, mtu=None, options="", arguments=()):
+        self.t, self.driver = t, driver
+        self.device = DEVICES[driver]
+        self.socket = t.path("a.sock")
+        self.far_ns, self.far_place = None, None
+        self.runs = 0
+        self.ns = t.netns("daemon")
+        target = self._make_far_end(mtu)
+        self.be = Daemon(t, [f"a=guest:{self.socket}",
+                             f"up={driver}:{target}{options}"],
+                         ns=self.ns, arguments=arguments)
+
+    def _make_far_end(self, mtu):
+        """What the port's target is."""
+        if self.driver in ("xdp", "packet"):
+            self.far_ns, far = self.t.netns("far"), "far0"
+            netns.veth(self.ns, UP, self.far_ns, far, mtu=mtu)
+            self.far_place = ["--interface", far]
+            return UP
+        if self.driver == "tap":
+            self.far_ns = self.ns
+            self.ns.add_tap(UP, mtu=mtu)
+            self.far_place = ["--interface", UP]
+            return UP
+        if self.driver == "guest":
+            self.far_place = ["--socket", self.t.path("b.sock"),
+                              "--memory", MEMORY_MIB,
+                              "--ring-size", RING_SIZE]
+            return self.t.path("b.sock")
+        return ""
+
+    def start(self):
+        self.be.start()
+
+    # traffic
+
+    def start_guest(self, *arguments):
+        self.runs += 1
+        return guest.start_guest(
+            self.t, "--socket", self.socket, "--memory", MEMORY_MIB,
+            "--ring-size", RING_SIZE, "--timeout", EXCHANGE_TIMEOUT_S,
+            *arguments, name=f"a-{self.runs}")
+
+    def start_far(self, *arguments):
+        """Sends nothing before release()."""
+        return guest.start_guest(
+            self.t, *self.far_place, "--start-fd", 0, "--timeout",
+            EXCHANGE_TIMEOUT_S, *arguments, name=f"far-{self.runs}",
+            ns=self.far_ns)
+
+    def exchange(self, sweep, *layout, far=()):
+        """Both ways at once. Returns what the two ends say, checked."""
+        n = sweep.count()
+        paced = [*sweep.arguments(), "--receive", n, "--window", WINDOW]
+        mark = len(self.be.process.err.lines)
+        far = self.start_far(*addresses(FAR_STREAM, GUEST_STREAM), *paced,
+                             *far)
+        a = self.start_guest(*addresses(GUEST_STREAM, FAR_STREAM), *paced,
+                             "--scribble", *layout)
+        self.wait_asked("a", "up", mark)
+        release(far)
+        ends = [guest.result(p, EXCHANGE_TIMEOUT_S) for p in (a, far)]
+        for said in ends:
+            check_end(said, n, n, sweep.bytes(), sweep.bytes())
+            check(said["out_of_order"] == 0, f"out of order: {said}")
+        return ends
+
+    def wait_asked(self, source, egress, mark=0):
+        """Until the daemon says what a driver answered, after `mark`."""
+        wait_asked(self.be, source, egress, mark)
+
+    # the ledger
+
+    def check_ledger(self, sweep, copybreak=COPYBREAK_BYTES, runs=1,
+                     why=None, also=()):
+        """What went from `a` to `up`.
+
+        why: the reason to copy all of it; also: other reasons to copy some.
+        """
+        pair = self.be.settled_pair("a", "up")
+        copies, device = pair.copies(), self.device
+        n, total = sweep.count() * runs, sweep.bytes() * runs
+        why = why or device.reason
+        check((pair.frames, pair.bytes) == (n, total),
+              f"{n} frames, {total} bytes were sent: {pair.data}")
+        check(pair.lent_frames + pair.copied_frames == n and
+              pair.lent_bytes + pair.copied_bytes == total,
+              f"lent and copied do not add up: {pair.data}")
+        check(not pair.drops() and not pair.loans_out and
+              not pair.bounce_out, f"left or dropped: {pair.data}")
+        copied = sum(copies.pop(r, 0) for r in PENDING)
+        check(copied <= PENDING_MAX_SHARE * n,
+              f"pending too long: {pair.data}")
+        copied += sum(copies.pop(r, 0) for r in also)
+        least = copybreak if device.copybreak else 0
+        if why:
+            check(pair.lent_frames == 0 and set(copies) == {why},
+                  f"all is copied for {why}: {pair.data}")
+        else:
+            check(set(copies) <= {"copybreak"}, f"copied: {pair.data}")
+            lendable = sweep.count(least) * runs
+            check(lendable - copied <= pair.lent_frames <= lendable,
+                  f"{lendable} of {least} bytes or more: {pair.data}")
+        kernel = (n, total) if device.kernel_copies else (0, 0)
+        check((pair.kernel_copied_frames, pair.kernel_copied_bytes) == kernel,
+              f"the kernel copies {kernel}: {pair.data}")
+        check(pair.query["asked"] and
+              (pair.query["verdict"], pair.query["reason"]) ==
+              (device.verdict, device.reason),
+              f"the driver answers {pair.query}")
+        check(self.be.port("up")["device_reads"] == device.reads,
+              f"up reads by {self.be.port('up')['device_reads']}")
+        return pair
+
+
+def release(process):
+    """The end that waits for its standard input may send."""
+    process.process.stdin.close()
+
+
+def wait_asked(be, source, egress, mark=0):
+    be.process.wait_line(
+        f"port {re.escape(egress)} asked about frames of port "
+        f"{re.escape(source)}:", ASKED_TIMEOUT_S, mark, be.process.err)

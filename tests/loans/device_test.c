@@ -131,7 +131,8 @@ static void held_device_does_not_block_its_own_guest(void **state)
 
 static void stop_waits_for_loans_and_ends_with_used_equal_to_taken(void **state)
 {
-	static const char *const ports[] = { "a=guest:%s/a", "d=loop:,delay=100", NULL };
+	static const char *const ports[] = { "a=guest:%s/a", "d=loop:", NULL };
+	struct loop *loop;
 	struct rig rig;
 	struct vm vm;
 	uint16_t base;
@@ -139,10 +140,12 @@ static void stop_waits_for_loans_and_ends_with_used_equal_to_taken(void **state)
 	rig_start(&rig, ports);
 	rig_guest(&rig, &vm, "a");
 	rig_settle(&rig, &vm, "a", "d");
-	for (unsigned int i = 0; i < 20; i++)
-		send_to(&vm, 0xd0, 0xe0, 0);
-	rig_wait_held(loop_test_find("d"), 20);
-	base = vm_stop_ring(&vm, 1);
+	loop = loop_test_find("d");
+	fill_up(&rig, &vm, loop, "a", "d", 20);
+	vm_stop_begin(&vm, 1);
+	assert_false(vm_stop_answered(&vm, 50));
+	loop_test_hold(loop, false);
+	base = vm_stop_end(&vm, 1);
 	assert_int_equal(base, 21);
 	assert_int_equal(vm.tx.driver.used->idx, base);
 	vm_free(&vm);

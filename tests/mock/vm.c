@@ -228,16 +228,35 @@ void vm_start(struct vm *vm, const char *socket_path)
 	vm_start_rings(vm);
 }
 
-uint16_t vm_stop_ring(struct vm *vm, unsigned int index)
+void vm_stop_begin(struct vm *vm, unsigned int index)
 {
 	struct request request = { .request = VHOST_USER_GET_VRING_BASE,
 				   .size = 8,
 				   .payload.state = { index, 0 } };
 
 	send_request(vm, &request, -1);
-	read_reply(vm, &request);
-	assert_int_equal(request.payload.state.index, index);
-	return (uint16_t)request.payload.state.num;
+}
+
+bool vm_stop_answered(struct vm *vm, unsigned int wait_ms)
+{
+	struct pollfd pollfd = { .fd = vm->fd, .events = POLLIN };
+
+	return poll(&pollfd, 1, (int)wait_ms) > 0;
+}
+
+uint16_t vm_stop_end(struct vm *vm, unsigned int index)
+{
+	struct request reply;
+
+	read_reply(vm, &reply);
+	assert_int_equal(reply.payload.state.index, index);
+	return (uint16_t)reply.payload.state.num;
+}
+
+uint16_t vm_stop_ring(struct vm *vm, unsigned int index)
+{
+	vm_stop_begin(vm, index);
+	return vm_stop_end(vm, index);
 }
 
 void vm_disconnect(struct vm *vm)

@@ -49,6 +49,10 @@ void vm_start_rings(struct vm *vm);
 void vm_start_tx(struct vm *vm);
 /* GET_VRING_BASE of a ring (0 receive, 1 transmit); returns the base. */
 uint16_t vm_stop_ring(struct vm *vm, unsigned int index);
+/* The two halves of it, and whether the answer came within wait_ms. */
+void vm_stop_begin(struct vm *vm, unsigned int index);
+bool vm_stop_answered(struct vm *vm, unsigned int wait_ms);
+uint16_t vm_stop_end(struct vm *vm, unsigned int index);
 /* Closes the socket without a word, as a killed process does. Memory stays. */
 void vm_disconnect(struct vm *vm);
 /* All of it. Safe on one that was never started (zeroed). */

@@ -199,8 +199,9 @@ static int start_ports(struct engine *engine, struct gw_error *err)
 	for (unsigned int i = 0; i < engine->port_count && !ret; i++) {
 		struct holder *holder = engine->holder[i];
 
+		/* A driver's close cleans up after a failed open too. */
+		holder->opened = true;
 		ret = holder->port->driver->open(holder->port, err);
-		holder->opened = !ret;
 		if (!ret)
 			ret = reopen_start(holder, err);
 	}
@@ -263,7 +264,9 @@ static void stop_job(struct chore_job *job)
 	struct holder *holder = gw_container_of(job, struct holder, stop_job);
 
 	if (holder->started)
-		holder->stop_held = reopen_stop(holder, holder->stop_deadline_ms);
+		reopen_stop(holder, holder->stop_deadline_ms);
+	/* Also of a port that a recall has stopped, or that could not be started again. */
+	holder->stop_held = (unsigned int)gw_counter_read(&holder->port->quarantined);
 }
 
 /* Control: no port is reopened from here on. */
@@ -272,13 +275,19 @@ static void closing_call(void *arg)
 	struct engine *engine = arg;
 
 	for (unsigned int i = 0; i < engine->port_count; i++) {
-		engine->holder[i]->closing = true;
+		gw_store_release(&engine->holder[i]->closing, 1u);
 		gw_timer_stop(engine->loop, &engine->holder[i]->retry);
 	}
 }
 
 static void nothing_call(void *arg)
 {
+}
+
+static void wait_for_chores(struct engine *engine, unsigned int patience_ms)
+{
+	while (!chores_wait(&engine->chores, patience_ms))
+		gw_log(LOG_WARNING, "still waiting for a driver to stop its device");
 }
 
 /*
@@ -296,8 +305,7 @@ static unsigned int stop_ports(struct engine *engine, unsigned int deadline_ms)
 		holder->stop_held = 0;
 		chore_add(&holder->chores, &holder->stop_job, stop_job);
 	}
-	while (!chores_wait(&engine->chores, deadline_ms + 1000))
-		gw_log(LOG_WARNING, "still waiting for a driver to stop its device");
+	wait_for_chores(engine, deadline_ms + 1000);
 	/* What chores have posted has run when this returns. */
 	gw_loop_call(engine->loop, nothing_call, NULL);
 	for (unsigned int i = 0; i < engine->port_count; i++)
@@ -312,6 +320,8 @@ static void stop_threads(struct engine *engine)
 		pthread_join(engine->control, NULL);
 		engine->control_running = false;
 	}
+	/* Control may have heard a question at the last moment; nobody adds chores now. */
+	wait_for_chores(engine, 1000);
 	for (unsigned int w = 0; w < engine->config.workers; w++)
 		if (engine->worker[w])
 			worker_stop(engine->worker[w]);
@@ -325,13 +335,13 @@ static void close_ports(struct engine *engine)
 
 		if (holder->opened)
 			port->driver->close(port);
-		holder->opened = holder->closing = false;
+		holder->opened = false;
+		holder->closing = 0;
 		port_set_state(port, GW_PORT_CLOSED);
 		if (port->arena_run)
 			arena_give(port->arena, port->arena_run, port->arena_count);
 		port->arena_run = NULL;
-		port->untrusted = false;
-		port->held = 0;
+		desk_reset(port);
 	}
 }
 

@@ -11,8 +11,7 @@ import signal
 from lib import guest, hugepages
 from lib.proc import check
 from lib.scenario import cases
-from lib.wire import (FAR_STREAM, GUEST_STREAM, WINDOW, Sweep, Wire,
-                      check_end)
+from lib.wire import WINDOW, Sweep, Wire, check_end
 
 EVERY_SIZE = Sweep(14, 1514)
 JUMBO = Sweep(8600, 9014)
@@ -129,8 +128,8 @@ def test_as_fast_as_it_goes(t, driver):
     wire = Wire(t, driver)
     wire.start()
     sweep = Sweep(1000, 1514, rounds=40)
-    far = wire.start_far("--stream", FAR_STREAM, "--verify", "--hold")
-    a = alone(wire, sweep, "--stream", GUEST_STREAM, *MIXED)
+    far = wire.start_far("--stream", wire.far_stream, "--verify", "--hold")
+    a = alone(wire, sweep, *MIXED)
     check_end(a, sweep.count(), 0, sweep.bytes(), 0)
     pair = wire.be.settled_pair("a", "up")
     check(pair.frames == sweep.count() and not pair.drops(), pair.data)

@@ -3,8 +3,10 @@
 
     wire = Wire(t, "xdp")           # a guest's port `a`, and the device `up`
     wire.start()
-    a, far = wire.exchange(Sweep(14, 1514, rounds=2), "--unaligned")
-    wire.check_ledger(...)
+    wire.exchange(Sweep(14, 1514), "--unaligned")
+    wire.check_ledger(Sweep(14, 1514))
+
+Several of them in one daemon, in a network each: start_together(t, wires).
 
 An end is guestwire-guest: a guest on a vhost-user socket, or, on the far side
 of a device, a raw socket on a host's interface. Both send the same number of
@@ -29,12 +31,10 @@ MEMORY_MIB = 16
 COPYBREAK_BYTES = 256
 EXCHANGE_TIMEOUT_S = 60
 ASKED_TIMEOUT_S = 10
-UP = "up0"
 # of the frames that a guest sends before a device was asked
 PENDING = ("query_pending", "mapping_pending")
 # an xdp port is asked once more when its window has changed
 PENDING_MAX_SHARE = 0.75
-GUEST_STREAM, FAR_STREAM = 1, 2
 # what a run without a fault has none of
 FAULTS = ("corrupted", "duplicated", "missing", "foreign")
 GUEST_FAULTS = FAULTS + ("missed_calls", "tx_used_len_set",
@@ -104,41 +104,51 @@ def check_end(said, sent, received, sent_bytes=None, received_bytes=None):
 
 
 class Wire:
-    """A daemon with a guest's port `a` and a device `up`, and the far end."""
+    """A daemon with a guest's port `a` and a device `up`, and the far end.
 
-    def __init__(self, t, driver, mtu=None, options="", arguments=()):
+    With a site (a number), names, streams and network are its own.
+    """
+
+    def __init__(self, t, driver, mtu=None, options="", guest_options="",
+                 site=None, ns=None):
         self.t, self.driver = t, driver
         self.device = DEVICES[driver]
-        self.socket = t.path("a.sock")
+        site_name = "" if site is None else str(site)
+        self.a, self.up = "a" + site_name, "up" + site_name
+        self.stream = 1 if site is None else 2 * site + 1
+        self.far_stream = self.stream + 1
+        self.socket = t.path(f"{self.a}.sock")
+        self.ns = ns or t.netns("daemon")
         self.far_ns, self.far_place = None, None
         self.runs = 0
-        self.ns = t.netns("daemon")
-        target = self._make_far_end(mtu)
-        self.be = Daemon(t, [f"a=guest:{self.socket}",
-                             f"up={driver}:{target}{options}"],
-                         ns=self.ns, arguments=arguments)
+        self.be = None
+        network = f",network=net{site_name}"
+        self.ports = [
+            f"{self.a}=guest:{self.socket}{network}{guest_options}",
+            f"{self.up}={driver}:{self._make_far(mtu)}{network}{options}"]
 
-    def _make_far_end(self, mtu):
-        """What the port's target is."""
+    def _make_far(self, mtu):
+        """The far end's place, and what the port's target is."""
+        near, far = "near" + self.up, "far" + self.up
         if self.driver in ("xdp", "packet"):
-            self.far_ns, far = self.t.netns("far"), "far0"
-            netns.veth(self.ns, UP, self.far_ns, far, mtu=mtu)
+            self.far_ns = self.t.netns(far)
+            netns.veth(self.ns, near, self.far_ns, far, mtu=mtu)
             self.far_place = ["--interface", far]
-            return UP
+            return near
         if self.driver == "tap":
             self.far_ns = self.ns
-            self.ns.add_tap(UP, mtu=mtu)
-            self.far_place = ["--interface", UP]
-            return UP
+            self.ns.add_tap(near, mtu=mtu)
+            self.far_place = ["--interface", near]
+            return near
         if self.driver == "guest":
-            self.far_place = ["--socket", self.t.path("b.sock"),
-                              "--memory", MEMORY_MIB,
+            target = self.t.path(f"{self.up}.sock")
+            self.far_place = ["--socket", target, "--memory", MEMORY_MIB,
                               "--ring-size", RING_SIZE]
-            return self.t.path("b.sock")
+            return target
         return ""
 
-    def start(self):
-        self.be.start()
+    def start(self, *arguments):
+        start_together(self.t, [self], *arguments)
 
     # traffic
 
@@ -147,45 +157,46 @@ class Wire:
         return guest.start_guest(
             self.t, "--socket", self.socket, "--memory", MEMORY_MIB,
             "--ring-size", RING_SIZE, "--timeout", EXCHANGE_TIMEOUT_S,
-            *arguments, name=f"a-{self.runs}")
+            *arguments, name=f"{self.a}-{self.runs}")
 
     def start_far(self, *arguments):
         """Sends nothing before release()."""
         return guest.start_guest(
             self.t, *self.far_place, "--start-fd", 0, "--timeout",
-            EXCHANGE_TIMEOUT_S, *arguments, name=f"far-{self.runs}",
-            ns=self.far_ns)
+            EXCHANGE_TIMEOUT_S, *arguments,
+            name=f"far{self.up}-{self.runs}", ns=self.far_ns)
 
-    def exchange(self, sweep, *layout, far=()):
-        """Both ways at once. Returns what the two ends say, checked."""
-        n = sweep.count()
-        paced = [*sweep.arguments(), "--receive", n, "--window", WINDOW]
+    def begin(self, sweep, *layout):
+        """Both ways at once, until finish() has what the two ends say."""
+        paced = [*sweep.arguments(), "--receive", sweep.count(), "--window",
+                 WINDOW]
         mark = len(self.be.process.err.lines)
-        far = self.start_far(*addresses(FAR_STREAM, GUEST_STREAM), *paced,
-                             *far)
-        a = self.start_guest(*addresses(GUEST_STREAM, FAR_STREAM), *paced,
+        far = self.start_far(*addresses(self.far_stream, self.stream), *paced)
+        a = self.start_guest(*addresses(self.stream, self.far_stream), *paced,
                              "--scribble", *layout)
-        self.wait_asked("a", "up", mark)
+        wait_asked(self.be, self.a, self.up, mark)
         release(far)
-        ends = [guest.result(p, EXCHANGE_TIMEOUT_S) for p in (a, far)]
-        for said in ends:
-            check_end(said, n, n, sweep.bytes(), sweep.bytes())
-            check(said["out_of_order"] == 0, f"out of order: {said}")
-        return ends
+        return a, far
 
-    def wait_asked(self, source, egress, mark=0):
-        """Until the daemon says what a driver answered, after `mark`."""
-        wait_asked(self.be, source, egress, mark)
+    def finish(self, ends, sweep):
+        n, total = sweep.count(), sweep.bytes()
+        for process in ends:
+            said = guest.result(process, EXCHANGE_TIMEOUT_S)
+            check_end(said, n, n, total, total)
+            check(said["out_of_order"] == 0, f"out of order: {said}")
+
+    def exchange(self, sweep, *layout):
+        self.finish(self.begin(sweep, *layout), sweep)
 
     # the ledger
 
     def check_ledger(self, sweep, copybreak=COPYBREAK_BYTES, runs=1,
                      why=None, also=()):
-        """What went from `a` to `up`.
+        """What went from the guest to the device.
 
         why: the reason to copy all of it; also: other reasons to copy some.
         """
-        pair = self.be.settled_pair("a", "up")
+        pair = self.be.settled_pair(self.a, self.up)
         copies, device = pair.copies(), self.device
         n, total = sweep.count() * runs, sweep.bytes() * runs
         why = why or device.reason
@@ -216,9 +227,18 @@ class Wire:
               (pair.query["verdict"], pair.query["reason"]) ==
               (device.verdict, device.reason),
               f"the driver answers {pair.query}")
-        check(self.be.port("up")["device_reads"] == device.reads,
-              f"up reads by {self.be.port('up')['device_reads']}")
+        reads = self.be.port(self.up)["device_reads"]
+        check(reads == device.reads, f"{self.up} reads by {reads}")
         return pair
+
+
+def start_together(t, wires, *arguments):
+    """One daemon for all of them, which are in the same namespace."""
+    be = Daemon(t, [p for w in wires for p in w.ports], ns=wires[0].ns,
+                arguments=arguments)
+    be.start()
+    for wire in wires:
+        wire.be = be
 
 
 def release(process):

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "chain_layout.h"
 
-#include <assert.h>
 #include <string.h>
 
 #define PIECE_ALIGN     16u
@@ -32,10 +31,9 @@ static void cut(uint32_t *lens, uint32_t count, size_t len, uint64_t seed)
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t left = count - i - 1; /* these need a byte each */
 		size_t spare = len - left - 1;
-		size_t fair = left ? 2 * (len / (left + 1)) : len;
+		size_t fair = left ? 2 * (len / (count - i)) : len;
 		size_t take;
 
-		assert(left < count);
 		seed = scramble(seed + i + 1);
 		take = left ? 1 + seed % (fair ? fair : 1) : len;
 		if (take > spare + 1)

@@ -255,6 +255,7 @@ static int handle(struct session *session, int ret, struct gw_error *err)
 	if (!ret)
 		ret = check_allowed(session, rule, message->request, err);
 	if (!ret)
+		/* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): allowed, so not NULL */
 		ret = rule->handle(session, message, err);
 	if (ret == SESSION_ANSWERED || ret == -EPROTO)
 		return ret;

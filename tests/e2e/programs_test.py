@@ -29,7 +29,7 @@ BAD_COMMAND_LINES = {
     "no-option": (["--port", "a=null:,colour=red"], 2,
                   "driver null has no option 'colour'; there are network"),
     "bad-value": (["--port", "a=null:,loan=maybe"], 2,
-                  "loan=maybe: expected one of auto, never"),
+                  "loan has to be auto|never, not 'maybe'"),
     "no-target": (["--port", "a=guest:"], 2, "SOCKET is missing"),
     "bad-name": (["--port", "a/b=null:"], 2, "the name has to be 1 to 31"),
     "twice": (["--port", "a=null:", "--port", "a=loop:"], 2,

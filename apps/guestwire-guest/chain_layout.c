@@ -31,7 +31,7 @@ static void cut(uint32_t *lens, uint32_t count, size_t len, uint64_t seed)
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t left = count - i - 1; /* these need a byte each */
 		size_t spare = len - left - 1;
-		size_t fair = left ? 2 * (len / (count - i)) : len;
+		size_t fair = left ? 2 * (len / ((size_t)left + 1)) : len;
 		size_t take;
 
 		seed = scramble(seed + i + 1);

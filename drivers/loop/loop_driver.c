@@ -392,7 +392,8 @@ static void loop_query(struct gw_port *port, struct gw_memmap *memmap, struct gw
 	pthread_mutex_lock(&loop->lock);
 	loop->queries++;
 	*answer = loop->answer;
-	if (!memmap)
+	/* Mappings change on this thread only, by way of the worker. */
+	if (!memmap || is_mapped(loop, memmap))
 		answer->needs_map = false;
 	pthread_mutex_unlock(&loop->lock);
 }

@@ -123,7 +123,8 @@ struct gw_answer {
 	enum gw_reason reason;          /* when GW_NO: a GW_COPY_ reason */
 	enum gw_reads reads;            /* how lent bytes are read */
 	bool ends_in_tx;                /* loans are over when tx returns: never worth a bounce */
-	bool needs_map;                 /* map must succeed before the first loan */
+	bool needs_map;                 /* map must succeed before the first loan; false as
+				   long as this memmap is mapped (a reopen may undo that) */
 	bool single_page_segs;          /* a segment must not cross a page: the driver splits, and
 				   each piece counts against max_segs */
 	uint16_t max_segs;              /* segments of one frame, 1 to GW_FRAME_SEGS_MAX */

@@ -42,22 +42,38 @@ struct publication {
 	const struct gw_answer *answer; /* NULL: forget */
 	struct gw_memmap *memmap;
 	uint32_t stamp;
+	/*
+	 * The last word on a question: only then may the worker put another one. Until
+	 * then ask_memmap and its reference are spoken for.
+	 */
+	bool last;
 };
 
 static void publish_apply(void *arg)
 {
 	const struct publication *p = arg;
+	struct pair *pair = p->pair;
 
 	if (p->answer)
-		pair_set_answer(p->pair, p->answer, p->memmap, p->stamp);
-	else if (p->pair->answer_memmap == p->memmap)
-		pair_forget_answer(p->pair);
+		pair_set_answer(pair, p->answer, p->memmap, p->stamp);
+	else if (pair->answer_memmap == p->memmap || pair->answer.reason == GW_COPY_MEMORY_TAKEN)
+		pair_forget_answer(pair);
+	if (p->last)
+		pair->asking = false;
 }
 
 static void publish(struct pair *pair, const struct gw_answer *answer, struct gw_memmap *memmap,
 		    uint32_t stamp)
 {
-	struct publication p = { pair, answer, memmap, stamp };
+	struct publication p = { pair, answer, memmap, stamp, false };
+
+	gw_port_apply(pair->egress, publish_apply, &p);
+}
+
+static void conclude(struct pair *pair, const struct gw_answer *answer, struct gw_memmap *memmap,
+		     uint32_t stamp)
+{
+	struct publication p = { pair, answer, memmap, stamp, true };
 
 	gw_port_apply(pair->egress, publish_apply, &p);
 }
@@ -90,7 +106,8 @@ static void map_for(struct pair *pair, struct gw_memmap *memmap, uint32_t stamp,
 		*answer = answer_no(answer, GW_COPY_MAPPING_FAILED, err.text);
 		return;
 	}
-	pair->mapped = memmap_get(memmap);
+	if (!pair->mapped)
+		pair->mapped = memmap_get(memmap);
 }
 
 static void answer_log(const struct pair *pair, const struct gw_answer *answer)
@@ -102,26 +119,53 @@ static void answer_log(const struct pair *pair, const struct gw_answer *answer)
 	       answer->text[0] ? ": " : "", answer->text);
 }
 
+/* Memory that the pair is letting go of. Changed on this chore, and added to by control. */
+static bool is_retiring(struct pair_record *record, const struct gw_memmap *memmap)
+{
+	struct gw_list *pos;
+	bool found = false;
+
+	pthread_mutex_lock(&record->engine->lock);
+	gw_list_for_each(pos, &record->retiring)
+		found |= gw_container_of(pos, struct retiree, node)->memmap == memmap;
+	pthread_mutex_unlock(&record->engine->lock);
+	return found;
+}
+
+/* The driver's answer, and the mapping that it wants. */
+static void ask_driver(struct pair *pair, struct gw_memmap *memmap, uint32_t stamp,
+		       struct gw_answer *answer)
+{
+	struct gw_port *egress = pair->egress;
+
+	egress->driver->query(egress, memmap, answer);
+	gw_counter_add(&egress->queries, 1);
+	if (answer->verdict == GW_NO || !answer->needs_map || !memmap)
+		return;
+	if (pair->mapped && pair->mapped != memmap)
+		*answer = answer_no(answer, GW_COPY_MEMORY_TAKEN,
+				    "earlier memory of this guest still has loans out");
+	else
+		map_for(pair, memmap, stamp, answer);
+}
+
 static void ask_job(struct chore_job *job)
 {
 	struct pair_record *record = gw_container_of(job, struct pair_record, ask_job);
 	struct pair *pair = record->pair;
-	struct gw_port *egress = pair->egress;
 	struct gw_memmap *memmap = pair->ask_memmap;
 	uint32_t stamp = pair->ask_stamp;
-	struct gw_answer answer = { 0 };
+	struct gw_answer answer = { .max_segs = 1 };
 
-	egress->driver->query(egress, memmap, &answer);
-	gw_counter_add(&egress->queries, 1);
-	if (answer.verdict != GW_NO && answer.needs_map && memmap && pair->mapped != memmap) {
-		if (pair->mapped)
-			answer = answer_no(&answer, GW_COPY_MEMORY_TAKEN,
-					   "earlier memory of this guest still has loans out");
-		else
-			map_for(pair, memmap, stamp, &answer);
-	}
+	if (!holder_of(pair->egress)->started)
+		answer = answer_no(&answer, GW_COPY_DEVICE_DOWN, "the device is stopped");
+	else if (memmap && is_retiring(record, memmap))
+		answer = answer_no(&answer, GW_COPY_MEMORY_DISCARDED,
+				   "this memory is to be unmapped when its loans are home");
+	else
+		ask_driver(pair, memmap, stamp, &answer);
 	answer_log(pair, &answer);
-	publish(pair, &answer, memmap, stamp);
+	conclude(pair, &answer, memmap, stamp);
 	memmap_put(memmap);
 }
 

@@ -129,7 +129,7 @@ static void count_accepted(struct gw_port *egress, struct pair *pair, struct gw_
 		gw_counter_add(&pair->copied_bytes, len);
 		gw_counter_add(&pair->reasons[reason], 1);
 	}
-	if (egress->reads == GW_READS_KERNEL_COPY) {
+	if (gw_load_relaxed(&egress->reads) == GW_READS_KERNEL_COPY) {
 		gw_counter_add(&pair->kernel_copied_frames, 1);
 		gw_counter_add(&pair->kernel_copied_bytes, len);
 	}
@@ -188,11 +188,33 @@ static enum desk_verdict offer_copy(struct gw_port *egress, struct pair *pair,
 {
 	struct gw_frame *copy = bounce_get(pair, frame->len);
 
+	/* What the whole share could not hold would wait, and all behind it, for nothing. */
+	if (!copy && !bounce_fits(pair, frame->len)) {
+		gw_counter_add(&pair->reasons[GW_DROP_TOO_LONG], 1);
+		return DESK_TAKEN;
+	}
 	if (!copy)
 		return no_room(egress, pair, may_wait, GW_DROP_EGRESS_FULL);
 	bounce_copy(copy, frame);
 	offer_add(egress, pair, copy, reason);
 	return DESK_TAKEN;
+}
+
+/*
+ * The home keeps the segments of a long frame for one visit only: the device takes
+ * it now, or it goes back to where it came from.
+ */
+static enum desk_verdict offer_now(struct gw_port *egress, struct pair *pair,
+				   struct gw_frame *frame, bool may_wait)
+{
+	struct port_offer *offer = &egress->offer;
+
+	desk_flush(egress);
+	if (!offer->count)
+		return DESK_TAKEN;
+	offer->count--;
+	loan_end(pair, frame);
+	return no_room(egress, pair, may_wait, egress->queue.refusal);
 }
 
 enum desk_verdict desk_offer(struct gw_port *egress, struct gw_frame *frame, bool may_wait)
@@ -206,7 +228,7 @@ enum desk_verdict desk_offer(struct gw_port *egress, struct gw_frame *frame, boo
 		gw_counter_add(&pair->reasons[GW_DROP_EGRESS_DOWN], 1);
 		return DESK_TAKEN;
 	}
-	if (frame->len > egress->max_len) {
+	if (frame->len > gw_load_relaxed(&egress->max_len)) {
 		gw_counter_add(&pair->reasons[GW_DROP_TOO_LONG], 1);
 		return DESK_TAKEN;
 	}
@@ -217,6 +239,8 @@ enum desk_verdict desk_offer(struct gw_port *egress, struct gw_frame *frame, boo
 		return offer_copy(egress, pair, frame, reason, may_wait);
 	loan_begin(pair, frame);
 	offer_add(egress, pair, frame, GW_REASON_NONE);
+	if (__builtin_expect(frame->seg_count > GW_FRAME_SEGS, 0))
+		return offer_now(egress, pair, frame, may_wait);
 	return DESK_TAKEN;
 }
 
@@ -227,10 +251,12 @@ static void offers_accepted(struct gw_port *egress, unsigned int accepted)
 
 	for (unsigned int i = 0; i < accepted; i++) {
 		count_accepted(egress, offer->pair[i], offer->frame[i], offer->reason[i]);
-		if (over)
+		if (over) {
 			finish(offer->pair[i], offer->frame[i]);
-		else
-			egress->held++;
+			continue;
+		}
+		egress->held++;
+		egress->held_loans += !offer->frame[i]->bounce;
 	}
 	egress->progress |= over && accepted;
 }
@@ -302,11 +328,19 @@ void desk_release(struct gw_port *source)
 	source->driver->release(&source->queue, source->home, count);
 }
 
-/* Frames come back that nobody expected any more; after the last one the port may lend again. */
-static void quarantine_shrinks(struct gw_port *egress)
+/*
+ * Frames come back that nobody expected any more; after the last loan the port may
+ * lend again. Copies come and go meanwhile, and are no reason for mistrust.
+ */
+static void quarantine_shrinks(struct gw_port *egress, uint32_t loans)
 {
-	gw_store_relaxed(&egress->quarantined, (uint64_t)egress->held);
-	if (egress->held)
+	uint64_t left = gw_counter_read(&egress->quarantined);
+
+	left -= loans < left ? loans : left;
+	if (left > egress->held)
+		left = egress->held;
+	gw_store_relaxed(&egress->quarantined, egress->held_loans ? left : 0);
+	if (egress->held_loans || !egress->untrusted)
 		return;
 	egress->untrusted = false;
 	gw_port_requery(egress);
@@ -315,7 +349,7 @@ static void quarantine_shrinks(struct gw_port *egress)
 unsigned int desk_reap(struct gw_port *egress)
 {
 	struct gw_done done[GW_BATCH];
-	unsigned int count;
+	unsigned int count, loans = 0;
 
 	if (!egress->held)
 		return 0;
@@ -330,12 +364,14 @@ unsigned int desk_reap(struct gw_port *egress)
 			gw_counter_add(&pair->kernel_copied_frames, 1);
 			gw_counter_add(&pair->kernel_copied_bytes, frame->len);
 		}
+		loans += !frame->bounce;
 		finish(pair, frame);
 	}
 	egress->held -= count;
+	egress->held_loans -= loans;
 	egress->progress |= count > 0;
-	if (egress->untrusted && count)
-		quarantine_shrinks(egress);
+	if (count && gw_counter_read(&egress->quarantined))
+		quarantine_shrinks(egress, loans);
 	return count;
 }
 
@@ -365,4 +401,45 @@ void desk_abandon(struct gw_port *port, enum gw_reason reason)
 		desk_put(port->waiting[port->waiting_next]);
 	}
 	port->waiting_next = port->waiting_count = 0;
+}
+
+/* Copies in an offer hold no memory of their source: they stay, in their order. */
+static void take_back_offers(struct gw_port *egress, const struct gw_port *source)
+{
+	struct port_offer *offer = &egress->offer;
+	unsigned int kept = 0;
+
+	for (unsigned int i = 0; i < offer->count; i++) {
+		if (offer->pair[i]->source == source && !offer->frame[i]->bounce) {
+			drop_offered(offer, i, GW_DROP_EGRESS_FULL);
+			continue;
+		}
+		offer->frame[kept] = offer->frame[i];
+		offer->pair[kept] = offer->pair[i];
+		offer->reason[kept++] = offer->reason[i];
+	}
+	offer->count = kept;
+}
+
+void desk_take_back(struct gw_port *source, struct gw_port *egress)
+{
+	struct pair *pair = egress->pair_from[source->slot];
+
+	take_back_offers(egress, source);
+	for (; source->waiting_next < source->waiting_count; source->waiting_next++) {
+		gw_counter_add(&pair->reasons[GW_DROP_EGRESS_FULL], 1);
+		desk_put(source->waiting[source->waiting_next]);
+	}
+	source->waiting_next = source->waiting_count = 0;
+}
+
+void desk_reset(struct gw_port *port)
+{
+	port->up = port->stalled = port->untrusted = port->progress = port->refused = false;
+	port->paused = 0;
+	port->owing_since_ns = 0;
+	port->lent_out = port->held = port->held_loans = 0;
+	port->offer.count = port->home_count = 0;
+	port->waiting_count = port->waiting_next = 0;
+	gw_store_relaxed(&port->quarantined, (uint64_t)0);
 }

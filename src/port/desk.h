@@ -45,5 +45,12 @@ unsigned int desk_reap(struct gw_port *egress);
 void desk_release(struct gw_port *source);
 /* Looks at the clock: has this port stalled? */
 void desk_check_stall(struct gw_port *egress, uint64_t now_ns);
+/*
+ * Drops what waits at the source for this egress, which is its only one then, and
+ * what was offered but not taken: loans that no device holds.
+ */
+void desk_take_back(struct gw_port *source, struct gw_port *egress);
+/* Forgets everything but the ledger: the port is closed, and its pairs are gone or will be. */
+void desk_reset(struct gw_port *port);
 /* Drops everything that waits or was offered, e.g. before a port goes down. */
 void desk_abandon(struct gw_port *port, enum gw_reason reason);

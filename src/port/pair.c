@@ -97,7 +97,6 @@ void pair_set_answer(struct pair *pair, const struct gw_answer *answer, struct g
 	pair->answer_memmap = memmap;
 	pair->answer_stamp = stamp;
 	pair->answered = pair->was_answered = true;
-	pair->asking = false;
 }
 
 void pair_forget_answer(struct pair *pair)
@@ -151,6 +150,13 @@ static struct gw_frame *bounce_from_arena(struct pair *pair, uint32_t len)
 		len -= part;
 	}
 	return frame;
+}
+
+bool bounce_fits(const struct pair *pair, uint32_t len)
+{
+	/* A driver with memory of its own has told with its longest frame what fits. */
+	return pair->egress->driver->bounce ||
+	       len <= (uint64_t)pair->bounce.max * GW_ARENA_BUFFER_BYTES;
 }
 
 struct gw_frame *bounce_get(struct pair *pair, uint32_t len)

@@ -29,7 +29,8 @@ struct pair {
 	struct gw_answer answer;
 	struct gw_memmap *answer_memmap; /* what the answer is about; no reference */
 	uint32_t answer_stamp;           /* egress->answer_stamp it belongs to */
-	bool answered, asking;
+	bool answered;
+	bool asking;       /* a question is under way; its last word ends it, nothing else */
 	bool was_answered; /* once; then `answer` is at least the last one */
 	bool watch_zero;   /* tell host->drained when loans_out falls to 0 */
 	uint32_t loans_out, bounce_out;
@@ -70,6 +71,8 @@ void pair_forget_answer(struct pair *pair);
 
 /* A frame with room for len bytes, or NULL: the pair's share is used up. */
 struct gw_frame *bounce_get(struct pair *pair, uint32_t len);
+/* Whether a frame of len bytes could ever be copied for this pair. */
+bool bounce_fits(const struct pair *pair, uint32_t len);
 /* Gives back what tx did not accept (never seen by the device). */
 void bounce_undo(struct pair *pair, struct gw_frame *frame);
 /* Gives back what reap reported. */

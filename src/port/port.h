@@ -107,6 +107,7 @@ struct gw_port {
 	uint64_t owing_since_ns; /* since when something is owed without progress; 0: not */
 	uint32_t lent_out;       /* loans of this port's frames that devices hold, all pairs */
 	uint32_t held;           /* frames this port's device holds, lent and bounced, all pairs */
+	uint32_t held_loans;     /* of these, the lent ones */
 	struct port_offer offer;
 	struct gw_frame *home[GW_BATCH]; /* own frames that are over, to be released */
 	unsigned int home_count;
@@ -116,7 +117,7 @@ struct gw_port {
 	/* ---- counters: the worker writes, snapshots read ---- */
 	gw_counter rx_frames, rx_bytes, tx_frames, tx_bytes;
 	gw_counter rx_drops[GW_REASON_COUNT];
-	gw_counter quarantined; /* control writes */
+	gw_counter quarantined; /* worker writes */
 };
 
 /* Options of every port, for parsing and help. */

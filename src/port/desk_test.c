@@ -1,0 +1,709 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The desk's decisions and its books, on devices that do what they are told. There
+ * is no worker: the test calls the desk as a worker does.
+ */
+#include "desk.h"
+
+#include "fake_device.h"
+#include <string.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+#define LEN 1000u
+
+static uint8_t bytes[70000];
+static int memory_a, memory_b;
+#define MEMORY_A ((struct gw_memmap *)&memory_a)
+#define MEMORY_B ((struct gw_memmap *)&memory_b)
+
+static unsigned int asked, drained;
+
+static void note_ask(struct pair *pair)
+{
+	asked++;
+}
+
+static void note_drained(struct pair *pair)
+{
+	pair->watch_zero = false;
+	drained++;
+}
+
+static void apply_here(struct gw_port *port, void (*fn)(void *arg), void *arg)
+{
+	fn(arg);
+}
+
+static const struct port_host host = {
+	.apply = apply_here,
+	.ask = note_ask,
+	.drained = note_drained,
+};
+
+/* Ports that hear each other; the first is the source. */
+struct rig {
+	struct gw_arena *arena;
+	struct gw_port *port[3];
+	unsigned int count, next_id;
+	uint64_t offered;
+	struct fake *source;
+};
+
+static void rig_open(struct rig *rig, const char *const *specs)
+{
+	struct gw_error err = { 0 };
+
+	memset(rig, 0, sizeof(*rig));
+	asked = drained = 0;
+	fake_template_reset();
+	assert_int_equal(arena_create(4u << 20, &rig->arena, &err), 0);
+	for (; specs[rig->count]; rig->count++) {
+		struct gw_port **port = &rig->port[rig->count];
+
+		if (port_parse(specs[rig->count], fake_drivers, port, &err))
+			fail_msg("%s", err.text);
+		(*port)->slot = rig->count;
+		(*port)->host = &host;
+		(*port)->arena = rig->arena;
+		(*port)->up = true;
+		assert_int_equal((*port)->driver->open(*port, &err), 0);
+	}
+	for (unsigned int e = 0; e < rig->count; e++) {
+		rig->port[e]->network_ports = rig->count;
+		for (unsigned int s = 0; s < rig->count; s++)
+			if (e != s)
+				assert_int_equal(pair_create(rig->port[s], rig->port[e],
+							     &rig->port[e]->pair_from[s], &err),
+						 0);
+	}
+	rig->source = fake_of(rig->port[0]);
+}
+
+static void rig_close(struct rig *rig)
+{
+	for (unsigned int e = 0; e < rig->count; e++) {
+		for (unsigned int s = 0; s < rig->count; s++)
+			pair_free(rig->port[e]->pair_from[s]);
+		rig->port[e]->driver->close(rig->port[e]);
+		port_free(rig->port[e]);
+	}
+	arena_destroy(rig->arena);
+}
+
+static struct pair *pair_to(struct rig *rig, unsigned int egress)
+{
+	return rig->port[egress]->pair_from[0];
+}
+
+static struct fake *device(struct rig *rig, unsigned int egress)
+{
+	return fake_of(rig->port[egress]);
+}
+
+/* Answers so for memory A, as of now. */
+static void answer(struct rig *rig, unsigned int egress, struct gw_answer what)
+{
+	pair_set_answer(pair_to(rig, egress), &what, MEMORY_A, rig->port[egress]->answer_stamp);
+}
+
+static struct gw_answer yes(void)
+{
+	return fake_template.answer;
+}
+
+/* A frame of count segments, len bytes in all, entered at the source. */
+static struct gw_frame *frame_of(struct rig *rig, uint32_t len, unsigned int count)
+{
+	static struct iovec seg[GW_FRAME_SEGS_MAX];
+	struct gw_frame *frame;
+
+	for (unsigned int i = 0; i < count; i++)
+		seg[i] = (struct iovec){ bytes + (size_t)i * (len / count), len / count };
+	seg[count - 1].iov_len += len % count;
+	frame = fake_frame(rig->source, rig->next_id++, MEMORY_A, seg, count);
+	desk_enter(rig->port[0], frame);
+	return frame;
+}
+
+/* The way of a frame through the network, to one egress. */
+static enum desk_verdict offer_frame(struct rig *rig, unsigned int egress, struct gw_frame *frame,
+				     bool may_wait)
+{
+	enum desk_verdict verdict = desk_offer(rig->port[egress], frame, may_wait);
+
+	if (verdict == DESK_TAKEN) {
+		rig->offered++;
+		desk_put(frame);
+	}
+	return verdict;
+}
+
+static enum desk_verdict offer(struct rig *rig, unsigned int egress, uint32_t len)
+{
+	return offer_frame(rig, egress, frame_of(rig, len, 1), false);
+}
+
+/* Lent, copied and dropped together are what was offered; each frame came home once. */
+static void check_books(struct rig *rig, unsigned int egress)
+{
+	struct pair *pair = pair_to(rig, egress);
+	uint64_t sum = pair->lent_frames + pair->copied_frames, copies = 0;
+
+	for (unsigned int r = GW_COPY_FIRST; r < GW_COPY_REASON_END; r++)
+		copies += pair->reasons[r];
+	for (unsigned int r = GW_DROP_FIRST; r < GW_DROP_DEVICE_ERROR; r++)
+		sum += pair->reasons[r];
+	assert_int_equal(copies, pair->copied_frames);
+	assert_int_equal(sum, rig->offered);
+	assert_int_equal(pair->loans_out, 0);
+	assert_int_equal(pair->bounce_out, 0);
+	assert_int_equal(rig->port[0]->lent_out, 0);
+	assert_int_equal(rig->port[egress]->held, 0);
+	assert_int_equal(rig->port[egress]->held_loans, 0);
+	desk_release(rig->port[0]);
+	for (unsigned int i = 0; i < rig->next_id; i++)
+		assert_int_equal(rig->source->came_home[i], 1);
+}
+
+static void complete_all(struct rig *rig, unsigned int egress)
+{
+	device(rig, egress)->complete = device(rig, egress)->held_count;
+	while (desk_reap(rig->port[egress]))
+		;
+}
+
+static const char *const two[] = { "a=fake:", "d=fake:,loans=4,bounce=4", NULL };
+static const char *const three[] = { "a=fake:", "d=fake:,loans=4,bounce=4", "e=sink:", NULL };
+
+/* ---- the decision ---- */
+
+static void first_frame_asks_once_and_is_copied(void **state)
+{
+	struct rig rig;
+
+	rig_open(&rig, two);
+	offer(&rig, 1, LEN);
+	offer(&rig, 1, LEN);
+	assert_int_equal(asked, 1);
+	assert_int_equal(pair_to(&rig, 1)->ask_memmap == MEMORY_A, 1);
+	desk_flush(rig.port[1]);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_COPY_QUERY_PENDING], 2);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+struct decision {
+	const char *spec;
+	struct gw_answer answer;
+	uint32_t len;
+	unsigned int segs;
+	enum gw_reason reason;
+};
+
+/* What each rule decides, one frame each. */
+static void decisions(void **state)
+{
+	const struct decision table[] = {
+		{ "d=fake:", { .verdict = GW_YES, .max_segs = 8 }, 256, 1, GW_REASON_NONE },
+		{ "d=fake:", { .verdict = GW_YES, .max_segs = 8 }, 255, 1, GW_COPY_COPYBREAK },
+		{ "d=fake:,copybreak=0",
+		  { .verdict = GW_YES, .max_segs = 8 },
+		  14,
+		  1,
+		  GW_REASON_NONE },
+		{ "d=fake:,loan=never",
+		  { .verdict = GW_YES, .max_segs = 8 },
+		  LEN,
+		  1,
+		  GW_COPY_LOAN_NEVER },
+		{ "d=fake:",
+		  { .verdict = GW_NO, .reason = GW_COPY_MEMORY_FILE },
+		  LEN,
+		  1,
+		  GW_COPY_MEMORY_FILE },
+		{ "d=fake:", { .verdict = GW_PARTLY, .max_segs = 8 }, LEN, 8, GW_REASON_NONE },
+		{ "d=fake:", { .verdict = GW_PARTLY, .max_segs = 8 }, LEN, 9, GW_COPY_SEGMENTS },
+		{ "d=fake:", { .verdict = GW_YES, .max_segs = 1024 }, LEN, 21, GW_COPY_SEGMENTS },
+		{ "d=sink:",
+		  { .verdict = GW_YES, .max_segs = 1024, .ends_in_tx = true },
+		  LEN,
+		  21,
+		  GW_REASON_NONE },
+		{ "d=sink:",
+		  { .verdict = GW_YES, .max_segs = 1, .ends_in_tx = true },
+		  14,
+		  1,
+		  GW_REASON_NONE },
+		{ "d=fake:",
+		  { .verdict = GW_YES, .max_segs = 1, .single_page_segs = true },
+		  9000,
+		  1,
+		  GW_COPY_PAGES },
+		{ "d=fake:",
+		  { .verdict = GW_YES, .max_segs = 4, .single_page_segs = true },
+		  9000,
+		  1,
+		  GW_REASON_NONE },
+		{ "d=fake:,loans=0",
+		  { .verdict = GW_YES, .max_segs = 8 },
+		  LEN,
+		  1,
+		  GW_COPY_LOANS_OUT },
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		const char *const specs[] = { "a=fake:", table[i].spec, NULL };
+		struct rig rig;
+
+		rig_open(&rig, specs);
+		answer(&rig, 1, table[i].answer);
+		offer_frame(&rig, 1, frame_of(&rig, table[i].len, table[i].segs), false);
+		desk_flush(rig.port[1]);
+		if (table[i].reason == GW_REASON_NONE)
+			assert_int_equal(pair_to(&rig, 1)->lent_frames, 1);
+		else
+			assert_int_equal(pair_to(&rig, 1)->reasons[table[i].reason], 1);
+		assert_int_equal(asked, 0);
+		complete_all(&rig, 1);
+		check_books(&rig, 1);
+		rig_close(&rig);
+	}
+}
+
+static void other_memory_and_a_requery_ask_again(void **state)
+{
+	struct gw_frame *frame;
+	struct rig rig;
+
+	rig_open(&rig, two);
+	answer(&rig, 1, yes());
+	offer(&rig, 1, LEN);
+	assert_int_equal(asked, 0);
+	frame = frame_of(&rig, LEN, 1);
+	frame->memmap = MEMORY_B;
+	offer_frame(&rig, 1, frame, false);
+	assert_int_equal(asked, 1);
+	assert_true(pair_to(&rig, 1)->ask_memmap == MEMORY_B);
+	/* An answer that comes meanwhile, to something else, does not permit a second question. */
+	answer(&rig, 1, yes());
+	gw_port_requery(rig.port[1]);
+	offer(&rig, 1, LEN);
+	assert_int_equal(asked, 1);
+	pair_to(&rig, 1)->asking = false;
+	offer(&rig, 1, LEN);
+	assert_int_equal(asked, 2);
+	desk_flush(rig.port[1]);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+static void a_quarter_of_the_ring_stays_free_of_loans(void **state)
+{
+	static const char *const specs[] = { "a=fake:", "d=fake:", "e=fake:", NULL };
+	struct rig rig;
+
+	rig_open(&rig, specs);
+	rig.port[0]->queue.lend_max = 8;
+	answer(&rig, 1, yes());
+	answer(&rig, 2, yes());
+	for (unsigned int i = 0; i < 4; i++)
+		offer(&rig, 1, LEN);
+	rig.offered = 0;
+	for (unsigned int i = 0; i < 4; i++)
+		offer(&rig, 2, LEN);
+	assert_int_equal(rig.port[0]->lent_out, 6);
+	desk_flush(rig.port[1]);
+	desk_flush(rig.port[2]);
+	assert_int_equal(pair_to(&rig, 2)->reasons[GW_COPY_LOANS_OUT], 2);
+	complete_all(&rig, 1);
+	complete_all(&rig, 2);
+	check_books(&rig, 2);
+	rig_close(&rig);
+}
+
+/* ---- no room ---- */
+
+static void beyond_loans_and_copies_is_dropped_and_counted(void **state)
+{
+	struct rig rig;
+
+	rig_open(&rig, three);
+	answer(&rig, 1, yes());
+	for (unsigned int i = 0; i < 20; i++)
+		assert_int_equal(offer(&rig, 1, LEN), DESK_TAKEN);
+	desk_flush(rig.port[1]);
+	assert_int_equal(pair_to(&rig, 1)->lent_frames, 4);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_COPY_LOANS_OUT], 4);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_FULL], 12);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+static void what_tx_refuses_waits_with_two_ports_and_is_dropped_with_three(void **state)
+{
+	struct rig rig;
+
+	rig_open(&rig, two);
+	answer(&rig, 1, yes());
+	device(&rig, 1)->budget = 1;
+	for (unsigned int i = 0; i < 3; i++)
+		offer(&rig, 1, LEN);
+	assert_int_equal(desk_flush(rig.port[1]), 1);
+	assert_int_equal(rig.port[1]->offer.count, 2);
+	device(&rig, 1)->budget = 8;
+	assert_int_equal(desk_flush(rig.port[1]), 2);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+
+	rig_open(&rig, three);
+	answer(&rig, 1, yes());
+	device(&rig, 1)->budget = 1;
+	for (unsigned int i = 0; i < 3; i++)
+		offer(&rig, 1, LEN);
+	assert_int_equal(desk_flush(rig.port[1]), 3);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_FULL], 2);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+static void a_source_waits_until_the_device_is_stalled(void **state)
+{
+	struct gw_frame *frame;
+	struct rig rig;
+
+	rig_open(&rig, two);
+	answer(&rig, 1, yes());
+	for (unsigned int i = 0; i < 8; i++)
+		offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]);
+	frame = frame_of(&rig, LEN, 1);
+	desk_check_stall(rig.port[1], 1);
+	desk_check_stall(rig.port[1], 2);
+	assert_int_equal(offer_frame(&rig, 1, frame, true), DESK_WAIT);
+	desk_check_stall(rig.port[1], 1 + DESK_STALL_NS);
+	assert_int_equal(offer_frame(&rig, 1, frame, true), DESK_WAIT);
+	desk_check_stall(rig.port[1], 2 + DESK_STALL_NS);
+	assert_int_equal(offer_frame(&rig, 1, frame, true), DESK_TAKEN);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_FULL], 1);
+	/* One completion is progress. */
+	device(&rig, 1)->complete = 1;
+	desk_reap(rig.port[1]);
+	desk_check_stall(rig.port[1], 3 + DESK_STALL_NS);
+	assert_false(rig.port[1]->stalled);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+static void a_stalled_device_gets_copies_and_paused_is_no_stall(void **state)
+{
+	struct rig rig;
+
+	rig_open(&rig, three);
+	answer(&rig, 1, yes());
+	offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]);
+	desk_check_stall(rig.port[1], 1);
+	rig.port[1]->paused = 1;
+	desk_check_stall(rig.port[1], 2);
+	desk_check_stall(rig.port[1], 9 + DESK_STALL_NS);
+	assert_false(rig.port[1]->stalled);
+	rig.port[1]->paused = 0;
+	desk_check_stall(rig.port[1], 10 + DESK_STALL_NS);
+	desk_check_stall(rig.port[1], 11 + 2 * DESK_STALL_NS);
+	assert_true(rig.port[1]->stalled);
+	offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_COPY_DEVICE_STALLED], 1);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+/* A frame that the whole share could not hold would block all frames behind it. */
+static void a_frame_that_no_bounce_share_can_hold_does_not_wait(void **state)
+{
+	struct rig rig;
+
+	rig_open(&rig, two);
+	answer(&rig, 1, (struct gw_answer){ .reason = GW_COPY_DEVICE_CANNOT });
+	assert_int_equal(offer_frame(&rig, 1, frame_of(&rig, 4 * 4096, 1), true), DESK_TAKEN);
+	assert_int_equal(offer_frame(&rig, 1, frame_of(&rig, LEN, 1), true), DESK_WAIT);
+	desk_put(&rig.source->frame[1]);
+	assert_int_equal(offer_frame(&rig, 1, frame_of(&rig, 4 * 4096 + 1, 1), true), DESK_TAKEN);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_TOO_LONG], 1);
+	desk_flush(rig.port[1]);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+/* The lender's array is written again by its next rx: such a frame must not stay in an offer. */
+static void long_segment_arrays_are_never_kept_in_an_offer(void **state)
+{
+	static const char *const sink[] = { "a=fake:", "d=sink:", NULL };
+	struct gw_answer now = yes();
+	struct gw_frame *frame;
+	struct rig rig;
+
+	rig_open(&rig, sink);
+	now.ends_in_tx = true;
+	answer(&rig, 1, now);
+	device(&rig, 1)->budget = 1;
+	device(&rig, 1)->refusal = GW_DROP_NO_RX_BUFFERS;
+	offer(&rig, 1, LEN);
+	offer(&rig, 1, LEN);
+	frame = frame_of(&rig, LEN, GW_FRAME_SEGS + 1);
+	assert_int_equal(offer_frame(&rig, 1, frame, true), DESK_WAIT);
+	assert_int_equal(rig.port[1]->offer.count, 1);
+	assert_true(rig.port[1]->offer.frame[0] != frame);
+	assert_int_equal(frame->holders, 1);
+	/* With nowhere to wait it is dropped, for the driver's reason. */
+	assert_int_equal(offer_frame(&rig, 1, frame, false), DESK_TAKEN);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_NO_RX_BUFFERS], 1);
+	device(&rig, 1)->budget = 8;
+	frame = frame_of(&rig, LEN, GW_FRAME_SEGS + 1);
+	assert_int_equal(offer_frame(&rig, 1, frame, true), DESK_TAKEN);
+	assert_int_equal(rig.port[1]->offer.count, 0);
+	assert_int_equal(device(&rig, 1)->taken, 3);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+/* ---- ports that are down ---- */
+
+static void a_port_that_is_down_drops_and_a_paused_one_makes_wait(void **state)
+{
+	struct gw_frame *frame;
+	struct rig rig;
+
+	rig_open(&rig, two);
+	answer(&rig, 1, yes());
+	rig.port[1]->paused = 1;
+	frame = frame_of(&rig, LEN, 1);
+	assert_int_equal(offer_frame(&rig, 1, frame, true), DESK_WAIT);
+	rig.port[1]->paused = 0;
+	rig.port[1]->up = false;
+	assert_int_equal(offer_frame(&rig, 1, frame, true), DESK_TAKEN);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_DOWN], 1);
+	assert_int_equal(device(&rig, 1)->tx_calls, 0);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+static void a_frame_too_long_for_the_port_is_dropped(void **state)
+{
+	struct rig rig;
+
+	rig_open(&rig, two);
+	answer(&rig, 1, yes());
+	gw_port_set_max_len(rig.port[1], 1514);
+	offer(&rig, 1, 1514);
+	offer(&rig, 1, 1515);
+	desk_flush(rig.port[1]);
+	assert_int_equal(pair_to(&rig, 1)->lent_frames, 1);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_TOO_LONG], 1);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+static void abandoning_gives_everything_home(void **state)
+{
+	struct gw_frame *frame;
+	struct rig rig;
+
+	rig_open(&rig, two);
+	answer(&rig, 1, yes());
+	for (unsigned int i = 0; i < 6; i++)
+		offer(&rig, 1, LEN);
+	desk_abandon(rig.port[1], GW_DROP_EGRESS_DOWN);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_DOWN], 6);
+	frame = frame_of(&rig, LEN, 1);
+	rig.port[0]->waiting[0] = frame;
+	rig.port[0]->waiting_count = 1;
+	desk_abandon(rig.port[0], GW_DROP_EGRESS_DOWN);
+	assert_int_equal(rig.port[0]->rx_drops[GW_DROP_EGRESS_DOWN], 1);
+	assert_int_equal(rig.port[0]->waiting_count, 0);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+static void taking_back_leaves_copies_and_what_the_device_holds(void **state)
+{
+	struct rig rig;
+
+	rig_open(&rig, two);
+	answer(&rig, 1, yes());
+	device(&rig, 1)->budget = 1;
+	for (unsigned int i = 0; i < 3; i++)
+		offer(&rig, 1, LEN);
+	offer(&rig, 1, 100); /* a copy */
+	offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]);
+	rig.port[0]->waiting[0] = frame_of(&rig, LEN, 1);
+	rig.port[0]->waiting_count = 1;
+	rig.offered++;
+	desk_take_back(rig.port[0], rig.port[1]);
+	assert_int_equal(rig.port[1]->offer.count, 1);
+	assert_int_equal(rig.port[1]->offer.frame[0]->bounce, 1);
+	assert_int_equal(pair_to(&rig, 1)->loans_out, 1);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_FULL], 4);
+	device(&rig, 1)->budget = 8;
+	desk_flush(rig.port[1]);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+/* ---- the way back ---- */
+
+static void a_frame_with_two_holders_comes_home_once(void **state)
+{
+	static const char *const specs[] = { "a=fake:", "d=fake:", "e=fake:", NULL };
+	struct gw_frame *frame;
+	struct rig rig;
+
+	rig_open(&rig, specs);
+	answer(&rig, 1, yes());
+	answer(&rig, 2, yes());
+	frame = frame_of(&rig, LEN, 1);
+	desk_offer(rig.port[1], frame, false);
+	offer_frame(&rig, 2, frame, false);
+	desk_flush(rig.port[1]);
+	desk_flush(rig.port[2]);
+	complete_all(&rig, 1);
+	desk_release(rig.port[0]);
+	assert_int_equal(rig.source->came_home[0], 0);
+	complete_all(&rig, 2);
+	check_books(&rig, 1);
+	check_books(&rig, 2);
+	rig_close(&rig);
+}
+
+/* More frames than the list of those that are home has places. */
+static void more_than_a_batch_comes_home(void **state)
+{
+	static const char *const specs[] = { "a=fake:", "d=fake:,loans=400", NULL };
+	struct rig rig;
+
+	rig_open(&rig, specs);
+	answer(&rig, 1, yes());
+	for (unsigned int i = 0; i < 300; i++)
+		assert_int_equal(offer(&rig, 1, LEN), DESK_TAKEN);
+	desk_flush(rig.port[1]);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+static void undelivered_and_failed_frames_are_counted(void **state)
+{
+	struct pair *pair;
+	struct rig rig;
+
+	rig_open(&rig, two);
+	pair = pair_to(&rig, 1);
+	answer(&rig, 1, yes());
+	device(&rig, 1)->drop = 1;
+	offer(&rig, 1, LEN);
+	offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]);
+	assert_int_equal(pair->reasons[GW_DROP_RX_TOO_SMALL], 1);
+	assert_int_equal(pair->lent_frames, 1);
+	device(&rig, 1)->status = GW_DONE_FAILED;
+	complete_all(&rig, 1);
+	assert_int_equal(pair->reasons[GW_DROP_DEVICE_ERROR], 2);
+	offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]);
+	device(&rig, 1)->status = GW_DONE_KERNEL_COPIED;
+	complete_all(&rig, 1);
+	assert_int_equal(pair->kernel_copied_bytes, LEN);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+static void drained_is_told_once_after_the_last_loan(void **state)
+{
+	struct rig rig;
+
+	rig_open(&rig, two);
+	answer(&rig, 1, yes());
+	offer(&rig, 1, LEN);
+	offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]);
+	pair_to(&rig, 1)->watch_zero = true;
+	device(&rig, 1)->complete = 1;
+	desk_reap(rig.port[1]);
+	assert_int_equal(drained, 0);
+	complete_all(&rig, 1);
+	assert_int_equal(drained, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+/* Copies go on through a device in quarantine; its trust depends on the loans alone. */
+static void quarantine_ends_with_the_last_loan_whatever_is_copied(void **state)
+{
+	uint32_t stamp;
+	struct rig rig;
+
+	rig_open(&rig, two);
+	answer(&rig, 1, yes());
+	offer(&rig, 1, LEN);
+	offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]);
+	rig.port[1]->untrusted = true;
+	rig.port[1]->quarantined = 2;
+	offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_COPY_QUARANTINE], 1);
+	device(&rig, 1)->complete = 1;
+	desk_reap(rig.port[1]);
+	assert_int_equal(rig.port[1]->quarantined, 1);
+	assert_true(rig.port[1]->untrusted);
+	stamp = rig.port[1]->answer_stamp;
+	device(&rig, 1)->complete = 1;
+	desk_reap(rig.port[1]);
+	assert_int_equal(rig.port[1]->held, 1);
+	assert_int_equal(rig.port[1]->quarantined, 0);
+	assert_false(rig.port[1]->untrusted);
+	assert_int_equal(rig.port[1]->answer_stamp, stamp + 1);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(first_frame_asks_once_and_is_copied),
+		cmocka_unit_test(decisions),
+		cmocka_unit_test(other_memory_and_a_requery_ask_again),
+		cmocka_unit_test(a_quarter_of_the_ring_stays_free_of_loans),
+		cmocka_unit_test(beyond_loans_and_copies_is_dropped_and_counted),
+		cmocka_unit_test(what_tx_refuses_waits_with_two_ports_and_is_dropped_with_three),
+		cmocka_unit_test(a_source_waits_until_the_device_is_stalled),
+		cmocka_unit_test(a_stalled_device_gets_copies_and_paused_is_no_stall),
+		cmocka_unit_test(a_frame_that_no_bounce_share_can_hold_does_not_wait),
+		cmocka_unit_test(long_segment_arrays_are_never_kept_in_an_offer),
+		cmocka_unit_test(a_port_that_is_down_drops_and_a_paused_one_makes_wait),
+		cmocka_unit_test(a_frame_too_long_for_the_port_is_dropped),
+		cmocka_unit_test(abandoning_gives_everything_home),
+		cmocka_unit_test(taking_back_leaves_copies_and_what_the_device_holds),
+		cmocka_unit_test(a_frame_with_two_holders_comes_home_once),
+		cmocka_unit_test(more_than_a_batch_comes_home),
+		cmocka_unit_test(undelivered_and_failed_frames_are_counted),
+		cmocka_unit_test(drained_is_told_once_after_the_last_loan),
+		cmocka_unit_test(quarantine_ends_with_the_last_loan_whatever_is_copied),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A device under a test's hands, for tests of what stands above drivers: it takes
+ * as many frames as it was told to, completes when it is told to, and lends what
+ * it was given. It notes how often each function was called.
+ *
+ * Its fields are the worker's: a test with threads changes them through
+ * gw_port_apply(). Those marked "control" are used by control functions only, and
+ * the counters among them are atomic.
+ */
+#pragma once
+
+#include "pair.h"
+
+#define FAKE_FRAMES 512u
+
+struct fake {
+	struct gw_port *port;
+
+	/* ---- sending ---- */
+	unsigned int budget;    /* frames that tx takes before it refuses */
+	enum gw_reason refusal; /* what it says then */
+	unsigned int drop;      /* of the next frames, so many are taken but not delivered */
+	struct gw_frame *held[FAKE_FRAMES];
+	unsigned int held_count;
+	unsigned int complete; /* reap reports so many, from the front */
+	enum gw_done_status status;
+	uint8_t last[64]; /* beginning of the last frame that tx took, read in tx */
+	uint64_t tx_calls, taken, taken_bytes, arms;
+
+	/* ---- lending ---- */
+	struct gw_frame frame[FAKE_FRAMES];
+	uint8_t came_home[FAKE_FRAMES];
+	unsigned int lend[FAKE_FRAMES], lend_count, lend_next;
+	uint64_t rx_calls;
+
+	/* ---- bounce memory of its own (fake_ring): slots go back last first ---- */
+	struct gw_frame slot[8];
+	uint8_t slot_bytes[8][2048];
+	unsigned int slots_used;
+
+	/* ---- control ---- */
+	struct gw_answer answer;
+	unsigned int fail_open, fail_start; /* the next so many fail */
+	bool fail_map, keep_at_stop;
+	void (*in_query)(void *arg); /* called from query, from map */
+	void (*in_map)(void *arg);
+	void *in_arg;
+	uint32_t opens, closes, starts, stops, queries, maps, unmaps;
+};
+
+extern const struct gw_driver fake_device; /* loans end when they are completed */
+extern const struct gw_driver fake_sink;   /* loans end in tx */
+extern const struct gw_driver fake_ring;   /* has bounce memory of its own, lends from nobody */
+extern const struct gw_driver *const fake_drivers[];
+
+/* What the next fake that is opened begins with (a test that has no port yet). */
+extern struct fake fake_template;
+/* The same without a template: completes nothing, takes everything, says yes. */
+void fake_template_reset(void);
+
+static inline struct fake *fake_of(struct gw_port *port)
+{
+	return gw_port_priv(port);
+}
+
+/* Frame number id of this fake: count segments that share len bytes of `bytes`. */
+struct gw_frame *fake_frame(struct fake *fake, unsigned int id, struct gw_memmap *memmap,
+			    struct iovec *seg, unsigned int count);
+/* Has rx lend it. */
+void fake_lend(struct fake *fake, unsigned int id);

@@ -45,6 +45,24 @@ static struct mac_entry *find_place(struct mac_table *table, uint64_t mac, uint3
 	return free_place;
 }
 
+/*
+ * Entries that have aged weigh on nobody. They are cleared when a port is at its
+ * limit, once a second: a peer that invents addresses cannot have it done for each.
+ */
+static bool port_has_room(struct mac_table *table, unsigned int port, uint32_t now_s)
+{
+	if (table->per_port[port] < MAC_PER_PORT)
+		return true;
+	if (table->swept_s == now_s)
+		return false;
+	table->swept_s = now_s;
+	for (unsigned int set = 0; set < MAC_SETS; set++)
+		for (unsigned int way = 0; way < MAC_WAYS; way++)
+			if (!entry_fresh(&table->entry[set][way], now_s))
+				entry_clear(table, &table->entry[set][way]);
+	return table->per_port[port] < MAC_PER_PORT;
+}
+
 void mac_learn(struct mac_table *table, uint64_t mac, unsigned int port, uint32_t now_s)
 {
 	struct mac_entry *entry;
@@ -56,7 +74,10 @@ void mac_learn(struct mac_table *table, uint64_t mac, unsigned int port, uint32_
 		entry->seen_s = now_s;
 		return;
 	}
-	if (!entry || table->per_port[port] >= MAC_PER_PORT) {
+	if (!entry || !port_has_room(table, port, now_s)) {
+		/* Where it was it is no more: flooding finds it, the old place would not. */
+		if (entry && entry->mac == mac)
+			entry_clear(table, entry);
 		table->refused++;
 		return;
 	}

@@ -6,7 +6,8 @@
  * and a learning step are bounded, and there is nothing to rehash. A new address
  * takes a free or an aged place; if all are fresh it is not learned, so a peer
  * that invents addresses cannot push out those that are in use. On top of that
- * one port may have no more than MAC_PER_PORT addresses.
+ * one port may have no more than MAC_PER_PORT addresses; those that have aged do
+ * not count.
  */
 #pragma once
 
@@ -29,6 +30,7 @@ struct mac_entry {
 struct mac_table {
 	struct mac_entry entry[MAC_SETS][MAC_WAYS];
 	uint16_t per_port[MAC_PORTS];
+	uint32_t swept_s; /* when aged entries were last cleared */
 	uint64_t refused; /* addresses not learned for want of room */
 };
 

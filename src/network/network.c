@@ -50,6 +50,7 @@ void network_disconnect(struct network *network)
 			network->port[e]->pair_from[s] = NULL;
 		}
 	}
+	memset(&network->macs, 0, sizeof(network->macs));
 }
 
 /* One frame for all other ports. With one other port it may have to wait. */

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Where a frame goes: learning, flooding, and who has to wait. */
+#include "network.h"
+
+#include "fake_device.h"
+#include <errno.h>
+#include <string.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+#define LEN 600u
+
+static void ask_nobody(struct pair *pair)
+{
+}
+
+static void apply_here(struct gw_port *port, void (*fn)(void *arg), void *arg)
+{
+	fn(arg);
+}
+
+static const struct port_host host = { .apply = apply_here, .ask = ask_nobody };
+
+struct rig {
+	struct network network;
+	struct gw_arena *arena;
+	unsigned int next_id[4];
+	uint8_t bytes[4][32][LEN];
+};
+
+static struct rig *rig_open(unsigned int count)
+{
+	static const char *const specs[] = { "a=fake:,bounce=8", "b=fake:,bounce=8",
+					     "c=fake:,bounce=8", "d=fake:,bounce=8" };
+	static struct rig rig;
+	struct gw_error err = { 0 };
+
+	memset(&rig, 0, sizeof(rig));
+	fake_template_reset();
+	assert_int_equal(arena_create(4u << 20, &rig.arena, &err), 0);
+	for (unsigned int i = 0; i < count; i++) {
+		struct gw_port *port;
+
+		assert_int_equal(port_parse(specs[i], fake_drivers, &port, &err), 0);
+		port->host = &host;
+		port->arena = rig.arena;
+		port->up = true;
+		assert_int_equal(port->driver->open(port, &err), 0);
+		assert_int_equal(network_add(&rig.network, port, &err), 0);
+	}
+	assert_int_equal(network_connect(&rig.network, &err), 0);
+	return &rig;
+}
+
+static struct fake *fake_at(struct rig *rig, unsigned int i)
+{
+	return fake_of(rig->network.port[i]);
+}
+
+static void settle(struct rig *rig)
+{
+	for (unsigned int i = 0; i < rig->network.port_count; i++)
+		desk_flush(rig->network.port[i]);
+	for (unsigned int i = 0; i < rig->network.port_count; i++)
+		fake_at(rig, i)->complete = FAKE_FRAMES;
+	for (unsigned int i = 0; i < rig->network.port_count; i++)
+		desk_reap(rig->network.port[i]);
+	for (unsigned int i = 0; i < rig->network.port_count; i++)
+		desk_release(rig->network.port[i]);
+}
+
+static void rig_close(struct rig *rig)
+{
+	settle(rig);
+	for (unsigned int i = 0; i < rig->network.port_count; i++)
+		for (unsigned int id = 0; id < rig->next_id[i]; id++)
+			assert_int_equal(fake_at(rig, i)->came_home[id], 1);
+	network_disconnect(&rig->network);
+	for (unsigned int i = 0; i < rig->network.port_count; i++) {
+		rig->network.port[i]->driver->close(rig->network.port[i]);
+		port_free(rig->network.port[i]);
+	}
+	arena_destroy(rig->arena);
+}
+
+/* A frame from station `from` behind port i, to station `to` (0xff: all). Not offered yet. */
+static struct gw_frame *make(struct rig *rig, unsigned int i, uint8_t to, uint8_t from)
+{
+	unsigned int id = rig->next_id[i]++;
+	uint8_t *bytes = rig->bytes[i][id];
+	struct iovec seg = { bytes, LEN };
+	struct gw_frame *frame;
+
+	memset(bytes, to == 0xff ? 0xff : 0, 6);
+	if (to != 0xff)
+		memcpy(bytes, (uint8_t[]){ 2, 0, 0, 0, 0, to }, 6);
+	memcpy(bytes + 6, (uint8_t[]){ 2, 0, 0, 0, 0, from }, 6);
+	frame = fake_frame(fake_at(rig, i), id, NULL, &seg, 1);
+	desk_enter(rig->network.port[i], frame);
+	return frame;
+}
+
+static unsigned int forward(struct rig *rig, unsigned int i, uint8_t to, uint8_t from)
+{
+	struct gw_frame *frame = make(rig, i, to, from);
+	unsigned int taken = network_forward(&rig->network, rig->network.port[i], &frame, 1);
+
+	settle(rig);
+	return taken;
+}
+
+static void check_taken(struct rig *rig, const unsigned int *taken)
+{
+	for (unsigned int i = 0; i < rig->network.port_count; i++)
+		assert_int_equal(fake_at(rig, i)->taken, taken[i]);
+}
+
+static void unknown_and_broadcast_go_to_all_others(void **state)
+{
+	struct rig *rig = rig_open(4);
+
+	assert_int_equal(forward(rig, 0, 0xbb, 0xa0), 1);
+	check_taken(rig, (unsigned int[]){ 0, 1, 1, 1 });
+	assert_int_equal(forward(rig, 1, 0xff, 0xb0), 1);
+	check_taken(rig, (unsigned int[]){ 1, 1, 2, 2 });
+	assert_int_equal(rig->network.port[0]->rx_frames, 1);
+	assert_int_equal(rig->network.port[0]->rx_bytes, LEN);
+	rig_close(rig);
+}
+
+static void a_station_that_was_seen_gets_its_frames_alone(void **state)
+{
+	struct rig *rig = rig_open(4);
+
+	forward(rig, 1, 0xff, 0xb0);
+	forward(rig, 0, 0xb0, 0xa0);
+	check_taken(rig, (unsigned int[]){ 1, 1, 1, 1 });
+	/* It moves. */
+	forward(rig, 2, 0xff, 0xb0);
+	forward(rig, 0, 0xb0, 0xa0);
+	check_taken(rig, (unsigned int[]){ 2, 2, 2, 2 });
+	/* It is not heard of for long. */
+	rig->network.now_s += MAC_AGE_S + 1;
+	forward(rig, 0, 0xb0, 0xa0);
+	check_taken(rig, (unsigned int[]){ 2, 3, 3, 3 });
+	rig_close(rig);
+}
+
+static void a_frame_for_its_own_side_is_dropped(void **state)
+{
+	struct rig *rig = rig_open(3);
+
+	forward(rig, 0, 0xff, 0xa1);
+	forward(rig, 0, 0xa1, 0xa0);
+	check_taken(rig, (unsigned int[]){ 0, 1, 1 });
+	assert_int_equal(rig->network.port[0]->rx_drops[GW_DROP_SAME_PORT], 1);
+	rig_close(rig);
+}
+
+static void a_port_alone_has_no_egress(void **state)
+{
+	struct rig *rig = rig_open(1);
+
+	assert_int_equal(forward(rig, 0, 0xff, 0xa0), 1);
+	assert_int_equal(rig->network.port[0]->rx_drops[GW_DROP_NO_EGRESS], 1);
+	rig_close(rig);
+}
+
+static void only_with_two_ports_does_the_source_wait(void **state)
+{
+	struct gw_frame *frames[12];
+	struct rig *rig = rig_open(2);
+
+	/* Nobody answers the query: eight copies, and the ninth frame has to wait. */
+	for (unsigned int i = 0; i < 12; i++)
+		frames[i] = make(rig, 0, 0xff, 0xa0);
+	assert_int_equal(network_forward(&rig->network, rig->network.port[0], frames, 12), 8);
+	settle(rig);
+	assert_int_equal(network_forward(&rig->network, rig->network.port[0], frames + 8, 4), 4);
+	rig_close(rig);
+
+	rig = rig_open(3);
+	for (unsigned int i = 0; i < 12; i++)
+		frames[i] = make(rig, 0, 0xff, 0xa0);
+	assert_int_equal(network_forward(&rig->network, rig->network.port[0], frames, 12), 12);
+	assert_int_equal(rig->network.port[1]->pair_from[0]->reasons[GW_DROP_EGRESS_FULL], 4);
+	rig_close(rig);
+}
+
+/* One slow port costs the others nothing. */
+static void flooding_goes_on_beside_a_port_that_takes_nothing(void **state)
+{
+	struct rig *rig = rig_open(3);
+
+	fake_at(rig, 1)->budget = 0;
+	for (unsigned int i = 0; i < 20; i++)
+		assert_int_equal(forward(rig, 0, 0xff, 0xa0), 1);
+	check_taken(rig, (unsigned int[]){ 0, 0, 20 });
+	assert_int_equal(rig->network.port[1]->pair_from[0]->reasons[GW_DROP_EGRESS_FULL], 20);
+	rig_close(rig);
+}
+
+static void a_network_has_room_for_so_many_ports(void **state)
+{
+	static struct network network;
+	static struct gw_port port[PORT_NETWORK_MAX + 1];
+	struct gw_error err = { 0 };
+
+	for (unsigned int i = 0; i < PORT_NETWORK_MAX; i++)
+		assert_int_equal(network_add(&network, &port[i], &err), 0);
+	assert_int_equal(port[PORT_NETWORK_MAX - 1].slot, PORT_NETWORK_MAX - 1);
+	assert_int_equal(network_add(&network, &port[PORT_NETWORK_MAX], &err), -ENOSPC);
+}
+
+/* Too little bounce memory: what was made is freed, nothing points to it. */
+static void connecting_fails_as_a_whole(void **state)
+{
+	static struct network network;
+	struct gw_error err = { 0 };
+	struct gw_arena *arena;
+	struct gw_port *port[2];
+
+	fake_template_reset();
+	assert_int_equal(arena_create(2u << 20, &arena, &err), 0);
+	assert_int_equal(port_parse("a=fake:,bounce=256", fake_drivers, &port[0], &err), 0);
+	assert_int_equal(port_parse("b=fake:,bounce=256", fake_drivers, &port[1], &err), 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		port[i]->arena = arena;
+		network_add(&network, port[i], &err);
+	}
+	assert_int_equal(network_connect(&network, &err), -ENOMEM);
+	assert_non_null(strstr(err.text, "bounce"));
+	assert_null(port[0]->pair_from[1]);
+	assert_null(port[1]->pair_from[0]);
+	port_free(port[0]);
+	port_free(port[1]);
+	arena_destroy(arena);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(unknown_and_broadcast_go_to_all_others),
+		cmocka_unit_test(a_station_that_was_seen_gets_its_frames_alone),
+		cmocka_unit_test(a_frame_for_its_own_side_is_dropped),
+		cmocka_unit_test(a_port_alone_has_no_egress),
+		cmocka_unit_test(only_with_two_ports_does_the_source_wait),
+		cmocka_unit_test(flooding_goes_on_beside_a_port_that_takes_nothing),
+		cmocka_unit_test(a_network_has_room_for_so_many_ports),
+		cmocka_unit_test(connecting_fails_as_a_whole),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -24,6 +24,9 @@ GUEST_MIB = 256
 OWN_MEMORY_MAX_BYTES = 32 << 20
 LENT_SHARE_MIN = 0.99
 SOME_BYTES = 4 << 20
+REGISTER_TIMEOUT_S = 10
+# reasons that stand for an answer while there is none yet
+PENDING = ("query_pending", "mapping_pending")
 
 # what the device does with frames of a guest:
 #   lends   may guest memory be read in place?
@@ -82,6 +85,22 @@ class Side:
     def files(self, size=peer.FILE_BYTES):
         peer.send_to_guest(self.t, self.peer_ns, self.vm, self.host, size)
         peer.receive_from_guest(self.t, self.peer_ns, self.vm, self.host, size)
+
+
+def wait_registered(be, side):
+    """Until the device has its answer about the guest's memory.
+
+    Registering takes a moment, in which frames are copied; how long it is
+    depends on the load of the machine, and no ledger of a short transfer
+    should be about it.
+    """
+    def answered(show):
+        return any(p["source"] == side.port and p["egress"] == side.up and
+                   p["query"]["verdict"] and
+                   p["query"]["reason"] not in PENDING
+                   for p in show["pairs"])
+    be.wait_show(answered, REGISTER_TIMEOUT_S,
+                 f"{side.up} to have the memory of {side.port}")
 
 
 def start_site(t, sides, server=False):
@@ -184,6 +203,7 @@ def test_guest_in_hugepages(t, driver):
     side = Side(t, driver, hugetlb=True)
     be = start_site(t, [side])
     side.reach()
+    wait_registered(be, side)
     side.files()
     check_ledger(be, side)
     be.stop()
@@ -210,6 +230,7 @@ def test_client_mode(t):
     side.vm.kill()
     side.vm.start()
     side.reach()
+    wait_registered(be, side)
     side.files(SOME_BYTES)
     check_ledger(be, side)
     be.stop()
@@ -240,6 +261,7 @@ def test_two_guests(t):
     be = start_site(t, sides)
     for side in sides:
         side.reach()
+        wait_registered(be, side)
     for side in sides:
         side.files(2 * SOME_BYTES)
     for side in sides:

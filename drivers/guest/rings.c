@@ -394,8 +394,8 @@ void rings_event(struct gw_watch *watch, uint32_t events)
 	gw_eventfd_clear(guest->event_fd);
 	visit_ghosts(guest);
 	if (guest->memmap && memmap_broken(guest->memmap)) {
+		/* It may be ending already, and this the news that its loans are home. */
 		connection_fail(guest, "the front-end shortened the memory that it shared");
-		return;
 	}
 	if (guest->stop_phase == STOP_NONE || !guest->lender)
 		return;

@@ -17,12 +17,26 @@ void chores_init(struct chores *chores)
 	pthread_cond_init(&chores->idle, &attr);
 	pthread_condattr_destroy(&attr);
 	chores->threads = 0;
+	chores->has_ended = false;
 }
 
 void chores_destroy(struct chores *chores)
 {
 	pthread_cond_destroy(&chores->idle);
 	pthread_mutex_destroy(&chores->lock);
+}
+
+/* The lock is held, and let go of meanwhile. */
+static void join_ended(struct chores *chores)
+{
+	while (chores->has_ended) {
+		pthread_t ended = chores->ended;
+
+		chores->has_ended = false;
+		pthread_mutex_unlock(&chores->lock);
+		pthread_join(ended, NULL);
+		pthread_mutex_lock(&chores->lock);
+	}
 }
 
 bool chores_wait(struct chores *chores, unsigned int timeout_ms)
@@ -41,6 +55,8 @@ bool chores_wait(struct chores *chores, unsigned int timeout_ms)
 	while (chores->threads && ret != ETIMEDOUT)
 		ret = pthread_cond_timedwait(&chores->idle, &chores->lock, &until);
 	ret = !chores->threads;
+	if (ret)
+		join_ended(chores);
 	pthread_mutex_unlock(&chores->lock);
 	return ret;
 }
@@ -52,12 +68,11 @@ void chore_queue_init(struct chore_queue *queue, struct chores *chores)
 	gw_list_init(&queue->jobs);
 }
 
-static void *chore_main(void *arg)
+/* The lock is held. */
+static void run_jobs(struct chore_queue *queue)
 {
-	struct chore_queue *queue = arg;
 	struct chores *chores = queue->chores;
 
-	pthread_mutex_lock(&chores->lock);
 	while (!gw_list_empty(&queue->jobs)) {
 		struct chore_job *job = gw_container_of(queue->jobs.next, struct chore_job, node);
 
@@ -68,8 +83,25 @@ static void *chore_main(void *arg)
 		pthread_mutex_lock(&chores->lock);
 	}
 	queue->running = false;
+}
+
+static void one_less(struct chores *chores)
+{
 	if (!--chores->threads)
 		pthread_cond_broadcast(&chores->idle);
+}
+
+static void *chore_main(void *arg)
+{
+	struct chore_queue *queue = arg;
+	struct chores *chores = queue->chores;
+
+	pthread_mutex_lock(&chores->lock);
+	run_jobs(queue);
+	join_ended(chores);
+	chores->ended = pthread_self();
+	chores->has_ended = true;
+	one_less(chores);
 	pthread_mutex_unlock(&chores->lock);
 	return NULL;
 }
@@ -82,12 +114,21 @@ static int start_thread(struct chore_queue *queue)
 
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, CHORE_STACK_BYTES);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	ret = pthread_create(&thread, &attr, chore_main, queue);
 	pthread_attr_destroy(&attr);
 	if (!ret)
 		pthread_setname_np(thread, "gw-chore");
 	return ret;
+}
+
+static void run_inline(struct chore_queue *queue)
+{
+	struct chores *chores = queue->chores;
+
+	pthread_mutex_lock(&chores->lock);
+	run_jobs(queue);
+	one_less(chores);
+	pthread_mutex_unlock(&chores->lock);
 }
 
 void chore_add(struct chore_queue *queue, struct chore_job *job, void (*fn)(struct chore_job *job))
@@ -108,5 +149,5 @@ void chore_add(struct chore_queue *queue, struct chore_job *job, void (*fn)(stru
 	}
 	pthread_mutex_unlock(&chores->lock);
 	if (inline_run)
-		chore_main(queue);
+		run_inline(queue);
 }

@@ -19,6 +19,9 @@ struct chores {
 	pthread_mutex_t lock;
 	pthread_cond_t idle;
 	unsigned int threads;
+	/* The one that ended last: whoever ends next, or waits for all, joins it. */
+	pthread_t ended;
+	bool has_ended;
 };
 
 /* A port's own queue of jobs. */
@@ -37,7 +40,10 @@ struct chore_job {
 
 void chores_init(struct chores *chores);
 void chores_destroy(struct chores *chores);
-/* Returns when nothing is queued and nothing runs, or after timeout_ms: false. */
+/*
+ * Returns when nothing is queued and no thread is left, or after timeout_ms: false.
+ * Threads: any but a chore.
+ */
 bool chores_wait(struct chores *chores, unsigned int timeout_ms);
 
 void chore_queue_init(struct chore_queue *queue, struct chores *chores);

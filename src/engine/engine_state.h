@@ -25,7 +25,7 @@ struct holder {
 	unsigned int stop_deadline_ms, stop_held;
 	struct gw_list recalls; /* control loop: what waits for this reopen */
 	bool reopening;         /* control loop */
-	bool closing;           /* the engine stops: nothing is started again */
+	uint32_t closing;       /* atomic: the engine stops, nothing is started again */
 	struct gw_timer retry;
 };
 

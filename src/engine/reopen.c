@@ -59,7 +59,7 @@ static void held_apply(void *arg)
 
 	while (desk_reap(port))
 		;
-	port->untrusted = port->held > 0;
+	port->untrusted = port->held_loans > 0;
 	gw_store_relaxed(&port->quarantined, (uint64_t)port->held);
 	request->held = port->held;
 }
@@ -133,7 +133,7 @@ static void reopened(void *arg)
 	struct gw_list done, *pos, *tmp;
 
 	holder->reopening = false;
-	if (!holder->started && !holder->closing)
+	if (!holder->started && !gw_load_acquire(&holder->closing))
 		gw_timer_start(holder->engine->loop, &holder->retry, REOPEN_RETRY_MS, reopen_retry);
 	gw_list_init(&done);
 	gw_list_splice(&done, &holder->recalls);
@@ -152,7 +152,7 @@ static void reopen_job(struct chore_job *job)
 
 	if (holder->started)
 		reopen_stop(holder, holder->engine->config.stop_ms / REOPEN_PART);
-	if (!holder->closing && reopen_start(holder, &err))
+	if (!gw_load_acquire(&holder->closing) && reopen_start(holder, &err))
 		gw_log(LOG_ERR, "port %s: cannot be started again: %s", holder->port->name,
 		       err.text);
 	if (gw_loop_post(holder->engine->loop, reopened, holder))
@@ -189,6 +189,24 @@ static bool recall_from(struct recall *recall, struct gw_port *egress)
 	return true;
 }
 
+struct look {
+	struct gw_port *source, *egress;
+	bool needed;
+};
+
+/*
+ * Worker: what no device has taken comes home at once. A device in quarantine has
+ * been stopped for its loans already.
+ */
+static void look_apply(void *arg)
+{
+	struct look *look = arg;
+
+	desk_take_back(look->source, look->egress);
+	look->needed =
+		look->egress->pair_from[look->source->slot]->loans_out && !look->egress->untrusted;
+}
+
 void reopen_recall(struct gw_port *port, void (*fn)(void *arg), void *arg)
 {
 	struct network *network = holder_of(port)->network;
@@ -200,13 +218,13 @@ void reopen_recall(struct gw_port *port, void (*fn)(void *arg), void *arg)
 	}
 	*recall = (struct recall){ .source = port, .fn = fn, .arg = arg, .missing = 1 };
 	for (unsigned int i = 0; i < network->port_count; i++) {
-		struct gw_port *egress = network->port[i];
-		struct pair *pair = egress->pair_from[port->slot];
+		struct look look = { .source = port, .egress = network->port[i] };
 
-		/* A device in quarantine has been stopped for this already. */
-		if (pair && gw_load_relaxed(&pair->loans_now) &&
-		    !gw_load_relaxed(&egress->quarantined))
-			recall_from(recall, egress);
+		if (look.egress == port)
+			continue;
+		gw_port_apply(port, look_apply, &look);
+		if (look.needed)
+			recall_from(recall, look.egress);
 	}
 	recall_part_done(recall);
 }

@@ -23,10 +23,7 @@ struct seat {
 	struct gw_port *port;
 	struct network *network;
 	bool armed;
-	struct {
-		int fd;
-		uint32_t events;
-	} watched[GW_QUEUE_FDS];
+	int watched[GW_QUEUE_FDS]; /* -1: none */
 };
 
 struct command {
@@ -98,14 +95,24 @@ int worker_add_network(struct worker *worker, struct network *network, struct gw
 
 		*seat = (struct seat){ .port = network->port[i], .network = network };
 		for (unsigned int k = 0; k < GW_QUEUE_FDS; k++)
-			seat->watched[k].fd = -1;
+			seat->watched[k] = -1;
 	}
 	return 0;
 }
 
 /* ---- descriptors ---- */
 
-static void watch_sync(struct worker *worker, struct seat *seat, unsigned int k)
+static void watch_drop(struct worker *worker, struct seat *seat, unsigned int k)
+{
+	struct epoll_event event = { 0 };
+
+	if (seat->watched[k] < 0 || seat->watched[k] == seat->port->queue.fd[k].fd)
+		return;
+	epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, seat->watched[k], &event);
+	seat->watched[k] = -1;
+}
+
+static void watch_set(struct worker *worker, struct seat *seat, unsigned int k)
 {
 	int fd = seat->port->queue.fd[k].fd;
 	struct epoll_event event = {
@@ -113,9 +120,7 @@ static void watch_sync(struct worker *worker, struct seat *seat, unsigned int k)
 		.data.ptr = seat,
 	};
 
-	if (seat->watched[k].fd >= 0 && seat->watched[k].fd != fd)
-		epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, seat->watched[k].fd, &event);
-	seat->watched[k].fd = fd;
+	seat->watched[k] = fd;
 	if (fd < 0)
 		return;
 	/* The number may name another file than before: then it is not watched any more. */
@@ -123,11 +128,15 @@ static void watch_sync(struct worker *worker, struct seat *seat, unsigned int k)
 		epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
+/* All that is over first: a descriptor may have moved to another place in the table. */
 static void watches_sync(struct worker *worker)
 {
 	for (unsigned int i = 0; i < worker->seat_count; i++)
 		for (unsigned int k = 0; k < GW_QUEUE_FDS; k++)
-			watch_sync(worker, &worker->seat[i], k);
+			watch_drop(worker, &worker->seat[i], k);
+	for (unsigned int i = 0; i < worker->seat_count; i++)
+		for (unsigned int k = 0; k < GW_QUEUE_FDS; k++)
+			watch_set(worker, &worker->seat[i], k);
 }
 
 /* ---- one visit ---- */
@@ -302,13 +311,16 @@ static void *worker_main(void *arg)
 	struct worker *worker = arg;
 	uint64_t last_work_ns = 0;
 
-	while (!gw_load_acquire(&worker->quit)) {
+	for (;;) {
 		uint64_t now_ns = gw_now_ns();
 		bool work = false;
 
 		/* Pair A. */
 		if (gw_load_acquire(&worker->attention))
 			run_commands(worker);
+		/* After the commands: they have cleared the eventfd, which was quit's too. */
+		if (gw_load_acquire(&worker->quit))
+			return NULL;
 		for (unsigned int i = 0; i < worker->seat_count; i++)
 			work |= visit(&worker->seat[i], now_ns);
 		if (work)
@@ -316,7 +328,6 @@ static void *worker_main(void *arg)
 		else if (now_ns - last_work_ns > WORKER_SPIN_NS)
 			doze(worker);
 	}
-	return NULL;
 }
 
 int worker_start(struct worker *worker, struct gw_error *err)

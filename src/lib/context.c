@@ -107,7 +107,9 @@ int gw_port_add(struct gw_context *context, const char *spec, struct gw_error *e
 
 	if (ret)
 		return ret;
+	pthread_mutex_lock(&context->lock);
 	ret = engine_add_port(context->engine, port, err);
+	pthread_mutex_unlock(&context->lock);
 	if (ret)
 		port_free(port);
 	return ret;
@@ -186,24 +188,29 @@ static void read_port(struct gw_port_info *info, struct gw_port *port, unsigned 
 	read_counters(info->rx_drops, port->rx_drops, GW_REASON_COUNT);
 }
 
-/* The worker's own copy of the answer, read on the worker. */
-struct answer_request {
-	struct pair *pair;
+/* The worker's own copies of the answers, read on the worker, all of a port in one visit. */
+struct answers_request {
+	struct gw_port *egress;
 	struct gw_pair_info *info;
 };
 
-static void read_answer(void *arg)
+static void read_answers(void *arg)
 {
-	struct answer_request *request = arg;
+	struct answers_request *request = arg;
+	struct gw_pair_info *info = request->info;
 
-	request->info->asked = request->pair->was_answered;
-	request->info->answer = request->pair->answer;
+	for (unsigned int s = 0; s < PORT_NETWORK_MAX; s++) {
+		const struct pair *pair = request->egress->pair_from[s];
+
+		if (!pair)
+			continue;
+		info->asked = pair->was_answered;
+		info++->answer = pair->answer;
+	}
 }
 
 static void read_pair(struct gw_pair_info *info, struct pair *pair)
 {
-	struct answer_request request = { pair, info };
-
 	*info = (struct gw_pair_info){
 		.source = pair->source->name,
 		.egress = pair->egress->name,
@@ -222,7 +229,20 @@ static void read_pair(struct gw_pair_info *info, struct pair *pair)
 		.bounce_max = pair->bounce_max,
 	};
 	read_counters(info->reasons, pair->reasons, GW_REASON_COUNT);
-	gw_port_apply(pair->egress, read_answer, &request);
+}
+
+/* Returns how many pairs end at this port. */
+static unsigned int read_pairs(struct gw_pair_info *info, struct gw_port *egress)
+{
+	struct answers_request request = { egress, info };
+	unsigned int count = 0;
+
+	for (unsigned int s = 0; s < PORT_NETWORK_MAX; s++)
+		if (egress->pair_from[s])
+			read_pair(&info[count++], egress->pair_from[s]);
+	if (count)
+		gw_port_apply(egress, read_answers, &request);
+	return count;
 }
 
 static struct snapshot_block *block_create(unsigned int ports, unsigned int pairs)
@@ -254,10 +274,7 @@ static void fill(struct snapshot_block *block, const struct engine *engine)
 		read_port(&block->ports[snapshot->port_count], port, engine_port_worker(engine, i),
 			  block->status[snapshot->port_count]);
 		snapshot->port_count++;
-		for (unsigned int s = 0; s < PORT_NETWORK_MAX; s++)
-			if (port->pair_from[s])
-				read_pair(&block->pairs[snapshot->pair_count++],
-					  port->pair_from[s]);
+		snapshot->pair_count += read_pairs(&block->pairs[snapshot->pair_count], port);
 	}
 }
 

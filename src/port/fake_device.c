@@ -107,7 +107,7 @@ static unsigned int fake_rx(struct gw_queue *queue, struct gw_frame **frames, un
 	struct fake *fake = queue->priv;
 	unsigned int count = 0;
 
-	fake->rx_calls++;
+	gw_counter_add(&fake->rx_calls, 1);
 	while (count < max && fake->lend_next < fake->lend_count) {
 		struct gw_frame *frame = &fake->frame[fake->lend[fake->lend_next++ % FAKE_FRAMES]];
 
@@ -147,10 +147,10 @@ static unsigned int fake_tx(struct gw_queue *queue, struct gw_frame *const *fram
 	struct fake *fake = queue->priv;
 	unsigned int i;
 
-	fake->tx_calls++;
+	gw_counter_add(&fake->tx_calls, 1);
 	for (i = 0; i < count && fake->budget; i++) {
 		fake->budget--;
-		fake->taken++;
+		gw_counter_add(&fake->taken, 1);
 		fake->taken_bytes += frames[i]->len;
 		read_beginning(fake, frames[i]);
 		if (fake->drop) {
@@ -185,7 +185,7 @@ static bool fake_arm(struct gw_queue *queue, unsigned int wants, unsigned int *p
 {
 	struct fake *fake = queue->priv;
 
-	fake->arms++;
+	gw_counter_add(&fake->arms, 1);
 	return wants & GW_WANT_RX && fake->lend_next < fake->lend_count;
 }
 

@@ -26,13 +26,14 @@ struct fake {
 	unsigned int complete; /* reap reports so many, from the front */
 	enum gw_done_status status;
 	uint8_t last[64]; /* beginning of the last frame that tx took, read in tx */
-	uint64_t tx_calls, taken, taken_bytes, arms;
+	gw_counter tx_calls, taken, arms;
+	uint64_t taken_bytes;
 
 	/* ---- lending ---- */
 	struct gw_frame frame[FAKE_FRAMES];
 	uint8_t came_home[FAKE_FRAMES];
 	unsigned int lend[FAKE_FRAMES], lend_count, lend_next;
-	uint64_t rx_calls;
+	gw_counter rx_calls;
 
 	/* ---- bounce memory of its own (fake_ring): slots go back last first ---- */
 	struct gw_frame slot[8];

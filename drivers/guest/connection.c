@@ -24,11 +24,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define RETRY_MS  500u
+#define RETRY_MS   500u
+/* For a front-end that made a worker wait: it could do so again at once. */
+#define PENALTY_MS 10000u
 /* Front-ends that may wait in the backlog. */
-#define BACKLOG   4
+#define BACKLOG    4
 /* Reads of one callback: other guests' sockets have their turn. */
-#define READS_MAX 64u
+#define READS_MAX  64u
 
 static void connection_end(struct guest *guest);
 static void next_connection(struct guest *guest);
@@ -384,15 +386,20 @@ static void connect_again(struct gw_timer *timer)
 
 static void next_connection(struct guest *guest)
 {
+	uint64_t delay_ms = guest->client ? RETRY_MS : 0;
+
 	if (guest->closing) {
 		gw_eventfd_signal(guest->stopped_fd);
 		return;
 	}
-	gw_port_set_status(guest->port, "listening on %s", gw_port_target(guest->port));
-	if (guest->client)
-		gw_timer_start(guest->loop, &guest->retry, RETRY_MS, connect_again);
-	else
-		set_accepting(guest, true);
+	if (gw_atomic_exchange(&guest->blocked, 0u))
+		delay_ms = PENALTY_MS;
+	if (!guest->client)
+		set_accepting(guest, false);
+	gw_port_set_status(guest->port, "%s %s", guest->client ? "connecting to" : "listening on",
+			   gw_port_target(guest->port));
+	gw_timer_start(guest->loop, &guest->retry, delay_ms,
+		       guest->client ? connect_again : accept_again);
 }
 
 int connection_open(struct guest *guest, struct gw_error *err)

@@ -21,6 +21,7 @@
  */
 #pragma once
 
+#include "atomic.h"
 #include "list.h"
 #include "loop.h"
 #include "memmap.h"
@@ -99,6 +100,7 @@ struct guest {
 	/* ---- the owning worker ---- */
 	struct lender *lender;     /* NULL: the transmit ring does not run */
 	struct receiver *receiver; /* NULL: the receive ring does not run */
+	uint32_t blocked; /* atomic: an eventfd of the front-end made us wait; control resets */
 
 	/* ---- control loop ---- */
 	bool client;  /* mode=client: we connect */
@@ -141,7 +143,13 @@ unsigned int receiver_tx(struct gw_queue *queue, struct gw_frame *const *frames,
 
 /* Tells control and the front-end that a ring broke. Worker; once for each ring. */
 void guest_tell_broken(struct gw_queue *queue, struct ring *ring, const char *which, bool *told,
-		       int err_fd, int event_fd);
+		       int *err_fd, int event_fd);
+
+/*
+ * Signals an eventfd of the front-end. If it blocks (he can make it do so at any
+ * time), it is forgotten and control is told. Worker.
+ */
+void guest_signal(struct gw_queue *queue, int *fd, int event_fd);
 
 /* ---- rings.c ---- */
 extern const struct session_ops guest_session_ops;

@@ -135,8 +135,8 @@ static struct gw_frame *make_frame(struct lender *lender, const struct ring_chai
 static void flush(struct lender *lender)
 {
 	lender->unflushed = false;
-	if (ring_flush(lender->ring) && lender->call_fd >= 0)
-		gw_eventfd_signal(lender->call_fd);
+	if (ring_flush(lender->ring))
+		guest_signal(lender->queue, &lender->call_fd, lender->event_fd);
 }
 
 unsigned int lender_rx(struct gw_queue *queue, struct gw_frame **frames, unsigned int max)
@@ -168,7 +168,7 @@ unsigned int lender_rx(struct gw_queue *queue, struct gw_frame **frames, unsigne
 	if (lender->unflushed)
 		flush(lender);
 	if (got < 0 || memmap_broken(lender->memmap))
-		guest_tell_broken(queue, lender->ring, "transmit", &lender->told, lender->err_fd,
+		guest_tell_broken(queue, lender->ring, "transmit", &lender->told, &lender->err_fd,
 				  lender->event_fd);
 	return count;
 }

@@ -176,10 +176,10 @@ unsigned int receiver_tx(struct gw_queue *queue, struct gw_frame *const *frames,
 	for (done = 0; done < count; done++)
 		if (!deliver(queue, receiver, frames[done]))
 			break;
-	if (ring_flush(receiver->ring) && receiver->call_fd >= 0)
-		gw_eventfd_signal(receiver->call_fd);
+	if (ring_flush(receiver->ring))
+		guest_signal(queue, &receiver->call_fd, receiver->event_fd);
 	if (ring_fault(receiver->ring) != RING_FAULT_NONE)
 		guest_tell_broken(queue, receiver->ring, "receive", &receiver->told,
-				  receiver->err_fd, receiver->event_fd);
+				  &receiver->err_fd, receiver->event_fd);
 	return done;
 }

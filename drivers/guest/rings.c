@@ -344,8 +344,19 @@ const struct session_ops guest_session_ops = {
 
 /* ---- news from the worker ---- */
 
+void guest_signal(struct gw_queue *queue, int *fd, int event_fd)
+{
+	struct guest *guest = queue->priv;
+
+	if (*fd < 0 || !gw_eventfd_signal(*fd))
+		return;
+	*fd = -1;
+	gw_store_release(&guest->blocked, 1u);
+	gw_eventfd_signal(event_fd);
+}
+
 void guest_tell_broken(struct gw_queue *queue, struct ring *ring, const char *which, bool *told,
-		       int err_fd, int event_fd)
+		       int *err_fd, int event_fd)
 {
 	enum ring_fault fault = ring_fault(ring);
 
@@ -357,8 +368,7 @@ void guest_tell_broken(struct gw_queue *queue, struct ring *ring, const char *wh
 			    "the guest broke a rule on its %s ring (%s): %s; the ring is ignored "
 			    "until it is started anew",
 			    which, ring_fault_name(fault), ring_fault_text(fault));
-	if (err_fd >= 0)
-		gw_eventfd_signal(err_fd);
+	guest_signal(queue, err_fd, event_fd);
 	gw_eventfd_signal(event_fd);
 }
 
@@ -396,6 +406,11 @@ void rings_event(struct gw_watch *watch, uint32_t events)
 	if (guest->memmap && memmap_broken(guest->memmap)) {
 		/* It may be ending already, and this the news that its loans are home. */
 		connection_fail(guest, "the front-end shortened the memory that it shared");
+	}
+	if (gw_load_acquire(&guest->blocked)) {
+		connection_fail(guest, "an eventfd of the front-end blocked; it may come back in "
+				       "a while");
+		return;
 	}
 	if (guest->stop_phase == STOP_NONE || !guest->lender)
 		return;

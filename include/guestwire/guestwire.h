@@ -15,7 +15,9 @@
  * function says otherwise. The library starts its own threads in gw_start (one
  * for control, one for each worker, one for a port while it does something that
  * blocks) and has ended them when gw_stop returns. It does not write to stdout or
- * stderr, does not exit, and touches signal dispositions only as gw_options says.
+ * stderr, and does not exit. It touches signal dispositions in two ways only: SIGBUS
+ * as gw_options says, and SIGURG gets a handler that does nothing, unless the
+ * program has one (a worker that is stuck in a system call is sent that signal).
  */
 #ifndef GUESTWIRE_GUESTWIRE_H
 #define GUESTWIRE_GUESTWIRE_H

@@ -30,15 +30,12 @@ int gw_eventfd(void)
 	return fd < 0 ? -errno : fd;
 }
 
-void gw_eventfd_signal(int fd)
+int gw_eventfd_signal(int fd)
 {
 	uint64_t one = 1;
-	ssize_t done;
 
 	/* EAGAIN: the counter is full, so the reader has a wake-up waiting anyway. */
-	do {
-		done = write(fd, &one, sizeof(one));
-	} while (done < 0 && errno == EINTR);
+	return write(fd, &one, sizeof(one)) < 0 && errno == EINTR ? -EINTR : 0;
 }
 
 void gw_eventfd_clear(int fd)

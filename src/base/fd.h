@@ -11,7 +11,12 @@ void gw_fd_close(int *fd);
 void gw_fds_close(int *fds, unsigned int count);
 /* Non-blocking, close-on-exec eventfd; or -errno. */
 int gw_eventfd(void);
-void gw_eventfd_signal(int fd);
+/*
+ * 0, or -EINTR: it blocked until a signal came. That happens only with a
+ * descriptor that somebody else has a hand on: he made it blocking and filled its
+ * counter.
+ */
+int gw_eventfd_signal(int fd);
 /* Reads it to zero. */
 void gw_eventfd_clear(int fd);
 /* A memfd of size bytes, sealed against shrinking and growing; or -errno. */

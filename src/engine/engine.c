@@ -208,6 +208,18 @@ static int start_ports(struct engine *engine, struct gw_error *err)
 	return ret;
 }
 
+/* Four times a second, for a call that should take microseconds. */
+#define NUDGE_MS 250u
+
+static void nudge(struct gw_timer *timer)
+{
+	struct engine *engine = gw_container_of(timer, struct engine, nudge);
+
+	for (unsigned int w = 0; w < engine->config.workers; w++)
+		worker_nudge(engine->worker[w]);
+	gw_timer_start(engine->loop, timer, NUDGE_MS, nudge);
+}
+
 static void *control_main(void *arg)
 {
 	gw_loop_run(((struct engine *)arg)->loop);
@@ -219,10 +231,14 @@ static int start_threads(struct engine *engine, struct gw_error *err)
 	pthread_attr_t attr;
 	int ret = 0;
 
+	ret = worker_install_signal();
+	if (ret)
+		return gw_error_sys(err, ret, "handler of SIGURG");
 	for (unsigned int w = 0; w < engine->config.workers && !ret; w++)
 		ret = worker_start(engine->worker[w], err);
 	if (ret)
 		return ret;
+	gw_timer_start(engine->loop, &engine->nudge, NUDGE_MS, nudge);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, CONTROL_STACK_BYTES);
 	ret = pthread_create(&engine->control, &attr, control_main, engine);
@@ -318,6 +334,7 @@ static void stop_threads(struct engine *engine)
 	if (engine->control_running) {
 		gw_loop_quit(engine->loop);
 		pthread_join(engine->control, NULL);
+		gw_timer_stop(engine->loop, &engine->nudge);
 		engine->control_running = false;
 	}
 	/* Control may have heard a question at the last moment; nobody adds chores now. */

@@ -65,6 +65,8 @@ struct engine {
 	/* Workers' questions: a flag on the pair, one eventfd for all. */
 	int ask_fd;
 	struct gw_watch ask_watch;
+
+	struct gw_timer nudge; /* of workers that are stuck */
 };
 
 static inline struct holder *holder_of(const struct gw_port *port)

@@ -47,6 +47,10 @@ struct worker {
 
 	uint32_t attention; /* atomic: commands or quit are waiting. Pair A */
 	uint32_t quit;      /* atomic */
+
+	uint32_t rounds;      /* atomic: the worker counts up */
+	uint32_t asleep;      /* atomic: the worker's */
+	uint32_t rounds_seen; /* control's */
 };
 
 int worker_create(unsigned int index, struct worker **out, struct gw_error *err)
@@ -259,8 +263,10 @@ static void doze(struct worker *worker)
 	if (!work) {
 		timeout.tv_sec = poll_us / 1000000;
 		timeout.tv_nsec = (long)(poll_us % 1000000) * 1000;
+		gw_store_relaxed(&worker->asleep, 1u);
 		epoll_pwait2(worker->epoll_fd, events, WORKER_EVENTS, poll_us ? &timeout : NULL,
 			     NULL);
+		gw_store_relaxed(&worker->asleep, 0u);
 	}
 	disarm(worker);
 }
@@ -315,6 +321,7 @@ static void *worker_main(void *arg)
 		uint64_t now_ns = gw_now_ns();
 		bool work = false;
 
+		gw_store_relaxed(&worker->rounds, worker->rounds + 1);
 		/* Pair A. */
 		if (gw_load_acquire(&worker->attention))
 			run_commands(worker);
@@ -363,4 +370,32 @@ void worker_stop(struct worker *worker)
 	worker->running = false;
 	pthread_mutex_unlock(&worker->lock);
 	run_commands(worker);
+}
+
+/* ---- one that is stuck ---- */
+
+static void nothing_handler(int number)
+{
+}
+
+int worker_install_signal(void)
+{
+	struct sigaction action = { .sa_handler = nothing_handler }, before;
+
+	if (sigaction(WORKER_SIGNAL, NULL, &before))
+		return -errno;
+	/* A program's own handler interrupts as well. */
+	if (before.sa_flags & SA_SIGINFO || before.sa_handler != SIG_DFL)
+		return 0;
+	return sigaction(WORKER_SIGNAL, &action, NULL) ? -errno : 0;
+}
+
+/* Control is what starts and stops workers' threads: the thread is there. */
+void worker_nudge(struct worker *worker)
+{
+	uint32_t rounds = gw_load_relaxed(&worker->rounds);
+
+	if (rounds == worker->rounds_seen && !gw_load_relaxed(&worker->asleep))
+		pthread_kill(worker->thread, WORKER_SIGNAL);
+	worker->rounds_seen = rounds;
 }

@@ -14,8 +14,12 @@
 #pragma once
 
 #include "network.h"
+#include <signal.h>
 
 struct worker;
+
+/* Ignored by default; with a handler it interrupts. */
+#define WORKER_SIGNAL SIGURG
 
 int worker_create(unsigned int index, struct worker **worker, struct gw_error *err);
 void worker_free(struct worker *worker);
@@ -24,6 +28,15 @@ int worker_add_network(struct worker *worker, struct network *network, struct gw
 int worker_start(struct worker *worker, struct gw_error *err);
 /* Ends the thread; afterwards worker_apply runs inline. Safe if it was not started. */
 void worker_stop(struct worker *worker);
+/*
+ * Called every now and then by control: a worker that has not come round since
+ * the last call, although it is not asleep, is stuck in a system call, and gets
+ * WORKER_SIGNAL, which ends the call (gw_eventfd_signal has the one case).
+ */
+void worker_nudge(struct worker *worker);
+/* Installs a handler that does nothing, unless the program has one. 0 or -errno. */
+int worker_install_signal(void);
+
 /*
  * Runs fn(arg) between two visits and waits for it; watches of descriptors have
  * been brought up to date when it returns. Threads: any but a worker.

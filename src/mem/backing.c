@@ -48,6 +48,22 @@ static int check_length(const struct memmap_region *given, uint64_t file_len, un
 			    i, given->mmap_offset, given->size, file_len);
 }
 
+/*
+ * A page of shared memory that is not there yet is a matter of microseconds, one of
+ * a file on a disk of milliseconds. On a file system that somebody serves (FUSE,
+ * network) it takes as long as he likes, and a worker would wait for it.
+ */
+static bool is_prompt(const struct statfs *fs)
+{
+	static const unsigned int kinds[] = { TMPFS_MAGIC, HUGETLBFS_MAGIC, EXT4_SUPER_MAGIC,
+					      XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC };
+
+	for (unsigned int i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if ((unsigned int)fs->f_type == kinds[i])
+			return true;
+	return false;
+}
+
 /* Which file it is, and what kind of pages it has. */
 static int inspect_file(struct backing *backing, unsigned int i, struct gw_error *err)
 {
@@ -58,6 +74,11 @@ static int inspect_file(struct backing *backing, unsigned int i, struct gw_error
 		return gw_error_sys(err, -errno, "memory region %u: looking at its file", i);
 	if (!S_ISREG(st.st_mode))
 		return refuse(err, i, "its descriptor is not memory (not a regular file)");
+	if (!is_prompt(&fs))
+		return refuse(
+			err, i,
+			"its file is not shared memory (memfd, tmpfs, hugetlbfs) nor on ext4, "
+			"xfs or btrfs");
 	backing->dev = st.st_dev;
 	backing->ino = st.st_ino;
 	backing->blocks = (uint64_t)st.st_blocks;

@@ -168,6 +168,18 @@ static void region_descriptor_is_no_memory(void **state)
 	gw_fds_close(pipe_fd, 2);
 }
 
+/* A page of a file that somebody serves comes when he likes: workers do not wait for it. */
+static void region_on_a_served_file_system(void **state)
+{
+	struct fixture *f = *state;
+
+	f->region.fd = open("/sys/kernel/uevent_seqnum", O_RDONLY | O_CLOEXEC);
+	assert_true(f->region.fd >= 0);
+	f->region.size = 4096;
+	refused(f, &f->region, 1, "is not shared memory");
+	gw_fd_close(&f->region.fd);
+}
+
 static void region_descriptor_is_closed(void **state)
 {
 	struct fixture *f = *state;
@@ -543,6 +555,7 @@ int main(void)
 		MEMMAP_TEST(region_within_pages),
 		MEMMAP_TEST(window_has_the_arena_first_and_no_holes),
 		MEMMAP_TEST(hugetlb_regions_come_first_and_aligned),
+		MEMMAP_TEST(region_on_a_served_file_system),
 		MEMMAP_TEST(file_backed_memory_is_told),
 		MEMMAP_TEST(descriptors_are_its_own),
 		MEMMAP_TEST(lives_as_long_as_anything_holds_it),

@@ -7,7 +7,10 @@
 #include "rig.h"
 
 #include "loop.h"
+#include <fcntl.h>
+#include <poll.h>
 #include <string.h>
+#include <unistd.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -315,6 +318,40 @@ static void engine_stop_reports_what_is_lost(void **state)
 
 /* ---- isolation ---- */
 
+static bool turned_out(void *arg)
+{
+	struct pollfd pollfd = { .fd = ((struct vm *)arg)->fd, .events = POLLRDHUP };
+
+	return poll(&pollfd, 1, 0) > 0 && pollfd.revents & (POLLRDHUP | POLLHUP);
+}
+
+/* Whether an eventfd blocks is in its owner's hand at any time: here when it would interrupt. */
+static void eventfd_that_blocks_costs_its_own_session(void **state)
+{
+	static const char *const ports[] = { "a=guest:%s/a,network=red", "d=null:,network=red",
+					     "b=guest:%s/b,network=blue", "e=null:,network=blue",
+					     NULL };
+	const uint64_t full = UINT64_MAX - 1;
+	struct vm a, b;
+	struct rig rig;
+
+	rig_start(&rig, ports);
+	rig_guest(&rig, &a, "a");
+	rig_guest(&rig, &b, "b");
+	mock_want_interrupt(&a.tx.driver);
+	assert_int_equal(fcntl(a.tx.call_fd, F_SETFL, 0), 0);
+	assert_int_equal(write(a.tx.call_fd, &full, sizeof(full)), sizeof(full));
+	send_to(&a, 0xd0, 0xe0, 0);
+	/* One worker serves both: b's frames prove that it goes on. */
+	pace(&b, 1000, 0xd0);
+	vm_wait(turned_out, &a, "the front-end to be turned out");
+	pace(&b, 1000, 0xd0);
+	fcntl(a.tx.call_fd, F_SETFL, O_NONBLOCK);
+	vm_free(&a);
+	vm_free(&b);
+	rig_free(&rig);
+}
+
 static void two_networks_hear_nothing_of_each_other(void **state)
 {
 	static const char *const ports[] = { "a=guest:%s/a,network=red",
@@ -362,6 +399,7 @@ int main(void)
 		cmocka_unit_test(memory_change_ends_although_a_device_is_dead),
 		cmocka_unit_test(disconnect_ends_although_a_device_is_dead),
 		cmocka_unit_test(engine_stop_reports_what_is_lost),
+		cmocka_unit_test(eventfd_that_blocks_costs_its_own_session),
 		cmocka_unit_test(two_networks_hear_nothing_of_each_other),
 	};
 

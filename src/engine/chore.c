@@ -137,11 +137,11 @@ void chore_add(struct chore_queue *queue, struct chore_job *job, void (*fn)(stru
 	bool inline_run = false;
 
 	pthread_mutex_lock(&chores->lock);
-	if (!job->queued) {
-		job->fn = fn;
-		job->queued = true;
-		gw_list_add_tail(&queue->jobs, &job->node);
-	}
+	if (job->queued)
+		gw_list_del(&job->node);
+	job->fn = fn;
+	job->queued = true;
+	gw_list_add_tail(&queue->jobs, &job->node);
 	if (!queue->running) {
 		queue->running = true;
 		chores->threads++;

@@ -48,8 +48,9 @@ bool chores_wait(struct chores *chores, unsigned int timeout_ms);
 
 void chore_queue_init(struct chore_queue *queue, struct chores *chores);
 /*
- * Queues a job; one that is queued already stays where it is. If no thread can be
- * made (-EAGAIN) it runs at once on the caller's: late, but not lost.
+ * Queues a job; one that is queued already goes to the end: it must not overtake
+ * what was queued since, such as the question about memory that it is to retire. If
+ * no thread can be made (-EAGAIN) it runs at once on the caller's: late, but not lost.
  * Threads: any but a worker.
  */
 void chore_add(struct chore_queue *queue, struct chore_job *job, void (*fn)(struct chore_job *job));

@@ -75,13 +75,37 @@ static void jobs_of_one_port_keep_their_order(void **state)
 		job[i].number = i;
 		chore_add(&queue, &job[i].job, run);
 	}
-	/* One that is queued already stays where it is. */
-	chore_add(&queue, &job[1].job, run);
 	gw_store_release(&job[0].gate, 1u);
 	assert_true(chores_wait(&chores, DEADLINE_MS));
 	assert_int_equal(order_count, 8);
 	for (unsigned int i = 0; i < 8; i++)
 		assert_int_equal(order[i], i);
+	chores_destroy(&chores);
+}
+
+/*
+ * Memory is retired (0), a question is put about the next guest's memory (1), and that
+ * is retired too (0 again): the question comes first, or it maps what is gone.
+ */
+static void a_job_that_is_queued_again_overtakes_nothing(void **state)
+{
+	struct chores chores;
+	struct chore_queue queue;
+	struct job first = { .number = 9, .gated = true }, job[2] = { 0 };
+
+	chores_init(&chores);
+	chore_queue_init(&queue, &chores);
+	job[1].number = 1;
+	chore_add(&queue, &first.job, run);
+	chore_add(&queue, &job[0].job, run);
+	chore_add(&queue, &job[1].job, run);
+	chore_add(&queue, &job[0].job, run);
+	gw_store_release(&first.gate, 1u);
+	assert_true(chores_wait(&chores, DEADLINE_MS));
+	assert_int_equal(order_count, 3);
+	assert_int_equal(order[0], 9);
+	assert_int_equal(order[1], 1);
+	assert_int_equal(order[2], 0);
 	chores_destroy(&chores);
 }
 
@@ -206,6 +230,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(jobs_of_one_port_keep_their_order, reset),
+		cmocka_unit_test_setup(a_job_that_is_queued_again_overtakes_nothing, reset),
 		cmocka_unit_test_setup(a_job_may_be_queued_while_it_runs, reset),
 		cmocka_unit_test_setup(ports_do_not_wait_for_each_other, reset),
 		cmocka_unit_test_setup(waiting_has_an_end, reset),

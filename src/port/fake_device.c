@@ -166,18 +166,28 @@ static unsigned int fake_tx(struct gw_queue *queue, struct gw_frame *const *fram
 	return i;
 }
 
+static bool is_due(struct fake *fake, const struct gw_frame *frame)
+{
+	if (frame->bounce && fake->copies_go)
+		return true;
+	if (!fake->complete)
+		return false;
+	fake->complete--;
+	return true;
+}
+
 static unsigned int fake_reap(struct gw_queue *queue, struct gw_done *done, unsigned int max)
 {
 	struct fake *fake = queue->priv;
-	unsigned int count = 0;
+	unsigned int count = 0, kept = 0;
 
-	while (count < max && fake->complete && count < fake->held_count) {
-		done[count] = (struct gw_done){ fake->held[count], fake->status };
-		count++;
-		fake->complete--;
+	for (unsigned int i = 0; i < fake->held_count; i++) {
+		if (count < max && is_due(fake, fake->held[i]))
+			done[count++] = (struct gw_done){ fake->held[i], fake->status };
+		else
+			fake->held[kept++] = fake->held[i];
 	}
-	fake->held_count -= count;
-	memmove(fake->held, fake->held + count, fake->held_count * sizeof(fake->held[0]));
+	fake->held_count = kept;
 	return count;
 }
 

@@ -24,6 +24,7 @@ struct fake {
 	struct gw_frame *held[FAKE_FRAMES];
 	unsigned int held_count;
 	unsigned int complete; /* reap reports so many, from the front */
+	bool copies_go;        /* and all that were copied */
 	enum gw_done_status status;
 	uint8_t last[64]; /* beginning of the last frame that tx took, read in tx */
 	gw_counter tx_calls, taken, arms;

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* An engine with fake devices, for its tests; and a pretended guest's memory. */
+#pragma once
+
+#include "engine_state.h"
+#include "fake_device.h"
+#include "memmap.h"
+
+#define RIG_LEN 1000u
+
+struct engine_rig {
+	struct engine *engine;
+	unsigned int next_id;
+};
+
+/* An engine with these ports, not started. stop_ms 0: 200. */
+void rig_create(struct engine_rig *rig, const char *const *specs);
+/* The same and started. */
+void rig_run(struct engine_rig *rig, const char *const *specs);
+void rig_free(struct engine_rig *rig);
+
+struct gw_port *rig_port(struct engine_rig *rig, unsigned int i);
+struct fake *rig_fake(struct engine_rig *rig, unsigned int i);
+/* A copy of the pair from port s to port e, made on the worker. */
+struct pair rig_pair(struct engine_rig *rig, unsigned int s, unsigned int e);
+
+/* Port 0 lends count frames of RIG_LEN bytes to all, out of `memmap`; NULL: private memory. */
+void rig_send(struct engine_rig *rig, struct gw_memmap *memmap, unsigned int count);
+/* How many of port 0's frames have come home; each at most once. For FAKE_FRAMES at most. */
+unsigned int rig_home(struct engine_rig *rig);
+/* The device of port i: reports `count` frames at its next reaps (UINT32_MAX: all for ever). */
+void rig_complete(struct engine_rig *rig, unsigned int i, unsigned int count);
+
+/* Until check() is true; fails, naming what, after a deadline. */
+void rig_wait(bool (*check)(struct engine_rig *rig), struct engine_rig *rig, const char *what);
+
+/* Memory of one region; its bytes are broadcast frames. The caller holds one reference. */
+struct gw_memmap *rig_memory(void);
+
+unsigned int rig_fds(void);
+unsigned int rig_threads(void);
+unsigned int rig_mappings(const char *name);

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Start, stop, and start again; devices that are stopped for their loans; what is
+ * left of an engine that could not start.
+ */
+#include "engine_rig.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+#define DEADLINE_MS 5000u
+
+/* Asks for nothing, holds what it gets, gives it back when it is stopped. */
+static int holding_device(void **state)
+{
+	fake_template_reset();
+	fake_template.copies_go = true;
+	return 0;
+}
+
+static struct gw_memmap *memory;
+
+static bool lent(struct engine_rig *rig)
+{
+	struct pair before = rig_pair(rig, 0, 1), after;
+
+	rig_send(rig, memory, 1);
+	do {
+		after = rig_pair(rig, 0, 1);
+	} while (after.lent_frames + after.copied_frames ==
+		 before.lent_frames + before.copied_frames);
+	return after.lent_frames > before.lent_frames;
+}
+
+static unsigned int egress;
+
+static bool egress_lends(struct engine_rig *rig)
+{
+	struct pair before = rig_pair(rig, 0, egress);
+
+	rig_send(rig, memory, 1);
+	while (rig_pair(rig, 0, egress).lent_frames + rig_pair(rig, 0, egress).copied_frames ==
+	       before.lent_frames + before.copied_frames)
+		sched_yield();
+	return rig_pair(rig, 0, egress).lent_frames > before.lent_frames;
+}
+
+static bool all_home(struct engine_rig *rig)
+{
+	return rig_home(rig) == rig->next_id;
+}
+
+static bool running(struct engine_rig *rig)
+{
+	return port_state(rig_port(rig, 1)) == GW_PORT_RUNNING;
+}
+
+/* ---- start and stop ---- */
+
+static const char *const two[] = { "a=fake:", "d=fake:", NULL };
+
+static void a_start_that_fails_leaves_nothing(void **state)
+{
+	static const char *const specs[] = { "a=fake:", "b=fake:", "c=sink:", NULL };
+	struct gw_error err = { 0 };
+	struct engine_rig rig;
+	unsigned int fds, threads;
+
+	rig_create(&rig, specs);
+	fds = rig_fds();
+	threads = rig_threads();
+	for (unsigned int which = 0; which < 2; which++) {
+		/* All three fail, the first at once: what it has opened is closed. */
+		fake_template.fail_open = which == 0;
+		fake_template.fail_start = which == 1;
+		assert_int_equal(engine_start(rig.engine, &err), -EIO);
+		assert_non_null(strstr(err.text, "port a"));
+		assert_int_equal(rig_fds(), fds);
+		assert_int_equal(rig_threads(), threads);
+		assert_int_equal(rig_mappings("bounce"), 0);
+		for (unsigned int i = 0; i < 3; i++) {
+			assert_null(rig_fake(&rig, i));
+			assert_null(rig_port(&rig, i)->pair_from[0]);
+			assert_int_equal(port_state(rig_port(&rig, i)), GW_PORT_CLOSED);
+		}
+	}
+	/* Too little bounce memory for the pairs: before anything is opened. */
+	fake_template_reset();
+	rig.engine->config.arena_bytes = 1;
+	rig_port(&rig, 0)->bounce = rig_port(&rig, 1)->bounce = 4096;
+	assert_int_equal(engine_start(rig.engine, &err), -ENOMEM);
+	assert_int_equal(rig_fds(), fds);
+	rig.engine->config.arena_bytes = 0;
+	rig_port(&rig, 0)->bounce = rig_port(&rig, 1)->bounce = 8;
+	assert_int_equal(engine_start(rig.engine, &err), 0);
+	assert_int_equal(engine_start(rig.engine, &err), -EBUSY);
+	assert_int_equal(engine_stop(rig.engine, 100), 0);
+	assert_int_equal(rig_fds(), fds);
+	assert_int_equal(rig_threads(), threads);
+	rig_free(&rig);
+}
+
+static void it_starts_and_stops_again_and_again(void **state)
+{
+	struct gw_error err = { 0 };
+	struct engine_rig rig;
+
+	memory = rig_memory();
+	rig_create(&rig, two);
+	assert_int_equal(engine_stop(rig.engine, 100), 0);
+	for (unsigned int round = 1; round <= 5; round++) {
+		rig.next_id = 0;
+		assert_int_equal(engine_start(rig.engine, &err), 0);
+		rig_wait(lent, &rig, "a loan");
+		rig_send(&rig, memory, 100);
+		assert_int_equal(engine_stop(rig.engine, 500), 0);
+		assert_int_equal(engine_stop(rig.engine, 500), 0);
+		/* Nothing of this run is counted in the next. */
+		assert_int_equal(rig_port(&rig, 0)->lent_out, 0);
+		assert_int_equal(rig_port(&rig, 1)->held, 0);
+		assert_int_equal(rig_port(&rig, 0)->home_count, 0);
+		assert_int_equal(rig_port(&rig, 0)->waiting_count, 0);
+	}
+	rig_free(&rig);
+	memmap_put(memory);
+	assert_int_equal(rig_mappings("rig-memory"), 0);
+}
+
+/* Frames that a device never gave back are told, and are no burden to the next run. */
+static void quarantine_ends_with_the_run(void **state)
+{
+	struct gw_error err = { 0 };
+	struct engine_rig rig;
+
+	memory = rig_memory();
+	fake_template.keep_at_stop = true;
+	rig_run(&rig, two);
+	rig_wait(lent, &rig, "a loan");
+	assert_true(lent(&rig));
+	while (rig_pair(&rig, 0, 1).loans_out != 2)
+		sched_yield();
+	assert_true(engine_stop(rig.engine, 100) >= 2);
+	assert_int_equal(rig_port(&rig, 1)->quarantined, 0);
+	assert_false(rig_port(&rig, 1)->untrusted);
+	fake_template.keep_at_stop = false;
+	rig.next_id = 0;
+	assert_int_equal(engine_start(rig.engine, &err), 0);
+	rig_wait(lent, &rig, "a loan");
+	assert_int_equal(engine_stop(rig.engine, 500), 0);
+	rig_free(&rig);
+	memmap_put(memory);
+}
+
+/* ---- recall ---- */
+
+static unsigned int recalled;
+
+static void count_recall(void *arg)
+{
+	gw_atomic_add(&recalled, 1u);
+}
+
+static void recall_apply(void *arg)
+{
+	reopen_recall(rig_port(arg, 0), count_recall, NULL);
+}
+
+static bool recall_over(struct engine_rig *rig)
+{
+	return gw_load_acquire(&recalled) == 1;
+}
+
+static void recall(struct engine_rig *rig)
+{
+	recalled = 0;
+	gw_loop_call(rig->engine->loop, recall_apply, rig);
+}
+
+static void a_recall_without_loans_is_over_at_once(void **state)
+{
+	struct engine_rig rig;
+
+	rig_run(&rig, two);
+	recall(&rig);
+	assert_int_equal(recalled, 1);
+	assert_int_equal(rig_fake(&rig, 1)->stops, 0);
+	rig_free(&rig);
+}
+
+static void a_recall_brings_loans_home_from_all_devices(void **state)
+{
+	static const char *const three[] = { "a=fake:", "d=fake:", "e=fake:", NULL };
+	struct engine_rig rig;
+
+	memory = rig_memory();
+	rig_run(&rig, three);
+	for (egress = 1; egress < 3; egress++)
+		rig_wait(egress_lends, &rig, "a loan");
+	while (!rig_pair(&rig, 0, 1).loans_out || !rig_pair(&rig, 0, 2).loans_out)
+		sched_yield();
+	recall(&rig);
+	rig_wait(recall_over, &rig, "the recall to end");
+	rig_wait(all_home, &rig, "all frames to come home");
+	for (unsigned int i = 1; i < 3; i++) {
+		assert_int_equal(rig_fake(&rig, i)->stops, 1);
+		assert_int_equal(rig_fake(&rig, i)->starts, 2);
+		assert_int_equal(port_state(rig_port(&rig, i)), GW_PORT_RUNNING);
+	}
+	assert_int_equal(rig_fake(&rig, 0)->stops, 0);
+	assert_int_equal(recalled, 1);
+	/* They lend again. */
+	egress = 1;
+	rig_wait(egress_lends, &rig, "a loan");
+	rig_free(&rig);
+	memmap_put(memory);
+}
+
+static void starts_fail_apply(void *arg)
+{
+	((struct fake *)arg)->fail_start = 1;
+}
+
+static void a_device_that_does_not_start_is_tried_again(void **state)
+{
+	struct engine_rig rig;
+
+	memory = rig_memory();
+	rig_run(&rig, two);
+	rig_wait(lent, &rig, "a loan");
+	while (!rig_pair(&rig, 0, 1).loans_out)
+		sched_yield();
+	gw_port_apply(rig_port(&rig, 1), starts_fail_apply, rig_fake(&rig, 1));
+	recall(&rig);
+	rig_wait(recall_over, &rig, "the recall to end");
+	assert_int_equal(port_state(rig_port(&rig, 1)), GW_PORT_FAILED);
+	rig_wait(all_home, &rig, "all frames to come home");
+	rig_wait(running, &rig, "the device to be started again");
+	assert_int_equal(rig_fake(&rig, 1)->starts, 3);
+	assert_int_equal(rig_fake(&rig, 1)->stops, 1);
+	rig_wait(lent, &rig, "a loan");
+	rig_free(&rig);
+	memmap_put(memory);
+}
+
+/* Stopped by a recall, dead, not startable: what it holds is told at the end all the same. */
+static void frames_of_a_failed_device_are_told_at_the_end(void **state)
+{
+	struct engine_rig rig;
+	uint32_t held;
+
+	memory = rig_memory();
+	fake_template.keep_at_stop = true;
+	rig_run(&rig, two);
+	rig_wait(lent, &rig, "a loan");
+	while (!rig_pair(&rig, 0, 1).loans_out)
+		sched_yield();
+	gw_port_apply(rig_port(&rig, 1), starts_fail_apply, rig_fake(&rig, 1));
+	recall(&rig);
+	rig_wait(recall_over, &rig, "the recall to end");
+	held = rig_fake(&rig, 1)->held_count;
+	assert_int_equal(rig_port(&rig, 1)->quarantined, held);
+	assert_int_equal(engine_stop(rig.engine, 100), held);
+	rig_free(&rig);
+	memmap_put(memory);
+}
+
+static void no_room_apply(void *arg)
+{
+	((struct fake *)arg)->budget = 0;
+}
+
+static unsigned int waiting_now(struct engine_rig *rig)
+{
+	return gw_load_relaxed(&rig_port(rig, 0)->waiting_count);
+}
+
+static bool source_waits(struct engine_rig *rig)
+{
+	return waiting_now(rig) > 0;
+}
+
+/*
+ * A port that takes nothing just now, but holds nothing either, as a guest that is
+ * slow: its peer's frames come home, and it is not stopped for them.
+ */
+static void a_recall_does_not_stop_whoever_holds_nothing(void **state)
+{
+	static const char *const specs[] = { "a=fake:", "b=sink:,bounce=4", NULL };
+	struct engine_rig rig;
+
+	memory = rig_memory();
+	fake_template.answer.ends_in_tx = true;
+	rig_run(&rig, specs);
+	rig_wait(lent, &rig, "a loan");
+	gw_port_apply(rig_port(&rig, 1), no_room_apply, rig_fake(&rig, 1));
+	rig_send(&rig, memory, 150);
+	rig_wait(source_waits, &rig, "frames to wait");
+	recall(&rig);
+	rig_wait(recall_over, &rig, "the recall to end");
+	assert_int_equal(rig_fake(&rig, 1)->stops, 0);
+	assert_int_equal(port_state(rig_port(&rig, 1)), GW_PORT_RUNNING);
+	rig_free(&rig);
+	memmap_put(memory);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(a_start_that_fails_leaves_nothing, holding_device),
+		cmocka_unit_test_setup(it_starts_and_stops_again_and_again, holding_device),
+		cmocka_unit_test_setup(quarantine_ends_with_the_run, holding_device),
+		cmocka_unit_test_setup(a_recall_without_loans_is_over_at_once, holding_device),
+		cmocka_unit_test_setup(a_recall_brings_loans_home_from_all_devices, holding_device),
+		cmocka_unit_test_setup(a_device_that_does_not_start_is_tried_again, holding_device),
+		cmocka_unit_test_setup(frames_of_a_failed_device_are_told_at_the_end,
+				       holding_device),
+		cmocka_unit_test_setup(a_recall_does_not_stop_whoever_holds_nothing,
+				       holding_device),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -114,6 +114,7 @@ struct gw_pair_info {
 	const char *egress;
 	/* What the egress driver said about the source's memory, last. */
 	bool asked;
+	bool current; /* it is about the memory of now; false: of a guest that has gone */
 	struct gw_answer answer;
 	uint64_t lent_frames, lent_bytes;
 	uint64_t copied_frames, copied_bytes; /* by us */

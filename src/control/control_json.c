@@ -67,6 +67,7 @@ static json_t *query_json(const struct gw_pair_info *pair)
 	json_t *query = json_object();
 
 	json_object_set_new(query, "asked", json_boolean(pair->asked));
+	json_object_set_new(query, "current", json_boolean(pair->asked && pair->current));
 	if (!pair->asked) {
 		json_object_set_new(query, "verdict", json_null());
 		json_object_set_new(query, "reason", json_null());

@@ -76,6 +76,7 @@ static void the_ledger_of_a_pair(void **state)
 	assert_string_equal(text_of(query, "verdict"), "partly");
 	assert_true(json_is_null(json_object_get(query, "reason")));
 	assert_int_equal(number_of(query, "max_segs"), 17);
+	assert_true(json_is_true(json_object_get(json_object_get(pair, "query"), "current")));
 	assert_int_equal(number_of(pair, "lent_frames"), 990);
 	assert_int_equal(number_of(pair, "frames"), 990 + number_of(pair, "copied_frames"));
 	assert_int_equal(number_of(pair, "bytes"),
@@ -106,6 +107,7 @@ static void a_pair_that_was_not_asked_has_no_verdict(void **state)
 	json = control_json_snapshot(&context.snapshot, NULL);
 	query = json_object_get(json_array_get(json_object_get(json, "pairs"), 2), "query");
 	assert_true(json_is_false(json_object_get(query, "asked")));
+	assert_true(json_is_false(json_object_get(query, "current")));
 	assert_true(json_is_null(json_object_get(query, "verdict")));
 	json_decref(json);
 }

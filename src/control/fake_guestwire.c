@@ -138,6 +138,7 @@ void fake_context_fill(struct gw_context *context)
 	pairs[0] = (struct gw_pair_info){ .source = "a",
 					  .egress = "up",
 					  .asked = true,
+					  .current = true,
 					  .answer = { .verdict = GW_PARTLY,
 						      .reads = GW_READS_KERNEL_COPY,
 						      .max_segs = 17,

@@ -205,6 +205,7 @@ static void read_answers(void *arg)
 		if (!pair)
 			continue;
 		info->asked = pair->was_answered;
+		info->current = pair->answered;
 		info++->answer = pair->answer;
 	}
 }

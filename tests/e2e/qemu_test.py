@@ -96,7 +96,7 @@ def wait_registered(be, side):
     """
     def answered(show):
         return any(p["source"] == side.port and p["egress"] == side.up and
-                   p["query"]["verdict"] and
+                   p["query"]["current"] and
                    p["query"]["reason"] not in PENDING
                    for p in show["pairs"])
     be.wait_show(answered, REGISTER_TIMEOUT_S,

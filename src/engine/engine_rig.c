@@ -65,7 +65,11 @@ static void pair_apply(void *arg)
 {
 	struct pair_copy *copy = arg;
 
-	copy->to = *copy->from;
+	/* Not what control has in its middle. */
+	memcpy(&copy->to, copy->from, offsetof(struct pair, ask_memmap));
+	memcpy(&copy->to.lent_frames, &copy->from->lent_frames,
+	       sizeof(copy->to) - offsetof(struct pair, lent_frames));
+	copy->to.ask_flag = gw_load_acquire(&copy->from->ask_flag);
 }
 
 struct pair rig_pair(struct engine_rig *rig, unsigned int s, unsigned int e)
@@ -211,9 +215,37 @@ unsigned int rig_fds(void)
 	return entries("/proc/self/fd");
 }
 
-unsigned int rig_threads(void)
+/* Threads of this process that carry one of our names. */
+static unsigned int our_threads(void)
 {
-	return entries("/proc/self/task");
+	DIR *dir = opendir("/proc/self/task");
+	unsigned int count = 0;
+	struct dirent *entry;
+
+	assert_non_null(dir);
+	while ((entry = readdir(dir))) {
+		char path[300], name[16] = "";
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
+		file = fopen(path, "re");
+		if (!file)
+			continue;
+		count += fgets(name, sizeof(name), file) && !strncmp(name, "gw-", 3);
+		fclose(file);
+	}
+	closedir(dir);
+	return count;
+}
+
+/* One that was joined is seen in /proc for a moment longer. */
+void rig_no_threads(void)
+{
+	uint64_t end_ns = gw_now_ns() + DEADLINE_NS;
+
+	while (our_threads())
+		if (gw_now_ns() > end_ns)
+			fail_msg("%u threads are left", our_threads());
 }
 
 unsigned int rig_mappings(const char *name)

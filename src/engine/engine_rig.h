@@ -21,7 +21,9 @@ void rig_free(struct engine_rig *rig);
 
 struct gw_port *rig_port(struct engine_rig *rig, unsigned int i);
 struct fake *rig_fake(struct engine_rig *rig, unsigned int i);
-/* A copy of the pair from port s to port e, made on the worker. */
+/* How often a control function of port i was called. */
+#define rig_count(rig, i, what) gw_load_acquire(&rig_fake((rig), (i))->what)
+/* A copy of the worker's part of the pair from port s to port e, made on the worker. */
 struct pair rig_pair(struct engine_rig *rig, unsigned int s, unsigned int e);
 
 /* Port 0 lends count frames of RIG_LEN bytes to all, out of `memmap`; NULL: private memory. */
@@ -38,5 +40,5 @@ void rig_wait(bool (*check)(struct engine_rig *rig), struct engine_rig *rig, con
 struct gw_memmap *rig_memory(void);
 
 unsigned int rig_fds(void);
-unsigned int rig_threads(void);
+void rig_no_threads(void);
 unsigned int rig_mappings(const char *name);

@@ -104,12 +104,12 @@ static void asked_once_mapped_once_and_gone_when_retired(void **state)
 	wait_decided(&rig, memmap, GW_REASON_NONE);
 	for (unsigned int i = 0; i < 50; i++)
 		assert_true(one_decided(&rig, memmap, GW_REASON_NONE));
-	assert_int_equal(rig_fake(&rig, 1)->queries, 1);
-	assert_int_equal(rig_fake(&rig, 1)->maps, 1);
+	assert_int_equal(rig_count(&rig, 1, queries), 1);
+	assert_int_equal(rig_count(&rig, 1, maps), 1);
 	retire(&rig, memmap);
 	memmap_put(memmap);
 	rig_wait(nothing_mapped, &rig, "the memory to be unmapped");
-	assert_int_equal(rig_fake(&rig, 1)->unmaps, 1);
+	assert_int_equal(rig_count(&rig, 1, unmaps), 1);
 	assert_false(rig_pair(&rig, 0, 1).answered);
 	rig_free(&rig);
 }
@@ -129,7 +129,7 @@ static void loans_hold_the_mapping(void **state)
 	rig_complete(&rig, 1, 1);
 	while (rig_pair(&rig, 0, 1).loans_out > 1)
 		sched_yield();
-	assert_int_equal(rig_fake(&rig, 1)->unmaps, 0);
+	assert_int_equal(rig_count(&rig, 1, unmaps), 0);
 	assert_true(rig_mappings("rig-memory") > 0);
 	rig_complete(&rig, 1, UINT32_MAX);
 	rig_wait(nothing_mapped, &rig, "the memory to be unmapped");
@@ -146,12 +146,12 @@ static void a_mapping_that_fails_is_a_reason_to_copy(void **state)
 	wait_decided(&rig, memmap, GW_COPY_MAPPING_FAILED);
 	for (unsigned int i = 0; i < 10; i++)
 		assert_true(one_decided(&rig, memmap, GW_COPY_MAPPING_FAILED));
-	assert_int_equal(rig_fake(&rig, 1)->maps, 1);
+	assert_int_equal(rig_count(&rig, 1, maps), 1);
 	assert_non_null(strstr(rig_pair(&rig, 0, 1).answer.text, "told to fail"));
 	rig_fake(&rig, 1)->fail_map = false;
 	gw_port_requery(rig_port(&rig, 1));
 	wait_decided(&rig, memmap, GW_REASON_NONE);
-	assert_int_equal(rig_fake(&rig, 1)->queries, 2);
+	assert_int_equal(rig_count(&rig, 1, queries), 2);
 	retire(&rig, memmap);
 	memmap_put(memmap);
 	rig_wait(nothing_mapped, &rig, "the memory to be unmapped");
@@ -169,7 +169,7 @@ static void a_driver_that_lost_its_mapping_maps_again(void **state)
 	gw_port_requery(rig_port(&rig, 1));
 	assert_true(one_decided(&rig, memmap, GW_COPY_QUERY_PENDING));
 	wait_decided(&rig, memmap, GW_REASON_NONE);
-	assert_int_equal(rig_fake(&rig, 1)->maps, 2);
+	assert_int_equal(rig_count(&rig, 1, maps), 2);
 	retire(&rig, memmap);
 	memmap_put(memmap);
 	rig_wait(nothing_mapped, &rig, "the memory to be unmapped");
@@ -209,10 +209,10 @@ static void a_requery_while_mapping_waits_for_its_turn(void **state)
 	}
 	assert_true(rig_pair(&rig, 0, 1).asking);
 	assert_int_equal(rig_pair(&rig, 0, 1).ask_flag, 0);
-	assert_int_equal(rig_fake(&rig, 1)->queries, 1);
+	assert_int_equal(rig_count(&rig, 1, queries), 1);
 	gw_store_release(&gate, 1u);
 	wait_decided(&rig, memmap, GW_REASON_NONE);
-	assert_int_equal(rig_fake(&rig, 1)->queries, 2);
+	assert_int_equal(rig_count(&rig, 1, queries), 2);
 	retire(&rig, memmap);
 	memmap_put(memmap);
 	rig_wait(nothing_mapped, &rig, "the memory to be unmapped: a reference is left");
@@ -259,11 +259,11 @@ static void discarded_memory_is_not_lent_until_it_is_mapped_anew(void **state)
 	wait_decided(&rig, memmap, GW_COPY_MEMORY_DISCARDED);
 	for (unsigned int i = 0; i < 10; i++)
 		assert_true(one_decided(&rig, memmap, GW_COPY_MEMORY_DISCARDED));
-	assert_int_equal(rig_fake(&rig, 1)->unmaps, 0);
+	assert_int_equal(rig_count(&rig, 1, unmaps), 0);
 	rig_complete(&rig, 1, UINT32_MAX);
 	wait_decided(&rig, memmap, GW_REASON_NONE);
-	assert_int_equal(rig_fake(&rig, 1)->unmaps, 1);
-	assert_int_equal(rig_fake(&rig, 1)->maps, 2);
+	assert_int_equal(rig_count(&rig, 1, unmaps), 1);
+	assert_int_equal(rig_count(&rig, 1, maps), 2);
 	retire(&rig, memmap);
 	memmap_put(memmap);
 	rig_wait(nothing_mapped, &rig, "the memory to be unmapped");
@@ -307,7 +307,7 @@ static void a_stopped_driver_is_not_asked(void **state)
 	rig_run(&rig, ports);
 	started_apply(holder_of(rig_port(&rig, 1)));
 	wait_decided(&rig, memmap, GW_COPY_DEVICE_DOWN);
-	assert_int_equal(rig_fake(&rig, 1)->queries, 0);
+	assert_int_equal(rig_count(&rig, 1, queries), 0);
 	started_apply(holder_of(rig_port(&rig, 1)));
 	gw_port_requery(rig_port(&rig, 1));
 	wait_decided(&rig, memmap, GW_REASON_NONE);

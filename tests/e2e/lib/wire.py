@@ -26,10 +26,11 @@ from .daemon import Daemon
 from .proc import check
 
 WINDOW = 32
+RATE = 1000
 RING_SIZE = 1024
 MEMORY_MIB = 16
 COPYBREAK_BYTES = 256
-EXCHANGE_TIMEOUT_S = 60
+EXCHANGE_TIMEOUT_S = 30
 ASKED_TIMEOUT_S = 10
 # of the frames that a guest sends before a device was asked
 PENDING = ("query_pending", "mapping_pending")
@@ -167,16 +168,48 @@ class Wire:
             name=f"far{self.up}-{self.runs}", ns=self.far_ns)
 
     def begin(self, sweep, *layout):
-        """Both ways at once, until finish() has what the two ends say."""
-        paced = [*sweep.arguments(), "--receive", sweep.count(), "--window",
-                 WINDOW]
+        """Both ways at once, until finish() has what the two ends say.
+
+        A device may still have the memory of an earlier guest, and is asked
+        again when a frame comes after that: a later guest sends at a rate,
+        and what says that its memory is registered is a loan.
+        """
+        fresh = self.is_fresh()
+        pace = ["--window", WINDOW] if fresh else ["--rate", RATE]
+        both = [*sweep.arguments(), "--receive", sweep.count()]
         mark = len(self.be.process.err.lines)
-        far = self.start_far(*addresses(self.far_stream, self.stream), *paced)
-        a = self.start_guest(*addresses(self.stream, self.far_stream), *paced,
-                             "--scribble", *layout)
-        wait_asked(self.be, self.a, self.up, mark)
+        far = self.start_far(*addresses(self.far_stream, self.stream), *both,
+                             "--window", WINDOW)
+        a = self.start_guest(*addresses(self.stream, self.far_stream), *both,
+                             *pace, "--scribble", *layout)
+        if fresh:
+            self._wait_answered(mark)
+        elif self.device.verdict != "no":
+            self._wait_lent()
         release(far)
         return a, far
+
+    def is_fresh(self):
+        """No guest was there before?"""
+        return not re.search(f"port {self.a}: a front-end has connected",
+                             self.be.process.err.text())
+
+    def _wait_answered(self, mark):
+        """Until the daemon says, after `mark`, that the driver gave the answer
+        of the table."""
+        self.be.process.wait_line(
+            f"port {self.up} asked about frames of port {self.a}: "
+            rf"{self.device.verdict}\b", ASKED_TIMEOUT_S,
+            mark, self.be.process.err)
+
+    def lent(self):
+        pair = self.be.pairs().get((self.a, self.up))
+        return pair.lent_frames if pair else 0
+
+    def _wait_lent(self):
+        before = self.lent()
+        self.be.wait_show(lambda _: self.lent() > before, ASKED_TIMEOUT_S,
+                          f"a frame lent from {self.a} to {self.up}")
 
     def finish(self, ends, sweep):
         n, total = sweep.count(), sweep.bytes()
@@ -244,9 +277,3 @@ def start_together(t, wires, *arguments):
 def release(process):
     """The end that waits for its standard input may send."""
     process.process.stdin.close()
-
-
-def wait_asked(be, source, egress, mark=0):
-    be.process.wait_line(
-        f"port {re.escape(egress)} asked about frames of port "
-        f"{re.escape(source)}:", ASKED_TIMEOUT_S, mark, be.process.err)

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Two guests and no device: each is the other's egress, and its receive buffers
+ * are what frames wait for.
+ */
+#include "rig.h"
+
+#include "loop.h"
+#include <string.h>
+#include <unistd.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+static const char *const ports[] = { "a=guest:%s/a", "b=guest:%s/b", NULL };
+
+#define LONG_SEGS 30u
+#define SEG_LEN   40u
+#define LONG_LEN  (LONG_SEGS * SEG_LEN)
+#define LEN       600u
+
+/* One frame in LONG_SEGS descriptors, and its header in one more. */
+static void send_long(struct vm *vm, uint8_t fill)
+{
+	struct mock_buffer buffer[LONG_SEGS + 1];
+	unsigned int slot = vm->tx.next_slot++ % VM_SLOTS;
+	uint64_t addr = vm->tx.slots_addr + slot * VM_SLOT_BYTES;
+	uint8_t frame[LONG_LEN], header[VM_HEADER] = { 0 };
+	uint64_t one = 1;
+	int head;
+
+	vm_frame(frame, LONG_LEN, 0xd0, 0xe0, fill);
+	mock_write(&vm->memory, addr, header, VM_HEADER);
+	mock_write(&vm->memory, addr + VM_HEADER, frame, LONG_LEN);
+	buffer[0] = (struct mock_buffer){ addr, VM_HEADER, false };
+	for (unsigned int i = 0; i < LONG_SEGS; i++)
+		buffer[i + 1] =
+			(struct mock_buffer){ addr + VM_HEADER + i * SEG_LEN, SEG_LEN, false };
+	head = mock_chain(&vm->tx.driver, buffer, LONG_SEGS + 1);
+	assert_true(head >= 0);
+	vm->tx.slot_of[head] = (uint16_t)slot;
+	mock_offer(&vm->tx.driver, (uint16_t)head);
+	if (mock_publish(&vm->tx.driver))
+		assert_int_equal(write(vm->tx.kick_fd, &one, sizeof(one)), sizeof(one));
+}
+
+static void send_short(struct vm *vm, uint8_t fill)
+{
+	uint8_t frame[LEN];
+
+	vm_frame(frame, LEN, 0xd0, 0xe0, fill);
+	vm_send(vm, frame, LEN);
+}
+
+static void check_frame(const uint8_t *bytes, uint32_t len)
+{
+	uint8_t fill = bytes[len - 1];
+
+	assert_int_equal(len, fill & 1 ? LONG_LEN : LEN);
+	for (uint32_t i = 14; i < len; i++)
+		assert_int_equal(bytes[i], fill);
+}
+
+/*
+ * A frame with more segments than it can carry waits for a receive buffer, and its
+ * guest sends on: what comes behind must not be mistaken for it.
+ */
+static void long_frames_that_wait_stay_what_they_are(void **state)
+{
+	uint8_t bytes[VM_SLOT_BYTES];
+	uint64_t received = 0, sent = 1, delivered;
+	struct vm a, b;
+	struct rig rig;
+
+	rig_start(&rig, ports);
+	rig_guest(&rig, &a, "a");
+	rig_guest(&rig, &b, "b");
+	rig_settle(&rig, &a, "a", "b");
+	vm_offer_rx(&b, 1);
+	vm_receive(&b, bytes, sizeof(bytes));
+	received++;
+	for (unsigned int round = 0; round < 40; round++) {
+		send_long(&a, 0x11);
+		send_short(&a, 0x22);
+		send_long(&a, 0x33);
+		send_short(&a, 0x44);
+		sent += 4;
+		if (round % 2) /* sometimes the worker has looked before, sometimes not */
+			rig_port(&rig, "a");
+		vm_offer_rx(&b, 4);
+		rig_wait_decided(&rig, "a", "b", sent);
+		delivered = rig_pair(&rig, "a", "b").lent_frames +
+			    rig_pair(&rig, "a", "b").copied_frames;
+		for (; received < delivered; received++)
+			check_frame(bytes, vm_receive(&b, bytes, sizeof(bytes)));
+		for (unsigned int i = 0; i < 4; i++)
+			vm_wait_used(&a);
+	}
+	assert_true(vm_nothing_received(&b));
+	vm_free(&a);
+	vm_free(&b);
+	rig_free(&rig);
+}
+
+/* Its peer takes nothing: a guest that stops its ring costs the peer no connection. */
+static void stopping_a_ring_leaves_a_slow_peer_connected(void **state)
+{
+	uint8_t bytes[VM_SLOT_BYTES];
+	struct vm a, b;
+	struct rig rig;
+	uint16_t base;
+
+	rig_start(&rig, ports);
+	rig_guest(&rig, &a, "a");
+	rig_guest(&rig, &b, "b");
+	rig_settle(&rig, &a, "a", "b");
+	for (unsigned int i = 0; i < 150; i++)
+		send_short(&a, 0x22);
+	base = vm_stop_ring(&a, 1);
+	assert_int_equal(a.tx.driver.used->idx, base);
+	/* The peer is there, and hears its network. */
+	assert_int_equal(rig_port(&rig, "b").state, GW_PORT_RUNNING);
+	vm_start_tx(&a);
+	while (!vm_nothing_received(&b))
+		vm_receive(&b, bytes, sizeof(bytes));
+	vm_offer_rx(&b, 100);
+	send_short(&a, 0x66);
+	do {
+		vm_receive(&b, bytes, sizeof(bytes));
+	} while (bytes[LEN - 1] != 0x66);
+	vm_free(&a);
+	vm_free(&b);
+	rig_free(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(long_frames_that_wait_stay_what_they_are),
+		cmocka_unit_test(stopping_a_ring_leaves_a_slow_peer_connected),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -193,11 +193,11 @@ class Daemon:
         """
         shared = set()
         for pid in guest_pids:
-            for mapping, _ in _smaps(pid):
+            for mapping, _ in smaps(pid):
                 if _inode(mapping) and mapping.split()[1].endswith("s"):
                     shared.add(_inode(mapping))
         total = 0
-        for mapping, sizes in _smaps(self.pid):
+        for mapping, sizes in smaps(self.pid):
             if _inode(mapping) not in shared:
                 total += sizes["Pss"] + sizes.get("Private_Hugetlb", 0) \
                     + sizes.get("Shared_Hugetlb", 0)
@@ -210,7 +210,7 @@ def _inode(mapping):
     return (device, inode) if inode != "0" else None
 
 
-def _smaps(pid):
+def smaps(pid):
     """(first line, {name: bytes}) for each mapping."""
     found = []
     with open(f"/proc/{pid}/smaps", encoding="utf-8") as f:

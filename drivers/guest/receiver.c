@@ -127,10 +127,16 @@ static void write_frame(struct receiver *receiver, const struct landing *landing
 	struct virtio_net_hdr_v1 header = { .num_buffers = (uint16_t)landing->chains };
 	struct cursor to = { receiver->seg, 0 };
 	uint64_t left = (uint64_t)frame->len + receiver->header_len;
+	size_t data = frame->len;
 
 	write_bytes(&to, (const uint8_t *)&header, receiver->header_len);
-	for (unsigned int i = 0; i < frame->seg_count; i++)
-		write_bytes(&to, frame->seg[i].iov_base, frame->seg[i].iov_len);
+	/* No more than there was found room for, whatever the segments add up to. */
+	for (unsigned int i = 0; i < frame->seg_count && data; i++) {
+		size_t part = frame->seg[i].iov_len < data ? frame->seg[i].iov_len : data;
+
+		write_bytes(&to, frame->seg[i].iov_base, part);
+		data -= part;
+	}
 	for (unsigned int i = 0; i < landing->chains; i++) {
 		uint64_t part = landing->chain[i].write_bytes;
 

@@ -44,7 +44,8 @@ struct gw_options {
 	/* Leave SIGBUS alone: a front-end that truncates its memory then kills the process
 	   unless the program calls gw_sigbus(). */
 	bool no_sigbus_handler;
-	/* Where log lines go; NULL: nowhere. Level as in syslog. Called from any thread. */
+	/* Where log lines go; NULL: nowhere. Level as in syslog. Called from any thread, workers
+	   too: it must not wait for long, nor call functions of the library. */
 	void (*log)(void *arg, int level, const char *line);
 	void *log_arg;
 };

@@ -368,6 +368,8 @@ unsigned int engine_stop(struct engine *engine, unsigned int deadline_ms)
 
 	if (!engine->running)
 		return 0;
+	if (deadline_ms > ENGINE_STOP_MS_MAX)
+		deadline_ms = ENGINE_STOP_MS_MAX;
 	gw_loop_call(engine->loop, closing_call, engine);
 	held = stop_ports(engine, deadline_ms);
 	stop_threads(engine);

@@ -23,6 +23,8 @@ struct engine;
 
 #define ENGINE_PORTS_MAX   256u
 #define ENGINE_WORKERS_MAX 64u
+/* A longer deadline is as good as this one, and milliseconds do not overflow. */
+#define ENGINE_STOP_MS_MAX 60000u
 
 struct engine_config {
 	unsigned int workers;

@@ -125,6 +125,8 @@ static void ports_are_added_once_and_before_the_start(void **state)
 	assert_int_equal(gw_stop(context, 500), 0);
 	assert_int_equal(gw_port_add(context, "b=null:,network=other", &err), 0);
 	assert_int_equal(gw_start(context, &err), 0);
+	assert_int_equal(gw_stop(context, UINT32_MAX), 0);
+	assert_int_equal(gw_start(context, &err), 0);
 	gw_close(context); /* stops */
 }
 

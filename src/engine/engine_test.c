@@ -211,9 +211,10 @@ static void a_recall_brings_loans_home_from_all_devices(void **state)
 	}
 	assert_int_equal(rig_count(&rig, 0, stops), 0);
 	assert_int_equal(recalled, 1);
-	/* They lend again. */
+	/* They are asked anew, and lend again. */
 	egress = 1;
 	rig_wait(egress_lends, &rig, "a loan");
+	assert_true(rig_count(&rig, 1, queries) >= 2);
 	rig_free(&rig);
 	memmap_put(memory);
 }

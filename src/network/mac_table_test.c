@@ -71,6 +71,7 @@ static void an_address_ages_unless_it_is_seen(void **state)
 static void the_clock_may_wrap(void **state)
 {
 	mac_learn(&table, MAC(1), 3, UINT32_MAX - 10);
+	assert_int_equal(mac_lookup(&table, MAC(1), UINT32_MAX - 5), 3);
 	assert_int_equal(mac_lookup(&table, MAC(1), 20), 3);
 	assert_int_equal(mac_lookup(&table, MAC(1), MAC_AGE_S), MAC_NONE);
 }

@@ -103,6 +103,14 @@ static void a_start_that_fails_leaves_nothing(void **state)
 	rig_free(&rig);
 }
 
+static void leave_fd_apply(void *arg)
+{
+	struct gw_queue *queue = arg;
+
+	queue->fd[3].fd = 0;
+	queue->lend_max = 1;
+}
+
 static void it_starts_and_stops_again_and_again(void **state)
 {
 	struct gw_error err = { 0 };
@@ -116,8 +124,11 @@ static void it_starts_and_stops_again_and_again(void **state)
 		assert_int_equal(engine_start(rig.engine, &err), 0);
 		rig_wait(lent, &rig, "a loan");
 		rig_send(&rig, memory, 100);
+		gw_port_apply(rig_port(&rig, 0), leave_fd_apply, &rig_port(&rig, 0)->queue);
 		assert_int_equal(engine_stop(rig.engine, 500), 0);
 		assert_int_equal(engine_stop(rig.engine, 500), 0);
+		assert_int_equal(rig_port(&rig, 0)->queue.fd[3].fd, -1);
+		assert_int_equal(rig_port(&rig, 0)->queue.lend_max, 0);
 		/* Nothing of this run is counted in the next. */
 		assert_int_equal(rig_port(&rig, 0)->lent_out, 0);
 		assert_int_equal(rig_port(&rig, 1)->held, 0);

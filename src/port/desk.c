@@ -442,4 +442,8 @@ void desk_reset(struct gw_port *port)
 	port->offer.count = port->home_count = 0;
 	port->waiting_count = port->waiting_next = 0;
 	gw_store_relaxed(&port->quarantined, (uint64_t)0);
+	/* Numbers that name nothing any more, or soon something else. */
+	for (unsigned int i = 0; i < GW_QUEUE_FDS; i++)
+		port->queue.fd[i].fd = -1;
+	port->queue.lend_max = 0;
 }

@@ -13,7 +13,7 @@
  *
  * Life: engine_create, engine_add_port ..., engine_start, engine_stop,
  * engine_free. Start: arena, pairs, open and start of each port on the caller's
- * thread, then workers, then control. Stop: the other way round; see stop.c.
+ * thread, then workers, then control. Stop: the other way round.
  */
 #pragma once
 

@@ -165,6 +165,30 @@ static void quarantine_ends_with_the_run(void **state)
 	memmap_put(memory);
 }
 
+static unsigned int loans_wanted;
+
+static bool loans_are_out(struct engine_rig *rig)
+{
+	return rig_pair(rig, 0, 1).loans_out >= loans_wanted;
+}
+
+/* More than one call of reap reports. */
+static void all_that_a_device_lets_go_of_is_taken_at_its_stop(void **state)
+{
+	static const char *const specs[] = { "a=fake:", "d=fake:,loans=300", NULL };
+	struct engine_rig rig;
+
+	memory = rig_memory();
+	rig_run(&rig, specs);
+	rig_wait(lent, &rig, "a loan");
+	loans_wanted = 3 * GW_BATCH;
+	rig_send(&rig, memory, loans_wanted);
+	rig_wait(loans_are_out, &rig, "many loans");
+	assert_int_equal(engine_stop(rig.engine, 500), 0);
+	rig_free(&rig);
+	memmap_put(memory);
+}
+
 /* ---- recall ---- */
 
 static unsigned int recalled;
@@ -334,6 +358,8 @@ int main(void)
 		cmocka_unit_test_setup(a_start_that_fails_leaves_nothing, holding_device),
 		cmocka_unit_test_setup(it_starts_and_stops_again_and_again, holding_device),
 		cmocka_unit_test_setup(quarantine_ends_with_the_run, holding_device),
+		cmocka_unit_test_setup(all_that_a_device_lets_go_of_is_taken_at_its_stop,
+				       holding_device),
 		cmocka_unit_test_setup(a_recall_without_loans_is_over_at_once, holding_device),
 		cmocka_unit_test_setup(a_recall_brings_loans_home_from_all_devices, holding_device),
 		cmocka_unit_test_setup(a_device_that_does_not_start_is_tried_again, holding_device),

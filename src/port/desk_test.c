@@ -536,6 +536,25 @@ static void abandoning_gives_everything_home(void **state)
 	rig_close(&rig);
 }
 
+/* The fake checks that its slots come back last first. */
+static void slots_of_a_drivers_own_ring_go_back_in_order(void **state)
+{
+	static const char *const specs[] = { "a=fake:", "d=ring:", "e=sink:", NULL };
+	struct rig rig;
+
+	rig_open(&rig, specs);
+	answer(&rig, 1, (struct gw_answer){ .reason = GW_COPY_DEVICE_CANNOT });
+	device(&rig, 1)->budget = 1;
+	for (unsigned int i = 0; i < 5; i++)
+		offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]);
+	assert_int_equal(device(&rig, 1)->slots_used, 1);
+	assert_int_equal(pair_to(&rig, 1)->copied_frames, 1);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
 static void taking_back_leaves_copies_and_what_the_device_holds(void **state)
 {
 	struct rig rig;
@@ -697,6 +716,7 @@ int main(void)
 		cmocka_unit_test(a_port_that_is_down_drops_and_a_paused_one_makes_wait),
 		cmocka_unit_test(a_frame_too_long_for_the_port_is_dropped),
 		cmocka_unit_test(abandoning_gives_everything_home),
+		cmocka_unit_test(slots_of_a_drivers_own_ring_go_back_in_order),
 		cmocka_unit_test(taking_back_leaves_copies_and_what_the_device_holds),
 		cmocka_unit_test(a_frame_with_two_holders_comes_home_once),
 		cmocka_unit_test(more_than_a_batch_comes_home),

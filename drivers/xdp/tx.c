@@ -376,8 +376,9 @@ unsigned int xdp_tx(struct gw_queue *queue, struct gw_frame *const *frames, unsi
 		tx->held++;
 		if (result == PUT_OK)
 			continue;
+		/* Counted here, and only here: it never was the device's. */
 		gw_queue_drop(queue, frames[i], GW_DROP_DEVICE_ERROR);
-		done_push(tx, frames[i], GW_DONE_FAILED);
+		done_push(tx, frames[i], GW_DONE_OK);
 	}
 	xsk_produce(&p->xsk->tx, p->xsk->tx.mine);
 	kick(p);

@@ -294,7 +294,10 @@ void gw_port_requery(struct gw_port *port);
 void gw_port_log(const struct gw_port *port, int level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Counts a frame that tx accepted but could not deliver, against its pair. Worker. */
+/*
+ * Counts a frame that tx accepts but cannot deliver, against its pair. Only inside
+ * that tx; reap then reports it as GW_DONE_OK, or it would be counted twice. Worker.
+ */
 void gw_queue_drop(struct gw_queue *queue, const struct gw_frame *frame, enum gw_reason reason);
 /* Counts n frames that rx could not turn into frames (bad header, too short ...). Worker. */
 void gw_queue_rx_drop(struct gw_queue *queue, enum gw_reason reason, unsigned int n);

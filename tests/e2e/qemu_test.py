@@ -11,12 +11,10 @@ host's end itself.
 """
 
 import collections
-import os
-import resource
 
-from lib import netns, peer
+from lib import memlock, netns, peer
 from lib.daemon import Daemon
-from lib.proc import Skip, check
+from lib.proc import check
 from lib.qemu import QemuGuest, VhostUserNic
 from lib.scenario import cases, deadline
 
@@ -119,16 +117,8 @@ def start_site(t, sides, server=False):
 
 
 def need_pinning(driver):
-    """An ordinary user can pin no more than the limit says."""
-    if not DEVICES[driver].pins:
-        return
-    with open("/proc/self/uid_map", encoding="ascii") as f:
-        really_root = os.geteuid() == 0 and f.read().split()[2] == "4294967295"
-    limit, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-    if not really_root and limit != resource.RLIM_INFINITY \
-            and limit < GUEST_MIB << 20:
-        raise Skip(f"lending {GUEST_MIB} MiB needs as much RLIMIT_MEMLOCK, "
-                   f"which is {limit >> 20} MiB here, or root")
+    if DEVICES[driver].pins:
+        memlock.need(GUEST_MIB)
 
 
 def check_ledger(be, side):

@@ -21,7 +21,7 @@ what comes in then is lost.
 import collections
 import re
 
-from . import guest, netns
+from . import guest, memlock, netns
 from .daemon import Daemon
 from .proc import check
 
@@ -29,6 +29,8 @@ WINDOW = 32
 RATE = 1000
 RING_SIZE = 1024
 MEMORY_MIB = 16
+# a guest's memory and the daemon's own, while registered twice
+PINNED_MIB = 2 * MEMORY_MIB + 16
 COPYBREAK_BYTES = 256
 EXCHANGE_TIMEOUT_S = 30
 ASKED_TIMEOUT_S = 10
@@ -112,6 +114,8 @@ class Wire:
 
     def __init__(self, t, driver, mtu=None, options="", guest_options="",
                  site=None, ns=None):
+        if driver == "xdp":
+            memlock.need(PINNED_MIB)
         self.t, self.driver = t, driver
         self.device = DEVICES[driver]
         site_name = "" if site is None else str(site)
@@ -175,6 +179,8 @@ class Wire:
         and what says that its memory is registered is a loan.
         """
         fresh = self.is_fresh()
+        if not fresh:
+            self._wait_quiet()
         pace = ["--window", WINDOW] if fresh else ["--rate", RATE]
         both = [*sweep.arguments(), "--receive", sweep.count()]
         mark = len(self.be.process.err.lines)
@@ -201,6 +207,16 @@ class Wire:
             f"port {self.up} asked about frames of port {self.a}: "
             rf"{self.device.verdict}\b", ASKED_TIMEOUT_S,
             mark, self.be.process.err)
+
+    def _wait_quiet(self):
+        """Until an earlier guest has gone, and its frames too: the far end
+        would take them for this one's."""
+        def quiet(_):
+            pair = self.be.pairs().get((self.a, self.up))
+            return self.be.port(self.a)["status"].startswith("listening") \
+                and not (pair and (pair.loans_out or pair.bounce_out))
+        self.be.wait_show(quiet, ASKED_TIMEOUT_S,
+                          f"{self.a} to be done with an earlier guest")
 
     def lent(self):
         pair = self.be.pairs().get((self.a, self.up))

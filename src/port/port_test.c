@@ -85,7 +85,7 @@ static void what_is_wrong_is_named(void **state)
 		{ "=without:", "the name has to be" },
 		{ "a b=without:", "the name has to be" },
 		{ "a23456789012345678901234567890123=without:", "the name has to be" },
-		{ "a=wit:", "no driver named 'wit'; there are with, without" },
+		{ "a=w:", "no driver named 'w'; there are with, without" },
 		{ "a=:", "no driver named ''" },
 		{ "a=without:eth0", "takes no target" },
 		{ "a=with:", "IFNAME is missing" },

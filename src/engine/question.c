@@ -133,8 +133,8 @@ static bool is_retiring(struct pair_record *record, const struct gw_memmap *memm
 }
 
 /* The driver's answer, and the mapping that it wants. */
-static void ask_driver(struct pair *pair, struct gw_memmap *memmap, uint32_t stamp,
-		       struct gw_answer *answer)
+static void ask_once(struct pair *pair, struct gw_memmap *memmap, uint32_t stamp,
+		     struct gw_answer *answer)
 {
 	struct gw_port *egress = pair->egress;
 
@@ -147,6 +147,25 @@ static void ask_driver(struct pair *pair, struct gw_memmap *memmap, uint32_t sta
 				    "earlier memory of this guest still has loans out");
 	else
 		map_for(pair, memmap, stamp, answer);
+}
+
+/*
+ * A driver may say, while it maps, that its answers have changed (a queue that lends
+ * from one guest now does not lend from others). Then it is asked again at once, or
+ * frames would be copied until the worker has noticed. Returns the stamp that the
+ * answer belongs to.
+ */
+static uint32_t ask_driver(struct pair *pair, struct gw_memmap *memmap, struct gw_answer *answer)
+{
+	const uint32_t *stamps = &pair->egress->answer_stamp;
+	uint32_t stamp = gw_load_acquire(stamps);
+
+	ask_once(pair, memmap, stamp, answer);
+	if (gw_load_acquire(stamps) == stamp)
+		return stamp;
+	stamp = gw_load_acquire(stamps);
+	ask_once(pair, memmap, stamp, answer);
+	return stamp;
 }
 
 static void ask_job(struct chore_job *job)
@@ -163,7 +182,7 @@ static void ask_job(struct chore_job *job)
 		answer = answer_no(&answer, GW_COPY_MEMORY_DISCARDED,
 				   "this memory is to be unmapped when its loans are home");
 	else
-		ask_driver(pair, memmap, stamp, &answer);
+		stamp = ask_driver(pair, memmap, &answer);
 	answer_log(pair, &answer);
 	conclude(pair, &answer, memmap, stamp);
 	memmap_put(memmap);

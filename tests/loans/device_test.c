@@ -155,6 +155,11 @@ static void stop_waits_for_loans_and_ends_with_used_equal_to_taken(void **state)
 	rig_free(&rig);
 }
 
+static bool device_runs(void *arg)
+{
+	return rig_port(arg, "d").state == GW_PORT_RUNNING;
+}
+
 static void stop_recalls_loans_from_a_held_device(void **state)
 {
 	static const char *const ports[] = { "a=guest:%s/a", "d=loop:", NULL };
@@ -173,12 +178,15 @@ static void stop_recalls_loans_from_a_held_device(void **state)
 	assert_int_equal(base, 21);
 	assert_int_equal(vm.tx.driver.used->idx, base);
 	assert_int_equal(rig_port(&rig, "d").quarantined, 0);
-	assert_int_equal(rig_port(&rig, "d").state, GW_PORT_RUNNING);
+	/* The loans were home before the device runs again. */
+	vm_wait(device_runs, &rig, "the device to run again");
 	vm_free(&vm);
 	rig_free(&rig);
 }
 
-static const char *const stubborn_ports[] = { "a=guest:%s/a", "d=loop:,stubborn=on", NULL };
+/* Room for every copy that is made while the device is asked again: it gives none back. */
+static const char *const stubborn_ports[] = { "a=guest:%s/a",
+					      "d=loop:,stubborn=on,ring=4096,bounce=2000", NULL };
 
 /* The device gives nothing back even when it is closed: 20 frames in quarantine. */
 static void quarantine(struct rig *rig, struct vm *vm, void (*end)(struct vm *vm))
@@ -244,6 +252,7 @@ static void quarantined_device_is_lent_nothing(void **state)
 
 	quarantine(&rig, &vm, stop_ring);
 	vm_start_tx(&vm);
+	vm_wait(device_runs, &rig, "the device to run again");
 	vm_wait(copied_for_quarantine, &wait, "a copy because of the quarantine");
 	assert_int_equal(rig_pair(&rig, "a", "d").loans_out, 20);
 	vm_free(&vm);

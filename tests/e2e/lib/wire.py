@@ -36,8 +36,8 @@ EXCHANGE_TIMEOUT_S = 30
 ASKED_TIMEOUT_S = 10
 # of the frames that a guest sends before a device was asked
 PENDING = ("query_pending", "mapping_pending")
-# an xdp port is asked once more when its window has changed
-PENDING_MAX_SHARE = 0.75
+# the first window, and what comes until the worker has the answer
+PENDING_MAX_SHARE = 0.5
 # what a run without a fault has none of
 FAULTS = ("corrupted", "duplicated", "missing", "foreign")
 GUEST_FAULTS = FAULTS + ("missed_calls", "tx_used_len_set",

@@ -108,6 +108,8 @@ static void map_for(struct pair *pair, struct gw_memmap *memmap, uint32_t stamp,
 	}
 	if (!pair->mapped)
 		pair->mapped = memmap_get(memmap);
+	/* Pinning has filled the file: a page that goes from here on is seen to go. */
+	memmap_discarded_bytes(memmap);
 }
 
 static void answer_log(const struct pair *pair, const struct gw_answer *answer)

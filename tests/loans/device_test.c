@@ -325,6 +325,65 @@ static void engine_stop_reports_what_is_lost(void **state)
 	rig_free(&rig);
 }
 
+/* ---- memory ---- */
+
+static bool mapped_anew(void *arg)
+{
+	struct loop_test_counts counts = loop_test_counts(arg);
+
+	return counts.maps == 2 && counts.unmaps == 1;
+}
+
+struct lent_wait {
+	struct rig *rig;
+	struct vm *vm;
+	uint64_t before;
+};
+
+static bool lent_again(void *arg)
+{
+	struct lent_wait *wait = arg;
+
+	send_to(wait->vm, 0xd0, 0xe0, 0);
+	vm_wait_used(wait->vm);
+	return rig_pair(wait->rig, "a", "d").lent_frames > wait->before;
+}
+
+static bool unmapped_for_discard(void *arg)
+{
+	struct lent_wait *wait = arg;
+
+	send_to(wait->vm, 0xd0, 0xe0, 0);
+	vm_wait_used(wait->vm);
+	return mapped_anew(loop_test_find("d"));
+}
+
+/* A balloon: a device that has pinned the old page would go on reading it. */
+static void memory_that_was_given_back_is_mapped_anew(void **state)
+{
+	static const char *const ports[] = { "a=guest:%s/a", "d=loop:", NULL };
+	const struct mock_region *region;
+	struct rig rig;
+	struct vm vm;
+	struct lent_wait wait = { &rig, &vm, 0 };
+
+	rig_start(&rig, ports);
+	rig_guest(&rig, &vm, "a");
+	region = &vm.memory.region[0];
+	/* What pinning does to the memory of a guest: every page is there. */
+	assert_int_equal(fallocate(region->fd, 0, 0, (off_t)region->bytes), 0);
+	rig_settle(&rig, &vm, "a", "d");
+	vm_wait(lent_again, &wait, "a loan");
+	assert_int_equal(fallocate(region->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				   (off_t)region->bytes - 65536, 65536),
+			 0);
+	vm_wait(unmapped_for_discard, &wait, "the memory to be mapped anew");
+	wait.before = rig_pair(&rig, "a", "d").lent_frames;
+	vm_wait(lent_again, &wait, "a loan of the memory that was mapped anew");
+	vm_free(&vm);
+	rig_free(&rig);
+}
+
 /* ---- isolation ---- */
 
 static bool turned_out(void *arg)
@@ -408,6 +467,7 @@ int main(void)
 		cmocka_unit_test(memory_change_ends_although_a_device_is_dead),
 		cmocka_unit_test(disconnect_ends_although_a_device_is_dead),
 		cmocka_unit_test(engine_stop_reports_what_is_lost),
+		cmocka_unit_test(memory_that_was_given_back_is_mapped_anew),
 		cmocka_unit_test(eventfd_that_blocks_costs_its_own_session),
 		cmocka_unit_test(two_networks_hear_nothing_of_each_other),
 	};

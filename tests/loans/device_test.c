@@ -15,9 +15,10 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-#define LEN      1000u
+#define LEN        1000u
 /* The bound for everything a front-end waits for, whatever a device does. */
-#define BOUND_MS 2000u
+#define BOUND_MS   2000u
+#define ROUNDS_MAX 100000u
 
 static uint16_t send_to(struct vm *vm, uint8_t destination, uint8_t source, uint8_t fill)
 {
@@ -37,6 +38,19 @@ static uint64_t pace(struct vm *vm, unsigned int count, uint8_t destination)
 		vm_wait_used(vm);
 	}
 	return gw_now_ns() - begin_ns;
+}
+
+/* The best of three: what else the machine does is not what is measured. */
+static uint64_t best_pace(struct vm *vm, unsigned int count, uint8_t destination)
+{
+	uint64_t best_ns = UINT64_MAX;
+
+	for (unsigned int i = 0; i < 3; i++) {
+		uint64_t ns = pace(vm, count, destination);
+
+		best_ns = ns < best_ns ? ns : best_ns;
+	}
+	return best_ns;
 }
 
 /* Fills a held device until it takes no more loans. */
@@ -68,11 +82,11 @@ static void held_device_does_not_slow_another_guest(void **state)
 	rig_settle(&rig, &a, "a", "d");
 	rig_settle(&rig, &b, "b", "e");
 	pace(&b, 2000, 0xd0);
-	before_ns = pace(&b, 5000, 0xd0);
+	before_ns = best_pace(&b, 5000, 0xd0);
 	fill_up(&rig, &a, loop_test_find("d"), "a", "d", 32);
 	for (unsigned int i = 0; i < 200; i++)
 		send_to(&a, 0xd0, 0xe0, 0);
-	after_ns = pace(&b, 5000, 0xd0);
+	after_ns = best_pace(&b, 5000, 0xd0);
 	print_message("5000 round trips: %.1f ms alone, %.1f ms beside a dead device\n",
 		      (double)before_ns / 1e6, (double)after_ns / 1e6);
 	/*
@@ -433,7 +447,9 @@ static void two_networks_hear_nothing_of_each_other(void **state)
 	rig_start(&rig, ports);
 	rig_guest(&rig, &a, "a");
 	rig_guest(&rig, &b, "b");
-	for (unsigned int i = 0; i < 200; i++) {
+	/* Until the driver of red has answered, and frames there are lent. */
+	for (unsigned int i = 0; i < 200 || !rig_pair(&rig, "a", "d").lent_frames; i++) {
+		assert_true(i < ROUNDS_MAX);
 		vm_offer_rx(&a, 1);
 		vm_offer_rx(&b, 1);
 		send_to(&a, 0xd0, 0xe0, 0xaa);
@@ -447,7 +463,6 @@ static void two_networks_hear_nothing_of_each_other(void **state)
 	}
 	assert_true(vm_nothing_received(&a));
 	assert_true(vm_nothing_received(&b));
-	assert_true(rig_pair(&rig, "a", "d").lent_frames > 0);
 	assert_int_equal(rig_pair(&rig, "b", "e").lent_frames, 0);
 	vm_free(&a);
 	vm_free(&b);

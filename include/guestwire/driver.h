@@ -72,6 +72,12 @@ struct gw_memmap;
 #define GW_BATCH          64u
 /* Bytes that are snapshotted of each frame's beginning: enough for learning. */
 #define GW_FRAME_SNAPSHOT 14u
+/*
+ * A private header (struct gw_offloads) is at most this long, and this many bytes in
+ * front of it are the driver's to write until reap has reported the frame.
+ */
+#define GW_HEADER_MAX     448u
+#define GW_HEADER_ROOM    64u
 
 /*
  * One Ethernet frame: a snapshot of its virtio-net header, and segments.
@@ -80,6 +86,13 @@ struct gw_memmap;
  * again. The segments may lie in guest memory: the guest can change the bytes
  * at any time, so nothing may be decided from them that is not read once into a
  * local copy. `snapshot` is such a copy (destination, source, type).
+ *
+ * `header` says what the frame's sender left to be done (VIRTIO 1.2 section
+ * 5.1.6.2): a partial checksum, or a super-frame to be cut. A driver's tx meets
+ * only what its port takes (gw_port_set_offloads); all else the core has done
+ * before. A frame of which the core completed the header has seg[0] in the
+ * arena, also if `memmap` is a guest's, and the other segments where the guest
+ * has them: `[private header | payload slices]`.
  */
 struct gw_frame {
 	struct gw_queue *home;    /* who lent it */
@@ -90,6 +103,7 @@ struct gw_frame {
 	uint16_t holders;         /* the core's: ports that hold it now; drivers keep off */
 	uint8_t bounce;           /* the core's: bounce buffers, 0: lent; drivers keep off */
 	uint8_t dropped;          /* the core's: gw_queue_drop was called; drivers keep off */
+	uint8_t cut;              /* the core's: has a private header; drivers keep off */
 	uint8_t snapshot[GW_FRAME_SNAPSHOT];
 	struct virtio_net_hdr_v1 header; /* private copy; num_buffers is not used */
 	uint32_t id;                     /* the home's: descriptor head, slot number ... */
@@ -106,6 +120,28 @@ enum gw_reads {
 	GW_READS_DMA,         /* the device itself, straight from the pages */
 	GW_READS_DELIVERY,    /* another guest: one copy, into its receive buffers */
 	GW_READS_NOTHING,     /* a sink: nobody reads */
+};
+
+/*
+ * What can be left to a port's device: bits. The sender's side of it are the
+ * features VIRTIO_NET_F_CSUM, HOST_TSO4, HOST_TSO6, HOST_ECN, HOST_USO.
+ */
+enum {
+	GW_OFFLOAD_CSUM = 1 << 0, /* a partial checksum, at csum_start + csum_offset */
+	GW_OFFLOAD_TSO4 = 1 << 1, /* super-frames to cut: TCP over IPv4 */
+	GW_OFFLOAD_TSO6 = 1 << 2, /* TCP over IPv6 */
+	GW_OFFLOAD_ECN = 1 << 3,  /* these also with the ECN bit */
+	GW_OFFLOAD_USO = 1 << 4,  /* UDP (L4), IPv4 and IPv6 */
+	GW_OFFLOAD_ALL = (1 << 5) - 1,
+};
+
+/* What a port takes of partial headers; see gw_port_set_offloads. */
+struct gw_offloads {
+	uint32_t takes;      /* GW_OFFLOAD_ bits; the core does the rest in software */
+	uint32_t len_max;    /* longest super-frame that is taken; 0: GW_FRAME_LEN_MAX */
+	bool header_private; /* takes them only behind a private header (GW_HEADER_ROOM) */
+	bool one_segment;    /* a frame is one segment: lent payload can have no private
+				header, so guests of this network are offered no offloads */
 };
 
 enum gw_verdict {
@@ -127,7 +163,8 @@ struct gw_answer {
 				   long as this memmap is mapped (a reopen may undo that) */
 	bool single_page_segs;          /* a segment must not cross a page: the driver splits, and
 				   each piece counts against max_segs */
-	uint16_t max_segs;              /* segments of one frame, 1 to GW_FRAME_SEGS_MAX */
+	uint16_t max_segs;              /* segments of one frame, 1 to GW_FRAME_SEGS_MAX; a
+				   private header is one of them */
 	char text[GW_ERROR_TEXT_BYTES]; /* for people: what was found, what would change it */
 };
 
@@ -272,6 +309,11 @@ struct gw_queue *gw_port_queue(struct gw_port *port, unsigned int index);
  * gw_port_apply. Longer frames are dropped before tx (too_long).
  */
 void gw_port_set_max_len(struct gw_port *port, uint32_t len);
+/*
+ * What this port takes of partial headers. Set in start, changed with gw_port_apply;
+ * if never set: nothing is taken, and private headers are possible.
+ */
+void gw_port_set_offloads(struct gw_port *port, const struct gw_offloads *offloads);
 /* How this port's device reads lent frames; shown to the user. */
 void gw_port_set_reads(struct gw_port *port, enum gw_reads reads);
 /* One line for the user about the port's state ("listening", "connected", "link down"). Control. */

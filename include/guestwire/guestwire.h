@@ -119,11 +119,16 @@ struct gw_pair_info {
 	struct gw_answer answer;
 	uint64_t lent_frames, lent_bytes;
 	uint64_t copied_frames, copied_bytes; /* by us */
-	uint64_t header_bytes_copied;         /* by us, of frames that were lent */
+	/* Partial headers that were completed here, in software. Frames are counted as they leave. */
+	uint64_t supers_cut;          /* super-frames that were cut up */
+	uint64_t checksums_made;      /* frames whose checksum was computed */
+	uint64_t headers_made;        /* frames lent behind a private header */
+	uint64_t header_bytes_copied; /* of these; not in lent_bytes */
 	uint64_t kernel_copied_frames, kernel_copied_bytes;
 	uint64_t loans_out, loans_peak, loans_max;
 	uint64_t bounce_out, bounce_peak, bounce_max;
-	uint64_t reasons[GW_REASON_COUNT]; /* copies and drops, frames */
+	uint64_t reasons[GW_REASON_COUNT];      /* copies and drops, frames */
+	uint64_t reason_bytes[GW_REASON_COUNT]; /* the same in bytes */
 };
 
 struct gw_snapshot {

@@ -152,7 +152,8 @@ static const struct {
 	COUNTER(copied_bytes),        COUNTER(header_bytes_copied), COUNTER(kernel_copied_frames),
 	COUNTER(kernel_copied_bytes), COUNTER(loans_out),           COUNTER(loans_peak),
 	COUNTER(loans_max),           COUNTER(bounce_out),          COUNTER(bounce_peak),
-	COUNTER(bounce_max),
+	COUNTER(bounce_max),          COUNTER(supers_cut),          COUNTER(checksums_made),
+	COUNTER(headers_made),
 #undef COUNTER
 };
 
@@ -165,7 +166,9 @@ static json_t *pair_json(const struct gw_pair_info *pair)
 	json_object_set_new(json, "query", query_json(pair));
 	/* What went this way, lent or copied. */
 	json_object_set_new(json, "frames", number(pair->lent_frames + pair->copied_frames));
-	json_object_set_new(json, "bytes", number(pair->lent_bytes + pair->copied_bytes));
+	json_object_set_new(
+		json, "bytes",
+		number(pair->lent_bytes + pair->copied_bytes + pair->header_bytes_copied));
 	for (size_t i = 0; i < sizeof(pair_counters) / sizeof(pair_counters[0]); i++) {
 		uint64_t value;
 
@@ -174,6 +177,8 @@ static json_t *pair_json(const struct gw_pair_info *pair)
 	}
 	json_object_set_new(json, "copied_by_reason",
 			    reasons_map(pair->reasons, GW_COPY_FIRST, GW_DROP_FIRST));
+	json_object_set_new(json, "copied_bytes_by_reason",
+			    reasons_map(pair->reason_bytes, GW_COPY_FIRST, GW_DROP_FIRST));
 	json_object_set_new(json, "dropped_frames", number(sum_drops(pair)));
 	json_object_set_new(json, "drops_by_reason",
 			    reasons_map(pair->reasons, GW_DROP_FIRST, GW_REASON_COUNT));

@@ -29,6 +29,16 @@ static unsigned int host_stop_ms(struct gw_port *port)
 	return holder_of(port)->engine->config.stop_ms;
 }
 
+static bool host_offloads_pay(struct gw_port *port)
+{
+	const struct network *network = holder_of(port)->network;
+
+	for (unsigned int i = 0; i < network->port_count; i++)
+		if (network->port[i] != port && gw_load_relaxed(&network->port[i]->one_segment))
+			return false;
+	return true;
+}
+
 static const struct port_host engine_host = {
 	.apply = host_apply,
 	.ask = question_ask,
@@ -37,6 +47,7 @@ static const struct port_host engine_host = {
 	.stop_ms = host_stop_ms,
 	.retire = question_retire,
 	.discarded = question_discarded,
+	.offloads_pay = host_offloads_pay,
 	.recall = reopen_recall,
 };
 

@@ -219,6 +219,9 @@ static void read_pair(struct gw_pair_info *info, struct pair *pair)
 		.lent_bytes = gw_counter_read(&pair->lent_bytes),
 		.copied_frames = gw_counter_read(&pair->copied_frames),
 		.copied_bytes = gw_counter_read(&pair->copied_bytes),
+		.supers_cut = gw_counter_read(&pair->supers_cut),
+		.checksums_made = gw_counter_read(&pair->checksums_made),
+		.headers_made = gw_counter_read(&pair->headers_made),
 		.header_bytes_copied = gw_counter_read(&pair->header_bytes_copied),
 		.kernel_copied_frames = gw_counter_read(&pair->kernel_copied_frames),
 		.kernel_copied_bytes = gw_counter_read(&pair->kernel_copied_bytes),
@@ -230,6 +233,7 @@ static void read_pair(struct gw_pair_info *info, struct pair *pair)
 		.bounce_max = pair->bounce_max,
 	};
 	read_counters(info->reasons, pair->reasons, GW_REASON_COUNT);
+	read_counters(info->reason_bytes, pair->reason_bytes, GW_REASON_COUNT);
 }
 
 /* Returns how many pairs end at this port. */

@@ -128,6 +128,7 @@ static void count_accepted(struct gw_port *egress, struct pair *pair, struct gw_
 		gw_counter_add(&pair->copied_frames, 1);
 		gw_counter_add(&pair->copied_bytes, len);
 		gw_counter_add(&pair->reasons[reason], 1);
+		gw_counter_add(&pair->reason_bytes[reason], len);
 	}
 	if (gw_load_relaxed(&egress->reads) == GW_READS_KERNEL_COPY) {
 		gw_counter_add(&pair->kernel_copied_frames, 1);

@@ -51,7 +51,9 @@ struct pair {
 	gw_counter header_bytes_copied;
 	gw_counter kernel_copied_frames, kernel_copied_bytes;
 	gw_counter loans_now, loans_peak, bounce_now, bounce_peak;
+	gw_counter supers_cut, checksums_made, headers_made;
 	gw_counter reasons[GW_REASON_COUNT];
+	gw_counter reason_bytes[GW_REASON_COUNT];
 };
 
 /* Both ports know their arena by now. -ENOMEM with a text if the arena is too small. */

@@ -211,7 +211,7 @@ int port_parse(const char *spec, const struct gw_driver *const *drivers, struct 
 	port->queue.port = port;
 	for (unsigned int i = 0; i < GW_QUEUE_FDS; i++)
 		port->queue.fd[i].fd = -1;
-	port->max_len = GW_FRAME_LEN_MAX;
+	port->max_len = port->offloads.len_max = GW_FRAME_LEN_MAX;
 	port->answer_stamp = 1;
 	ret = take_spec(port, spec, drivers, err);
 	if (!ret)
@@ -346,6 +346,14 @@ void gw_port_set_priv(struct gw_port *port, void *priv)
 struct gw_queue *gw_port_queue(struct gw_port *port, unsigned int index)
 {
 	return index ? NULL : &port->queue;
+}
+
+void gw_port_set_offloads(struct gw_port *port, const struct gw_offloads *offloads)
+{
+	port->offloads = *offloads;
+	if (!offloads->len_max || offloads->len_max > GW_FRAME_LEN_MAX)
+		port->offloads.len_max = GW_FRAME_LEN_MAX;
+	gw_store_relaxed(&port->one_segment, (uint32_t)offloads->one_segment);
 }
 
 void gw_port_set_max_len(struct gw_port *port, uint32_t len)

@@ -44,6 +44,8 @@ struct port_host {
 	void (*retire)(struct gw_port *port, struct gw_memmap *memmap);
 	/* Pages of it were given back under a device: stop lending, map it anew. */
 	void (*discarded)(struct gw_port *port, struct gw_memmap *memmap);
+	/* services.h: port_offloads_pay. Threads: any. */
+	bool (*offloads_pay)(struct gw_port *port);
 	/*
 	 * Loans of this port do not come home: every device that holds some is stopped
 	 * and started again. fn(arg) runs on the loop when that is over; what is still
@@ -95,9 +97,11 @@ struct gw_port {
 	gw_counter queries;    /* control writes */
 	uint32_t reads;        /* enum gw_reads; control writes, all read */
 	uint32_t max_len;      /* control writes, worker reads */
+	uint32_t one_segment;  /* offloads.one_segment, for all threads; control writes */
 
 	/* ---- the owning worker ---- */
 	struct gw_queue queue;
+	struct gw_offloads offloads;
 	bool up;                 /* started: rx, tx allowed */
 	unsigned int paused;     /* counts gw_port_pause */
 	bool stalled;            /* no progress for a while although something is owed */

@@ -32,3 +32,8 @@ void port_recall(struct gw_port *port, void (*fn)(void *arg), void *arg)
 {
 	port->host->recall(port, fn, arg);
 }
+
+bool port_offloads_pay(struct gw_port *port)
+{
+	return port->host->offloads_pay(port);
+}

@@ -27,3 +27,10 @@ void port_discarded_memory(struct gw_port *port, struct gw_memmap *memmap);
  * and started. fn(arg) runs on the loop afterwards.
  */
 void port_recall(struct gw_port *port, void (*fn)(void *arg), void *arg);
+
+/*
+ * Whether guests on this port should be offered offloads under offloads=auto: true
+ * unless an other port of its network takes frames of one segment only. Threads: any;
+ * what a port said last before this counts.
+ */
+bool port_offloads_pay(struct gw_port *port);

@@ -473,6 +473,11 @@ struct gw_queue *gw_port_queue(struct gw_port *port, unsigned int index)
 	return &port->queue;
 }
 
+void gw_port_set_offloads(struct gw_port *port, const struct gw_offloads *offloads)
+{
+	port->record.offloads = *offloads;
+}
+
 void gw_port_set_max_len(struct gw_port *port, uint32_t len)
 {
 	port->record.max_len = len;

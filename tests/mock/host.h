@@ -37,6 +37,7 @@ struct host_record {
 	unsigned int pauses, resumes; /* gw_port_pause, gw_port_resume */
 	unsigned int applies;
 	uint32_t max_len;
+	struct gw_offloads offloads;
 	enum gw_reads reads;
 	char status[GW_ERROR_TEXT_BYTES];
 	unsigned int log_lines;

@@ -61,6 +61,7 @@
 struct gw_port;
 struct gw_queue;
 struct gw_memmap;
+struct gw_probe_question;
 
 /* Segments that a frame carries in itself, and at most (its home then keeps the array). */
 #define GW_FRAME_SEGS     20u
@@ -226,6 +227,13 @@ struct gw_driver {
 	const char *target;              /* what TARGET is ("IFNAME"); NULL: none is taken */
 	const char *help;                /* one line */
 	const struct gw_option *options; /* ended by a NULL name; NULL: none */
+
+	/*
+	 * What a port could do on this host and on one of its interfaces: adds findings
+	 * (guestwire/probe.h). No port is open, nothing is changed unless the question
+	 * says so, and then it is undone. NULL: nothing to tell. Threads: any.
+	 */
+	void (*probe)(const struct gw_probe_question *question);
 
 	/* ---- control ---- */
 	/*

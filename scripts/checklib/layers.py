@@ -15,6 +15,7 @@ from . import tree
 # from the top: every name on the right has its own line further up.
 MAY_SEE = {
     "src/base": (),
+    "src/probe": ("src/base",),
     "src/mem": ("src/base",),
     "src/virtio": ("src/base", "src/mem"),
     "src/vhost": ("src/base", "src/mem", "src/virtio"),
@@ -23,11 +24,12 @@ MAY_SEE = {
     "drivers/common": ("src/base", "src/mem", "src/virtio"),
     "drivers/guest": ("src/base", "src/mem", "src/virtio", "src/vhost",
                       "src/port", "drivers/common"),
-    "drivers": ("src/base", "src/mem", "src/virtio", "drivers/common"),
+    "drivers": ("src/base", "src/probe", "src/mem", "src/virtio",
+                "drivers/common"),
     "src/engine": ("src/base", "src/mem", "src/port", "src/network",
                    "drivers"),
-    "src/lib": ("src/base", "src/mem", "src/port", "src/network", "drivers",
-                "src/engine"),
+    "src/lib": ("src/base", "src/probe", "src/mem", "src/port", "src/network",
+                "drivers", "src/engine"),
     "src/control": ("src/base",),
     "apps/guestwired": ("src/base", "src/control"),
     "apps/guestwire": ("src/base", "src/control"),

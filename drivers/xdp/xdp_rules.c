@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "xdp_rules.h"
+
+#include "xdp.h"
+#include <linux/if_ether.h>
+#include <string.h>
+
+#define VLAN_TAG_BYTES         4u
+/*
+ * Copy mode without a copy is safe where completions name what is really over:
+ * since Linux 6.18 (commit 30f241fcf52a).
+ */
+#define FRAGMENTS_KERNEL_MAJOR 6
+#define FRAGMENTS_KERNEL_MINOR 18
+/* What the kernel keeps free before a received frame in its chunk (XDP_PACKET_HEADROOM). */
+#define HEADROOM_BYTES         256u
+/* The smallest buffer that zero-copy drivers use: what fits is taken by all of them. */
+#define BUFFER_BYTES_MIN       2048u
+
+const unsigned int rules_bind_attempts[RULES_BIND_ATTEMPTS] = {
+	XDP_ZEROCOPY | XDP_USE_SG,
+	XDP_ZEROCOPY,
+	XDP_COPY | XDP_USE_SG,
+	XDP_COPY,
+};
+
+bool rules_zerocopy_worth_trying(const struct netdev_info *netdev)
+{
+	return netdev->zerocopy || !netdev->features_known;
+}
+
+/*
+ * virtio_net alone sends the pages themselves in copy mode, as page fragments
+ * (IFF_TX_SKB_NO_LINEAR, which no kernel tells), if its host takes them.
+ */
+enum gw_reads rules_reads(const struct netdev_info *netdev, bool zerocopy)
+{
+	if (zerocopy)
+		return GW_READS_DMA;
+	if (!strcmp(netdev->driver, "virtio_net") && netdev->scatter_gather)
+		return GW_READS_FRAGMENTS;
+	return GW_READS_KERNEL_COPY;
+}
+
+bool rules_fragments_are_safe(unsigned int kernel_major, unsigned int kernel_minor)
+{
+	return kernel_major > FRAGMENTS_KERNEL_MAJOR ||
+	       (kernel_major == FRAGMENTS_KERNEL_MAJOR && kernel_minor >= FRAGMENTS_KERNEL_MINOR);
+}
+
+uint32_t rules_pieces_max(const struct netdev_info *netdev, enum gw_reads reads, bool multi_buffer)
+{
+	if (!multi_buffer)
+		return 1;
+	if (reads == GW_READS_DMA)
+		return netdev->zerocopy_segs;
+	return reads == GW_READS_FRAGMENTS ? XDP_FRAGMENTS : XDP_COPY_PIECES;
+}
+
+uint32_t rules_max_len(uint32_t mtu, uint32_t pieces_max)
+{
+	uint32_t len = mtu + ETH_HLEN + VLAN_TAG_BYTES, most = pieces_max * XSK_CHUNK_BYTES;
+
+	if (most > GW_FRAME_LEN_MAX)
+		most = GW_FRAME_LEN_MAX;
+	return len < most ? len : most;
+}
+
+enum gw_verdict rules_zerocopy_mtu(const struct netdev_info *netdev)
+{
+	uint32_t len = netdev->mtu + ETH_HLEN + VLAN_TAG_BYTES;
+
+	if (netdev->zerocopy_segs > 1 || len <= BUFFER_BYTES_MIN - HEADROOM_BYTES)
+		return GW_YES;
+	return len <= XSK_CHUNK_BYTES - HEADROOM_BYTES ? GW_PARTLY : GW_NO;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What follows from an interface's facts: which binds are worth an attempt, how the
+ * device will read, how long a frame can be. Pure functions, which the port goes by
+ * and the probe foretells with.
+ */
+#pragma once
+
+#include "netdev.h"
+#include <guestwire/driver.h>
+
+/* Rings of a port with default options. */
+#define RULES_TX_ENTRIES    2048u
+#define RULES_RX_ENTRIES    512u
+#define RULES_BIND_ATTEMPTS 4u
+
+/* Flags of bind(2), from the best to the plainest; the first that is accepted is it. */
+extern const unsigned int rules_bind_attempts[RULES_BIND_ATTEMPTS];
+
+/* Whether to attempt a zero-copy bind: a refused one resets the link of some NICs. */
+bool rules_zerocopy_worth_trying(const struct netdev_info *netdev);
+/* How the device gets at the bytes, once it is bound. */
+enum gw_reads rules_reads(const struct netdev_info *netdev, bool zerocopy);
+/* Whether this kernel completes frames that pass pages on (fragments) when they are over. */
+bool rules_fragments_are_safe(unsigned int kernel_major, unsigned int kernel_minor);
+/* Descriptors that one frame can have. */
+uint32_t rules_pieces_max(const struct netdev_info *netdev, enum gw_reads reads, bool multi_buffer);
+/* The longest frame at this MTU. */
+uint32_t rules_max_len(uint32_t mtu, uint32_t pieces_max);
+/*
+ * A zero-copy NIC receives a frame of the MTU into one chunk, unless it has
+ * multi-buffer. GW_PARTLY: it depends on the driver.
+ */
+enum gw_verdict rules_zerocopy_mtu(const struct netdev_info *netdev);

@@ -164,6 +164,7 @@ struct gw_answer {
 				   long as this memmap is mapped (a reopen may undo that) */
 	bool single_page_segs;          /* a segment must not cross a page: the driver splits, and
 				   each piece counts against max_segs */
+	uint32_t page_bytes;            /* which page that is, a power of two; 0: 4096 */
 	uint16_t max_segs;              /* segments of one frame, 1 to GW_FRAME_SEGS_MAX; a
 				   private header is one of them */
 	char text[GW_ERROR_TEXT_BYTES]; /* for people: what was found, what would change it */

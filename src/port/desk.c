@@ -17,15 +17,15 @@ static void ask(struct pair *pair, const struct gw_frame *frame, uint32_t stamp)
 }
 
 /* Segments after cutting at every page boundary. */
-static unsigned int page_pieces(const struct gw_frame *frame)
+static unsigned int page_pieces(const struct gw_frame *frame, uint32_t page_bytes)
 {
-	unsigned int pieces = 0;
+	unsigned int pieces = 0, shift = page_bytes ? (unsigned int)__builtin_ctz(page_bytes) : 12;
 
 	for (unsigned int i = 0; i < frame->seg_count; i++) {
 		uintptr_t first = (uintptr_t)frame->seg[i].iov_base;
 
-		pieces += (unsigned int)(((first + frame->seg[i].iov_len - 1) >> 12) -
-					 (first >> 12)) +
+		pieces += (unsigned int)(((first + frame->seg[i].iov_len - 1) >> shift) -
+					 (first >> shift)) +
 			  1;
 	}
 	return pieces;
@@ -70,7 +70,7 @@ static enum gw_reason decide(struct pair *pair, const struct gw_frame *frame)
 	/* Longer arrays belong to the home for one visit only. */
 	if (frame->seg_count > GW_FRAME_SEGS)
 		return GW_COPY_SEGMENTS;
-	if (answer->single_page_segs && page_pieces(frame) > answer->max_segs)
+	if (answer->single_page_segs && page_pieces(frame, answer->page_bytes) > answer->max_segs)
 		return GW_COPY_PAGES;
 	if (egress->stalled)
 		return GW_COPY_DEVICE_STALLED;

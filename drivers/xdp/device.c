@@ -130,11 +130,13 @@ uint32_t device_max_len(const struct xdp_port *p)
 	return len < most ? len : most;
 }
 
-static void max_len_apply(void *arg)
+static void limits_apply(void *arg)
 {
 	struct xdp_port *p = arg;
+	const struct gw_offloads offloads = { .one_segment = p->tx.pieces_max == 1 };
 
 	gw_port_set_max_len(p->port, device_max_len(p));
+	gw_port_set_offloads(p->port, &offloads);
 }
 
 void device_tell(struct xdp_port *p)
@@ -149,7 +151,7 @@ void device_tell(struct xdp_port *p)
 		return;
 	}
 	gw_port_set_reads(p->port, p->reads);
-	gw_port_apply(p->port, max_len_apply, p);
+	gw_port_apply(p->port, limits_apply, p);
 	gw_port_set_status(p->port, "queue %u, %s%s, receive %s%s%s%s", p->queue_index,
 			   p->xsk->zerocopy ? "zero-copy" : "copy mode",
 			   p->xsk->multi_buffer ? ", multi-buffer" : "", receive,

@@ -58,7 +58,7 @@ void rx_free(struct xdp_port *p)
 
 static uint64_t pool_offset(const struct xdp_port *p)
 {
-	return (uint64_t)(p->rx.pool - (uint8_t *)gw_port_arena(p->port).iov_base);
+	return (uint64_t)(p->rx.pool - (uint8_t *)p->arena.iov_base);
 }
 
 static void fill(struct xdp_port *p)

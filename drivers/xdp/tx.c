@@ -238,40 +238,50 @@ struct put_state {
 	uint32_t room;  /* of both, when it began */
 };
 
+/* Where a segment lies in the UMEM. */
+struct place {
+	uint64_t offset;
+	size_t page_bytes; /* what a piece must not cross, if the device cares */
+};
+
 /*
- * Offset of len bytes at p in the UMEM: in the guest's window if the frame is of
- * the memmap we are bound to, else in the arena, which has the same offsets in
- * any window. The first 64 KiB are refused: the cookie needs them.
+ * Finds len bytes at `at` in the UMEM: in the arena, which has the same offsets in any
+ * window (frames in private memory, and private headers), else in the guest's part, if
+ * the frame is of the memmap we are bound to. The first 64 KiB are refused: the
+ * cookie needs them.
  */
-static bool umem_offset(const struct xdp_port *p, const struct gw_frame *frame, const void *at,
-			size_t len, uint64_t *offset)
+static bool place_find(const struct xdp_port *p, const struct gw_frame *frame, const void *at,
+		       size_t len, struct place *place)
 {
 	const struct xdp_tx *tx = &p->tx;
-	struct iovec range = gw_port_arena(p->port);
-	uint64_t from;
+	uint64_t from = (uintptr_t)at - (uintptr_t)p->arena.iov_base;
+	uint64_t end = p->arena.iov_len;
 
-	if (frame->memmap) {
-		if (frame->memmap != tx->memmap)
+	place->page_bytes = GW_ARENA_BUFFER_BYTES;
+	if (from >= end) {
+		if (!frame->memmap || frame->memmap != tx->memmap)
 			return false;
-		range.iov_base = tx->window.base;
-		range.iov_len = tx->window.len;
+		from = (uintptr_t)at - (uintptr_t)tx->window.base;
+		end = tx->window.len;
+		place->page_bytes = tx->window.page_bytes;
 	}
-	from = (uint64_t)((uintptr_t)at - (uintptr_t)range.iov_base);
-	if (from > range.iov_len || len > range.iov_len - from || from <= COOKIE_MAX)
-		return false;
-	*offset = from;
-	return true;
+	place->offset = from;
+	return from > COOKIE_MAX && from <= end && len <= end - from;
 }
 
-/* The longest piece that one descriptor may have at this address. */
-static size_t piece_len(const struct xdp_tx *tx, const struct gw_frame *frame, uintptr_t at,
+/*
+ * The longest piece that one descriptor may have at this address. Huge pages begin at
+ * multiples of their size in addresses, not in offsets.
+ */
+static size_t piece_len(const struct xdp_tx *tx, const struct place *place, uintptr_t at,
 			size_t len)
 {
-	size_t page = frame->memmap ? tx->window.page_bytes : GW_ARENA_BUFFER_BYTES;
-	size_t most = XSK_CHUNK_BYTES;
+	size_t most = XSK_CHUNK_BYTES, page_left;
 
-	if (tx->split_pages && page - (at & (page - 1)) < most)
-		most = page - (at & (page - 1));
+	if (tx->split_pages) {
+		page_left = place->page_bytes - (at & (place->page_bytes - 1));
+		most = page_left < most ? page_left : most;
+	}
 	return len < most ? len : most;
 }
 
@@ -302,17 +312,17 @@ static enum put put_segment(struct xdp_port *p, struct gw_frame *frame, const st
 {
 	uintptr_t at = (uintptr_t)seg->iov_base;
 	size_t left = seg->iov_len, len;
-	uint64_t offset;
+	struct place place;
 
-	if (!umem_offset(p, frame, seg->iov_base, left, &offset))
+	if (!place_find(p, frame, seg->iov_base, left, &place))
 		return PUT_BAD;
-	for (; left; left -= len, at += len, offset += len) {
+	for (; left; left -= len, at += len, place.offset += len) {
 		if (state->taken == p->tx.pieces_max)
 			return PUT_BAD;
 		if (state->taken == state->room)
 			return PUT_FULL;
-		len = piece_len(&p->tx, frame, at, left);
-		put_piece(p, frame, state, offset, (uint32_t)len);
+		len = piece_len(&p->tx, &place, at, left);
+		put_piece(p, frame, state, place.offset, (uint32_t)len);
 	}
 	return PUT_OK;
 }

@@ -113,6 +113,7 @@ static int xdp_open(struct gw_port *port, struct gw_error *err)
 	p->port = port;
 	p->queue = gw_port_queue(port, 0);
 	p->queue->priv = p;
+	p->arena = gw_port_arena(port);
 	p->program = none;
 	p->promiscuous_fd = -1;
 	gw_port_set_priv(port, p);

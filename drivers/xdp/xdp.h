@@ -82,6 +82,7 @@ struct xdp_rx {
 struct xdp_port {
 	struct gw_port *port;
 	struct gw_queue *queue;
+	struct iovec arena;
 
 	/* control: options */
 	unsigned int queue_index;

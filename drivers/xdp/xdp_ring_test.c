@@ -161,6 +161,31 @@ static void arena_frames_have_the_arenas_offset(void **state)
 			 buffer + 13);
 }
 
+/* A header that the core completed lies in the arena, the payload where the guest has it. */
+static void private_header_goes_before_guest_payload(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t *buffer = host_arena_buffer(f->port);
+	struct iovec seg[] = { { buffer + GW_HEADER_ROOM, 54 },
+			       { host_memory_at(&f->memory, 8100), 700 } };
+	struct gw_window window;
+	struct gw_frame frame;
+	struct xdp_desc desc;
+
+	gw_memmap_window(f->memory.memmap, &window);
+	host_frame(&frame, f->memory.memmap, seg, 2);
+	assert_int_equal(offer(f, &frame), 1);
+	desc = kernel_takes(f);
+	assert_ptr_equal((uint8_t *)gw_port_arena(f->port).iov_base + offset_of(desc.addr),
+			 seg[0].iov_base);
+	assert_int_equal(desc.len, 54);
+	assert_int_equal(desc.options, XDP_PKT_CONTD);
+	desc = kernel_takes(f);
+	assert_ptr_equal((uint8_t *)window.base + offset_of(desc.addr), seg[1].iov_base);
+	assert_int_equal(desc.len, 700);
+	assert_int_equal(desc.options, 0);
+}
+
 static void completions_in_any_order(void **state)
 {
 	struct fixture *f = *state;
@@ -434,6 +459,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(descriptor_names_the_byte),
 		TEST(arena_frames_have_the_arenas_offset),
+		TEST(private_header_goes_before_guest_payload),
 		TEST(completions_in_any_order),
 		TEST(completion_without_its_lowest_bit),
 		TEST(bogus_and_duplicate_completions_are_counted),

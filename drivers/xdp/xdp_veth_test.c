@@ -77,6 +77,37 @@ static void jumbo_frames_in_any_segments(void **state)
 	fixture_close(&f);
 }
 
+/* Headers that were completed in private memory, payload that stays in the guest's. */
+static void private_headers_leave_with_guest_payload(void **state)
+{
+	struct gw_frame frame;
+	struct fixture f;
+	uint8_t *header;
+
+	fixture_open(&f, "up=near,rxring=64", 1500);
+	assert_false(host_record(f.port)->offloads.one_segment);
+	assert_int_equal(host_record(f.port)->offloads.takes, 0);
+	host_lend(f.port, f.memory.memmap);
+	header = (uint8_t *)host_arena_buffer(f.port) + GW_HEADER_ROOM;
+	for (size_t len = 100; len <= 1514; len += 101) {
+		struct iovec seg[] = { { header, 54 },
+				       { host_memory_at(&f.memory, 4096 - len / 2), len - 64 },
+				       { host_memory_at(&f.memory, 3 * len + 9000), 10 } };
+
+		pattern_fill(fixture_bytes, len, ++f.number);
+		memcpy(header, fixture_bytes, 54);
+		memcpy(f.memory.guest + 4096 - len / 2, fixture_bytes + 54, len - 64);
+		memcpy(f.memory.guest + 3 * len + 9000, fixture_bytes + len - 10, 10);
+		host_frame(&frame, f.memory.memmap, seg, 3);
+		host_send(f.port, &frame);
+		assert_int_equal(far_receive(f.far, fixture_bytes, sizeof(fixture_bytes), LIMIT_MS),
+				 len);
+		assert_true(pattern_holds(fixture_bytes, len, f.number));
+		assert_int_equal(host_reap(f.port, NULL, 1, LIMIT_MS), 1);
+	}
+	fixture_close(&f);
+}
+
 /* One call takes 32 descriptors, as on kernels before 6.18: none is left in the ring. */
 static void calls_go_on_until_the_ring_is_empty(void **state)
 {
@@ -275,6 +306,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(frames_go_out_of_guest_memory),
 		TEST(jumbo_frames_in_any_segments),
+		TEST(private_headers_leave_with_guest_payload),
 		TEST(calls_go_on_until_the_ring_is_empty),
 		TEST(frames_are_received),
 		TEST(lent_frames_outlive_the_socket),

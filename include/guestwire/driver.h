@@ -102,9 +102,10 @@ struct gw_frame {
 	uint32_t len;             /* bytes in all segments */
 	uint16_t seg_count;       /* 1 to GW_FRAME_SEGS_MAX */
 	uint16_t holders;         /* the core's: ports that hold it now; drivers keep off */
+	uint16_t loans;           /* the core's: of holders, the loans; drivers keep off */
 	uint8_t bounce;           /* the core's: bounce buffers, 0: lent; drivers keep off */
 	uint8_t dropped;          /* the core's: gw_queue_drop was called; drivers keep off */
-	uint8_t cut;              /* the core's: has a private header; drivers keep off */
+	uint8_t cut;              /* the core's: made of another frame; drivers keep off */
 	uint8_t snapshot[GW_FRAME_SNAPSHOT];
 	struct virtio_net_hdr_v1 header; /* private copy; num_buffers is not used */
 	uint32_t id;                     /* the home's: descriptor head, slot number ... */
@@ -140,7 +141,8 @@ enum {
 struct gw_offloads {
 	uint32_t takes;      /* GW_OFFLOAD_ bits; the core does the rest in software */
 	uint32_t len_max;    /* longest super-frame that is taken; 0: GW_FRAME_LEN_MAX */
-	bool header_private; /* takes them only behind a private header (GW_HEADER_ROOM) */
+	bool header_private; /* takes them only behind a private header (GW_HEADER_ROOM);
+				of the bits GW_OFFLOAD_CSUM alone is used then */
 	bool one_segment;    /* a frame is one segment: lent payload can have no private
 				header, so guests of this network are offered no offloads */
 };

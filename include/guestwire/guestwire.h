@@ -119,7 +119,7 @@ struct gw_pair_info {
 	struct gw_answer answer;
 	uint64_t lent_frames, lent_bytes;
 	uint64_t copied_frames, copied_bytes; /* by us */
-	/* Partial headers that were completed here, in software. Frames are counted as they leave. */
+	/* Partial headers that were completed here, in software; frames as they leave. */
 	uint64_t supers_cut;          /* super-frames that were cut up */
 	uint64_t checksums_made;      /* frames whose checksum was computed */
 	uint64_t headers_made;        /* frames lent behind a private header */

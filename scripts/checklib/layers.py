@@ -19,7 +19,7 @@ MAY_SEE = {
     "src/mem": ("src/base",),
     "src/virtio": ("src/base", "src/mem"),
     "src/vhost": ("src/base", "src/mem", "src/virtio"),
-    "src/port": ("src/base", "src/mem"),
+    "src/port": ("src/base", "src/mem", "src/virtio"),
     "src/network": ("src/base", "src/mem", "src/port"),
     "drivers/common": ("src/base", "src/mem", "src/virtio"),
     "drivers/guest": ("src/base", "src/mem", "src/virtio", "src/vhost",

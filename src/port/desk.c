@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "desk.h"
+#include "desk_inside.h"
 
 #include <string.h>
 
@@ -41,8 +41,7 @@ static bool share_used_up(const struct pair *pair)
 	       (lend_max && source->lent_out >= lend_max - lend_max / 4);
 }
 
-/* GW_REASON_NONE: lend. Otherwise: copy, and why. */
-static enum gw_reason decide(struct pair *pair, const struct gw_frame *frame)
+enum gw_reason desk_decide(struct pair *pair, const struct gw_frame *frame)
 {
 	const struct gw_port *egress = pair->egress;
 	const struct gw_answer *answer = &pair->answer;
@@ -59,7 +58,8 @@ static enum gw_reason decide(struct pair *pair, const struct gw_frame *frame)
 	if (pair->loan_never)
 		return GW_COPY_LOAN_NEVER;
 	if (frame->seg_count > answer->max_segs)
-		return GW_COPY_SEGMENTS;
+		return frame->cut && answer->max_segs < 2 ? GW_COPY_PRIVATE_HEADER
+							  : GW_COPY_SEGMENTS;
 	/* A loan that ends within tx costs nothing to keep: no bounce could be cheaper. */
 	if (answer->ends_in_tx)
 		return GW_REASON_NONE;
@@ -81,10 +81,19 @@ static enum gw_reason decide(struct pair *pair, const struct gw_frame *frame)
 
 /* ---- the books ---- */
 
+/* A piece lends what is its parent's. */
+static struct gw_frame *lender_of(struct gw_frame *frame)
+{
+	return frame->cut == CUT_PIECE ? piece_of(frame)->parent : frame;
+}
+
 static void loan_begin(struct pair *pair, struct gw_frame *frame)
 {
-	frame->holders++;
-	pair->source->lent_out++;
+	struct gw_frame *lender = lender_of(frame);
+
+	lender->holders++;
+	if (!lender->loans++)
+		pair->source->lent_out++;
 	pair->loans_out++;
 	gw_store_relaxed(&pair->loans_now, pair->loans_out);
 	if (pair->loans_out > pair->loans_peak)
@@ -93,12 +102,17 @@ static void loan_begin(struct pair *pair, struct gw_frame *frame)
 
 static void loan_end(struct pair *pair, struct gw_frame *frame)
 {
-	pair->source->lent_out--;
+	struct gw_frame *lender = lender_of(frame);
+
+	if (frame != lender)
+		piece_put(&pair->pieces, piece_of(frame));
+	if (!--lender->loans)
+		pair->source->lent_out--;
 	pair->loans_out--;
 	gw_store_relaxed(&pair->loans_now, pair->loans_out);
 	if (!pair->loans_out && pair->watch_zero)
 		pair->egress->host->drained(pair);
-	desk_put(frame);
+	desk_put(lender);
 }
 
 /* The device is done with a frame that tx had accepted. */
@@ -122,8 +136,11 @@ static void count_accepted(struct gw_port *egress, struct pair *pair, struct gw_
 	gw_counter_add(&egress->tx_frames, 1);
 	gw_counter_add(&egress->tx_bytes, len);
 	if (reason == GW_REASON_NONE) {
+		uint32_t header_len = frame->cut ? (uint32_t)frame->seg[0].iov_len : 0;
+
 		gw_counter_add(&pair->lent_frames, 1);
-		gw_counter_add(&pair->lent_bytes, len);
+		gw_counter_add(&pair->lent_bytes, len - header_len);
+		gw_counter_add(&pair->header_bytes_copied, header_len);
 	} else {
 		gw_counter_add(&pair->copied_frames, 1);
 		gw_counter_add(&pair->copied_bytes, len);
@@ -136,12 +153,18 @@ static void count_accepted(struct gw_port *egress, struct pair *pair, struct gw_
 	}
 }
 
+void desk_count_drop(struct pair *pair, enum gw_reason reason, uint32_t bytes, uint32_t count)
+{
+	gw_counter_add(&pair->reasons[reason], count);
+	gw_counter_add(&pair->reason_bytes[reason], bytes);
+}
+
 static void drop_offered(struct port_offer *offer, unsigned int i, enum gw_reason reason)
 {
 	struct pair *pair = offer->pair[i];
 	struct gw_frame *frame = offer->frame[i];
 
-	gw_counter_add(&pair->reasons[reason], 1);
+	desk_count_drop(pair, reason, frame->len, 1);
 	if (frame->bounce)
 		bounce_undo(pair, frame);
 	else
@@ -163,8 +186,13 @@ void desk_drop(struct gw_port *source, enum gw_reason reason)
 
 /* ---- offering ---- */
 
-static void offer_add(struct gw_port *egress, struct pair *pair, struct gw_frame *frame,
-		      enum gw_reason reason)
+bool desk_room(struct gw_port *egress)
+{
+	return egress->offer.count < GW_BATCH || desk_flush(egress);
+}
+
+void desk_add(struct gw_port *egress, struct pair *pair, struct gw_frame *frame,
+	      enum gw_reason reason)
 {
 	struct port_offer *offer = &egress->offer;
 	unsigned int i = offer->count++;
@@ -174,30 +202,38 @@ static void offer_add(struct gw_port *egress, struct pair *pair, struct gw_frame
 	offer->reason[i] = reason;
 }
 
-static enum desk_verdict no_room(struct gw_port *egress, struct pair *pair, bool may_wait,
-				 enum gw_reason reason)
+void desk_lend(struct gw_port *egress, struct pair *pair, struct gw_frame *frame)
+{
+	loan_begin(pair, frame);
+	desk_add(egress, pair, frame, GW_REASON_NONE);
+}
+
+enum desk_verdict desk_no_room(struct gw_port *egress, struct pair *pair, bool may_wait,
+			       enum gw_reason reason, uint32_t bytes, uint32_t count)
 {
 	egress->refused = true;
 	if (may_wait && !egress->stalled)
 		return DESK_WAIT;
-	gw_counter_add(&pair->reasons[reason], 1);
+	desk_count_drop(pair, reason, bytes, count);
 	return DESK_TAKEN;
 }
 
-static enum desk_verdict offer_copy(struct gw_port *egress, struct pair *pair,
-				    struct gw_frame *frame, enum gw_reason reason, bool may_wait)
+enum desk_verdict desk_copy(struct gw_port *egress, struct pair *pair, struct gw_frame *frame,
+			    enum gw_reason reason, bool may_wait)
 {
 	struct gw_frame *copy = bounce_get(pair, frame->len);
 
 	/* What the whole share could not hold would wait, and all behind it, for nothing. */
 	if (!copy && !bounce_fits(pair, frame->len)) {
-		gw_counter_add(&pair->reasons[GW_DROP_TOO_LONG], 1);
+		desk_count_drop(pair, GW_DROP_TOO_LONG, frame->len, 1);
 		return DESK_TAKEN;
 	}
 	if (!copy)
-		return no_room(egress, pair, may_wait, GW_DROP_EGRESS_FULL);
+		return desk_no_room(egress, pair, may_wait, GW_DROP_EGRESS_FULL, frame->len, 1);
 	bounce_copy(copy, frame);
-	offer_add(egress, pair, copy, reason);
+	if (copy->header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
+		desk_complete_copy(pair, copy);
+	desk_add(egress, pair, copy, reason);
 	return DESK_TAKEN;
 }
 
@@ -215,34 +251,62 @@ static enum desk_verdict offer_now(struct gw_port *egress, struct pair *pair,
 		return DESK_TAKEN;
 	offer->count--;
 	loan_end(pair, frame);
-	return no_room(egress, pair, may_wait, egress->queue.refusal);
+	return desk_no_room(egress, pair, may_wait, egress->queue.refusal, frame->len, 1);
+}
+
+static inline bool asks_for_something(const struct gw_frame *frame)
+{
+	return frame->header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM || frame->header.gso_type;
+}
+
+/* What the header asks for is done by the device, and a copy could hold it, too. */
+static bool device_does_it(const struct gw_port *egress, const struct pair *pair,
+			   const struct gw_frame *frame)
+{
+	const struct gw_offloads *offloads = &egress->offloads;
+
+	if (offloads->header_private || super_frame_missing(&frame->header, offloads->takes))
+		return false;
+	return !frame->header.gso_type ||
+	       (frame->len <= offloads->len_max && bounce_fits(pair, frame->len));
+}
+
+/* A frame, whole, as it is. */
+static enum desk_verdict offer_whole(struct gw_port *egress, struct pair *pair,
+				     struct gw_frame *frame, bool may_wait)
+{
+	enum gw_reason reason;
+
+	if (!desk_room(egress))
+		return desk_no_room(egress, pair, may_wait, GW_DROP_EGRESS_FULL, frame->len, 1);
+	reason = desk_decide(pair, frame);
+	if (reason != GW_REASON_NONE)
+		return desk_copy(egress, pair, frame, reason, may_wait);
+	desk_lend(egress, pair, frame);
+	if (__builtin_expect(frame->seg_count > GW_FRAME_SEGS, 0))
+		return offer_now(egress, pair, frame, may_wait);
+	return DESK_TAKEN;
 }
 
 enum desk_verdict desk_offer(struct gw_port *egress, struct gw_frame *frame, bool may_wait)
 {
 	struct pair *pair = egress->pair_from[frame->pair];
-	enum gw_reason reason;
 
 	if (__builtin_expect(!port_usable(egress), 0)) {
 		if (egress->up)
-			return no_room(egress, pair, may_wait, GW_DROP_EGRESS_DOWN);
-		gw_counter_add(&pair->reasons[GW_DROP_EGRESS_DOWN], 1);
+			return desk_no_room(egress, pair, may_wait, GW_DROP_EGRESS_DOWN, frame->len,
+					    1);
+		desk_count_drop(pair, GW_DROP_EGRESS_DOWN, frame->len, 1);
 		return DESK_TAKEN;
 	}
-	if (frame->len > gw_load_relaxed(&egress->max_len)) {
-		gw_counter_add(&pair->reasons[GW_DROP_TOO_LONG], 1);
+	if (asks_for_something(frame) && !device_does_it(egress, pair, frame))
+		return desk_offer_partial(egress, pair, frame, may_wait);
+	/* Of a super-frame that the device cuts it has told the longest, above. */
+	if (!frame->header.gso_type && frame->len > gw_load_relaxed(&egress->max_len)) {
+		desk_count_drop(pair, GW_DROP_TOO_LONG, frame->len, 1);
 		return DESK_TAKEN;
 	}
-	if (egress->offer.count == GW_BATCH && !desk_flush(egress))
-		return no_room(egress, pair, may_wait, GW_DROP_EGRESS_FULL);
-	reason = decide(pair, frame);
-	if (reason != GW_REASON_NONE)
-		return offer_copy(egress, pair, frame, reason, may_wait);
-	loan_begin(pair, frame);
-	offer_add(egress, pair, frame, GW_REASON_NONE);
-	if (__builtin_expect(frame->seg_count > GW_FRAME_SEGS, 0))
-		return offer_now(egress, pair, frame, may_wait);
-	return DESK_TAKEN;
+	return offer_whole(egress, pair, frame, may_wait);
 }
 
 static void offers_accepted(struct gw_port *egress, unsigned int accepted)
@@ -360,7 +424,7 @@ unsigned int desk_reap(struct gw_port *egress)
 		struct pair *pair = egress->pair_from[frame->pair];
 
 		if (done[i].status == GW_DONE_FAILED) {
-			gw_counter_add(&pair->reasons[GW_DROP_DEVICE_ERROR], 1);
+			desk_count_drop(pair, GW_DROP_DEVICE_ERROR, frame->len, 1);
 		} else if (done[i].status == GW_DONE_KERNEL_COPIED) {
 			gw_counter_add(&pair->kernel_copied_frames, 1);
 			gw_counter_add(&pair->kernel_copied_bytes, frame->len);
@@ -428,8 +492,10 @@ void desk_take_back(struct gw_port *source, struct gw_port *egress)
 
 	take_back_offers(egress, source);
 	for (; source->waiting_next < source->waiting_count; source->waiting_next++) {
-		gw_counter_add(&pair->reasons[GW_DROP_EGRESS_FULL], 1);
-		desk_put(source->waiting[source->waiting_next]);
+		struct gw_frame *frame = source->waiting[source->waiting_next];
+
+		desk_count_drop(pair, GW_DROP_EGRESS_FULL, frame->len, 1);
+		desk_put(frame);
 	}
 	source->waiting_next = source->waiting_count = 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "pair.h"
 
+#include "iov.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,11 +16,33 @@ static uint32_t choose(int64_t egress, int64_t source, uint32_t fallback, bool l
 	return (uint32_t)((egress > source) == larger ? egress : source);
 }
 
-unsigned int pair_arena_buffers(const struct gw_port *source, const struct gw_port *egress)
+static unsigned int bounce_count_of(const struct gw_port *source, const struct gw_port *egress)
 {
 	if (egress->driver->bounce || !source->driver->rx)
 		return 0;
 	return choose(egress->bounce, source->bounce, PORT_BOUNCE_DEFAULT, false);
+}
+
+/*
+ * As many as there can be loans, or a batch for devices that end loans in tx; and one
+ * that is never lent, for headers of frames that are copied.
+ */
+static unsigned int pieces_count_of(const struct gw_port *source, const struct gw_port *egress)
+{
+	uint32_t loans = choose(egress->loans, source->loans, PORT_LOANS_DEFAULT, false);
+
+	if (!source->driver->rx)
+		return 0;
+	if (egress->driver->bounce)
+		return 1;
+	if (loans < GW_BATCH)
+		loans = GW_BATCH;
+	return (loans < PIECES_MAX ? loans : PIECES_MAX) + 1;
+}
+
+unsigned int pair_arena_buffers(const struct gw_port *source, const struct gw_port *egress)
+{
+	return bounce_count_of(source, egress) + pieces_buffers(pieces_count_of(source, egress));
 }
 
 static void bounce_fill(struct bounce *b)
@@ -34,7 +57,7 @@ static void bounce_fill(struct bounce *b)
 static int bounce_init(struct pair *pair, struct gw_error *err)
 {
 	struct bounce *b = &pair->bounce;
-	unsigned int count = pair_arena_buffers(pair->source, pair->egress);
+	unsigned int count = bounce_count_of(pair->source, pair->egress);
 
 	if (!count)
 		return 0;
@@ -54,6 +77,18 @@ static int bounce_init(struct pair *pair, struct gw_error *err)
 	return 0;
 }
 
+static int headers_init(struct pair *pair, struct gw_error *err)
+{
+	unsigned int count = pieces_count_of(pair->source, pair->egress);
+
+	if (!count || !pieces_init(&pair->pieces, pair->egress->arena, count))
+		return 0;
+	return gw_error_set(err, -ENOMEM,
+			    "no room for %u private headers from port %s to port %s; raise the "
+			    "bounce memory or lower loans=",
+			    count, pair->source->name, pair->egress->name);
+}
+
 int pair_create(struct gw_port *source, struct gw_port *egress, struct pair **out,
 		struct gw_error *err)
 {
@@ -71,6 +106,8 @@ int pair_create(struct gw_port *source, struct gw_port *egress, struct pair **ou
 	pair->loans_max = choose(egress->loans, source->loans, PORT_LOANS_DEFAULT, false);
 	pair->bounce_max = choose(egress->bounce, source->bounce, PORT_BOUNCE_DEFAULT, false);
 	ret = bounce_init(pair, err);
+	if (!ret)
+		ret = headers_init(pair, err);
 	if (ret)
 		pair_free(pair);
 	else
@@ -84,6 +121,7 @@ void pair_free(struct pair *pair)
 		return;
 	if (pair->bounce.run)
 		arena_give(pair->egress->arena, pair->bounce.run, pair->bounce.max);
+	pieces_free(&pair->pieces, pair->egress->arena);
 	free(pair->bounce.frame);
 	free(pair->bounce.free_frame);
 	free(pair->bounce.free_buffer);
@@ -170,7 +208,7 @@ struct gw_frame *bounce_get(struct pair *pair, uint32_t len)
 	frame->memmap = NULL;
 	frame->len = len;
 	frame->holders = 1;
-	frame->dropped = 0;
+	frame->dropped = frame->cut = 0;
 	frame->pair = pair->source->slot;
 	bounce_count(pair, (int)frame->bounce);
 	return frame;
@@ -202,31 +240,7 @@ void bounce_undo(struct pair *pair, struct gw_frame *frame)
 
 void bounce_copy(struct gw_frame *dst, const struct gw_frame *src)
 {
-	const struct iovec *from = src->seg, *to = dst->seg;
-	size_t from_off = 0, to_off = 0;
-	uint32_t left = src->len;
-
-	while (left) {
-		size_t part = from->iov_len - from_off;
-
-		if (part > to->iov_len - to_off)
-			part = to->iov_len - to_off;
-		if (part > left)
-			part = left;
-		memcpy((uint8_t *)to->iov_base + to_off, (const uint8_t *)from->iov_base + from_off,
-		       part);
-		left -= (uint32_t)part;
-		from_off += part;
-		to_off += part;
-		if (from_off == from->iov_len) {
-			from++;
-			from_off = 0;
-		}
-		if (to_off == to->iov_len) {
-			to++;
-			to_off = 0;
-		}
-	}
+	gw_iov_copy(dst->seg, 0, src->seg, 0, src->len);
 	dst->header = src->header;
 	memcpy(dst->snapshot, src->snapshot, sizeof(dst->snapshot));
 }

@@ -7,7 +7,9 @@
  */
 #pragma once
 
+#include "piece.h"
 #include "port.h"
+#include "super_frame.h"
 
 /* Frames of a pair's own bounce memory: arena buffers, and one frame struct for each. */
 struct bounce {
@@ -35,6 +37,8 @@ struct pair {
 	bool watch_zero;   /* tell host->drained when loans_out falls to 0 */
 	uint32_t loans_out, bounce_out;
 	struct bounce bounce;
+	struct pieces pieces;
+	struct super_frame super; /* what is being cut; the frame is marked CUT_BEGUN if it waits */
 
 	/* ---- from worker to control, while asking ---- */
 	struct gw_memmap *ask_memmap; /* with a reference */
@@ -51,6 +55,7 @@ struct pair {
 	gw_counter header_bytes_copied;
 	gw_counter kernel_copied_frames, kernel_copied_bytes;
 	gw_counter loans_now, loans_peak, bounce_now, bounce_peak;
+	/* partial headers that were completed here */
 	gw_counter supers_cut, checksums_made, headers_made;
 	gw_counter reasons[GW_REASON_COUNT];
 	gw_counter reason_bytes[GW_REASON_COUNT];
@@ -60,7 +65,7 @@ struct pair {
 int pair_create(struct gw_port *source, struct gw_port *egress, struct pair **pair,
 		struct gw_error *err);
 void pair_free(struct pair *pair); /* NULL is fine */
-/* Buffers of the arena that a pair of these two will take. */
+/* Buffers of the arena that a pair of these two will take: for bounces and headers. */
 unsigned int pair_arena_buffers(const struct gw_port *source, const struct gw_port *egress);
 
 /* Worker: publishes an answer. The memmap is the one that was asked about. */

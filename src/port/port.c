@@ -351,6 +351,8 @@ struct gw_queue *gw_port_queue(struct gw_port *port, unsigned int index)
 void gw_port_set_offloads(struct gw_port *port, const struct gw_offloads *offloads)
 {
 	port->offloads = *offloads;
+	if (offloads->header_private)
+		port->offloads.takes &= GW_OFFLOAD_CSUM;
 	if (!offloads->len_max || offloads->len_max > GW_FRAME_LEN_MAX)
 		port->offloads.len_max = GW_FRAME_LEN_MAX;
 	gw_store_relaxed(&port->one_segment, (uint32_t)offloads->one_segment);
@@ -415,6 +417,7 @@ void gw_queue_drop(struct gw_queue *queue, const struct gw_frame *frame, enum gw
 	struct pair *pair = queue->port->pair_from[frame->pair];
 
 	gw_counter_add(&pair->reasons[reason], 1);
+	gw_counter_add(&pair->reason_bytes[reason], frame->len);
 	/* The flag is the core's; const is a promise of the driver, not of the frame. */
 	((struct gw_frame *)(uintptr_t)frame)->dropped = 1;
 }

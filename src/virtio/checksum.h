@@ -22,11 +22,14 @@
 uint16_t checksum_sum(const struct iovec *seg, unsigned int count, uint32_t from, uint32_t len,
 		      uint16_t sum);
 
+/* Writes a sum, as it is, to `offset` bytes into the segments. */
+void checksum_store(const struct iovec *seg, unsigned int count, uint32_t offset, uint16_t check);
+
 /*
  * Completes a partial checksum of a frame in private segments: as
  * net_checksum_complete, which is for linear frames only. True if header asked
  * for nothing, or it is done and the flag cleared; false if csum_start or
- * csum_offset lie outside or the field is split over segments.
+ * csum_offset lie outside.
  */
 bool checksum_complete(const struct iovec *seg, unsigned int count, uint32_t len,
 		       struct virtio_net_hdr_v1 *header);

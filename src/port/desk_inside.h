@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the desk's two files share: desk.c decides and keeps the books, desk_partial.c makes headers. */
+#pragma once
+
+#include "desk.h"
+
+/* GW_REASON_NONE: lend. Otherwise: copy, and why. */
+enum gw_reason desk_decide(struct pair *pair, const struct gw_frame *frame);
+/* Room for one more in the egress's batch; false: it takes nothing now. */
+bool desk_room(struct gw_port *egress);
+/* Enters into the batch a frame that was lent (reason NONE), or its copy. There is room. */
+void desk_lend(struct gw_port *egress, struct pair *pair, struct gw_frame *frame);
+void desk_add(struct gw_port *egress, struct pair *pair, struct gw_frame *frame,
+	      enum gw_reason reason);
+/* Counts frames that are not delivered. */
+void desk_count_drop(struct pair *pair, enum gw_reason reason, uint32_t bytes, uint32_t count);
+/* No room: wait if the source may, else `count` frames are dropped. */
+enum desk_verdict desk_no_room(struct gw_port *egress, struct pair *pair, bool may_wait,
+			       enum gw_reason reason, uint32_t bytes, uint32_t count);
+/* Offers a copy of a whole frame; what its checksum lacks is done in the copy. */
+enum desk_verdict desk_copy(struct gw_port *egress, struct pair *pair, struct gw_frame *frame,
+			    enum gw_reason reason, bool may_wait);
+
+/* ---- desk_partial.c ---- */
+
+/*
+ * Offers a frame whose header asks for something that the egress does not take as it
+ * is. The egress is usable.
+ */
+enum desk_verdict desk_offer_partial(struct gw_port *egress, struct pair *pair,
+				     struct gw_frame *frame, bool may_wait);
+/* Computes the checksum of a copy that has a partial one, unless it is the device's. */
+void desk_complete_copy(struct pair *pair, struct gw_frame *copy);

@@ -2,6 +2,7 @@
 /* The command line tool: guestwire(1). */
 #include "control_client.h"
 #include "control_path.h"
+#include "explain_text.h"
 #include "human.h"
 #include "show_text.h"
 #include "text.h"
@@ -20,17 +21,19 @@
 #define EXIT_FAIL  1
 #define EXIT_USAGE 2
 
-#define SECONDS_MAX       3600u
-#define SHOW_TIMEOUT_S    5u
-#define STOP_TIMEOUT_S    10u
-#define HELP_COLUMN       24
-#define LONG_OPTION_FIRST 256
+#define SECONDS_MAX         3600u
+#define SHOW_TIMEOUT_S      5u
+#define STOP_TIMEOUT_S      10u
+#define HELP_COLUMN         24
+#define LONG_OPTION_FIRST   256
+#define COMMAND_NAMES_BYTES 128
 
 struct call {
 	const char *path;
 	char default_path[CONTROL_PATH_BYTES];
 	const char *port;                /* NULL: all */
 	unsigned int timeout_s, watch_s; /* 0: not given */
+	const char *from;                /* NULL: ask the daemon */
 	bool json;
 	bool help, version;
 };
@@ -44,10 +47,13 @@ struct command {
 };
 
 static int run_show(const struct call *call);
+static int run_explain(const struct call *call);
 static int run_stop(const struct call *call);
 
 static const struct command commands[] = {
 	{ "show", " [PORT]", 1, "ports, and what is lent, copied, dropped, and why", run_show },
+	{ "explain", " [PORT]", 1, "where the copies are, why, and what can be done about each",
+	  run_explain },
 	{ "stop", "", 0, "stop the daemon in good order, and wait until it has", run_stop },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -56,7 +62,7 @@ struct cli_option {
 	const char *name;
 	const char *values; /* NULL: none */
 	const char *help;
-	const char *command; /* the one it is for; NULL: all */
+	const char *commands; /* that it is for, a blank between them; NULL: all */
 	char letter;
 	int (*set)(struct call *call, const char *value);
 };
@@ -64,14 +70,17 @@ struct cli_option {
 static int set_control(struct call *call, const char *value);
 static int set_json(struct call *call, const char *value);
 static int set_watch(struct call *call, const char *value);
+static int set_from(struct call *call, const char *value);
 static int set_timeout(struct call *call, const char *value);
 static int set_help(struct call *call, const char *value);
 static int set_version(struct call *call, const char *value);
 
 static const struct cli_option cli_options[] = {
 	{ "control", "PATH", "the daemon's control socket", NULL, 0, set_control },
-	{ "json", NULL, "show: as JSON, for programs", "show", 0, set_json },
+	{ "json", NULL, "as JSON, for programs", "show explain", 0, set_json },
 	{ "watch", "SECONDS", "show: again and again", "show", 0, set_watch },
+	{ "from", "FILE", "explain: what `show --json` printed; - for standard input", "explain", 0,
+	  set_from },
 	{ "timeout", "SECONDS", "wait so long for the daemon (show: 5, stop: 10)", NULL, 0,
 	  set_timeout },
 	{ "help", NULL, "this text", NULL, 'h', set_help },
@@ -129,6 +138,12 @@ static int set_seconds(const char *what, const char *text, unsigned int *seconds
 static int set_watch(struct call *call, const char *value)
 {
 	return set_seconds("--watch", value, &call->watch_s);
+}
+
+static int set_from(struct call *call, const char *value)
+{
+	call->from = value;
+	return 0;
 }
 
 static int set_timeout(struct call *call, const char *value)
@@ -280,6 +295,44 @@ static int run_show(const struct call *call)
 	return EXIT_FAIL;
 }
 
+/* A snapshot that was saved, or the daemon's of now. NULL after a complaint. */
+static json_t *explain_snapshot(const struct call *call)
+{
+	json_error_t error;
+	json_t *json;
+
+	if (!call->from)
+		return ask(call, json_pack("{s:s}", "command", "show"), SHOW_TIMEOUT_S);
+	json = strcmp(call->from, "-") == 0 ? json_loadf(stdin, 0, &error)
+					    : json_load_file(call->from, 0, &error);
+	if (!json)
+		complain("--from %s: %s", call->from, error.text);
+	return json;
+}
+
+static int run_explain(const struct call *call)
+{
+	json_t *snapshot = explain_snapshot(call), *said;
+
+	if (!snapshot)
+		return EXIT_FAIL;
+	if (call->port && !explain_has_port(snapshot, call->port)) {
+		complain("explain: no port named '%s'; guestwire show lists them", call->port);
+		json_decref(snapshot);
+		return EXIT_FAIL;
+	}
+	if (call->json) {
+		said = explain_json(snapshot, call->port);
+		json_dumpf(said, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+		fputc('\n', stdout);
+		json_decref(said);
+	} else {
+		explain_text(stdout, snapshot, call->port);
+	}
+	json_decref(snapshot);
+	return flush_output() ? EXIT_OK : EXIT_FAIL;
+}
+
 static int run_stop(const struct call *call)
 {
 	json_t *request = json_object(), *reply;
@@ -298,12 +351,23 @@ static int run_stop(const struct call *call)
 
 /* ---- all together ---- */
 
+/* Whether word is one of list, which has a blank between them. */
+static bool has_word(const char *list, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *at = list; (at = strstr(at, word)); at += len)
+		if ((at == list || at[-1] == ' ') && (!at[len] || at[len] == ' '))
+			return true;
+	return false;
+}
+
 static bool options_fit(const struct command *command, unsigned int given)
 {
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
-		const char *only = cli_options[i].command;
+		const char *only = cli_options[i].commands;
 
-		if (!(given & (1u << i)) || !only || strcmp(only, command->name) == 0)
+		if (!(given & (1u << i)) || !only || has_word(only, command->name))
 			continue;
 		complain("--%s: is for %s, not for %s", cli_options[i].name, only, command->name);
 		return false;
@@ -311,16 +375,30 @@ static bool options_fit(const struct command *command, unsigned int given)
 	return true;
 }
 
+/* "show, explain, stop" */
+static const char *command_names(char *names, size_t bytes)
+{
+	size_t used = 0;
+
+	names[0] = 0;
+	for (size_t i = 0; i < COMMAND_COUNT && used < bytes; i++)
+		used += (size_t)snprintf(names + used, bytes - used, "%s%s", i ? ", " : "",
+					 commands[i].name);
+	return names;
+}
+
 static int run(struct call *call, char **words, unsigned int word_count, unsigned int given)
 {
 	const struct command *command = word_count ? find_command(words[0]) : NULL;
 	struct gw_error err;
+	char names[COMMAND_NAMES_BYTES];
 
 	if (!command) {
+		command_names(names, sizeof(names));
 		if (word_count)
-			complain("no command '%s'; there are show and stop", words[0]);
+			complain("no command '%s'; there are %s", words[0], names);
 		else
-			complain("a command is missing: show or stop; --help has the list");
+			complain("a command is missing: %s; --help has the list", names);
 		return EXIT_USAGE;
 	}
 	if (!options_fit(command, given))

@@ -104,7 +104,8 @@ static const char *reason_text(const char *name)
 	return "";
 }
 
-static void print_reasons(FILE *out, const char *title, const json_t *reasons)
+/* bytes: the same in bytes; NULL: they are not counted. */
+static void print_reasons(FILE *out, const char *title, const json_t *reasons, const json_t *bytes)
 {
 	const char *name;
 	json_t *count;
@@ -117,6 +118,8 @@ static void print_reasons(FILE *out, const char *title, const json_t *reasons)
 		uint64_t frames = (uint64_t)json_integer_value(count);
 
 		fprintf(out, "    %-20s %8s  ", name, human_count(frames).text);
+		if (bytes)
+			fprintf(out, "%10s  ", human_bytes(number_of(bytes, name)).text);
 		print_clean(out, reason_text(name));
 		fputc('\n', out);
 	}
@@ -192,12 +195,32 @@ static void print_use(FILE *out, const char *title, const json_t *pair, const ch
 		human_count(number_of(pair, max)).text);
 }
 
+/* What was done in software to headers that the guest left partial. */
+static void print_headers(FILE *out, const json_t *pair)
+{
+	static const struct {
+		const char *title, *member;
+	} rows[] = {
+		{ "super-frames cut", "supers_cut" },
+		{ "checksums made", "checksums_made" },
+		{ "headers made", "headers_made" },
+	};
+	uint64_t bytes = number_of(pair, "header_bytes_copied");
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (number_of(pair, rows[i].member))
+			fprintf(out, "  %-20s %8s\n", rows[i].title,
+				human_count(number_of(pair, rows[i].member)).text);
+	if (bytes)
+		fprintf(out, "  %-20s %8s of frames that were lent\n", "headers copied",
+			human_bytes(bytes).text);
+}
+
 static void print_pair(FILE *out, const json_t *pair)
 {
 	uint64_t lent = number_of(pair, "lent_frames"), copied = number_of(pair, "copied_frames");
 	uint64_t lent_bytes = number_of(pair, "lent_bytes");
 	uint64_t copied_bytes = number_of(pair, "copied_bytes");
-	uint64_t headers = number_of(pair, "header_bytes_copied");
 
 	fputc('\n', out);
 	print_clean(out, text_of(pair, "source"));
@@ -210,13 +233,12 @@ static void print_pair(FILE *out, const json_t *pair)
 		  lent_bytes + copied_bytes);
 	print_row(out, "copied by the kernel", number_of(pair, "kernel_copied_frames"),
 		  lent + copied, number_of(pair, "kernel_copied_bytes"), lent_bytes + copied_bytes);
-	if (headers)
-		fprintf(out, "  %-20s %s of frames that were lent\n", "headers copied",
-			human_bytes(headers).text);
+	print_headers(out, pair);
 	print_use(out, "loans", pair, "loans_out", "loans_peak", "loans_max");
 	print_use(out, "bounce buffers", pair, "bounce_out", "bounce_peak", "bounce_max");
-	print_reasons(out, "copied because", json_object_get(pair, "copied_by_reason"));
-	print_reasons(out, "dropped because", json_object_get(pair, "drops_by_reason"));
+	print_reasons(out, "copied because", json_object_get(pair, "copied_by_reason"),
+		      json_object_get(pair, "copied_bytes_by_reason"));
+	print_reasons(out, "dropped because", json_object_get(pair, "drops_by_reason"), NULL);
 }
 
 static bool has_traffic(const json_t *pair)
@@ -240,7 +262,7 @@ static void print_port_troubles(FILE *out, const json_t *port)
 	if (quarantined)
 		fprintf(out, "  %s frames were never given back by the device (quarantine)\n",
 			human_count(quarantined).text);
-	print_reasons(out, "dropped where they came in, because", drops);
+	print_reasons(out, "dropped where they came in, because", drops, NULL);
 }
 
 void show_text(FILE *out, const json_t *reply)

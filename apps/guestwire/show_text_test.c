@@ -51,10 +51,10 @@ static void the_whole_picture(void **state)
 		"  loans                      12 now          64 at most of 128\n"
 		"  bounce buffers              0 now           3 at most of 64\n"
 		"  copied because\n"
-		"    copybreak                   8  shorter than the port's copybreak: a copy is "
-		"cheaper than a loan\n"
-		"    loans_out                   2  the pair's share of loans is in the device "
-		"already\n"
+		"    copybreak                   8       800 B  shorter than the port's copybreak: "
+		"a copy is cheaper than a loan\n"
+		"    loans_out                   2    1.17 KiB  the pair's share of loans is in the "
+		"device already\n"
 		"  dropped because\n"
 		"    egress_full                 5  the egress device takes no more and the pair's "
 		"loans and bounce buffers are used up\n"
@@ -69,8 +69,8 @@ static void the_whole_picture(void **state)
 		"  loans                       0 now           0 at most of 0\n"
 		"  bounce buffers              0 now           0 at most of 64\n"
 		"  copied because\n"
-		"    device_cannot_read        100  the device has no way to read memory that is "
-		"not its own\n";
+		"    device_cannot_read        100    9.77 KiB  the device has no way to read "
+		"memory that is not its own\n";
 	struct gw_context context;
 	json_t *reply;
 	char *text;

@@ -129,6 +129,7 @@ struct gw_pair_info {
 	uint64_t bounce_out, bounce_peak, bounce_max;
 	uint64_t reasons[GW_REASON_COUNT];      /* copies and drops, frames */
 	uint64_t reason_bytes[GW_REASON_COUNT]; /* the same in bytes */
+	uint64_t copybreak;                     /* that counts for this pair */
 };
 
 struct gw_snapshot {

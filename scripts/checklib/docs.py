@@ -7,27 +7,40 @@ import subprocess
 
 from . import reasons, tree
 
-ROW = re.compile(r"^\| `(\w+)` \| ([^|]*?) \|")
+ROW = re.compile(r"^\| `(\w+)` \| ([^|]*?) \| ([^|]*?) \|$")
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
 FENCE = re.compile(r"^```(sh|console)\n(.*?)^```", re.M | re.S)
 PROGRAMS = ("guestwired", "guestwire", "guestwire-guest")
 HELP_TIMEOUT_S = 10
 
 
+def _check_advice(rows):
+    """The last column is what `guestwire explain` says."""
+    advice = reasons.advice()
+    for name, _, text in rows:
+        want = advice.pop(name, None)
+        if text != want:
+            yield (f"docs/reasons.md: `{name}`: '{text}': "
+                   f"apps/guestwire/advice.c has '{want}'")
+    for name in advice:
+        yield f"docs/reasons.md: no row for the advice on `{name}`"
+
+
 def check_reasons(_):
-    """docs/reasons.md has the rows of the table, in its order and words."""
+    """docs/reasons.md has the rows of the table, in its order and words, and
+    after them the copies that have no reason."""
     table = reasons.table()
     rows = [m.groups() for m in
             map(ROW.match, tree.text("docs/reasons.md").splitlines()) if m]
     complaints = []
-    for want, have in zip(table, rows):
-        if want != have:
+    for want, (*have, _) in zip(table, rows):
+        if want != tuple(have):
             complaints.append(f"docs/reasons.md: `{have[0]}` | {have[1]}: "
                               f"the table has `{want[0]}` | {want[1]}")
-    if len(table) != len(rows):
+    if len(rows) < len(table):
         complaints.append(f"docs/reasons.md: {len(rows)} rows, "
                           f"{len(table)} reasons in the table")
-    return complaints
+    return complaints + list(_check_advice(rows))
 
 
 def check_links(_):

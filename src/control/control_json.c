@@ -153,7 +153,7 @@ static const struct {
 	COUNTER(kernel_copied_bytes), COUNTER(loans_out),           COUNTER(loans_peak),
 	COUNTER(loans_max),           COUNTER(bounce_out),          COUNTER(bounce_peak),
 	COUNTER(bounce_max),          COUNTER(supers_cut),          COUNTER(checksums_made),
-	COUNTER(headers_made),
+	COUNTER(headers_made),        COUNTER(copybreak),
 #undef COUNTER
 };
 

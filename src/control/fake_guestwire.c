@@ -154,9 +154,12 @@ void fake_context_fill(struct gw_context *context)
 					  .loans_peak = 64,
 					  .loans_max = 128,
 					  .bounce_peak = 3,
-					  .bounce_max = 64 };
+					  .bounce_max = 64,
+					  .copybreak = 256 };
 	pairs[0].reasons[GW_COPY_COPYBREAK] = 8;
 	pairs[0].reasons[GW_COPY_LOANS_OUT] = 2;
+	pairs[0].reason_bytes[GW_COPY_COPYBREAK] = 800;
+	pairs[0].reason_bytes[GW_COPY_LOANS_OUT] = 1200;
 	pairs[0].reasons[GW_DROP_EGRESS_FULL] = 5;
 	pairs[1] =
 		(struct gw_pair_info){ .source = "a",
@@ -170,6 +173,7 @@ void fake_context_fill(struct gw_context *context)
 				       .copied_bytes = 10000,
 				       .bounce_max = 64 };
 	pairs[1].reasons[GW_COPY_DEVICE_CANNOT] = 100;
+	pairs[1].reason_bytes[GW_COPY_DEVICE_CANNOT] = 10000;
 	pairs[2] = (struct gw_pair_info){ .source = "up", .egress = "raw", .loans_max = 128 };
 	context->snapshot = (struct gw_snapshot){ .workers = 1,
 						  .arena_bytes = 8u << 20,

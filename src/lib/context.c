@@ -231,6 +231,7 @@ static void read_pair(struct gw_pair_info *info, struct pair *pair)
 		.bounce_out = gw_counter_read(&pair->bounce_now),
 		.bounce_peak = gw_counter_read(&pair->bounce_peak),
 		.bounce_max = pair->bounce_max,
+		.copybreak = pair->copybreak,
 	};
 	read_counters(info->reasons, pair->reasons, GW_REASON_COUNT);
 	read_counters(info->reason_bytes, pair->reason_bytes, GW_REASON_COUNT);

@@ -316,6 +316,9 @@ def test_the_tool_and_its_statuses(t):
             ([], 2, "a command is missing"),
             (["dance"], 2, "no command 'dance'"),
             (["stop", "--json"], 2, "--json: is for show"),
+            (["show", "--from", "f"], 2, "--from: is for explain"),
+            (["explain"], 1, "is guestwired running?"),
+            (["explain", "--from", "/nonexistent"], 1, "/nonexistent"),
             (["show", "a", "b"], 2, "one word too many")):
         done = be.command(*words, may_fail=True)
         check(done.returncode == status and text in done.stderr,

@@ -4,11 +4,14 @@
 #include "control_path.h"
 #include "explain_text.h"
 #include "human.h"
+#include "probe_json.h"
+#include "probe_text.h"
 #include "show_text.h"
 #include "text.h"
 
 #include <errno.h>
 #include <getopt.h>
+#include <guestwire/probe.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -31,10 +34,10 @@
 struct call {
 	const char *path;
 	char default_path[CONTROL_PATH_BYTES];
-	const char *port;                /* NULL: all */
+	const char *word;                /* port or interface; NULL: all */
 	unsigned int timeout_s, watch_s; /* 0: not given */
 	const char *from;                /* NULL: ask the daemon */
-	bool json;
+	bool json, attempt;
 	bool help, version;
 };
 
@@ -44,17 +47,22 @@ struct command {
 	unsigned int arg_max;
 	const char *help;
 	int (*run)(const struct call *call);
+	bool alone; /* needs no daemon */
 };
 
 static int run_show(const struct call *call);
 static int run_explain(const struct call *call);
+static int run_probe(const struct call *call);
 static int run_stop(const struct call *call);
 
 static const struct command commands[] = {
-	{ "show", " [PORT]", 1, "ports, and what is lent, copied, dropped, and why", run_show },
+	{ "show", " [PORT]", 1, "ports, and what is lent, copied, dropped, and why", run_show,
+	  false },
 	{ "explain", " [PORT]", 1, "where the copies are, why, and what can be done about each",
-	  run_explain },
-	{ "stop", "", 0, "stop the daemon in good order, and wait until it has", run_stop },
+	  run_explain, false },
+	{ "probe", " [IFNAME]", 1, "what this host and its interfaces can do; needs no daemon",
+	  run_probe, true },
+	{ "stop", "", 0, "stop the daemon in good order, and wait until it has", run_stop, false },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
@@ -69,6 +77,7 @@ struct cli_option {
 
 static int set_control(struct call *call, const char *value);
 static int set_json(struct call *call, const char *value);
+static int set_try(struct call *call, const char *value);
 static int set_watch(struct call *call, const char *value);
 static int set_from(struct call *call, const char *value);
 static int set_timeout(struct call *call, const char *value);
@@ -77,7 +86,9 @@ static int set_version(struct call *call, const char *value);
 
 static const struct cli_option cli_options[] = {
 	{ "control", "PATH", "the daemon's control socket", NULL, 0, set_control },
-	{ "json", NULL, "as JSON, for programs", "show explain", 0, set_json },
+	{ "json", NULL, "as JSON, for programs", "show explain probe", 0, set_json },
+	{ "try", NULL, "probe: do it, and undo it; takes queues for milliseconds", "probe", 0,
+	  set_try },
 	{ "watch", "SECONDS", "show: again and again", "show", 0, set_watch },
 	{ "from", "FILE", "explain: what `show --json` printed; - for standard input", "explain", 0,
 	  set_from },
@@ -119,6 +130,12 @@ static int set_control(struct call *call, const char *value)
 static int set_json(struct call *call, const char *value)
 {
 	call->json = true;
+	return 0;
+}
+
+static int set_try(struct call *call, const char *value)
+{
+	call->attempt = true;
 	return 0;
 }
 
@@ -223,8 +240,8 @@ static void print_help(void)
 			column += printf(", -%c", option->letter);
 		printf("%*s%s\n", HELP_COLUMN - column, "", option->help);
 	}
-	printf("\nExit status: 0 ok, 1 the daemon was not reached or refused, 2 wrong command\n"
-	       "line. Manual: guestwire(1).\n");
+	printf("\nExit status: 0 ok, 1 the daemon was not reached or refused, or there is no such\n"
+	       "interface, 2 wrong command line. Manual: guestwire(1).\n");
 }
 
 static const struct command *find_command(const char *name)
@@ -262,7 +279,7 @@ static bool show_once(const struct call *call)
 	json_t *request = json_object(), *reply;
 
 	json_object_set_new(request, "command", json_string("show"));
-	if (call->port && json_object_set_new(request, "port", json_string(call->port)) < 0) {
+	if (call->word && json_object_set_new(request, "port", json_string(call->word)) < 0) {
 		complain("show: the port's name is no UTF-8 text");
 		json_decref(request);
 		return false;
@@ -316,20 +333,40 @@ static int run_explain(const struct call *call)
 
 	if (!snapshot)
 		return EXIT_FAIL;
-	if (call->port && !explain_has_port(snapshot, call->port)) {
-		complain("explain: no port named '%s'; guestwire show lists them", call->port);
+	if (call->word && !explain_has_port(snapshot, call->word)) {
+		complain("explain: no port named '%s'; guestwire show lists them", call->word);
 		json_decref(snapshot);
 		return EXIT_FAIL;
 	}
 	if (call->json) {
-		said = explain_json(snapshot, call->port);
+		said = explain_json(snapshot, call->word);
 		json_dumpf(said, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 		fputc('\n', stdout);
 		json_decref(said);
 	} else {
-		explain_text(stdout, snapshot, call->port);
+		explain_text(stdout, snapshot, call->word);
 	}
 	json_decref(snapshot);
+	return flush_output() ? EXIT_OK : EXIT_FAIL;
+}
+
+static int run_probe(const struct call *call)
+{
+	const struct gw_probe_options options = { .size = sizeof(options),
+						  .ifname = call->word,
+						  .attempt = call->attempt };
+	struct gw_probe_report *report;
+	struct gw_error err = { 0 };
+
+	if (gw_probe(&options, &report, &err) < 0) {
+		complain("%s", err.text);
+		return EXIT_FAIL;
+	}
+	if (call->json)
+		probe_json(stdout, report);
+	else
+		probe_text(stdout, report);
+	gw_probe_free(report);
 	return flush_output() ? EXIT_OK : EXIT_FAIL;
 }
 
@@ -408,8 +445,8 @@ static int run(struct call *call, char **words, unsigned int word_count, unsigne
 			 words[1 + command->arg_max]);
 		return EXIT_USAGE;
 	}
-	call->port = word_count > 1 ? words[1] : NULL;
-	if (!call->path) {
+	call->word = word_count > 1 ? words[1] : NULL;
+	if (!call->path && !command->alone) {
 		if (control_default_path(call->default_path, sizeof(call->default_path), &err) <
 		    0) {
 			complain("%s", err.text);

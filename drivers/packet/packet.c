@@ -31,6 +31,7 @@
  */
 #include "packet.h"
 #include "loop.h"
+#include "packet_probe.h"
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <poll.h>
@@ -328,6 +329,7 @@ const struct gw_driver gw_driver_packet = {
 	.target = "IFNAME",
 	.help = "any Ethernet interface through a packet socket; frames are copied",
 	.options = packet_options,
+	.probe = packet_probe,
 	.arena_buffers = packet_arena_buffers,
 	.open = packet_open,
 	.start = packet_start,

@@ -41,21 +41,27 @@ static int read_all(int fd, const char *name, struct packet_interface *interface
 	return 0;
 }
 
+int packet_interface_ask(const char *name, struct packet_interface *interface)
+{
+	int fd, ret;
+
+	*interface = (struct packet_interface){ 0 };
+	if (!*name || strlen(name) >= IFNAMSIZ)
+		return -ENODEV;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	ret = read_all(fd, name, interface);
+	close(fd);
+	return ret;
+}
+
 int packet_interface_read(const struct gw_port *port, struct packet_interface *interface,
 			  struct gw_error *err)
 {
 	const char *name = gw_port_target(port);
-	int fd, ret = -ENODEV;
+	int ret = packet_interface_ask(name, interface);
 
-	*interface = (struct packet_interface){ 0 };
-	if (*name && strlen(name) < IFNAMSIZ) {
-		fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-		if (fd < 0)
-			return gw_error_sys(err, -errno, "port %s: packet:%s: cannot make a socket",
-					    gw_port_name(port), name);
-		ret = read_all(fd, name, interface);
-		close(fd);
-	}
 	if (ret == -ENODEV)
 		return gw_error_set(
 			err, ret,

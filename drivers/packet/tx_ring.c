@@ -85,26 +85,35 @@ static int map_and_bind(struct tx_ring *ring, const struct tx_ring_config *confi
 	return 0;
 }
 
-int tx_ring_open(struct gw_port *port, const struct tx_ring_config *config, struct tx_ring *ring,
-		 struct gw_error *err)
+int tx_ring_make(const struct tx_ring_config *config, struct tx_ring *ring)
 {
 	int ret;
 
 	*ring = (struct tx_ring){ .fd = -1 };
 	ring->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (ring->fd < 0) {
-		ret = -errno;
+	if (ring->fd < 0)
+		return -errno;
+	ret = map_and_bind(ring, config);
+	if (ret)
+		tx_ring_close(ring);
+	return ret;
+}
+
+int tx_ring_open(struct gw_port *port, const struct tx_ring_config *config, struct tx_ring *ring,
+		 struct gw_error *err)
+{
+	int ret = tx_ring_make(config, ring);
+
+	if (ret == -EPERM)
 		return gw_error_sys(err, ret,
 				    "port %s: packet:%s: cannot make a packet socket; it takes "
 				    "CAP_NET_RAW in this network namespace",
 				    gw_port_name(port), gw_port_target(port));
-	}
-	ret = map_and_bind(ring, config);
-	if (!ret)
-		return 0;
-	tx_ring_close(ring);
-	return gw_error_sys(err, ret, "port %s: cannot set up a transmit ring on interface %s",
-			    gw_port_name(port), gw_port_target(port));
+	if (ret)
+		return gw_error_sys(err, ret,
+				    "port %s: cannot set up a transmit ring on interface %s",
+				    gw_port_name(port), gw_port_target(port));
+	return 0;
 }
 
 void tx_ring_close(struct tx_ring *ring)

@@ -44,6 +44,8 @@ struct tx_ring_config {
 #define TX_RING_BYTES_MAX (8u << 20)
 #define TX_RING_SLOTS_MIN 16u
 
+/* The same for no port. 0 or -errno; -EPERM: no packet sockets for this user. */
+int tx_ring_make(const struct tx_ring_config *config, struct tx_ring *ring);
 /* The socket is bound to the interface and receives nothing. 0 or -errno with a text. */
 int tx_ring_open(struct gw_port *port, const struct tx_ring_config *config, struct tx_ring *ring,
 		 struct gw_error *err);

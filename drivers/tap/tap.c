@@ -24,6 +24,7 @@
  */
 #include "rx_pool.h"
 #include "tap_interface.h"
+#include "tap_probe.h"
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <stdio.h>
@@ -283,6 +284,7 @@ const struct gw_driver gw_driver_tap = {
 	.name = "tap",
 	.target = "IFNAME",
 	.help = "a tap interface of this host, made if it does not exist",
+	.probe = tap_probe,
 	.arena_buffers = tap_arena_buffers,
 	.open = tap_open,
 	.start = tap_start,

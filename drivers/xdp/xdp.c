@@ -25,6 +25,7 @@
 
 #include "fd.h"
 #include "packet_rx.h"
+#include "xdp_probe.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -224,6 +225,7 @@ const struct gw_driver gw_driver_xdp = {
 	.target = "IFNAME",
 	.help = "a queue of a network interface through AF_XDP, sending from guest memory",
 	.options = options,
+	.probe = xdp_probe,
 	.arena_buffers = xdp_arena_buffers,
 	.open = xdp_open,
 	.start = xdp_start,

@@ -12,6 +12,8 @@
 /* Rings of a port with default options. */
 #define RULES_TX_ENTRIES    2048u
 #define RULES_RX_ENTRIES    512u
+/* The arena of a daemon with one such port and a guest. */
+#define RULES_ARENA_BYTES   (4u << 20)
 #define RULES_BIND_ATTEMPTS 4u
 
 /* Flags of bind(2), from the best to the plainest; the first that is accepted is it. */

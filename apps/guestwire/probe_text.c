@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A line for each path: what it is, the verdict, how that was found out, the text;
+ * and below it, indented to the text, what would make it a yes. Where something was
+ * tried its outcome takes the place of what was asked, and if the two do not agree
+ * both are shown.
+ */
+#include "probe_text.h"
+
+#include "human.h"
+
+#include <guestwire/guestwire.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <string.h>
+
+#define SUBJECT_COLUMN 22
+#define TEXT_COLUMN    40
+
+static void print_clean(FILE *out, const char *text)
+{
+	char clean[GW_PROBE_TEXT_BYTES];
+
+	human_clean(clean, sizeof(clean), text);
+	fputs(clean, out);
+}
+
+static bool same_thing(const struct gw_finding *a, const struct gw_finding *b)
+{
+	return !strcmp(a->path, b->path) && !strcmp(a->subject, b->subject);
+}
+
+/* What trying found, where asking found `finding`. */
+static const struct gw_finding *finding_after(const struct gw_finding *finding,
+					      const struct gw_finding *end)
+{
+	for (const struct gw_finding *later = finding + 1; later < end; later++)
+		if (same_thing(later, finding))
+			return later;
+	return NULL;
+}
+
+static bool agree(const struct gw_finding *asked, const struct gw_finding *tried)
+{
+	return asked->found == tried->found || asked->found == GW_FOUND_UNKNOWN;
+}
+
+static void print_finding(FILE *out, const struct gw_finding *finding)
+{
+	char subject[2 * GW_PROBE_WORD_BYTES];
+
+	snprintf(subject, sizeof(subject), "%s %s",
+		 strcmp(finding->path, "host") ? finding->path : "", finding->subject);
+	fprintf(out, "  %-*s %-7s (%s)  ", SUBJECT_COLUMN,
+		subject[0] == ' ' ? subject + 1 : subject, gw_found_name(finding->found),
+		gw_found_how_name(finding->how));
+	print_clean(out, finding->text);
+	if (finding->remedy[0]) {
+		fprintf(out, "\n%*s-> ", TEXT_COLUMN, "");
+		print_clean(out, finding->remedy);
+	}
+	fputc('\n', out);
+}
+
+static void print_findings(FILE *out, const struct gw_finding *findings, unsigned int count)
+{
+	const struct gw_finding *end = findings + count, *earlier, *later;
+
+	for (const struct gw_finding *finding = findings; finding < end; finding++) {
+		for (earlier = findings; !same_thing(earlier, finding);)
+			earlier++;
+		if (earlier < finding)
+			continue;
+		later = finding_after(finding, end);
+		if (!later || !agree(finding, later))
+			print_finding(out, finding);
+		if (later)
+			print_finding(out, later);
+	}
+}
+
+static void print_device(FILE *out, const struct gw_probe_device *device)
+{
+	fputc('\n', out);
+	print_clean(out, device->name);
+	fprintf(out, ": MTU %" PRIu32 ", %s, driver ", device->mtu, device->up ? "up" : "down");
+	print_clean(out, device->driver[0] ? device->driver : "unknown");
+	if (device->bus[0]) {
+		fputs(" at ", out);
+		print_clean(out, device->bus);
+	}
+	fputc('\n', out);
+	print_findings(out, device->findings, device->finding_count);
+}
+
+void probe_text(FILE *out, const struct gw_probe_report *report)
+{
+	const struct gw_probe_host *host = &report->host;
+
+	fputs("this host: Linux ", out);
+	print_clean(out, host->kernel);
+	fprintf(out, ", user %u%s\n", host->user, host->init_user_ns ? "" : " of a user namespace");
+	print_findings(out, report->findings, report->finding_count);
+	for (unsigned int i = 0; i < report->device_count; i++)
+		print_device(out, &report->devices[i]);
+	if (!report->attempted)
+		fputs("\nNothing was tried; --try does.\n", out);
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "xdp_probe.h"
+
+#include "fd.h"
+#include "loop.h"
+#include "program.h"
+#include "xdp.h"
+#include "xdp_rules.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+
+/* Between two looks whether the kernel has let go of the queue. */
+#define WAIT_US 500u
+
+/* One attempt to bind. */
+struct bound {
+	bool attempted;
+	int rc;
+	bool zerocopy, multi_buffer;
+	struct gw_error err; /* with a text if there was no socket to bind */
+};
+
+struct trial {
+	const struct gw_probe_question *question;
+	const struct xdp_facts *facts;
+	struct iovec umem;
+	struct bound bound[RULES_BIND_ATTEMPTS]; /* as rules_bind_attempts */
+};
+
+static struct gw_finding about(const char *subject, enum gw_found found, int code)
+{
+	return (struct gw_finding){ .path = "xdp",
+				    .subject = subject,
+				    .found = found,
+				    .how = GW_FOUND_BY_TRYING,
+				    .code = code };
+}
+
+/* ---- doing it ---- */
+
+/* As start does: a queue that was ours a moment ago is waited for. */
+static int bind_patiently(struct xsk *xsk, unsigned int ifindex, unsigned int flags)
+{
+	const struct timespec pause = { .tv_nsec = WAIT_US * 1000 };
+	uint64_t end_ns = gw_now_ns() + (uint64_t)XDP_BIND_LIMIT_MS * 1000000;
+	int rc;
+
+	while ((rc = xsk_bind(xsk, ifindex, PROBE_QUEUE, flags)) == -EBUSY && gw_now_ns() < end_ns)
+		nanosleep(&pause, NULL);
+	return rc;
+}
+
+static void attempt(struct trial *trial, unsigned int number)
+{
+	const struct xsk_config config = { .umem = trial->umem,
+					   .tx_entries = RULES_TX_ENTRIES,
+					   .rx_entries = RULES_RX_ENTRIES };
+	struct bound *bound = &trial->bound[number];
+	struct xsk *xsk;
+
+	bound->attempted = true;
+	bound->rc = xsk_open(&config, &xsk, &bound->err);
+	if (bound->rc)
+		return;
+	bound->rc = bind_patiently(xsk, trial->facts->netdev.ifindex, rules_bind_attempts[number]);
+	bound->zerocopy = xsk->zerocopy;
+	bound->multi_buffer = xsk->multi_buffer;
+	xsk_close(xsk);
+}
+
+/* In the order of start, but not only to the first that is accepted. */
+static void attempt_all(struct trial *trial)
+{
+	for (unsigned int i = 0; i < RULES_BIND_ATTEMPTS; i++) {
+		const struct bound *before = i ? &trial->bound[i - 1] : NULL;
+		bool zerocopy = rules_bind_attempts[i] & XDP_ZEROCOPY;
+
+		if (zerocopy && !rules_zerocopy_worth_trying(&trial->facts->netdev))
+			continue;
+		/* The plain kind is for those who have no better one. */
+		if (!(rules_bind_attempts[i] & XDP_USE_SG) && before->attempted && !before->rc)
+			continue;
+		attempt(trial, i);
+		/* It will not be better with other flags. */
+		if (trial->bound[i].rc == -EBUSY || trial->bound[i].err.text[0])
+			return;
+	}
+}
+
+/* ---- what came of it ---- */
+
+/* The last word about zero-copy, or about copies: a success, or the last failure; NULL: none. */
+static const struct bound *outcome(const struct trial *trial, unsigned int mode)
+{
+	const struct bound *last = NULL;
+
+	for (unsigned int i = 0; i < RULES_BIND_ATTEMPTS; i++)
+		if (rules_bind_attempts[i] & mode && trial->bound[i].attempted) {
+			last = &trial->bound[i];
+			if (!last->rc)
+				return last;
+		}
+	return last;
+}
+
+static void say_failure(const struct trial *trial, const struct bound *bound,
+			struct gw_finding *finding)
+{
+	const char *ifname = trial->question->device->name;
+
+	if (bound->err.text[0]) {
+		finding_say(finding, "%s", bound->err.text);
+		if (bound->rc == -ENOBUFS)
+			finding_remedy(finding, "ulimit -l, LimitMEMLOCK=, or CAP_IPC_LOCK");
+		return;
+	}
+	finding_say(finding, "bind of queue %u: %s (%s)", PROBE_QUEUE, strerrorname_np(-bound->rc),
+		    strerrordesc_np(-bound->rc));
+	if (bound->rc == -EBUSY)
+		finding_remedy(finding,
+			       "another AF_XDP socket has the queue: stop that program, or "
+			       "take another queue (queue=N)");
+	else if (bound->rc == -EINVAL && !trial->facts->platform_dma)
+		finding_remedy(finding, "in the VM's configuration: iommu_platform=on,"
+					"disable-legacy=on for this device");
+	else if (bound->rc == -EINVAL && rules_zerocopy_mtu(&trial->facts->netdev) != GW_YES)
+		finding_remedy(finding, "MTU %u may be too long: ip link set %s mtu 1500",
+			       trial->facts->netdev.mtu, ifname);
+	else if (bound->rc == -EOPNOTSUPP)
+		finding_remedy(finding, "another NIC or a newer kernel");
+}
+
+static void tell_mode(const struct trial *trial, const char *subject, unsigned int mode)
+{
+	const struct netdev_info *netdev = &trial->facts->netdev;
+	const struct bound *bound = outcome(trial, mode);
+	enum gw_reads reads = rules_reads(netdev, mode == XDP_ZEROCOPY);
+	struct gw_finding finding;
+
+	if (!bound)
+		return;
+	finding = about(subject, bound->rc ? GW_FOUND_NO : GW_FOUND_YES, bound->rc);
+	finding.reads = GW_READS_BIT(reads);
+	if (bound->rc)
+		say_failure(trial, bound, &finding);
+	else
+		finding_say(&finding, "queue %u was bound%s: %s", PROBE_QUEUE,
+			    bound->multi_buffer ? ", multi-buffer" : "",
+			    reads == GW_READS_DMA         ? "the NIC reads guest memory"
+			    : reads == GW_READS_FRAGMENTS ? "the kernel passes pages on"
+							  : "the kernel copies each frame once");
+	finding_tell(trial->question, &finding);
+}
+
+static void tell_multi_buffer(const struct trial *trial, const struct bound *bound)
+{
+	struct gw_finding finding =
+		about("multi-buffer", bound->multi_buffer ? GW_FOUND_YES : GW_FOUND_NO, 0);
+	const char *mode = bound->zerocopy ? "zero-copy" : "copy";
+
+	if (bound->multi_buffer) {
+		finding_say(&finding, "bound in %s mode with XDP_USE_SG", mode);
+	} else {
+		finding_say(&finding, "in %s mode the bind was accepted without XDP_USE_SG only",
+			    mode);
+		finding_remedy(&finding, bound->zerocopy ? "hugepages for the guests; bind=copy"
+							 : "Linux 6.6 or newer");
+	}
+	finding_tell(trial->question, &finding);
+}
+
+static void tell_start(const struct trial *trial)
+{
+	const struct netdev_info *netdev = &trial->facts->netdev;
+	const struct bound *zerocopy = outcome(trial, XDP_ZEROCOPY),
+			   *copy = outcome(trial, XDP_COPY);
+	const struct bound *bound = zerocopy && !zerocopy->rc ? zerocopy : copy ? copy : zerocopy;
+	struct gw_finding finding;
+	enum gw_reads reads;
+
+	if (!bound)
+		return;
+	finding = about("start", bound->rc ? GW_FOUND_NO : GW_FOUND_YES, bound->rc);
+	if (bound->rc) {
+		say_failure(trial, bound, &finding);
+	} else {
+		reads = rules_reads(netdev, bound->zerocopy);
+		tell_multi_buffer(trial, bound);
+		finding.reads = GW_READS_BIT(reads);
+		finding.max_len = rules_max_len(
+			netdev->mtu, rules_pieces_max(netdev, reads, bound->multi_buffer));
+		finding_say(&finding, "queue %u, %s%s", PROBE_QUEUE,
+			    bound->zerocopy ? "zero-copy" : "copy mode",
+			    bound->multi_buffer ? ", multi-buffer" : "");
+	}
+	finding_tell(trial->question, &finding);
+}
+
+/* ---- receiving ---- */
+
+/* Without a program frames come through AF_PACKET; a socket of that kind has to be had. */
+static void receive_by_packet(const struct trial *trial, const struct gw_error *why)
+{
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), rc = fd < 0 ? -errno : 0;
+	struct gw_finding finding = about("receive", rc ? GW_FOUND_NO : GW_FOUND_YES, rc);
+
+	gw_fd_close(&fd);
+	if (rc) {
+		finding_say(&finding, "AF_PACKET socket: %s", strerrorname_np(-rc));
+		finding_remedy(&finding, "CAP_NET_RAW in this network namespace");
+	} else {
+		finding.via = "AF_PACKET";
+		finding_say(&finding, "through AF_PACKET: %s", why->text);
+	}
+	finding_tell(trial->question, &finding);
+}
+
+static void try_receive(const struct trial *trial, struct program *program)
+{
+	struct gw_finding finding = about("receive", GW_FOUND_YES, 0);
+	struct gw_error why = { 0 };
+
+	if (program_attach(program, trial->facts->netdev.ifindex, PROBE_QUEUE, &why)) {
+		receive_by_packet(trial, &why);
+		return;
+	}
+	finding.via = program->native ? "XDP" : "generic XDP";
+	finding_say(&finding, "an XDP program was attached, %s",
+		    program->native ? "in the driver" : "of the generic kind, on copies");
+	finding_tell(trial->question, &finding);
+}
+
+void xdp_probe_try(const struct gw_probe_question *question, const struct xdp_facts *facts)
+{
+	struct trial trial = { .question = question, .facts = facts };
+	struct program program = PROGRAM_NONE;
+	void *memory = mmap(NULL, RULES_ARENA_BYTES, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		return;
+	trial.umem = (struct iovec){ memory, RULES_ARENA_BYTES };
+	/* A program first, as in start: it decides how some drivers set up their queues. */
+	try_receive(&trial, &program);
+	attempt_all(&trial);
+	program_detach(&program);
+	munmap(memory, RULES_ARENA_BYTES);
+	tell_mode(&trial, "zero-copy", XDP_ZEROCOPY);
+	tell_mode(&trial, "copy", XDP_COPY);
+	tell_start(&trial);
+}

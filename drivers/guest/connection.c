@@ -187,7 +187,7 @@ static int begin_session(struct guest *guest, int fd)
 	struct session_config config = {
 		.ops = &guest_session_ops,
 		.arg = guest,
-		.features = GUEST_FEATURES,
+		.features = guest_offered(guest),
 		.protocol_features = GUEST_PROTOCOL_FEATURES,
 		.arena = { port_arena_fd(guest->port), gw_port_arena(guest->port).iov_len },
 		.ring_size_max = GUEST_RING_SIZE_MAX,
@@ -411,9 +411,12 @@ int connection_open(struct guest *guest, struct gw_error *err)
 	if (!guest->client)
 		return start_listening(guest, err);
 	ret = make_address(guest, &address, err);
-	if (!ret)
-		start_connecting(guest);
-	return ret;
+	if (ret)
+		return ret;
+	/* From the loop, not from here: other ports may not be started yet. */
+	gw_port_set_status(guest->port, "connecting to %s", address.sun_path);
+	gw_timer_start(guest->loop, &guest->retry, 0, connect_again);
+	return 0;
 }
 
 void connection_close(struct guest *guest)

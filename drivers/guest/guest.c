@@ -12,6 +12,9 @@
 
 static const struct gw_option guest_options[] = {
 	{ "mode", "server|client", "server", "listen on the socket, or connect to it" },
+	{ "offloads", "auto|on|off", "auto",
+	  "offer checksum and segmentation offloads; auto: unless a device of the network "
+	  "takes one segment only" },
 	{ 0 },
 };
 
@@ -32,10 +35,13 @@ static void guest_close(struct gw_port *port)
 static int guest_open(struct gw_port *port, struct gw_error *err)
 {
 	static const char *const modes[] = { "server", "client", NULL };
+	static const char *const offers[] = { "auto", "on", "off", NULL };
+	unsigned int mode, offloads;
 	struct guest *guest;
-	unsigned int mode;
 	int ret = gw_port_option_word(port, "mode", modes, &mode, err);
 
+	if (!ret)
+		ret = gw_port_option_word(port, "offloads", offers, &offloads, err);
 	if (ret)
 		return ret;
 	guest = calloc(1, sizeof(*guest));
@@ -43,6 +49,7 @@ static int guest_open(struct gw_port *port, struct gw_error *err)
 		return gw_error_sys(err, -ENOMEM, "port %s", gw_port_name(port));
 	guest->port = port;
 	guest->client = mode == 1;
+	guest->offloads = (enum guest_offloads)offloads;
 	guest->fd = guest->listen_fd = -1;
 	guest->watch.fd = guest->listen_watch.fd = guest->event_watch.fd = -1;
 	gw_list_init(&guest->ghosts);

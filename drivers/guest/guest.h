@@ -4,6 +4,7 @@
  *
  *   guest.c       the driver table, options, start and stop
  *   connection.c  the socket: listening or connecting, reading, replying
+ *   offloads.c    which offloads a guest is offered
  *   rings.c       what the session asks of rings and memory; draining
  *   lender.c      the guest's transmit ring: frames are lent out of it
  *   receiver.c    the guest's receive ring: frames are delivered into it
@@ -48,6 +49,9 @@
 	 1ull << VIRTIO_NET_F_MRG_RXBUF | 1ull << VHOST_USER_F_PROTOCOL_FEATURES)
 #define GUEST_PROTOCOL_FEATURES (1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK)
 
+/* offloads=auto|on|off, see offloads.c. */
+enum guest_offloads { GUEST_OFFLOADS_AUTO, GUEST_OFFLOADS_ON, GUEST_OFFLOADS_OFF };
+
 /* One run of the transmit ring. */
 struct lender {
 	/* fixed */
@@ -75,6 +79,7 @@ struct lender {
 struct receiver {
 	struct gw_queue *queue;
 	struct ring *ring;
+	struct gw_offloads offloads; /* what the guest takes */
 	unsigned int header_len;
 	bool mergeable;
 	int event_fd;
@@ -103,8 +108,10 @@ struct guest {
 	uint32_t blocked; /* atomic: an eventfd of the front-end made us wait; control resets */
 
 	/* ---- control loop ---- */
-	bool client;  /* mode=client: we connect */
-	bool closing; /* stop was called: no new connection */
+	bool client; /* mode=client: we connect */
+	enum guest_offloads offloads;
+	uint64_t acked; /* offload features that a front-end has ever acknowledged here */
+	bool closing;   /* stop was called: no new connection */
 	int listen_fd, fd;
 	bool bound; /* the socket file is ours to remove */
 	struct gw_watch listen_watch, watch, event_watch;
@@ -151,6 +158,9 @@ void guest_tell_broken(struct gw_queue *queue, struct ring *ring, const char *wh
  */
 void guest_signal(struct gw_queue *queue, int *fd, int event_fd);
 
+/* ---- offloads.c ---- */
+/* Features for a front-end that connects now. Control loop. */
+uint64_t guest_offered(struct guest *guest);
 /* ---- rings.c ---- */
 extern const struct session_ops guest_session_ops;
 /* Control: the worker signalled event_fd. */

@@ -127,6 +127,7 @@ static struct gw_frame *make_frame(struct lender *lender, const struct ring_chai
 		lender->unflushed = true;
 		return NULL;
 	}
+	net_header_tidy(&frame->header, frame->len);
 	place_segments(frame, lender->seg + first, chain->read_count - first);
 	take_snapshot(frame);
 	return frame;

@@ -14,6 +14,7 @@
 
 #include "fd.h"
 #include "log.h"
+#include "net_features.h"
 #include "services.h"
 #include <errno.h>
 #include <stdio.h>
@@ -56,6 +57,7 @@ static void receiver_begin(void *arg)
 	struct handover *h = arg;
 
 	h->guest->receiver = h->receiver;
+	gw_port_set_offloads(h->guest->port, &h->receiver->offloads);
 	set_fd(h->receiver->queue, GUEST_RX, h->ring->kick_fd);
 }
 
@@ -91,10 +93,12 @@ static void lender_end(void *arg)
 
 static void receiver_end(void *arg)
 {
+	static const struct gw_offloads nothing;
 	struct handover *h = arg;
 
 	h->receiver = h->guest->receiver;
 	h->guest->receiver = NULL;
+	gw_port_set_offloads(h->guest->port, &nothing);
 	set_fd(h->receiver->queue, GUEST_RX, -1);
 }
 
@@ -318,6 +322,7 @@ static void op_features(void *arg, uint64_t features)
 {
 	struct guest *guest = arg;
 
+	guest->acked |= features & (NET_FEATURES_HOST | NET_FEATURES_GUEST);
 	gw_port_log(guest->port, LOG_DEBUG, "features 0x%llx", (unsigned long long)features);
 }
 

@@ -21,8 +21,9 @@
 #define FRONT_PROTOCOL_FEATURES                                                         \
 	(1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK | 1ull << VHOST_USER_PROTOCOL_F_RARP | \
 	 1ull << VHOST_USER_PROTOCOL_F_NET_MTU)
-#define FRONT_VIRTIO_FEATURES (1ull << 32 | 1ull << 29 | 1ull << 28 | 1ull << 15)
-#define FRONT_FEATURES        (FRONT_VIRTIO_FEATURES | 1ull << VHOST_USER_F_PROTOCOL_FEATURES)
+#define FRONT_VIRTIO_FEATURES \
+	(1ull << 32 | 1ull << 29 | 1ull << 28 | 1ull << 15 | 1ull << 11 | 1ull << 0)
+#define FRONT_FEATURES (FRONT_VIRTIO_FEATURES | 1ull << VHOST_USER_F_PROTOCOL_FEATURES)
 
 struct front {
 	struct session *session;

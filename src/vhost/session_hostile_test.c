@@ -71,6 +71,16 @@ static void features_that_were_not_offered(void **state)
 	}
 }
 
+/* VIRTIO 1.2 section 5.1.3.1: bit 11 is VIRTIO_NET_F_HOST_TSO4, and bit 0 CSUM. */
+static void features_without_the_one_they_need(void **state)
+{
+	const uint64_t features = FRONT_FEATURES & ~1ull;
+
+	front_expect_over(&front, front_u64(&front, VHOST_USER_SET_FEATURES, features));
+	assert_non_null(strstr(front.err.text, "VIRTIO_NET_F_HOST_TSO4 without CSUM"));
+	assert_int_equal(session_features(front.session), 0);
+}
+
 static void protocol_features_that_were_not_offered(void **state)
 {
 	front_expect_over(&front, front_u64(&front, VHOST_USER_SET_PROTOCOL_FEATURES,
@@ -386,6 +396,7 @@ int main(void)
 		TEST(message_before_set_owner),
 		TEST(mem_table_before_set_owner),
 		TEST(features_that_were_not_offered),
+		TEST(features_without_the_one_they_need),
 		TEST(protocol_features_that_were_not_offered),
 		TEST(features_change_while_running),
 		TEST(rarp_and_mtu_without_negotiation),

@@ -9,6 +9,7 @@
  */
 #include "session_state.h"
 
+#include "net_features.h"
 #include "net_header.h"
 #include <errno.h>
 
@@ -42,11 +43,14 @@ int session_set_owner(struct session *session, struct message *message, struct g
 int session_set_features(struct session *session, struct message *message, struct gw_error *err)
 {
 	uint64_t features = message->payload.u64;
+	struct gw_error why;
 
 	if (features & ~session->config.features)
 		return gw_error_set(err, -EINVAL,
 				    "vhost-user SET_FEATURES: bits 0x%llx were not offered",
 				    (unsigned long long)(features & ~session->config.features));
+	if (net_features_check(features, &why))
+		return gw_error_set(err, why.code, "vhost-user SET_FEATURES: %s", why.text);
 	if (session->has_features && features == session->features)
 		return 0;
 	if (session_any_ring(session, SESSION_RING_RUNNING))

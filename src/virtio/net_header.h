@@ -32,10 +32,19 @@ bool net_header_strip(struct iovec *seg, unsigned int count, unsigned int len,
 /*
  * Whether a transmit header asks only for what was negotiated and what can be
  * true of a frame of frame_len bytes (sections 5.1.6.2, 5.1.6.2.1): flags,
- * gso_type, gso_size, hdr_len, csum_start + csum_offset.
+ * gso_type, gso_size, csum_start, csum_offset. hdr_len is a hint that a device
+ * must not rely on (5.1.6.2.2), so that it is not judged. Whether gso_type is the
+ * packet's is for those who read the packet, in their private copy of it.
  */
 bool net_header_valid(const struct virtio_net_hdr_v1 *header, uint64_t features,
 		      uint32_t frame_len);
+
+/*
+ * Makes of a valid header what others may go by: fields that mean nothing are 0, a
+ * super-frame that is one segment anyway is none any more, and hdr_len of a
+ * super-frame lies between its smallest headers and the largest, and inside it.
+ */
+void net_header_tidy(struct virtio_net_hdr_v1 *header, uint32_t frame_len);
 
 /*
  * Completes a partial checksum in private linear memory: NEEDS_CSUM with

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "net_header.h"
 
+#include "super_frame.h"
 #include <linux/virtio_config.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -135,7 +136,21 @@ static const struct header_case cases[] = {
 	{ "gso_type unknown", HDR(NEEDS_CSUM, 2, 54, 40, 34, 16), ALL_OFFLOADS, false },
 	{ "gso_type unknown, high", HDR(NEEDS_CSUM, 0x7f, 54, 40, 34, 16), ALL_OFFLOADS, false },
 	{ "gso without partial checksum", HDR(0, 1, 54, 40, 34, 16), ALL_OFFLOADS, false },
-	{ "header beyond the data", HDR(NEEDS_CSUM, 1, 101, 40, 34, 16), ALL_OFFLOADS, false },
+	{ "gso_size 1", HDR(NEEDS_CSUM, 1, 54, 1, 34, 16), ALL_OFFLOADS, true },
+	{ "header beyond the data is a hint", HDR(NEEDS_CSUM, 1, 101, 40, 34, 16), ALL_OFFLOADS,
+	  true },
+	{ "no header at all, as a hint", HDR(NEEDS_CSUM, 1, 0, 40, 34, 16), ALL_OFFLOADS, true },
+	{ "tso with the checksum of udp", HDR(NEEDS_CSUM, 1, 54, 40, 34, 6), ALL_OFFLOADS, false },
+	{ "uso with the checksum of tcp", HDR(NEEDS_CSUM, 5, 42, 20, 34, 16),
+	  ALL_OFFLOADS | FEATURE(56), false },
+	{ "tso without room for an IPv4 header", HDR(NEEDS_CSUM, 1, 53, 40, 33, 16), ALL_OFFLOADS,
+	  false },
+	{ "tso6 without room for an IPv6 header", HDR(NEEDS_CSUM, 4, 73, 20, 53, 16), ALL_OFFLOADS,
+	  false },
+	{ "tso without payload", HDR(NEEDS_CSUM, 1, 100, 40, 80, 16), ALL_OFFLOADS, false },
+	{ "tso with a byte of payload", HDR(NEEDS_CSUM, 1, 99, 40, 79, 16), ALL_OFFLOADS, true },
+	{ "uso without payload", HDR(NEEDS_CSUM, 5, 100, 40, 92, 6), ALL_OFFLOADS | FEATURE(56),
+	  false },
 };
 
 static void headers_that_ask_for_what_cannot_be(void **state)
@@ -143,6 +158,54 @@ static void headers_that_ask_for_what_cannot_be(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		if (net_header_valid(&cases[i].header, cases[i].features, 100) != cases[i].valid)
 			fail_msg("%s", cases[i].name);
+}
+
+/* 64 KiB, byte by byte, are more frames than any sender needs. */
+static void a_super_frame_is_not_cut_to_dust(void **state)
+{
+	struct virtio_net_hdr_v1 header = HDR(NEEDS_CSUM, 1, 54, 1, 34, 16);
+
+	assert_true(net_header_valid(&header, ALL_OFFLOADS, SUPER_FRAME_CUTS_MAX - 1));
+	assert_false(net_header_valid(&header, ALL_OFFLOADS, SUPER_FRAME_CUTS_MAX));
+	header.gso_size = 64;
+	assert_false(net_header_valid(&header, ALL_OFFLOADS, GW_FRAME_LEN_MAX));
+	header.gso_size = 65;
+	assert_true(net_header_valid(&header, ALL_OFFLOADS, GW_FRAME_LEN_MAX));
+}
+
+struct tidy_case {
+	const char *name;
+	struct virtio_net_hdr_v1 from, to;
+};
+
+static const struct tidy_case tidy_cases[] = {
+	{ "nothing asked", HDR(0, 0, 7, 8, 9, 10), HDR(0, 0, 0, 0, 0, 0) },
+	{ "unknown flags", HDR(0x78, 0, 0, 0, 9, 10), HDR(0, 0, 0, 0, 0, 0) },
+	{ "checksum", HDR(NEEDS_CSUM | 0x80, 0, 54, 10, 34, 16), HDR(NEEDS_CSUM, 0, 0, 0, 34, 16) },
+	{ "super-frame", HDR(NEEDS_CSUM, 1, 66, 40, 34, 16), HDR(NEEDS_CSUM, 1, 66, 40, 34, 16) },
+	{ "hint too short", HDR(NEEDS_CSUM, 1, 0, 40, 34, 16), HDR(NEEDS_CSUM, 1, 54, 40, 34, 16) },
+	{ "hint too long", HDR(NEEDS_CSUM, 1, 5000, 40, 34, 16),
+	  HDR(NEEDS_CSUM, 1, 94, 40, 34, 16) },
+	{ "hint beyond the frame", HDR(NEEDS_CSUM, 1, 0xffff, 9, 70, 16),
+	  HDR(NEEDS_CSUM, 1, 100, 9, 70, 16) },
+	{ "one segment", HDR(NEEDS_CSUM, 1, 54, 0xffff, 34, 16), HDR(NEEDS_CSUM, 0, 0, 0, 34, 16) },
+	{ "one segment, just", HDR(NEEDS_CSUM, 0x81, 54, 46, 34, 16),
+	  HDR(NEEDS_CSUM, 0, 0, 0, 34, 16) },
+	{ "two segments, just", HDR(NEEDS_CSUM, 0x81, 54, 45, 34, 16),
+	  HDR(NEEDS_CSUM, 0x81, 54, 45, 34, 16) },
+	{ "uso", HDR(NEEDS_CSUM, 5, 99, 20, 34, 6), HDR(NEEDS_CSUM, 5, 42, 20, 34, 6) },
+};
+
+static void headers_become_what_others_may_go_by(void **state)
+{
+	for (size_t i = 0; i < sizeof(tidy_cases) / sizeof(tidy_cases[0]); i++) {
+		struct virtio_net_hdr_v1 header = tidy_cases[i].from;
+
+		header.num_buffers = 3;
+		net_header_tidy(&header, 100);
+		if (memcmp(&header, &tidy_cases[i].to, sizeof(header)))
+			fail_msg("%s", tidy_cases[i].name);
+	}
 }
 
 /* ---- checksums ---- */
@@ -227,6 +290,8 @@ int main(void)
 		cmocka_unit_test(short_header_is_filled_with_zeros),
 		cmocka_unit_test(chain_no_longer_than_its_header),
 		cmocka_unit_test(headers_that_ask_for_what_cannot_be),
+		cmocka_unit_test(a_super_frame_is_not_cut_to_dust),
+		cmocka_unit_test(headers_become_what_others_may_go_by),
 		cmocka_unit_test(completed_checksums_add_up),
 		cmocka_unit_test(checksum_zero_is_sent_as_ffff),
 		cmocka_unit_test(checksum_field_outside_the_frame),

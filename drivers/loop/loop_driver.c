@@ -16,6 +16,8 @@
  *   - map and unmap keep the set of memmaps that the device may read, and a frame
  *     of another one is a mistake of ours (assert), as is an unmap of memory that
  *     the device still has addresses of;
+ *   - a frame whose header asks for more than the device was said to take is a
+ *     mistake of ours, too; what it takes is handed on with the header as it is;
  *   - stop transmits what is merely late and takes back what is lost; with
  *     `stubborn` it cannot, waits until the deadline and says how many are left.
  *
@@ -36,6 +38,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
+
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
 
 #define NS_PER_US      1000u
 #define GENERATION_BIT 32
@@ -156,6 +162,47 @@ static bool is_mapped(const struct loop *loop, const struct gw_memmap *memmap)
 	return false;
 }
 
+/* The bits that a frame needs a device to take. */
+static uint32_t needs_of(const struct virtio_net_hdr_v1 *header)
+{
+	uint32_t needs = header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM ? GW_OFFLOAD_CSUM : 0;
+
+	if (header->gso_type & VIRTIO_NET_HDR_GSO_ECN)
+		needs |= GW_OFFLOAD_ECN;
+	switch (header->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
+	case VIRTIO_NET_HDR_GSO_NONE:
+		return needs;
+	case VIRTIO_NET_HDR_GSO_TCPV4:
+		return needs | GW_OFFLOAD_TSO4;
+	case VIRTIO_NET_HDR_GSO_TCPV6:
+		return needs | GW_OFFLOAD_TSO6;
+	case VIRTIO_NET_HDR_GSO_UDP_L4:
+		return needs | GW_OFFLOAD_USO;
+	}
+	return UINT32_MAX;
+}
+
+static bool is_private(const struct loop *loop, const struct iovec *seg)
+{
+	struct iovec arena = gw_port_arena(loop->port);
+	size_t at = (size_t)((uint8_t *)seg->iov_base - (uint8_t *)arena.iov_base);
+
+	return at < arena.iov_len && seg->iov_len <= arena.iov_len - at;
+}
+
+/* What a driver may rely on when its port has said what it takes. */
+static void check_offloads(const struct loop *loop, const struct gw_frame *frame)
+{
+	uint32_t needs = needs_of(&frame->header);
+
+	assert(!(needs & ~loop->offloads.takes));
+	assert(!loop->offloads.one_segment || frame->seg_count == 1);
+	if (!needs || !loop->offloads.header_private)
+		return;
+	assert(frame->seg[0].iov_len <= GW_HEADER_MAX && is_private(loop, &frame->seg[0]));
+	memset((uint8_t *)frame->seg[0].iov_base - GW_HEADER_ROOM, LOOP_ROOM_FILL, GW_HEADER_ROOM);
+}
+
 static unsigned int loop_tx(struct gw_queue *queue, struct gw_frame *const *frames,
 			    unsigned int count)
 {
@@ -172,6 +219,7 @@ static unsigned int loop_tx(struct gw_queue *queue, struct gw_frame *const *fram
 		}
 		assert(!frames[i]->memmap || !loop->map_count ||
 		       is_mapped(loop, frames[i]->memmap));
+		check_offloads(loop, frames[i]);
 		index = loop->idle[--loop->idle_count];
 		slot = &loop->slot[index];
 		slot->frame = frames[i];
@@ -341,6 +389,7 @@ static int loop_start(struct gw_port *port, struct gw_error *err)
 
 	gw_port_apply(port, apply_start, loop);
 	gw_port_set_max_len(port, loop->max_len);
+	gw_port_set_offloads(port, &loop->offloads);
 	gw_port_set_reads(port, loop->answer.reads);
 	gw_port_set_status(port, "simulated device");
 	return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The simulated device does what it is told, and its driver notices what it should. */
 #include "host.h"
+#include "ip_frame.h"
 #include "loop_test_api.h"
 #include <errno.h>
 #include <setjmp.h>
@@ -20,6 +21,7 @@ struct fixture {
 	struct host_memory memory;
 	struct gw_frame frame[FRAMES];
 	uint8_t wire[GW_FRAME_LEN_MAX]; /* what was transmitted last */
+	struct virtio_net_hdr_v1 wire_header;
 	unsigned int wire_frames;
 };
 
@@ -29,6 +31,7 @@ static void on_wire(void *arg, const uint8_t *bytes, uint32_t len,
 	struct fixture *f = arg;
 
 	memcpy(f->wire, bytes, len);
+	f->wire_header = *header;
 	f->wire_frames++;
 }
 
@@ -320,6 +323,52 @@ static void map_can_fail(void **state)
 	host_memory_destroy(&memory);
 }
 
+/* [private header | payload in guest memory], and a super-frame's header as it is. */
+static void private_header_is_written_before(void **state)
+{
+	const struct ip_frame super = { .payload = 30000, .gso_size = 1000 };
+	static uint8_t bytes[IP_FRAME_BYTES_MAX];
+	struct virtio_net_hdr_v1 header;
+	uint32_t len = ip_frame_make(&super, bytes, &header);
+	struct fixture f;
+	struct iovec seg[2];
+	struct gw_frame frame;
+	uint8_t *room;
+
+	fixture_open(&f, "dev=,offloads=all,header_private=on");
+	assert_int_equal(host_record(f.port)->offloads.takes, GW_OFFLOAD_ALL);
+	assert_true(host_record(f.port)->offloads.header_private);
+	room = host_arena_buffer(f.port);
+	memset(room, 0, GW_HEADER_ROOM + 1);
+	seg[0] = (struct iovec){ room + GW_HEADER_ROOM, header.hdr_len };
+	memcpy(seg[0].iov_base, bytes, header.hdr_len);
+	seg[1] = (struct iovec){ host_memory_at(&f.memory, 5000), super.payload };
+	memcpy(f.memory.guest + 5000, bytes + header.hdr_len, super.payload);
+	host_frame(&frame, f.memory.memmap, seg, 2);
+	frame.header = header;
+	host_send(f.port, &frame);
+	assert_int_equal(room[0], 0xa5);
+	assert_int_equal(room[GW_HEADER_ROOM - 1], 0xa5);
+	assert_int_equal(host_reap(f.port, NULL, 1, LIMIT_MS), 1);
+	assert_memory_equal(f.wire, bytes, len);
+	assert_memory_equal(&f.wire_header, &header, sizeof(header));
+	fixture_close(&f);
+}
+
+static void offloads_can_be_changed(void **state)
+{
+	const struct gw_offloads offloads = { .takes = GW_OFFLOAD_CSUM | GW_OFFLOAD_TSO6 };
+	struct fixture f;
+
+	fixture_open(&f, "dev=,one_segment=on,segs=1");
+	assert_int_equal(host_record(f.port)->offloads.takes, 0);
+	assert_true(host_record(f.port)->offloads.one_segment);
+	loop_test_offloads(f.loop, &offloads);
+	assert_int_equal(host_record(f.port)->offloads.takes, offloads.takes);
+	assert_false(host_record(f.port)->offloads.one_segment);
+	fixture_close(&f);
+}
+
 static int free_arena(void **state)
 {
 	host_arena_free();
@@ -344,6 +393,8 @@ int main(void)
 		cmocka_unit_test(echo_without_buffers_is_counted),
 		cmocka_unit_test(bad_options_are_refused),
 		cmocka_unit_test(map_can_fail),
+		cmocka_unit_test(private_header_is_written_before),
+		cmocka_unit_test(offloads_can_be_changed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, free_arena);

@@ -22,6 +22,11 @@ const struct gw_option loop_options[] = {
 	{ "fail", "N", "0", "complete each Nth frame as not transmitted" },
 	{ "duplicate", "N", "0", "complete each Nth frame twice" },
 	{ "stubborn", "on|off", "off", "give nothing back when stopped" },
+	{ "offloads", "none|checksum|all", "none",
+	  "what it takes of partial headers; it passes them on as they are" },
+	{ "header_private", "on|off", "off",
+	  "takes them behind a private header only, and writes in front of that" },
+	{ "one_segment", "on|off", "off", "a frame is one segment; use segs=1 with it" },
 	{ "echo", "off|on|swap", "off",
 	  "receive what is transmitted; swap: with its addresses swapped" },
 	{ NULL, NULL, NULL, NULL },
@@ -32,11 +37,14 @@ static const char *const words_verdict[] = { "no", "partly", "yes", NULL }; /* e
 static const char *const words_reads[] = { "kernel-copy", "fragments", "dma", NULL };
 static const char *const words_map[] = { "on", "off", "fail", NULL };           /* enum loop_map */
 static const char *const words_order[] = { "fifo", "reverse", "random", NULL }; /* loop_order */
-static const char *const words_echo[] = { "off", "on", "swap", NULL };          /* enum loop_echo */
+static const char *const words_offloads[] = { "none", "checksum", "all", NULL };
+static const uint32_t offload_bits[] = { 0, GW_OFFLOAD_CSUM, GW_OFFLOAD_ALL };
+static const char *const words_echo[] = { "off", "on", "swap", NULL }; /* enum loop_echo */
 
 static int read_words(struct loop *loop, struct loop_faults *faults, struct gw_error *err)
 {
 	unsigned int verdict, reads, map, hold, stubborn, order, echo_word;
+	unsigned int offloads, header_private, one_segment;
 	const struct {
 		const char *name;
 		const char *const *words;
@@ -48,6 +56,9 @@ static int read_words(struct loop *loop, struct loop_faults *faults, struct gw_e
 		{ "hold", words_bool, &hold },
 		{ "order", words_order, &order },
 		{ "stubborn", words_bool, &stubborn },
+		{ "offloads", words_offloads, &offloads },
+		{ "header_private", words_bool, &header_private },
+		{ "one_segment", words_bool, &one_segment },
 		{ "echo", words_echo, &echo_word },
 	};
 
@@ -65,6 +76,11 @@ static int read_words(struct loop *loop, struct loop_faults *faults, struct gw_e
 	loop->answer.needs_map = map != LOOP_MAP_OFF;
 	loop->answer_map_fails = map == LOOP_MAP_FAIL;
 	loop->stubborn = stubborn;
+	loop->offloads = (struct gw_offloads){
+		.takes = offload_bits[offloads],
+		.header_private = header_private,
+		.one_segment = one_segment,
+	};
 	loop->echo = (enum loop_echo)echo_word;
 	faults->hold = hold;
 	faults->order = (enum loop_order)order;

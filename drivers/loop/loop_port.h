@@ -42,6 +42,7 @@ struct loop {
 
 	/* The worker's, or changed through gw_port_apply. */
 	bool stopping;
+	struct gw_offloads offloads;
 	struct loop_device *device;
 	struct loop_slot *slot; /* [ring] */
 	uint32_t *idle;         /* stack of free slots */
@@ -54,6 +55,9 @@ struct loop {
 	struct loop_wire wire; /* the test's */
 	uint64_t bogus, failed, maps, unmaps;
 };
+
+/* What is written in front of private headers, where they are asked for. */
+#define LOOP_ROOM_FILL 0xa5
 
 extern const struct gw_option loop_options[];
 /* Reads them all, also into what the device's faults are to be. Control. */

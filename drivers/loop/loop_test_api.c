@@ -21,6 +21,7 @@ struct request {
 	const uint8_t *received;
 	const struct virtio_net_hdr_v1 *header;
 	struct loop_test_counts *counts;
+	const struct gw_offloads *offloads;
 };
 
 static void run(void *arg)
@@ -199,6 +200,17 @@ bool loop_test_receive(struct loop *loop, const uint8_t *bytes, uint32_t len,
 
 	ask(&request);
 	return request.flag;
+}
+
+static void do_offloads(struct request *request)
+{
+	request->loop->offloads = *request->offloads;
+	gw_port_set_offloads(request->loop->port, request->offloads);
+}
+
+void loop_test_offloads(struct loop *loop, const struct gw_offloads *offloads)
+{
+	ask(&(struct request){ .loop = loop, .fn = do_offloads, .offloads = offloads });
 }
 
 void loop_test_answer(struct loop *loop, const struct gw_answer *answer)

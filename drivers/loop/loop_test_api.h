@@ -64,6 +64,11 @@ void loop_test_wire(struct loop *loop, struct loop_wire wire);
 bool loop_test_receive(struct loop *loop, const uint8_t *bytes, uint32_t len,
 		       const struct virtio_net_hdr_v1 *header);
 
+/* ---- offloads ---- */
+
+/* Takes these from now on; the port says so (gw_port_set_offloads). */
+void loop_test_offloads(struct loop *loop, const struct gw_offloads *offloads);
+
 /* ---- the query ---- */
 
 /* Answers so from now on, and asks to be asked again (gw_port_requery). */

@@ -9,13 +9,33 @@
 #include <guestwire/driver.h>
 #include <stdio.h>
 
+static const char *const offload_words[] = { "all", "checksum", "none", NULL };
+static const uint32_t offload_bits[] = { GW_OFFLOAD_ALL, GW_OFFLOAD_CSUM, 0 };
+
+static const struct gw_option null_options[] = {
+	{ "offloads", "all|checksum|none", "all",
+	  "what is left to it; all else is done in software before it gets a frame" },
+	{ NULL, NULL, NULL, NULL },
+};
+
+/* Has no state: open makes sure that the options can be read. */
 static int null_open(struct gw_port *port, struct gw_error *err)
 {
-	return 0;
+	unsigned int word;
+
+	return gw_port_option_word(port, "offloads", offload_words, &word, err);
 }
 
 static int null_start(struct gw_port *port, struct gw_error *err)
 {
+	struct gw_offloads offloads = { 0 };
+	unsigned int word;
+	int ret = gw_port_option_word(port, "offloads", offload_words, &word, err);
+
+	if (ret)
+		return ret;
+	offloads.takes = offload_bits[word];
+	gw_port_set_offloads(port, &offloads);
 	gw_port_set_max_len(port, GW_FRAME_LEN_MAX);
 	gw_port_set_reads(port, GW_READS_NOTHING);
 	gw_port_set_status(port, "discarding");
@@ -52,6 +72,7 @@ static unsigned int null_tx(struct gw_queue *queue, struct gw_frame *const *fram
 const struct gw_driver gw_driver_null = {
 	.name = "null",
 	.help = "a sink: every frame is discarded, at no cost",
+	.options = null_options,
 	.open = null_open,
 	.start = null_start,
 	.stop = null_stop,

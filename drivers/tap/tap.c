@@ -7,9 +7,10 @@
  * no zero-copy from user space into a tap), so each loan is over within tx and a
  * bounce would only add a second copy.
  *
- * Receive is one readv() for each frame into arena buffers. The tap's offloads are
- * switched off, so what comes out of it is complete: checksums filled in, no
- * super-frames.
+ * Receive is one readv() for each frame into arena buffers. What the kernel sends
+ * comes as its sender left it, with a partial checksum and as a super-frame of up to
+ * 64 KiB, and is lent up so, with its header; offloads=off has the kernel complete
+ * and cut everything first, and then we take no such frames either.
  *
  * The descriptor is held from open to close. An interface that does not exist is
  * made by open, set up by start, and gone after close. One that exists (persistent)
@@ -43,25 +44,50 @@
 /* After the kernel had no memory for a frame. */
 #define RETRY_US         1000u
 
+enum { WORD_OFF = 0, WORD_ON };
+static const char *const switch_words[] = { "off", "on", NULL };
+
+static const struct gw_option tap_options[] = {
+	{ "offloads", "on|off", "on",
+	  "leave checksums and segmentation to the kernel, and let it leave them to us" },
+	{ NULL, NULL, NULL, NULL },
+};
+
 struct tap {
 	struct tap_interface interface;
 	struct rx_pool *pool;
 	uint32_t max_len;
-	unsigned int read_segs; /* buffers that a frame of max_len, and one byte more, needs */
+	unsigned int read_segs; /* buffers that the longest frame, and one byte more, needs */
 	bool more;              /* worker: the tap may have frames that were not read */
 };
 
 /* ---- worker ---- */
 
+/* Why a frame that was read with this header cannot be lent; GW_REASON_NONE: it can. */
+static enum gw_reason fault_of(const struct tap *tap, const struct virtio_net_hdr_v1 *header,
+			       uint32_t len)
+{
+	bool super = header->gso_type != VIRTIO_NET_HDR_GSO_NONE;
+
+	if (len < GW_FRAME_LEN_MIN)
+		return GW_DROP_TOO_SHORT;
+	if (len > (super ? GW_FRAME_LEN_MAX : tap->max_len))
+		return GW_DROP_TOO_LONG;
+	if (!tap->interface.offloads && (super || header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))
+		return GW_DROP_BAD_HEADER;
+	return GW_REASON_NONE;
+}
+
 /*
- * Reads one frame into free buffers. Its length; 0: none, or no buffer; -1: one that
- * was dropped.
+ * Reads one frame into free buffers. 1; 0: there is none, or no room; -1: it was
+ * dropped.
  */
 static int read_frame(struct gw_queue *queue, struct gw_frame **frame)
 {
 	struct tap *tap = queue->priv;
 	struct virtio_net_hdr_v1 header;
 	struct iovec seg[1 + RX_POOL_SEGS_MAX] = { { &header, TAP_HEADER_BYTES } };
+	enum gw_reason fault;
 	ssize_t bytes;
 	uint32_t len;
 
@@ -76,18 +102,16 @@ static int read_frame(struct gw_queue *queue, struct gw_frame **frame)
 		tap->more = errno == EINTR;
 		return 0;
 	}
-	len = (uint32_t)bytes - TAP_HEADER_BYTES;
-	if (bytes < (ssize_t)(TAP_HEADER_BYTES + GW_FRAME_LEN_MIN) || len > tap->max_len) {
-		gw_queue_rx_drop(queue, len > tap->max_len ? GW_DROP_TOO_LONG : GW_DROP_TOO_SHORT,
-				 1);
-		return -1;
-	}
-	if (header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM ||
-	    header.gso_type != VIRTIO_NET_HDR_GSO_NONE) {
-		gw_queue_rx_drop(queue, GW_DROP_BAD_HEADER, 1);
+	len = bytes > (ssize_t)TAP_HEADER_BYTES ? (uint32_t)bytes - TAP_HEADER_BYTES : 0;
+	fault = fault_of(tap, &header, len);
+	if (fault != GW_REASON_NONE) {
+		gw_queue_rx_drop(queue, fault, 1);
 		return -1;
 	}
 	*frame = rx_pool_take(tap->pool, queue, len);
+	(*frame)->header = header;
+	/* What else it says is for receivers of frames that a device has checked. */
+	(*frame)->header.flags &= VIRTIO_NET_HDR_F_NEEDS_CSUM;
 	return 1;
 }
 
@@ -140,7 +164,10 @@ static enum sent write_frame(struct gw_queue *queue, const struct gw_frame *fram
 	case EBADFD: /* it was deleted */
 		gw_queue_drop(queue, frame, GW_DROP_EGRESS_DOWN);
 		return SENT_NEVER;
-	default: /* EFAULT: the memory was truncated; EINVAL: the header is not true of the frame */
+	case EINVAL: /* the header is not true of the frame */
+		gw_queue_drop(queue, frame, GW_DROP_BAD_HEADER);
+		return SENT_NEVER;
+	default: /* EFAULT: the memory was truncated */
 		gw_queue_drop(queue, frame, GW_DROP_DEVICE_ERROR);
 		return SENT_NEVER;
 	}
@@ -192,13 +219,17 @@ static unsigned int tap_arena_buffers(struct gw_port *port)
 static int tap_open(struct gw_port *port, struct gw_error *err)
 {
 	struct tap *tap = calloc(1, sizeof(*tap));
+	unsigned int offloads;
 	int ret;
 
 	if (!tap)
 		return gw_error_set(err, -ENOMEM, "port %s: no memory", gw_port_name(port));
+	tap->interface.fd = -1;
 	gw_port_set_priv(port, tap);
 	gw_port_queue(port, 0)->priv = tap;
-	ret = tap_interface_open(port, &tap->interface, err);
+	ret = gw_port_option_word(port, "offloads", switch_words, &offloads, err);
+	if (!ret)
+		ret = tap_interface_open(port, offloads == WORD_ON, &tap->interface, err);
 	if (!ret)
 		ret = rx_pool_open(port, RX_BUFFERS, &tap->pool, err);
 	if (ret)
@@ -235,6 +266,21 @@ static void discard_stale(const struct tap *tap)
 			return;
 }
 
+static void report_started(struct gw_port *port, const struct tap *tap, uint32_t mtu)
+{
+	const struct gw_offloads offloads = { .takes = tap->interface.offloads };
+
+	gw_port_set_max_len(port, tap->max_len);
+	gw_port_set_offloads(port, &offloads);
+	gw_port_set_reads(port, GW_READS_KERNEL_COPY);
+	gw_port_set_status(port, "%s interface %s, MTU %u, %s, offloads %s",
+			   tap->interface.created ? "new" : "existing", gw_port_target(port), mtu,
+			   tap_interface_is_up(port) ? "up" : "down",
+			   !offloads.takes                   ? "off"
+			   : offloads.takes & GW_OFFLOAD_USO ? "on"
+							     : "on, but none for UDP");
+}
+
 static int tap_start(struct gw_port *port, struct gw_error *err)
 {
 	struct tap *tap = gw_port_priv(port);
@@ -249,15 +295,11 @@ static int tap_start(struct gw_port *port, struct gw_error *err)
 	if (tap->max_len > GW_FRAME_LEN_MAX)
 		tap->max_len = GW_FRAME_LEN_MAX;
 	tap->read_segs = tap->max_len / GW_ARENA_BUFFER_BYTES + 1;
-	if (tap->read_segs > RX_POOL_SEGS_MAX)
+	if (tap->interface.offloads || tap->read_segs > RX_POOL_SEGS_MAX)
 		tap->read_segs = RX_POOL_SEGS_MAX;
 	discard_stale(tap);
 	gw_port_apply(port, apply_start, port);
-	gw_port_set_max_len(port, tap->max_len);
-	gw_port_set_reads(port, GW_READS_KERNEL_COPY);
-	gw_port_set_status(port, "%s interface %s, MTU %u, %s",
-			   tap->interface.created ? "new" : "existing", gw_port_target(port), mtu,
-			   tap_interface_is_up(port) ? "up" : "down");
+	report_started(port, tap, mtu);
 	return 0;
 }
 
@@ -284,6 +326,7 @@ const struct gw_driver gw_driver_tap = {
 	.name = "tap",
 	.target = "IFNAME",
 	.help = "a tap interface of this host, made if it does not exist",
+	.options = tap_options,
 	.probe = tap_probe,
 	.arena_buffers = tap_arena_buffers,
 	.open = tap_open,

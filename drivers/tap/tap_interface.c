@@ -12,6 +12,15 @@
 
 #define TUN_PATH "/dev/net/tun"
 
+/* Linux 6.2 and later; the headers may be older. */
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+#define TUN_TCP     (TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
+#define TUN_USO     (TUN_F_USO4 | TUN_F_USO6)
+#define WITHOUT_USO (GW_OFFLOAD_ALL & ~GW_OFFLOAD_USO)
+
 /* An interface request with the port's target as its name. */
 static struct ifreq request_for(const struct gw_port *port)
 {
@@ -71,16 +80,28 @@ static int attach(struct gw_port *port, struct tap_interface *tap, struct gw_err
 }
 
 /*
- * No offloads: then the kernel completes checksums and cuts super-frames before
- * this program sees them, so that any port can take what is received here.
+ * What the kernel may leave to us when it sends. The same release taught it to take
+ * UDP super-frames from us and to give us some, so one answer stands for both.
  */
-static int configure(struct gw_port *port, const struct tap_interface *tap, struct gw_error *err)
+static int set_offloads(struct tap_interface *tap, bool offloads)
+{
+	tap->offloads = 0;
+	if (!offloads)
+		return ioctl(tap->fd, TUNSETOFFLOAD, 0);
+	tap->offloads = GW_OFFLOAD_ALL;
+	if (ioctl(tap->fd, TUNSETOFFLOAD, TUN_TCP | TUN_USO) == 0)
+		return 0;
+	tap->offloads = WITHOUT_USO;
+	return ioctl(tap->fd, TUNSETOFFLOAD, TUN_TCP);
+}
+
+static int configure(struct gw_port *port, bool offloads, struct tap_interface *tap,
+		     struct gw_error *err)
 {
 	int header_bytes = TAP_HEADER_BYTES, little_endian = 1, ret;
 
 	if (ioctl(tap->fd, TUNSETVNETHDRSZ, &header_bytes) == 0 &&
-	    ioctl(tap->fd, TUNSETVNETLE, &little_endian) == 0 &&
-	    ioctl(tap->fd, TUNSETOFFLOAD, 0) == 0)
+	    ioctl(tap->fd, TUNSETVNETLE, &little_endian) == 0 && set_offloads(tap, offloads) == 0)
 		return 0;
 	ret = -errno;
 	return gw_error_sys(err, ret,
@@ -88,7 +109,8 @@ static int configure(struct gw_port *port, const struct tap_interface *tap, stru
 			    gw_port_name(port), gw_port_target(port));
 }
 
-int tap_interface_open(struct gw_port *port, struct tap_interface *tap, struct gw_error *err)
+int tap_interface_open(struct gw_port *port, bool offloads, struct tap_interface *tap,
+		       struct gw_error *err)
 {
 	int ret = check_name(port, err);
 
@@ -104,7 +126,7 @@ int tap_interface_open(struct gw_port *port, struct tap_interface *tap, struct g
 	}
 	ret = attach(port, tap, err);
 	if (!ret)
-		ret = configure(port, tap, err);
+		ret = configure(port, offloads, tap, err);
 	if (ret)
 		tap_interface_close(tap);
 	return ret;
@@ -112,6 +134,9 @@ int tap_interface_open(struct gw_port *port, struct tap_interface *tap, struct g
 
 void tap_interface_close(struct tap_interface *tap)
 {
+	/* One that stays is left as it was made: it sends complete frames. */
+	if (tap->fd >= 0 && !tap->created)
+		(void)ioctl(tap->fd, TUNSETOFFLOAD, 0);
 	gw_fd_close(&tap->fd);
 }
 

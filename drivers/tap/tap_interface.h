@@ -7,8 +7,9 @@
 #include <stdint.h>
 
 struct tap_interface {
-	int fd;       /* of /dev/net/tun, non-blocking; -1: none */
-	bool created; /* by us: it goes when fd is closed */
+	int fd;            /* of /dev/net/tun, non-blocking; -1: none */
+	bool created;      /* by us: it goes when fd is closed */
+	uint32_t offloads; /* GW_OFFLOAD_ bits that it has, in both directions */
 };
 
 /* The virtio-net header before each frame (VIRTIO 1.2 section 5.1.6, with num_buffers). */
@@ -16,9 +17,11 @@ struct tap_interface {
 
 /*
  * Attaches to the interface that the port's target names, which is made if there
- * is none. 0, or -errno with a text.
+ * is none. With `offloads` the kernel may leave checksums and super-frames to us,
+ * as many kinds as it can. 0, or -errno with a text.
  */
-int tap_interface_open(struct gw_port *port, struct tap_interface *tap, struct gw_error *err);
+int tap_interface_open(struct gw_port *port, bool offloads, struct tap_interface *tap,
+		       struct gw_error *err);
 void tap_interface_close(struct tap_interface *tap);
 /* Sets it up if it was made by us. */
 int tap_interface_up(struct gw_port *port, const struct tap_interface *tap, struct gw_error *err);

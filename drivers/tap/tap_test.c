@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The tap driver: whose the interface is, and what happens when it is not there. */
 #include "host.h"
+#include "ip_frame.h"
 #include "veth.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,11 +17,12 @@
 
 extern const struct gw_driver gw_driver_tap;
 
-#define EXIT_SKIP 77
-#define TUN_PATH  "/dev/net/tun"
-#define LIMIT_MS  2000u
-#define LEN       300u
-#define BUFFERS   256u
+#define EXIT_SKIP    77
+#define TUN_PATH     "/dev/net/tun"
+#define LIMIT_MS     2000u
+#define LEN          300u
+#define BUFFERS      256u
+#define DATAGRAM_LEN (14u + 20u + 8u + 9u)
 
 struct fixture {
 	struct gw_port *port;
@@ -130,10 +132,16 @@ static void bad_frames_are_counted(void **state)
 	pattern_fill(f.frame.own[0].iov_base, LEN, 1);
 	f.frame.header.gso_type = 0x7f;
 	host_send(f.port, &f.frame);
-	assert_int_equal(f.record->drops[GW_DROP_DEVICE_ERROR], 2);
+	assert_int_equal(f.record->drops[GW_DROP_BAD_HEADER], 1);
 	f.frame.header.gso_type = 0;
+	f.frame.header.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	f.frame.header.csum_start = LEN;
 	host_send(f.port, &f.frame);
-	assert_int_equal(f.record->drops[GW_DROP_DEVICE_ERROR], 2);
+	assert_int_equal(f.record->drops[GW_DROP_BAD_HEADER], 2);
+	f.frame.header.flags = 0;
+	host_send(f.port, &f.frame);
+	assert_int_equal(f.record->drops[GW_DROP_BAD_HEADER], 2);
+	assert_int_equal(f.record->drops[GW_DROP_DEVICE_ERROR], 1);
 	munmap(nothing.iov_base, 4096);
 	fixture_close(&f);
 }
@@ -147,7 +155,8 @@ static void worker_rests_while_all_buffers_are_lent(void **state)
 	struct fixture f;
 	int far;
 
-	fixture_open(&f, "host=tnew0");
+	/* A frame may need one buffer here; otherwise reading ends before all are lent. */
+	fixture_open(&f, "host=tnew0,offloads=off");
 	far = far_open("tnew0", VETH_TYPE, false);
 	pattern_fill(bytes, LEN, 2);
 	for (unsigned int i = 0; i < BUFFERS + 10; i++)
@@ -164,42 +173,108 @@ static void worker_rests_while_all_buffers_are_lent(void **state)
 	fixture_close(&f);
 }
 
-/* What the kernel would leave to a device, checksums, is done before we see it. */
-static void received_checksums_are_complete(void **state)
+/*
+ * Has the kernel send a datagram of 9 bytes through the tap and takes the frame, which
+ * is to have these flags in its header.
+ */
+static void take_datagram(struct fixture *f, uint8_t *bytes, unsigned int flags)
 {
-	struct gw_frame *frame;
-	uint8_t bytes[2048];
-	struct fixture f;
 	struct sockaddr_in peer = { .sin_family = AF_INET, .sin_port = htons(9) };
 	int fd = socket(AF_INET, SOCK_DGRAM, 0);
-	uint32_t sum = 0;
+	struct gw_frame *frame;
 	bool found = false;
 
-	fixture_open(&f, "host=tnew0");
 	veth_run("ip addr add 10.9.8.1/24 dev tnew0 && "
 		 "ip neigh add 10.9.8.2 lladdr 02:00:00:00:00:02 dev tnew0");
 	inet_pton(AF_INET, "10.9.8.2", &peer.sin_addr);
 	for (unsigned int tries = 0; tries < 20 && !found; tries++) {
 		sendto(fd, "checksum\n", 9, 0, (struct sockaddr *)&peer, sizeof(peer));
-		while (!found && host_receive(f.port, &frame, 1, 50)) {
-			found = frame->snapshot[12] == 8 && frame->len == 14 + 20 + 8 + 9;
-			assert_int_equal(frame->header.flags, 0);
-			if (found)
-				host_frame_bytes(frame, bytes, sizeof(bytes));
-			host_release(f.port, &frame, 1);
+		while (!found && host_receive(f->port, &frame, 1, 50)) {
+			found = frame->snapshot[12] == 8 && frame->len == DATAGRAM_LEN;
+			if (found) {
+				assert_int_equal(frame->header.flags, flags);
+				host_frame_bytes(frame, bytes, DATAGRAM_LEN);
+			}
+			host_release(f->port, &frame, 1);
 		}
 	}
 	close(fd);
 	assert_true(found);
-	/* Pseudo header: addresses, protocol 17, length; then the datagram of 17 bytes. */
-	bytes[14 + 20 + 17] = 0;
-	for (unsigned int i = 14 + 12; i < 14 + 20 + 18; i += 2)
-		sum += (uint32_t)bytes[i] << 8 | bytes[i + 1];
-	sum += 17 + 17;
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	assert_int_equal(sum, 0xffff);
+}
+
+/* Without offloads, what the kernel would leave to a device is done before we see it. */
+static void received_checksums_are_complete(void **state)
+{
+	uint8_t bytes[DATAGRAM_LEN];
+	struct ip_frame_layout layout;
+	struct fixture f;
+
+	fixture_open(&f, "host=tnew0,offloads=off");
+	assert_int_equal(f.record->offloads.takes, 0);
+	assert_non_null(strstr(f.record->status, "offloads off"));
+	take_datagram(&f, bytes, 0);
+	assert_true(ip_frame_parse(bytes, DATAGRAM_LEN, &layout));
+	assert_true(ip_frame_sums_hold(bytes, &layout, DATAGRAM_LEN));
 	fixture_close(&f);
+}
+
+static void received_checksums_are_left_partial(void **state)
+{
+	uint8_t bytes[DATAGRAM_LEN];
+	struct ip_frame_layout layout;
+	struct fixture f;
+
+	fixture_open(&f, "host=tnew0");
+	assert_true(f.record->offloads.takes & GW_OFFLOAD_CSUM);
+	take_datagram(&f, bytes, VIRTIO_NET_HDR_F_NEEDS_CSUM);
+	assert_true(ip_frame_parse(bytes, DATAGRAM_LEN, &layout));
+	assert_false(ip_frame_sums_hold(bytes, &layout, DATAGRAM_LEN));
+	fixture_close(&f);
+}
+
+struct super_frame {
+	struct virtio_net_hdr header;
+	uint8_t bytes[IP_FRAME_BYTES_MAX];
+} __attribute__((packed));
+
+/* Without offloads the kernel cuts; with them the frame comes whole. */
+static void received_super_frames(void **state)
+{
+	const struct ip_frame super = { .payload = 50000, .gso_size = 1000 };
+	static const char *const spec[] = { "host=tnew0,offloads=off", "host=tnew0" };
+	static struct super_frame packet;
+	struct virtio_net_hdr_v1 header;
+	uint32_t len = ip_frame_make(&super, packet.bytes, &header);
+
+	memcpy(&packet.header, &header, sizeof(packet.header));
+	for (unsigned int i = 0; i < 2; i++) {
+		unsigned int wanted = i ? 1 : super.payload / super.gso_size;
+		struct gw_frame *frame[64];
+		struct fixture f;
+		int far;
+
+		fixture_open(&f, spec[i]);
+		far = far_open("tnew0", 0, true);
+		far_send(far, &packet, sizeof(packet.header) + len);
+		assert_int_equal(host_receive(f.port, frame, wanted, LIMIT_MS), wanted);
+		assert_int_equal(frame[0]->len, i ? len : 54u + super.gso_size);
+		assert_int_equal(frame[0]->header.gso_size, i ? super.gso_size : 0);
+		host_release(f.port, frame, wanted);
+		close(far);
+		fixture_close(&f);
+	}
+}
+
+/* A tap that stays is left as it was, and sends complete frames to whoever is next. */
+static void offloads_end_with_the_port(void **state)
+{
+	struct fixture f;
+
+	veth_run("ip tuntap add dev told0 mode tap && ip link set told0 up");
+	fixture_open(&f, "host=told0");
+	fixture_close(&f);
+	veth_run("ethtool -k told0 | grep -q 'tx-tcp-segmentation: off'");
+	veth_run("ip tuntap del dev told0 mode tap");
 }
 
 static void other_interfaces_are_refused(void **state)
@@ -243,6 +318,9 @@ int main(void)
 		cmocka_unit_test(bad_frames_are_counted),
 		cmocka_unit_test(worker_rests_while_all_buffers_are_lent),
 		cmocka_unit_test(received_checksums_are_complete),
+		cmocka_unit_test(received_checksums_are_left_partial),
+		cmocka_unit_test(received_super_frames),
+		cmocka_unit_test(offloads_end_with_the_port),
 		cmocka_unit_test(other_interfaces_are_refused),
 		cmocka_unit_test(multi_queue_tap_is_taken),
 	};

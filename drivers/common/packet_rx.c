@@ -2,9 +2,7 @@
 #include "packet_rx.h"
 
 #include "atomic.h"
-#include "checksum.h"
 #include "fd.h"
-#include "segment.h"
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
@@ -49,12 +47,7 @@ struct packet_rx {
 	unsigned int message_count;
 	struct message *message;
 	struct mmsghdr batch[MESSAGES_MAX];
-	uint16_t *uses; /* of each buffer: frames that name its bytes */
 	unsigned int lent;
-	/* received and not lent yet, in order: super-frames stay until they are cut */
-	struct gw_frame *pending[MESSAGES_MAX];
-	unsigned int pending_first, pending_count;
-	struct segment_job job; /* of pending[pending_first], if it has a packet */
 	struct packet_rx_counts counts;
 };
 
@@ -156,12 +149,11 @@ int packet_rx_open(struct gw_port *port, const struct packet_rx_config *config,
 		rx->message_count = MESSAGES_MAX;
 	rx->frame = calloc(n, sizeof(*rx->frame));
 	rx->free = calloc(n, sizeof(*rx->free));
-	rx->uses = calloc(n, sizeof(*rx->uses));
 	rx->message = calloc(MESSAGES_MAX, sizeof(*rx->message));
 	rx->pool = config->arena ? config->arena : gw_port_arena_take(port, n, err);
 	if (!rx->pool)
 		goto fail;
-	if (!rx->frame || !rx->free || !rx->uses || !rx->message || n < PACKET_RX_BUFFERS_MIN) {
+	if (!rx->frame || !rx->free || !rx->message || n < PACKET_RX_BUFFERS_MIN) {
 		gw_error_set(err, rc, "port %s: no memory for %u receive buffers",
 			     gw_port_name(port), n);
 		goto fail;
@@ -193,7 +185,6 @@ void packet_rx_close(struct packet_rx *rx)
 	packet_rx_shut(rx);
 	free(rx->frame);
 	free(rx->free);
-	free(rx->uses);
 	free(rx->message);
 	free(rx);
 }
@@ -244,8 +235,10 @@ static void vlan_put_back(struct gw_frame *frame, uint16_t tpid, uint16_t tci)
 	frame->own[0].iov_base = to;
 	frame->own[0].iov_len += VLAN_TAG_BYTES;
 	frame->len += VLAN_TAG_BYTES;
-	frame->header.csum_start += VLAN_TAG_BYTES;
-	frame->header.hdr_len += VLAN_TAG_BYTES;
+	if (frame->header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
+		frame->header.csum_start += VLAN_TAG_BYTES;
+	if (frame->header.hdr_len)
+		frame->header.hdr_len += VLAN_TAG_BYTES;
 }
 
 /* The kernel writes the header in the byte order of the machine; so are our headers. */
@@ -276,7 +269,6 @@ static struct gw_frame *frame_take(struct packet_rx *rx, struct message *message
 		if (seg->iov_len > len)
 			seg->iov_len = len;
 		len -= (uint32_t)seg->iov_len;
-		rx->uses[message->buffer[i]] = 1;
 		message_arm(rx, message, i);
 	}
 	frame->seg_count = (uint16_t)i;
@@ -290,22 +282,8 @@ static uint32_t buffer_of(const struct packet_rx *rx, const struct iovec *seg)
 
 static void buffers_home(struct packet_rx *rx, const struct gw_frame *frame)
 {
-	for (unsigned int i = 0; i < frame->seg_count; i++) {
-		uint32_t index = buffer_of(rx, &frame->seg[i]);
-
-		if (--rx->uses[index] == 0)
-			rx->free[rx->free_count++] = index;
-	}
-}
-
-static bool checksum_finish(struct packet_rx *rx, struct gw_frame *frame)
-{
-	if (!(frame->header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))
-		return true;
-	if (!checksum_complete(frame->seg, frame->seg_count, frame->len, &frame->header))
-		return false;
-	gw_counter_add(&rx->counts.checksums, 1);
-	return true;
+	for (unsigned int i = 0; i < frame->seg_count; i++)
+		rx->free[rx->free_count++] = buffer_of(rx, &frame->seg[i]);
 }
 
 /* Length of the frame in message m; 0 if there is none that could be taken (counted). */
@@ -326,7 +304,7 @@ static uint32_t message_len(struct packet_rx *rx, struct gw_queue *queue, unsign
 	return len;
 }
 
-/* Message m as a frame, complete or to be cut; NULL: dropped (counted). */
+/* Message m as a frame; NULL: dropped (counted). */
 static struct gw_frame *message_take(struct packet_rx *rx, struct gw_queue *queue, unsigned int m)
 {
 	uint32_t len = message_len(rx, queue, m);
@@ -340,77 +318,7 @@ static struct gw_frame *message_take(struct packet_rx *rx, struct gw_queue *queu
 	if (vlan_of(&rx->batch[m].msg_hdr, &tpid, &tci))
 		vlan_put_back(frame, tpid, tci);
 	memcpy(frame->snapshot, frame->own[0].iov_base, GW_FRAME_SNAPSHOT);
-	if (frame->header.gso_type)
-		return frame;
-	if (checksum_finish(rx, frame)) {
-		memset(&frame->header, 0, sizeof(frame->header));
-		return frame;
-	}
-	gw_queue_rx_drop(queue, GW_DROP_BAD_HEADER, 1);
-	buffers_home(rx, frame);
-	return NULL;
-}
-
-/* ---- from pending to lent ---- */
-
-static void pending_pop(struct packet_rx *rx)
-{
-	rx->pending_first++;
-	rx->pending_count--;
-}
-
-/* The next frame of the packet that is being cut. A header buffer is free. */
-static struct gw_frame *piece_take(struct packet_rx *rx, struct gw_queue *queue)
-{
-	struct gw_frame *packet = rx->pending[rx->pending_first];
-	uint32_t index = rx->free[--rx->free_count];
-	struct gw_frame *frame = &rx->frame[index];
-
-	segment_next(&rx->job, buffer_at(rx, index), frame);
-	frame->home = queue;
-	for (unsigned int i = 0; i < frame->seg_count; i++)
-		rx->uses[buffer_of(rx, &frame->seg[i])]++;
-	if (!rx->job.packet) {
-		buffers_home(rx, packet);
-		pending_pop(rx);
-	}
 	return frame;
-}
-
-/* Begins to cut, or drops what cannot be cut. */
-static void packet_begin(struct packet_rx *rx, struct gw_queue *queue, struct gw_frame *packet)
-{
-	if (segment_begin(&rx->job, packet)) {
-		gw_counter_add(&rx->counts.segmented, 1);
-		return;
-	}
-	gw_queue_rx_drop(queue, GW_DROP_TOO_LONG, 1);
-	gw_counter_add(&rx->counts.too_long, 1);
-	buffers_home(rx, packet);
-	pending_pop(rx);
-}
-
-static unsigned int pending_lend(struct packet_rx *rx, struct gw_queue *queue,
-				 struct gw_frame **frames, unsigned int max)
-{
-	unsigned int n = 0;
-
-	while (n < max && rx->pending_count) {
-		struct gw_frame *frame = rx->pending[rx->pending_first];
-
-		if (!rx->job.packet && frame->header.gso_type) {
-			packet_begin(rx, queue, frame);
-		} else if (!rx->job.packet) {
-			frames[n++] = frame;
-			pending_pop(rx);
-		} else if (rx->free_count) {
-			frames[n++] = piece_take(rx, queue);
-		} else {
-			gw_counter_add(&rx->counts.no_buffers, 1);
-			break;
-		}
-	}
-	return n;
 }
 
 /* ---- visits ---- */
@@ -425,35 +333,28 @@ static unsigned int messages_wanted(struct packet_rx *rx, unsigned int max)
 	return n < max ? n : max;
 }
 
-static void receive(struct packet_rx *rx, struct gw_queue *queue, unsigned int max)
+unsigned int packet_rx_read(struct packet_rx *rx, struct gw_queue *queue, struct gw_frame **frames,
+			    unsigned int max)
 {
-	unsigned int want = messages_wanted(rx, max);
+	unsigned int want = messages_wanted(rx, max), count = 0;
 	int got;
 
+	if (rx->fd < 0 || !max)
+		return 0;
 	if (!want) {
 		gw_counter_add(&rx->counts.no_buffers, 1);
-		return;
+		return 0;
 	}
 	for (unsigned int m = 0; m < want; m++)
 		rx->batch[m].msg_hdr.msg_controllen = sizeof(rx->message[m].control);
 	got = recvmmsg(rx->fd, rx->batch, want, MSG_DONTWAIT, NULL);
-	rx->pending_first = 0;
+	/* The kernel has no header for some super-frames, of tunnels for example: lost. */
+	if (got < 0 && errno == EINVAL)
+		gw_queue_rx_drop(queue, GW_DROP_BAD_HEADER, 1);
 	for (int m = 0; m < got; m++) {
-		struct gw_frame *frame = message_take(rx, queue, (unsigned int)m);
-
-		if (frame)
-			rx->pending[rx->pending_count++] = frame;
+		frames[count] = message_take(rx, queue, (unsigned int)m);
+		count += frames[count] != NULL;
 	}
-}
-
-unsigned int packet_rx_read(struct packet_rx *rx, struct gw_queue *queue, struct gw_frame **frames,
-			    unsigned int max)
-{
-	unsigned int count;
-
-	if (!rx->pending_count && rx->fd >= 0)
-		receive(rx, queue, max);
-	count = pending_lend(rx, queue, frames, max);
 	rx->lent += count;
 	gw_counter_add(&rx->counts.frames, count);
 	return count;

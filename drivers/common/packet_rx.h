@@ -7,9 +7,10 @@
  * be lent to any port. What this process and others on this host send through
  * the interface is not received (PACKET_IGNORE_OUTGOING). VLAN tags that the
  * device took out are put back. The socket has a virtio-net header on each frame
- * (PACKET_VNET_HDR): a partial checksum is completed here, in private memory;
- * a segmentation-offload packet of TCP is cut into frames of the wire's size
- * (segment.h), others are counted as too_long.
+ * (PACKET_VNET_HDR): what a sender on this host left to be done (the far end of a
+ * veth, a container), and what a NIC merged, arrives with a partial checksum and as a
+ * super-frame of up to 64 KiB. It is lent so, with its header; the core completes it
+ * for those ports that need that.
  *
  * Promiscuous mode is a membership of the socket: the kernel undoes it when the
  * socket is closed, also by SIGKILL.
@@ -36,8 +37,6 @@ struct packet_rx_config {
 /* What has been seen, written by the worker, read by anyone (gw_counter_read). */
 struct packet_rx_counts {
 	uint64_t frames;     /* lent */
-	uint64_t checksums;  /* partial ones that were completed */
-	uint64_t segmented;  /* super-frames that were cut */
 	uint64_t too_long;   /* dropped: did not fit */
 	uint64_t no_buffers; /* visits that found no free buffer */
 };

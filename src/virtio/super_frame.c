@@ -22,6 +22,7 @@
 #define WORD_BYTES          4u
 #define IPV6_EXTENSIONS_MAX 8u
 #define IPV6_EXTENSION_UNIT 8u
+#define IP_LEN_MAX          0xffffu
 #define IPV4_FRAGMENT_MASK  0x3fffu /* more fragments, or an offset */
 #define TCP_FLAGS           13u
 #define TCP_FLAG_CWR        0x80u
@@ -40,6 +41,9 @@ static void store16(uint8_t *p, uint16_t word)
 {
 	memcpy(p, &word, sizeof(word));
 }
+
+_Static_assert(GW_FRAME_LEN_MAX - sizeof(struct ethhdr) - sizeof(struct ip6_hdr) <= IP_LEN_MAX,
+	       "the length of IPv6's payload");
 
 /* Ones' complement addition. */
 static uint16_t add16(uint16_t a, uint16_t b)
@@ -127,25 +131,7 @@ static enum parsed parse_ipv4(struct super_frame *super, uint32_t read_len, uint
 	    ip[offsetof(struct ip, ip_p)] != protocol ||
 	    ntohs(load16(ip + offsetof(struct ip, ip_off))) & IPV4_FRAGMENT_MASK)
 		return PARSED_BAD;
-	super->pseudo = sum_of(ip + offsetof(struct ip, ip_src), 2 * sizeof(struct in_addr));
 	return PARSED;
-}
-
-/*
- * The pseudo header names the last destination, which with a routing header is not
- * the one in the IPv6 header: there the sum that the sender left in the field is
- * taken, less its length.
- */
-static void pseudo_ipv6(struct super_frame *super, bool routed, uint32_t l4_len)
-{
-	const uint8_t *ip = super->first + super->l3;
-
-	if (routed)
-		super->pseudo = add16(load16(super->first + super->check),
-				      (uint16_t)~htons((uint16_t)l4_len));
-	else
-		super->pseudo =
-			sum_of(ip + offsetof(struct ip6_hdr, ip6_src), 2 * sizeof(struct in6_addr));
 }
 
 static enum parsed parse_ipv6(struct super_frame *super, uint32_t read_len, uint8_t protocol,
@@ -191,6 +177,25 @@ static enum parsed parse_transport(struct super_frame *super, uint32_t read_len)
 	return PARSED;
 }
 
+/*
+ * The pseudo header names the last destination, which with a routing header is not
+ * the one in the IPv6 header: there the sum that the sender left in the field is
+ * taken, less its length. It has the protocol in it already.
+ */
+static void sum_pseudo(struct super_frame *super, bool routed, uint8_t protocol)
+{
+	const uint8_t *ip = super->first + super->l3;
+	uint16_t l4_len = (uint16_t)(super->frame->len - super->l4), sum;
+
+	if (routed)
+		sum = add16(load16(super->first + super->check), (uint16_t)~htons(l4_len));
+	else if (super->ipv6)
+		sum = sum_of(ip + offsetof(struct ip6_hdr, ip6_src), 2 * sizeof(struct in6_addr));
+	else
+		sum = sum_of(ip + offsetof(struct ip, ip_src), 2 * sizeof(struct in_addr));
+	super->pseudo = routed ? sum : add16(sum, htons(protocol));
+}
+
 static enum parsed parse_super(struct super_frame *super, uint32_t read_len)
 {
 	uint8_t protocol = super->kind == SUPER_FRAME_TCP ? IPPROTO_TCP : IPPROTO_UDP;
@@ -204,9 +209,7 @@ static enum parsed parse_super(struct super_frame *super, uint32_t read_len)
 		parsed = parse_transport(super, read_len);
 	if (parsed != PARSED)
 		return parsed;
-	if (super->ipv6)
-		pseudo_ipv6(super, routed, super->frame->len - super->l4);
-	super->pseudo = add16(super->pseudo, htons(protocol));
+	sum_pseudo(super, routed, protocol);
 	return PARSED;
 }
 
@@ -314,8 +317,11 @@ static enum gw_reason plan(struct super_frame *super)
 			return GW_DROP_BAD_HEADER;
 		if (super->left > header->gso_size * SUPER_FRAME_CUTS_MAX)
 			return GW_DROP_BAD_HEADER;
-		else if (super->left > header->gso_size)
+		if (super->left > header->gso_size)
 			super->size = header->gso_size;
+		/* IPv6 has 40 bytes more, which no frame is long enough for. */
+		if (!super->ipv6 && super_frame_len(super) - super->l3 > IP_LEN_MAX)
+			return GW_DROP_BAD_HEADER;
 	}
 	seek(super, super->header_len);
 	return GW_REASON_NONE;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the desk's two files share: desk.c decides and keeps the books, desk_partial.c makes headers. */
+/* What the two files of the desk share: desk.c decides and keeps the books. */
 #pragma once
 
 #include "desk.h"

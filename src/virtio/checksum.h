@@ -26,10 +26,10 @@ uint16_t checksum_sum(const struct iovec *seg, unsigned int count, uint32_t from
 void checksum_store(const struct iovec *seg, unsigned int count, uint32_t offset, uint16_t check);
 
 /*
- * Completes a partial checksum of a frame in private segments: as
- * net_checksum_complete, which is for linear frames only. True if header asked
- * for nothing, or it is done and the flag cleared; false if csum_start or
- * csum_offset lie outside.
+ * Completes a partial checksum of a frame of len bytes in private segments: the
+ * sum from csum_start on, to csum_start + csum_offset; a 0 becomes 0xffff, as 0
+ * says "none" in UDP. True if header asked for nothing, or it is done and the
+ * flag cleared; false (and nothing changed) if these two lie outside.
  */
 bool checksum_complete(const struct iovec *seg, unsigned int count, uint32_t len,
 		       struct virtio_net_hdr_v1 *header);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The virtio-net header (VIRTIO 1.2 section 5.1.6): reading it from and writing
- * it to any layout of segments, checking it, and doing by software what it asks
- * for where a receiver cannot.
+ * it to any layout of segments, and checking it. What it asks for is done in
+ * checksum.c and super_frame.c.
  */
 #pragma once
 
@@ -45,10 +45,3 @@ bool net_header_valid(const struct virtio_net_hdr_v1 *header, uint64_t features,
  * super-frame lies between its smallest headers and the largest, and inside it.
  */
 void net_header_tidy(struct virtio_net_hdr_v1 *header, uint32_t frame_len);
-
-/*
- * Completes a partial checksum in private linear memory: NEEDS_CSUM with
- * csum_start and csum_offset inside len; the flag is cleared. False (and
- * nothing changed) if they are outside. UDP's 0 becomes 0xffff.
- */
-bool net_checksum_complete(uint8_t *frame, uint32_t len, struct virtio_net_hdr_v1 *header);

@@ -6,7 +6,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -208,80 +207,6 @@ static void headers_become_what_others_may_go_by(void **state)
 	}
 }
 
-/* ---- checksums ---- */
-
-/* The slow way: big-endian words, one by one. */
-static uint16_t reference(const uint8_t *p, uint32_t len)
-{
-	uint32_t sum = 0;
-
-	for (uint32_t i = 0; i < len; i++) {
-		sum += i % 2 ? p[i] : (uint32_t)p[i] << 8;
-		sum = (sum & 0xffff) + (sum >> 16);
-	}
-	return (uint16_t)sum;
-}
-
-static void completed_checksums_add_up(void **state)
-{
-	struct virtio_net_hdr_v1 header;
-	unsigned int seed = 3;
-	uint8_t frame[1600];
-	uint32_t len;
-
-	for (int round = 0; round < 3000; round++) {
-		len = 60 + (uint32_t)rand_r(&seed) % 1500;
-		for (uint32_t i = 0; i < len; i++)
-			frame[i] = (uint8_t)rand_r(&seed);
-		header = (struct virtio_net_hdr_v1)HDR(NEEDS_CSUM, 0, 0, 0, 34, 0);
-		header.csum_start = (uint16_t)(14 + rand_r(&seed) % 30);
-		/* Even, as in every protocol; the sum over all is -0 then. */
-		header.csum_offset = (uint16_t)(2 * (rand_r(&seed) % 8));
-		/* Without a pseudo header the partial sum is 0. */
-		memset(frame + header.csum_start + header.csum_offset, 0, 2);
-		assert_true(net_checksum_complete(frame, len, &header));
-		assert_int_equal(header.flags, 0);
-		assert_int_equal(reference(frame + header.csum_start, len - header.csum_start),
-				 0xffff);
-	}
-}
-
-/* Data whose sum is 0xffff: its complement is 0, which UDP would take for "no checksum". */
-static void checksum_zero_is_sent_as_ffff(void **state)
-{
-	struct virtio_net_hdr_v1 header = HDR(NEEDS_CSUM, 0, 0, 0, 34, 6);
-	uint8_t frame[60] = { 0 };
-
-	frame[50] = frame[51] = 0xff;
-	assert_true(net_checksum_complete(frame, sizeof(frame), &header));
-	assert_int_equal(frame[40], 0xff);
-	assert_int_equal(frame[41], 0xff);
-}
-
-static void checksum_field_outside_the_frame(void **state)
-{
-	struct virtio_net_hdr_v1 header = HDR(NEEDS_CSUM, 0, 0, 0, 34, 25);
-	uint8_t frame[60] = { 0 }, before[60] = { 0 };
-
-	assert_false(net_checksum_complete(frame, sizeof(frame), &header));
-	assert_int_equal(header.flags, NEEDS_CSUM);
-	header.csum_start = header.csum_offset = 0xffff;
-	assert_false(net_checksum_complete(frame, sizeof(frame), &header));
-	assert_memory_equal(frame, before, sizeof(frame));
-	header.csum_offset = 24;
-	header.csum_start = 34;
-	assert_true(net_checksum_complete(frame, sizeof(frame), &header));
-}
-
-static void nothing_asked_nothing_done(void **state)
-{
-	struct virtio_net_hdr_v1 header = HDR(0, 0, 0, 0, 34, 6);
-	uint8_t frame[60] = { 0 }, before[60] = { 0 };
-
-	assert_true(net_checksum_complete(frame, sizeof(frame), &header));
-	assert_memory_equal(frame, before, sizeof(frame));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -292,10 +217,6 @@ int main(void)
 		cmocka_unit_test(headers_that_ask_for_what_cannot_be),
 		cmocka_unit_test(a_super_frame_is_not_cut_to_dust),
 		cmocka_unit_test(headers_become_what_others_may_go_by),
-		cmocka_unit_test(completed_checksums_add_up),
-		cmocka_unit_test(checksum_zero_is_sent_as_ffff),
-		cmocka_unit_test(checksum_field_outside_the_frame),
-		cmocka_unit_test(nothing_asked_nothing_done),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
  */
 #include "fuzz.h"
 
+#include "checksum.h"
 #include "mock_driver.h"
 #include "net_header.h"
 #include <linux/virtio_config.h>
@@ -146,6 +147,7 @@ static void use_header(struct iovec *seg, const struct ring_chain *chain, uint64
 {
 	struct virtio_net_hdr_v1 header;
 	uint8_t frame[256] = { 0 };
+	const struct iovec linear = { frame, sizeof(frame) };
 	uint32_t frame_len;
 	unsigned int first;
 
@@ -156,7 +158,7 @@ static void use_header(struct iovec *seg, const struct ring_chain *chain, uint64
 	if (!net_header_valid(&header, features, frame_len))
 		return;
 	if (frame_len <= sizeof(frame))
-		CHECK(net_checksum_complete(frame, frame_len, &header));
+		CHECK(checksum_complete(&linear, 1, frame_len, &header));
 }
 
 static void pop(struct fuzz_ring *f)

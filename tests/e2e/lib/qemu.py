@@ -128,7 +128,8 @@ class QemuGuest:
     """One virtual machine, which may be started again after it ended."""
 
     def __init__(self, test, nics, name="vm", memory_mib=256, hugetlb=False,
-                 ns=None, append="", machine="q35"):
+                 ns=None, append="", machine="q35", image_options=(),
+                 devices=()):
         test.need_tool(QEMU, "qemu-system-x86")
         self.test = test
         self.nics = nics
@@ -138,7 +139,8 @@ class QemuGuest:
         self.ns = ns
         self.append = append
         self.machine = machine
-        self.image = image.paths(test.root)
+        self.devices = list(devices)
+        self.image = image.paths(test.root, *image_options)
         self.process = None
         self.agent = None
         self.boots = []
@@ -305,6 +307,8 @@ class QemuGuest:
         ]
         for i, nic in enumerate(self.nics):
             arguments += nic.arguments(i)
+        for device_options in self.devices:
+            arguments += ["-device", device_options]
         return arguments
 
     def _send(self, script, timeout_s):

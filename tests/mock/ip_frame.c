@@ -56,7 +56,7 @@ static uint32_t write_ethernet(const struct ip_frame *frame, uint8_t *bytes)
 {
 	uint32_t at = MAC_BYTES;
 
-	memset(bytes, 0xff, 6);
+	memcpy(bytes, IP_FRAME_DESTINATION, 6);
 	memcpy(bytes + 6, IP_FRAME_SOURCE, 6);
 	for (unsigned int i = 0; i < frame->tags; i++, at += TAG_BYTES) {
 		put16(bytes + at, TYPE_TAG);
@@ -168,14 +168,14 @@ uint32_t ip_frame_make(const struct ip_frame *frame, uint8_t *bytes,
 {
 	uint32_t l3 = write_ethernet(frame, bytes), l4, payload;
 	uint32_t l4_bytes = frame->udp ? UDP_BYTES : TCP_BYTES + frame->tcp_options_bytes;
-	uint32_t rest = l4_bytes + frame->payload;
+	uint32_t rest = l4_bytes + frame->payload, sum;
 
 	l4 = l3 + (frame->ipv6 ? write_ipv6(frame, bytes + l3, rest)
 			       : write_ipv4(frame, bytes + l3, rest));
 	payload = l4 + l4_bytes;
 	assert(payload + frame->payload <= IP_FRAME_BYTES_MAX);
-	write_l4(frame, bytes + l4, l4_bytes,
-		 pseudo_sum(bytes + l3, frame->ipv6, frame->udp, rest));
+	sum = pseudo_sum(bytes + l3, frame->ipv6, frame->udp, rest) + frame->routed_sum;
+	write_l4(frame, bytes + l4, l4_bytes, (sum & 0xffff) + (sum >> 16));
 	for (uint32_t i = 0; i < frame->payload; i++)
 		bytes[payload + i] = ip_frame_pattern(frame->number, i);
 	memset(header, 0, sizeof(*header));

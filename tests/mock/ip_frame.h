@@ -18,6 +18,7 @@ enum {
 	IP_FRAME_FIN = 0x01,
 	IP_FRAME_PSH = 0x08,
 	IP_FRAME_ACK = 0x10,
+	IP_FRAME_URG = 0x20,
 	IP_FRAME_ECE = 0x40,
 	IP_FRAME_CWR = 0x80,
 };
@@ -25,7 +26,8 @@ enum {
 #define IP_FRAME_EXTENSIONS_MAX 4u
 #define IP_FRAME_OPTIONS_MAX    40u
 #define IP_FRAME_BYTES_MAX      65562u
-/* The source address of each; the destination is broadcast. */
+/* The addresses of each. */
+#define IP_FRAME_DESTINATION    "\x02\x67\x77\x00\x00\x02"
 #define IP_FRAME_SOURCE         "\x02\x67\x77\x00\x00\x01"
 
 struct ip_frame {
@@ -35,6 +37,8 @@ struct ip_frame {
 	/* IPv6: numbers of extension headers (0, 43, 60), each 8 bytes */
 	uint8_t extension[IP_FRAME_EXTENSIONS_MAX];
 	unsigned int extensions;
+	/* of the last destination less that in the header, where a routing header has one */
+	uint16_t routed_sum;
 	unsigned int tcp_options_bytes; /* 0 to 40, by 4 */
 	uint8_t tcp_flags;
 	uint8_t tos;

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/ethtool.h>
 #include <linux/if_packet.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -118,6 +120,33 @@ void veth_add(const char *near, const char *far, unsigned int mtu)
 void veth_delete(const char *near)
 {
 	veth_run("ip link delete %s", near);
+}
+
+static uint32_t ethtool(const char *ifname, uint32_t command, uint32_t data)
+{
+	struct ethtool_value value = { .cmd = command, .data = data };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq request = { 0 };
+
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", ifname);
+	request.ifr_data = (void *)&value;
+	if (ioctl(fd, SIOCETHTOOL, &request))
+		fail_msg("%s: ethtool command %u: %s", ifname, command, strerror(errno));
+	close(fd);
+	return value.data;
+}
+
+void veth_offloads_off(const char *ifname)
+{
+	ethtool(ifname, ETHTOOL_STSO, 0);
+	ethtool(ifname, ETHTOOL_SGSO, 0);
+	ethtool(ifname, ETHTOOL_STXCSUM, 0);
+	ethtool(ifname, ETHTOOL_SSG, 0);
+}
+
+bool veth_has_tso(const char *ifname)
+{
+	return ethtool(ifname, ETHTOOL_GTSO, 0);
 }
 
 /* ---- the far end ---- */

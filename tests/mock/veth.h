@@ -25,6 +25,13 @@ bool veth_privileged(void);
 /* Makes and ends a pair, both ends up, with this MTU. */
 void veth_add(const char *near, const char *far, unsigned int mtu);
 void veth_delete(const char *near);
+/*
+ * Switches off all that a device can do about checksums and segmentation, so that the
+ * kernel does it in software before it sends.
+ */
+void veth_offloads_off(const char *ifname);
+/* Whether TCP segmentation is left to the device. */
+bool veth_has_tso(const char *ifname);
 /* Runs a command of a shell that must succeed. */
 void veth_run(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

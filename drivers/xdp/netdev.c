@@ -32,6 +32,7 @@ enum {
 	NETDEV_A_XSK_FEATURES = 6, /* 6.8 */
 	NETDEV_XDP_BASIC = 1 << 0,
 	NETDEV_XDP_XSK_ZEROCOPY = 1 << 3,
+	NETDEV_XDP_RX_SG = 1 << 5,
 	NETDEV_XSK_TX_CHECKSUM = 1 << 1,
 	NETDEV_QUEUE_GET = 10, /* 6.8 */
 	NETDEV_QUEUE_A_ID = 1,
@@ -135,6 +136,7 @@ static int feature_attr(const struct nlattr *attr, void *arg)
 		info->features_known = true;
 		info->zerocopy = mnl_attr_get_u64(attr) & NETDEV_XDP_XSK_ZEROCOPY;
 		info->native_xdp = mnl_attr_get_u64(attr) & NETDEV_XDP_BASIC;
+		info->native_xdp_long = mnl_attr_get_u64(attr) & NETDEV_XDP_RX_SG;
 		break;
 	case NETDEV_A_XSK_FEATURES:
 		info->tx_checksum = mnl_attr_get_u64(attr) & NETDEV_XSK_TX_CHECKSUM;

@@ -19,6 +19,7 @@ struct netdev_info {
 	bool zerocopy;          /* it advertises AF_XDP zero-copy */
 	uint32_t zerocopy_segs; /* descriptors of one zero-copy frame; 1 if it does not say */
 	bool native_xdp;        /* its driver runs XDP programs itself */
+	bool native_xdp_long;   /* also on frames of several buffers */
 	bool tx_checksum;       /* zero-copy: it fills in checksums that AF_XDP metadata asks for */
 };
 

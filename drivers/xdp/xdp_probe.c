@@ -223,31 +223,52 @@ static void judge_checksum(const struct judgement *j)
 
 /* ---- receiving, and the whole ---- */
 
+/* An XDP program: of which kind. */
+static void say_program(const struct judgement *j, struct gw_finding *finding)
+{
+	const struct netdev_info *netdev = &j->facts->netdev;
+
+	if (!netdev->features_known) {
+		finding_say(finding, "an XDP program; Linux %u.%u does not tell of which kind",
+			    j->question->host->kernel_major, j->question->host->kernel_minor);
+		return;
+	}
+	switch (rules_native_xdp(netdev)) {
+	case GW_YES:
+		finding->via = "XDP";
+		finding_say(finding, "an XDP program in the driver");
+		break;
+	case GW_PARTLY:
+		finding_say(finding,
+			    "an XDP program in the driver, if that takes MTU %u; else of the "
+			    "generic kind, on copies",
+			    netdev->mtu);
+		break;
+	case GW_NO:
+		finding->via = "generic XDP";
+		finding_say(finding, "an XDP program of the generic kind, on copies");
+		break;
+	}
+}
+
 static void judge_receive(const struct judgement *j)
 {
 	const struct gw_probe_host *host = j->question->host;
 	struct gw_finding finding = about("receive", j->start);
 
-	finding.via = "AF_PACKET";
 	if (j->start == GW_FOUND_NO) {
 		(void)obstacle(j, &finding);
-		finding.via = NULL;
 	} else if (j->facts->use.program) {
+		finding.via = "AF_PACKET";
 		finding_say(&finding, "through AF_PACKET: the interface has an XDP program");
 		finding_remedy(&finding, "to use AF_XDP: ip link set %s xdp off",
 			       j->question->device->name);
 	} else if (!host->bpf) {
+		finding.via = "AF_PACKET";
 		finding_say(&finding, "through AF_PACKET: this user may not load XDP programs");
 		finding_remedy(&finding, "to use AF_XDP: CAP_BPF and CAP_NET_ADMIN of the host");
-	} else if (j->facts->netdev.features_known) {
-		finding.via = j->facts->netdev.native_xdp ? "XDP" : "generic XDP";
-		finding_say(&finding, "an XDP program %s",
-			    j->facts->netdev.native_xdp ? "in the driver"
-							: "of the generic kind, on copies");
 	} else {
-		finding.via = NULL;
-		finding_say(&finding, "an XDP program; Linux %s does not tell of which kind",
-			    host->kernel);
+		say_program(j, &finding);
 	}
 	finding_tell(j->question, &finding);
 }

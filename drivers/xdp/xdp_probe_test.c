@@ -208,6 +208,12 @@ static void receiving(void **state)
 
 	judge(&host, &facts);
 	assert_string_equal(about("receive")->via, "XDP");
+	facts.netdev.mtu = 9000;
+	judge(&host, &facts);
+	assert_null(about("receive")->via);
+	facts.netdev.native_xdp_long = true;
+	judge(&host, &facts);
+	assert_string_equal(about("receive")->via, "XDP");
 	facts.netdev.native_xdp = false;
 	judge(&host, &facts);
 	assert_string_equal(about("receive")->via, "generic XDP");

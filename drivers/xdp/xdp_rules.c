@@ -66,11 +66,24 @@ uint32_t rules_max_len(uint32_t mtu, uint32_t pieces_max)
 	return len < most ? len : most;
 }
 
+/* A frame at this MTU fits into any driver's receive buffer. */
+static bool fits_any_buffer(const struct netdev_info *netdev)
+{
+	return netdev->mtu + ETH_HLEN + VLAN_TAG_BYTES <= BUFFER_BYTES_MIN - HEADROOM_BYTES;
+}
+
+enum gw_verdict rules_native_xdp(const struct netdev_info *netdev)
+{
+	if (!netdev->native_xdp)
+		return GW_NO;
+	return netdev->native_xdp_long || fits_any_buffer(netdev) ? GW_YES : GW_PARTLY;
+}
+
 enum gw_verdict rules_zerocopy_mtu(const struct netdev_info *netdev)
 {
 	uint32_t len = netdev->mtu + ETH_HLEN + VLAN_TAG_BYTES;
 
-	if (netdev->zerocopy_segs > 1 || len <= BUFFER_BYTES_MIN - HEADROOM_BYTES)
+	if (netdev->zerocopy_segs > 1 || fits_any_buffer(netdev))
 		return GW_YES;
 	return len <= XSK_CHUNK_BYTES - HEADROOM_BYTES ? GW_PARTLY : GW_NO;
 }

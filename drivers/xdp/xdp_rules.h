@@ -30,6 +30,11 @@ uint32_t rules_pieces_max(const struct netdev_info *netdev, enum gw_reads reads,
 /* The longest frame at this MTU. */
 uint32_t rules_max_len(uint32_t mtu, uint32_t pieces_max);
 /*
+ * Whether an XDP program runs in the NIC's driver at this MTU. GW_PARTLY: it depends on
+ * the driver; where it refuses, the program is of the generic kind.
+ */
+enum gw_verdict rules_native_xdp(const struct netdev_info *netdev);
+/*
  * A zero-copy NIC receives a frame of the MTU into one chunk, unless it has
  * multi-buffer. GW_PARTLY: it depends on the driver.
  */

@@ -121,7 +121,8 @@ static void print_line(FILE *out, const struct explain_part *part, const struct 
 	fprintf(out, "  %8s  %s", line->bytes ? human_percent(line->bytes, part->bytes).text : "",
 		words[line->by]);
 	if (line->frames)
-		fprintf(out, ", %s frames", human_count(line->frames).text);
+		fprintf(out, ", %s frame%s", human_count(line->frames).text,
+			line->frames == 1 ? "" : "s");
 	if (line->bytes)
 		fprintf(out, ", %s", human_bytes(line->bytes).text);
 	fprintf(out, ": %s = %" PRIu64 "\n", line->counter, line->value);
@@ -164,8 +165,8 @@ static void print_shares(FILE *out, const struct explain_part *part)
 		{ "copied by the kernel", part->kernel_bytes },
 	};
 
-	fprintf(out, ": %s in %s frames\n", human_bytes(part->bytes).text,
-		human_count(part->frames).text);
+	fprintf(out, ": %s in %s frame%s\n", human_bytes(part->bytes).text,
+		human_count(part->frames).text, part->frames == 1 ? "" : "s");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]) && part->bytes; i++)
 		fprintf(out, "  %8s  %s\n", human_percent(rows[i].bytes, part->bytes).text,
 			rows[i].what);

@@ -8,6 +8,7 @@
 #include "probe_text.h"
 #include "show_text.h"
 #include "text.h"
+#include "trace_text.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -27,6 +28,8 @@
 #define SECONDS_MAX         3600u
 #define SHOW_TIMEOUT_S      5u
 #define STOP_TIMEOUT_S      10u
+#define TRACE_TIMEOUT_S     5u
+#define EVERY_MAX           1000000u
 #define HELP_COLUMN         24
 #define LONG_OPTION_FIRST   256
 #define COMMAND_NAMES_BYTES 128
@@ -37,7 +40,8 @@ struct call {
 	const char *word;                /* port or interface; NULL: all */
 	unsigned int timeout_s, watch_s; /* 0: not given */
 	const char *from;                /* NULL: ask the daemon */
-	bool json, attempt;
+	uint64_t count, every;           /* 0: not given */
+	bool json, attempt, queries;
 	bool help, version;
 };
 
@@ -54,6 +58,7 @@ static int run_show(const struct call *call);
 static int run_explain(const struct call *call);
 static int run_probe(const struct call *call);
 static int run_stop(const struct call *call);
+static int run_trace(const struct call *call);
 
 static const struct command commands[] = {
 	{ "show", " [PORT]", 1, "ports, and what is lent, copied, dropped, and why", run_show,
@@ -62,6 +67,8 @@ static const struct command commands[] = {
 	  run_explain, false },
 	{ "probe", " [IFNAME]", 1, "what this host and its interfaces can do; needs no daemon",
 	  run_probe, true },
+	{ "trace", " [PORT]", 1, "loans, copies, drops and questions, as they happen", run_trace,
+	  false },
 	{ "stop", "", 0, "stop the daemon in good order, and wait until it has", run_stop, false },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -80,18 +87,25 @@ static int set_json(struct call *call, const char *value);
 static int set_try(struct call *call, const char *value);
 static int set_watch(struct call *call, const char *value);
 static int set_from(struct call *call, const char *value);
+static int set_count(struct call *call, const char *value);
+static int set_every(struct call *call, const char *value);
+static int set_queries(struct call *call, const char *value);
 static int set_timeout(struct call *call, const char *value);
 static int set_help(struct call *call, const char *value);
 static int set_version(struct call *call, const char *value);
 
 static const struct cli_option cli_options[] = {
 	{ "control", "PATH", "the daemon's control socket", NULL, 0, set_control },
-	{ "json", NULL, "as JSON, for programs", "show explain probe", 0, set_json },
+	{ "json", NULL, "as JSON, for programs", "show explain probe trace", 0, set_json },
 	{ "try", NULL, "probe: do it, and undo it; takes queues for milliseconds", "probe", 0,
 	  set_try },
 	{ "watch", "SECONDS", "show: again and again", "show", 0, set_watch },
 	{ "from", "FILE", "explain: what `show --json` printed; - for standard input", "explain", 0,
 	  set_from },
+	{ "count", "N", "trace: end after so many events", "trace", 0, set_count },
+	{ "every", "N", "trace: one of so many frames", "trace", 0, set_every },
+	{ "queries", NULL, "trace: no frames, only what drivers are asked", "trace", 0,
+	  set_queries },
 	{ "timeout", "SECONDS", "wait so long for the daemon (show: 5, stop: 10)", NULL, 0,
 	  set_timeout },
 	{ "help", NULL, "this text", NULL, 'h', set_help },
@@ -160,6 +174,32 @@ static int set_watch(struct call *call, const char *value)
 static int set_from(struct call *call, const char *value)
 {
 	call->from = value;
+	return 0;
+}
+
+static int set_number(const char *what, const char *text, uint64_t max, uint64_t *number)
+{
+	struct gw_error err;
+
+	if (gw_text_u64(what, text, 1, max, number, &err) == 0)
+		return 0;
+	complain("%s", err.text);
+	return -EINVAL;
+}
+
+static int set_count(struct call *call, const char *value)
+{
+	return set_number("--count", value, INT64_MAX, &call->count);
+}
+
+static int set_every(struct call *call, const char *value)
+{
+	return set_number("--every", value, EVERY_MAX, &call->every);
+}
+
+static int set_queries(struct call *call, const char *value)
+{
+	call->queries = true;
 	return 0;
 }
 
@@ -384,6 +424,54 @@ static int run_stop(const struct call *call)
 		complain("stopped, but devices never gave %lld frames back", (long long)held);
 	json_decref(reply);
 	return EXIT_OK;
+}
+
+struct trace_output {
+	bool json;
+	json_int_t first_ns;
+	bool ended, failed;
+};
+
+/* A line of the daemon's. False: that is the end. */
+static bool trace_line(void *arg, const char *line, size_t len)
+{
+	struct trace_output *output = arg;
+	json_t *event = json_loadb(line, len, 0, NULL);
+	const char *name = json_string_value(json_object_get(event, "event"));
+	const char *error = json_string_value(json_object_get(event, "error"));
+
+	output->ended = name && strcmp(name, "end") == 0;
+	if (error)
+		complain("%s", error);
+	else if (output->json)
+		printf("%.*s\n", (int)len, line);
+	else if (!output->ended)
+		trace_text(stdout, event, &output->first_ns);
+	json_decref(event);
+	output->failed = error || !flush_output();
+	return !output->ended && !output->failed;
+}
+
+static int run_trace(const struct call *call)
+{
+	struct trace_output output = { .json = call->json };
+	unsigned int timeout_s = call->timeout_s ? call->timeout_s : TRACE_TIMEOUT_S;
+	json_t *request = json_pack("{s:s, s:b}", "command", "trace", "queries", call->queries);
+	struct gw_error err = { 0 };
+	int rc;
+
+	if (call->word)
+		json_object_set_new(request, "port", json_string(call->word));
+	if (call->every)
+		json_object_set_new(request, "every", json_integer((json_int_t)call->every));
+	if (call->count)
+		json_object_set_new(request, "count", json_integer((json_int_t)call->count));
+	rc = control_client_stream(call->path, request, timeout_s * 1000, trace_line, &output,
+				   &err);
+	json_decref(request);
+	if (rc < 0)
+		complain("%s", err.text);
+	return rc < 0 || output.failed ? EXIT_FAIL : EXIT_OK;
 }
 
 /* ---- all together ---- */

@@ -106,10 +106,13 @@ struct gw_frame {
 	uint8_t bounce;           /* the core's: bounce buffers, 0: lent; drivers keep off */
 	uint8_t dropped;          /* the core's: gw_queue_drop was called; drivers keep off */
 	uint8_t cut;              /* the core's: made of another frame; drivers keep off */
+	uint8_t trace_on;         /* the core's: traces that know of the loan; drivers keep off */
 	uint8_t snapshot[GW_FRAME_SNAPSHOT];
 	struct virtio_net_hdr_v1 header; /* private copy; num_buffers is not used */
 	uint32_t id;                     /* the home's: descriptor head, slot number ... */
 	uint32_t pair;                   /* the core's: slot of the source port */
+	uint32_t trace_loan;             /* the core's, if trace_on: number of the loan */
+	uint64_t trace_ns;               /* the core's, if trace_on: when it began */
 	void *tag;                       /* the home's: ring instance, batch ... */
 	struct iovec own[GW_FRAME_SEGS];
 };

@@ -22,7 +22,7 @@ struct call {
 	uint64_t deadline_ns;
 	unsigned int timeout_ms;
 	char *text;
-	size_t bytes, room;
+	size_t room, begin, end; /* what was received and not yet taken */
 };
 
 /* 0, or -ETIMEDOUT. */
@@ -33,7 +33,9 @@ static int wait_for(const struct call *call, short events, struct gw_error *err)
 		struct pollfd pfd = { .fd = call->fd, .events = events };
 		int left_ms = 0;
 
-		if (now_ns < call->deadline_ns)
+		if (call->deadline_ns == UINT64_MAX)
+			left_ms = -1;
+		else if (now_ns < call->deadline_ns)
 			left_ms = (int)((call->deadline_ns - now_ns) / NS_PER_MS) + 1;
 		if (poll(&pfd, 1, left_ms) > 0)
 			return 0;
@@ -131,39 +133,64 @@ static int call_grow(struct call *call, struct gw_error *err)
 	return 0;
 }
 
-/* Reads up to the newline, which is not counted in call->bytes. */
+/* More of what the daemon says, behind what is there. */
 static int call_receive(struct call *call, struct gw_error *err)
 {
-	for (;;) {
-		ssize_t got;
-		char *end;
-		int rc = call->bytes == call->room ? call_grow(call, err) : 0;
+	ssize_t got;
+	int rc = 0;
 
-		if (rc == 0)
-			rc = wait_for(call, POLLIN, err);
+	if (call->begin) {
+		memmove(call->text, call->text + call->begin, call->end - call->begin);
+		call->end -= call->begin;
+		call->begin = 0;
+	}
+	if (call->end == call->room)
+		rc = call_grow(call, err);
+	if (rc == 0)
+		rc = wait_for(call, POLLIN, err);
+	if (rc < 0)
+		return rc;
+	got = recv(call->fd, call->text + call->end, call->room - call->end, 0);
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (got < 0)
+		return gw_error_sys(err, -errno, "read the answer from %s", call->path);
+	if (got == 0)
+		return gw_error_set(err, -EPIPE,
+				    "the daemon at %s closed the connection without an answer",
+				    call->path);
+	call->end += (size_t)got;
+	return 0;
+}
+
+/* The next line, without its newline; good until the next call. */
+static int call_line(struct call *call, const char **line, size_t *len, struct gw_error *err)
+{
+	size_t seen = 0;
+
+	for (;;) {
+		char *end = memchr(call->text + call->begin + seen, '\n',
+				   call->end - call->begin - seen);
+		int rc;
+
+		if (end) {
+			*line = call->text + call->begin;
+			*len = (size_t)(end - *line);
+			call->begin += *len + 1;
+			return 0;
+		}
+		seen = call->end - call->begin;
+		rc = call_receive(call, err);
 		if (rc < 0)
 			return rc;
-		got = recv(call->fd, call->text + call->bytes, call->room - call->bytes, 0);
-		if (got < 0 && (errno == EAGAIN || errno == EINTR))
-			continue;
-		if (got < 0)
-			return gw_error_sys(err, -errno, "read the answer from %s", call->path);
-		if (got == 0)
-			return gw_error_set(err, -EPIPE,
-					    "the daemon at %s closed the connection without an "
-					    "answer",
-					    call->path);
-		end = memchr(call->text + call->bytes, '\n', (size_t)got);
-		call->bytes = end ? (size_t)(end - call->text) : call->bytes + (size_t)got;
-		if (end)
-			return 0;
 	}
 }
 
-static int parse_reply(const struct call *call, json_t **result, struct gw_error *err)
+static int parse_reply(const struct call *call, const char *line, size_t len, json_t **result,
+		       struct gw_error *err)
 {
 	json_error_t error;
-	json_t *reply = json_loadb(call->text, call->bytes, 0, &error);
+	json_t *reply = json_loadb(line, len, 0, &error);
 	json_t *ok = json_object_get(reply, "ok");
 	const char *text = json_string_value(json_object_get(reply, "error"));
 	int rc = 0;
@@ -190,25 +217,64 @@ static char *request_line(const json_t *request)
 	return line;
 }
 
+/* Sends the request and takes its reply. call_end comes after, in any case. */
+static int call_begin(struct call *call, const json_t *request, json_t **reply,
+		      struct gw_error *err)
+{
+	char *text = request_line(request);
+	const char *line;
+	size_t len;
+	int rc;
+
+	if (!text)
+		return gw_error_sys(err, -ENOMEM, "make the request");
+	call->deadline_ns = gw_now_ns() + (uint64_t)call->timeout_ms * NS_PER_MS;
+	rc = call_connect(call, err);
+	if (rc == 0)
+		rc = call_send(call, text, strlen(text), err);
+	if (rc == 0)
+		rc = call_grow(call, err);
+	if (rc == 0)
+		rc = call_line(call, &line, &len, err);
+	if (rc == 0)
+		rc = parse_reply(call, line, len, reply, err);
+	free(text);
+	return rc;
+}
+
+static void call_end(struct call *call)
+{
+	gw_fd_close(&call->fd);
+	free(call->text);
+}
+
 int control_client_call(const char *path, const json_t *request, unsigned int timeout_ms,
 			json_t **reply, struct gw_error *err)
 {
 	struct call call = { .path = path, .fd = -1, .timeout_ms = timeout_ms };
-	char *line = request_line(request);
-	int rc;
+	int rc = call_begin(&call, request, reply, err);
 
-	if (!line)
-		return gw_error_sys(err, -ENOMEM, "make the request");
-	call.deadline_ns = gw_now_ns() + (uint64_t)timeout_ms * NS_PER_MS;
-	rc = call_connect(&call, err);
-	if (rc == 0)
-		rc = call_send(&call, line, strlen(line), err);
-	if (rc == 0)
-		rc = call_receive(&call, err);
-	if (rc == 0)
-		rc = parse_reply(&call, reply, err);
-	gw_fd_close(&call.fd);
-	free(call.text);
-	free(line);
+	call_end(&call);
+	return rc;
+}
+
+int control_client_stream(const char *path, const json_t *request, unsigned int timeout_ms,
+			  bool (*fn)(void *arg, const char *line, size_t len), void *arg,
+			  struct gw_error *err)
+{
+	struct call call = { .path = path, .fd = -1, .timeout_ms = timeout_ms };
+	json_t *reply = NULL;
+	const char *line;
+	size_t len;
+	int rc = call_begin(&call, request, &reply, err);
+
+	json_decref(reply);
+	call.deadline_ns = UINT64_MAX;
+	while (rc == 0) {
+		rc = call_line(&call, &line, &len, err);
+		if (rc == 0 && !fn(arg, line, len))
+			break;
+	}
+	call_end(&call);
 	return rc;
 }

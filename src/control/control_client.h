@@ -4,6 +4,7 @@
 
 #include <guestwire/error.h>
 #include <jansson.h>
+#include <stdbool.h>
 
 /*
  * Sends the request and waits for its reply, at most timeout_ms in all. 0, and
@@ -12,3 +13,12 @@
  */
 int control_client_call(const char *path, const json_t *request, unsigned int timeout_ms,
 			json_t **reply, struct gw_error *err);
+
+/*
+ * The same for a request whose reply is followed by lines without end: fn is called with
+ * each, without its newline, until it returns false (then 0) or the connection ends
+ * (-EPIPE). timeout_ms is for the reply only; lines may take any time.
+ */
+int control_client_stream(const char *path, const json_t *request, unsigned int timeout_ms,
+			  bool (*fn)(void *arg, const char *line, size_t len), void *arg,
+			  struct gw_error *err);

@@ -2,6 +2,7 @@
 #include "control_command.h"
 #include "control_json.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,28 +11,31 @@
 /* Bytes of a request's words that an error repeats. */
 #define QUOTE_BYTES      40
 #define ERROR_TEXT_BYTES 512
+#define TRACE_EVERY_MAX  1000000u
 
 struct request {
 	struct gw_context *context;
 	const struct control_actions *actions;
 	json_t *json;
-	bool *wait;
+	struct control_outcome *outcome;
 };
 
 struct command {
 	const char *name;
-	const char *member; /* one more that may be given besides "command"; NULL: none */
+	const char *members; /* that may be given besides "command", a blank between; "": none */
 	json_t *(*run)(const struct request *request);
 };
 
 static json_t *run_show(const struct request *request);
 static json_t *run_stop(const struct request *request);
+static json_t *run_trace(const struct request *request);
 static json_t *run_version(const struct request *request);
 
 static const struct command commands[] = {
 	{ "show", "port", run_show },
-	{ "stop", NULL, run_stop },
-	{ "version", NULL, run_version },
+	{ "stop", "", run_stop },
+	{ "trace", "port every count queries", run_trace },
+	{ "version", "", run_version },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
@@ -75,6 +79,21 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
+/* Whether word is one of list, which has a blank between them. */
+static bool has_word(const char *list, const char *word)
+{
+	size_t len = strlen(word);
+
+	while (*list) {
+		size_t first = strcspn(list, " ");
+
+		if (first == len && memcmp(list, word, len) == 0)
+			return true;
+		list += first + (list[first] == ' ');
+	}
+	return false;
+}
+
 /* NULL: each member is one that the command knows. */
 static json_t *check_members(const struct command *command, json_t *json)
 {
@@ -85,24 +104,24 @@ static json_t *check_members(const struct command *command, json_t *json)
 	{
 		if (strcmp(key, "command") == 0)
 			continue;
-		if (!command->member || strcmp(key, command->member) != 0)
+		if (!has_word(command->members, key))
 			return control_reply_error("bad_request", "%s: unknown member '%.*s'%s%s",
 						   command->name, QUOTE_BYTES, key,
-						   command->member ? "; there is " : "",
-						   command->member ? command->member : "");
+						   command->members[0] ? "; there is " : "",
+						   command->members);
 	}
 	return NULL;
 }
 
 json_t *control_command(struct gw_context *context, const struct control_actions *actions,
-			const char *line, size_t len, bool *wait)
+			const char *line, size_t len, struct control_outcome *outcome)
 {
-	struct request request = { .context = context, .actions = actions, .wait = wait };
+	struct request request = { .context = context, .actions = actions, .outcome = outcome };
 	const struct command *command;
 	json_error_t error;
 	json_t *name, *reply;
 
-	*wait = false;
+	*outcome = (struct control_outcome){ 0 };
 	request.json = json_loadb(line, len, JSON_REJECT_DUPLICATES, &error);
 	if (!request.json)
 		return control_reply_error("bad_request", "request: not a line of JSON: %s",
@@ -117,7 +136,7 @@ json_t *control_command(struct gw_context *context, const struct control_actions
 	else if (!command)
 		reply = control_reply_error("unknown_command",
 					    "request: no command '%.*s'; there are show, stop, "
-					    "version",
+					    "trace, version",
 					    QUOTE_BYTES, json_string_value(name));
 	else
 		reply = check_members(command, request.json);
@@ -138,7 +157,7 @@ static json_t *run_version(const struct request *request)
 
 static json_t *run_stop(const struct request *request)
 {
-	*request->wait = true;
+	request->outcome->wait = true;
 	request->actions->stop(request->actions->arg);
 	return reply_ok();
 }
@@ -199,4 +218,66 @@ static json_t *run_show(const struct request *request)
 	}
 	gw_snapshot_free(snapshot);
 	return reply;
+}
+
+/* ---- trace ---- */
+
+/* An optional whole number of the request; *value keeps its fallback. False: it is none. */
+static bool take_number(const json_t *json, const char *name, json_int_t max, uint64_t *value)
+{
+	const json_t *member = json_object_get(json, name);
+	json_int_t number = json_integer_value(member);
+
+	if (!member)
+		return true;
+	if (!json_is_integer(member) || number < 1 || number > max)
+		return false;
+	*value = (uint64_t)number;
+	return true;
+}
+
+static json_t *trace_refused(int code, const struct gw_error *err)
+{
+	switch (-code) {
+	case ENOENT:
+		return control_reply_error("unknown_port", "%s", err->text);
+	case EBUSY:
+		return control_reply_error("too_many", "%s", err->text);
+	case ENOTCONN:
+		return control_reply_error("stopping", "%s", err->text);
+	}
+	return control_reply_error("failed", "%s", err->text);
+}
+
+static json_t *run_trace(const struct request *request)
+{
+	struct gw_trace_options options = { .size = sizeof(options) };
+	const json_t *json = request->json, *queries = json_object_get(json, "queries");
+	const json_t *port = json_object_get(json, "port");
+	uint64_t every = 1, count = 0;
+	struct gw_error err = { 0 };
+	int rc;
+
+	if (port && !json_is_string(port) && !json_is_null(port))
+		return control_reply_error("bad_request",
+					   "trace: \"port\" has to be a string or null");
+	if (!take_number(json, "every", TRACE_EVERY_MAX, &every) ||
+	    !take_number(json, "count", INT64_MAX, &count))
+		return control_reply_error("bad_request",
+					   "trace: \"every\" has to be 1 to %u, "
+					   "and \"count\" at least 1",
+					   TRACE_EVERY_MAX);
+	if (queries && !json_is_boolean(queries))
+		return control_reply_error("bad_request",
+					   "trace: \"queries\" has to be true or false");
+	if (!request->context)
+		return control_reply_error("stopping", "trace: the daemon has stopped its ports");
+	options.port = json_string_value(port);
+	options.every = (unsigned int)every;
+	options.queries = json_is_true(queries);
+	rc = gw_trace_start(request->context, &options, &request->outcome->trace, &err);
+	if (rc < 0)
+		return trace_refused(rc, &err);
+	request->outcome->trace_count = count;
+	return reply_ok();
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <guestwire/guestwire.h>
+#include <guestwire/trace.h>
 #include <jansson.h>
 #include <stdbool.h>
 
@@ -15,14 +16,22 @@ struct control_actions {
 	void *arg;
 };
 
+/* What a request sets off besides its reply. */
+struct control_outcome {
+	/* The reply is sent only when the daemon has stopped: control_reply_stopped instead. */
+	bool wait;
+	/* Events follow the reply; the caller's to stop. NULL: none */
+	struct gw_trace *trace;
+	uint64_t trace_count; /* after so many it ends; 0: no end */
+};
+
 /*
  * Runs the request and returns the reply ({"ok":true,...} or {"ok":false,
- * "code":...,"error":...}); NULL without memory. *wait is set if the reply is to
- * be sent only when the daemon has stopped (control_reply_stopped instead).
+ * "code":...,"error":...}); NULL without memory. outcome is filled in any case.
  * context NULL: there is nothing to show any more.
  */
 json_t *control_command(struct gw_context *context, const struct control_actions *actions,
-			const char *line, size_t len, bool *wait);
+			const char *line, size_t len, struct control_outcome *outcome);
 
 json_t *control_reply_error(const char *code, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -61,6 +61,20 @@ static json_t *reasons_map(const uint64_t *counts, unsigned int first, unsigned 
 	return map;
 }
 
+void control_json_answer(json_t *json, const struct gw_answer *answer)
+{
+	json_object_set_new(json, "verdict", json_string(gw_verdict_name(answer->verdict)));
+	json_object_set_new(
+		json, "reason",
+		reason_name(answer->verdict == GW_NO ? answer->reason : GW_REASON_NONE));
+	json_object_set_new(json, "text", control_json_text(answer->text));
+	json_object_set_new(json, "device_reads", json_string(gw_reads_name(answer->reads)));
+	json_object_set_new(json, "ends_in_tx", json_boolean(answer->ends_in_tx));
+	json_object_set_new(json, "needs_map", json_boolean(answer->needs_map));
+	json_object_set_new(json, "single_page_segs", json_boolean(answer->single_page_segs));
+	json_object_set_new(json, "max_segs", json_integer(answer->max_segs));
+}
+
 static json_t *query_json(const struct gw_pair_info *pair)
 {
 	const struct gw_answer *answer = &pair->answer;
@@ -74,16 +88,7 @@ static json_t *query_json(const struct gw_pair_info *pair)
 		json_object_set_new(query, "text", json_string(""));
 		return query;
 	}
-	json_object_set_new(query, "verdict", json_string(gw_verdict_name(answer->verdict)));
-	json_object_set_new(
-		query, "reason",
-		reason_name(answer->verdict == GW_NO ? answer->reason : GW_REASON_NONE));
-	json_object_set_new(query, "text", control_json_text(answer->text));
-	json_object_set_new(query, "device_reads", json_string(gw_reads_name(answer->reads)));
-	json_object_set_new(query, "ends_in_tx", json_boolean(answer->ends_in_tx));
-	json_object_set_new(query, "needs_map", json_boolean(answer->needs_map));
-	json_object_set_new(query, "single_page_segs", json_boolean(answer->single_page_segs));
-	json_object_set_new(query, "max_segs", json_integer(answer->max_segs));
+	control_json_answer(query, answer);
 	return query;
 }
 

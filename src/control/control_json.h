@@ -12,6 +12,9 @@
  */
 json_t *control_json_snapshot(const struct gw_snapshot *snapshot, const char *port);
 
+/* Sets what a driver answered: "verdict", "reason", "text", "device_reads" ... */
+void control_json_answer(json_t *json, const struct gw_answer *answer);
+
 /*
  * A JSON string of text that may hold anything: bytes that are no UTF-8 become
  * U+FFFD. Socket paths and driver texts need not be UTF-8; JSON has to be.

@@ -7,19 +7,24 @@
  *
  *   a request        CONTROL_REQUEST_BYTES, then an error and the end
  *   replies waiting  one for each client: no request is read while one is unsent
+ *   a trace          CONTROL_TRACE_BATCH events that are being sent; while they are,
+ *                    no more are taken, and what the rings cannot hold is lost there
  *   connections      CONTROL_CLIENTS_MAX; the one that made no progress for longest
  *                    makes place for a new one, so idle or stuck clients cannot
  *                    lock an operator out
  *
  * Life of a client: READING until a line is whole; its reply is SENDING, and
  * then it is reading again, or closed if the reply said so. "stop" is WAITING until
- * the application says that all is stopped. One request is answered in a visit:
+ * the application says that all is stopped. "trace" is TRACING until its count is
+ * reached, the client leaves, or the daemon stops: every TRACE_MS what has happened is
+ * sent. One request is answered in a visit:
  * a client that sends many at once takes turns with the others.
  *
  * Threads: everything here runs on the loop's thread.
  */
 #include "control_server.h"
 #include "control_listen.h"
+#include "control_trace.h"
 #include "fd.h"
 
 #include <errno.h>
@@ -32,10 +37,15 @@
 /* When no descriptor is left, the next try to accept comes after this. */
 #define ACCEPT_PAUSE_MS 200u
 
+/* How often traces are looked at, and how much of one in a visit. */
+#define TRACE_MS      10u
+#define TRACE_BATCHES 2u
+
 enum client_state {
 	CLIENT_READING,
 	CLIENT_SENDING,
 	CLIENT_WAITING, /* for the stop to be over */
+	CLIENT_TRACING, /* events go out as they come */
 };
 
 struct client {
@@ -50,6 +60,7 @@ struct client {
 	char in[CONTROL_REQUEST_BYTES];
 	char *out; /* the reply being sent; NULL: none */
 	size_t out_bytes, out_sent;
+	struct control_trace *trace; /* NULL: none */
 };
 
 struct control_server {
@@ -59,6 +70,7 @@ struct control_server {
 	struct control_listener listener;
 	struct gw_watch watch;
 	struct gw_timer pause;
+	struct gw_timer trace_timer; /* runs while a client traces */
 	struct gw_list clients;
 	unsigned int client_count;
 	bool stopped;
@@ -123,6 +135,7 @@ static void client_close(struct client *client)
 	gw_fd_close(&client->fd);
 	gw_list_del(&client->node);
 	server->client_count--;
+	control_trace_close(client->trace);
 	free(client->out);
 	free(client);
 }
@@ -135,6 +148,7 @@ void control_server_close(struct control_server *server)
 		return;
 	gw_watch_stop(server->loop, &server->watch);
 	gw_timer_stop(server->loop, &server->pause);
+	gw_timer_stop(server->loop, &server->trace_timer);
 	gw_list_for_each_safe(pos, next, &server->clients)
 		client_close(gw_container_of(pos, struct client, node));
 	control_listener_close(&server->listener);
@@ -234,12 +248,22 @@ static bool client_send(struct client *client)
 	}
 	free(client->out);
 	client->out = NULL;
-	client->state = CLIENT_READING;
+	client->state = client->trace ? CLIENT_TRACING : CLIENT_READING;
 	if (client->last) {
 		client_close(client);
 		return false;
 	}
 	return true;
+}
+
+/* Takes the text over. False: the client is closed. */
+static bool client_say(struct client *client, char *text, size_t len)
+{
+	client->out = text;
+	client->out_bytes = len;
+	client->out_sent = 0;
+	client->state = CLIENT_SENDING;
+	return client_send(client);
 }
 
 /* Takes the reply over. False: the client is closed. */
@@ -254,11 +278,108 @@ static bool client_reply(struct client *client, json_t *reply)
 		return false;
 	}
 	text[len] = '\n'; /* in place of the ending 0: lengths are kept */
-	client->out = text;
-	client->out_bytes = len + 1;
-	client->out_sent = 0;
-	client->state = CLIENT_SENDING;
-	return client_send(client);
+	return client_say(client, text, len + 1);
+}
+
+static bool client_has_line(const struct client *client)
+{
+	return memchr(client->in, '\n', client->in_bytes);
+}
+
+/*
+ * What to be woken for. A whole line that is left in the buffer is answered in
+ * the next visit; "writable" is true at once, and so brings that about.
+ */
+static uint32_t client_wants(const struct client *client)
+{
+	switch (client->state) {
+	case CLIENT_READING:
+		return client_has_line(client) ? EPOLLOUT : EPOLLIN;
+	case CLIENT_SENDING:
+		return EPOLLOUT;
+	case CLIENT_WAITING:
+	case CLIENT_TRACING:
+		return 0;
+	}
+	return 0;
+}
+
+/* What to be woken for is brought up to date. False: the client is closed. */
+static bool client_settle(struct client *client)
+{
+	uint32_t wants = client_wants(client);
+
+	if (wants == client->watch.events ||
+	    gw_watch_change(client->server->loop, &client->watch, wants) == 0)
+		return true;
+	client_close(client);
+	return false;
+}
+
+/* ---- traces ---- */
+
+/* Sends what has happened. False: the client is closed. */
+static bool client_trace(struct client *client)
+{
+	for (unsigned int i = 0; i < TRACE_BATCHES && client->state == CLIENT_TRACING; i++) {
+		size_t len;
+		char *text = control_trace_lines(client->trace, &len, &client->last);
+
+		if (text && !client_say(client, text, len))
+			return false;
+	}
+	return true;
+}
+
+static void on_trace_timer(struct gw_timer *timer)
+{
+	struct control_server *server = gw_container_of(timer, struct control_server, trace_timer);
+	struct client *tracing[CONTROL_CLIENTS_MAX];
+	unsigned int count = 0, left = 0;
+	struct gw_list *pos;
+
+	/* The list changes its order with each line that goes out. */
+	gw_list_for_each(pos, &server->clients) {
+		struct client *client = gw_container_of(pos, struct client, node);
+
+		if (client->trace && count < CONTROL_CLIENTS_MAX)
+			tracing[count++] = client;
+	}
+	for (unsigned int i = 0; i < count; i++)
+		left += client_trace(tracing[i]) && client_settle(tracing[i]);
+	if (left)
+		gw_timer_start(server->loop, timer, TRACE_MS, on_trace_timer);
+}
+
+/* The reply has been made already; events follow it. */
+static bool client_begin_trace(struct client *client, const struct control_outcome *outcome)
+{
+	client->trace = control_trace_open(outcome->trace, outcome->trace_count);
+	if (client->trace)
+		gw_timer_start(client->server->loop, &client->server->trace_timer, TRACE_MS,
+			       on_trace_timer);
+	return client->trace;
+}
+
+/* The daemon stops: the last lines, as far as they go out at once. */
+static void client_end_trace(struct client *client)
+{
+	size_t len;
+	char *text;
+
+	client->last = client->state == CLIENT_SENDING;
+	if (!client->last && !client_trace(client))
+		return;
+	control_trace_close(client->trace);
+	client->trace = NULL;
+	client->last = true;
+	text = client->state == CLIENT_TRACING ? control_trace_end("stopped", &len) : NULL;
+	if (text && !client_say(client, text, len))
+		return;
+	if (client->state == CLIENT_TRACING)
+		client_close(client);
+	else
+		client_settle(client);
 }
 
 /* ---- requests ---- */
@@ -267,14 +388,18 @@ static bool client_reply(struct client *client, json_t *reply)
 static bool client_answer(struct client *client, size_t line_bytes)
 {
 	struct control_server *server = client->server;
-	bool wait = false;
-	json_t *reply =
-		control_command(server->context, &server->actions, client->in, line_bytes, &wait);
+	struct control_outcome outcome;
+	json_t *reply = control_command(server->context, &server->actions, client->in, line_bytes,
+					&outcome);
 
 	line_bytes++; /* the newline */
 	client->in_bytes -= line_bytes;
 	memmove(client->in, client->in + line_bytes, client->in_bytes);
-	if (!wait)
+	if (outcome.trace && !client_begin_trace(client, &outcome)) {
+		json_decref(reply);
+		reply = control_reply_error("failed", "trace: out of memory");
+	}
+	if (!outcome.wait)
 		return client_reply(client, reply);
 	json_decref(reply);
 	client->last = true;
@@ -319,33 +444,11 @@ static bool client_hopeless(struct client *client)
 	return false;
 }
 
-static bool client_has_line(const struct client *client)
-{
-	return memchr(client->in, '\n', client->in_bytes);
-}
-
-/*
- * What to be woken for. A whole line that is left in the buffer is answered in
- * the next visit; "writable" is true at once, and so brings that about.
- */
-static uint32_t client_wants(const struct client *client)
-{
-	switch (client->state) {
-	case CLIENT_READING:
-		return client_has_line(client) ? EPOLLOUT : EPOLLIN;
-	case CLIENT_SENDING:
-		return EPOLLOUT;
-	case CLIENT_WAITING:
-		return 0;
-	}
-	return 0;
-}
-
 static bool client_visit(struct client *client, uint32_t events)
 {
 	const char *end;
 
-	if (client->state == CLIENT_WAITING) {
+	if (client->state == CLIENT_WAITING || client->state == CLIENT_TRACING) {
 		if (!(events & (EPOLLERR | EPOLLHUP)))
 			return true;
 		client_close(client);
@@ -366,13 +469,9 @@ static bool client_visit(struct client *client, uint32_t events)
 static void on_client(struct gw_watch *watch, uint32_t events)
 {
 	struct client *client = gw_container_of(watch, struct client, watch);
-	uint32_t wants;
 
-	if (!client_visit(client, events))
-		return;
-	wants = client_wants(client);
-	if (wants != watch->events && gw_watch_change(client->server->loop, watch, wants) < 0)
-		client_close(client);
+	if (client_visit(client, events))
+		client_settle(client);
 }
 
 /* ---- the end ---- */
@@ -380,9 +479,17 @@ static void on_client(struct gw_watch *watch, uint32_t events)
 static void detach(void *arg)
 {
 	struct control_server *server = arg;
+	struct gw_list *pos, *next;
 
 	gw_watch_stop(server->loop, &server->watch);
 	gw_timer_stop(server->loop, &server->pause);
+	gw_timer_stop(server->loop, &server->trace_timer);
+	gw_list_for_each_safe(pos, next, &server->clients) {
+		struct client *client = gw_container_of(pos, struct client, node);
+
+		if (client->trace)
+			client_end_trace(client);
+	}
 	control_listener_close(&server->listener);
 	server->context = NULL;
 }

@@ -2,7 +2,9 @@
 #include "fake_guestwire.h"
 #include "atomic.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct taken {
 	struct gw_snapshot snapshot;
@@ -64,6 +66,96 @@ const char *gw_reads_name(enum gw_reads reads)
 const char *gw_verdict_name(enum gw_verdict verdict)
 {
 	return verdict == GW_YES ? "yes" : verdict == GW_PARTLY ? "partly" : "no";
+}
+
+/* ---- traces ---- */
+
+struct gw_trace {
+	struct gw_context *context;
+	uint64_t next, lost;
+};
+
+int gw_trace_start(struct gw_context *context, const struct gw_trace_options *options,
+		   struct gw_trace **trace, struct gw_error *err)
+{
+	if (options->port && strcmp(options->port, "a") != 0)
+		return gw_error_set(err, -ENOENT, "no port named '%.40s'", options->port);
+	if (gw_load_relaxed(&context->traces) == GW_TRACES_MAX)
+		return gw_error_set(err, -EBUSY, "enough traces are on");
+	*trace = calloc(1, sizeof(**trace));
+	(*trace)->context = context;
+	gw_atomic_add(&context->traces, 1);
+	return 0;
+}
+
+unsigned int gw_trace_read(struct gw_trace *trace, struct gw_trace_event *events, unsigned int max,
+			   uint64_t *lost)
+{
+	uint64_t end = gw_load_relaxed(&trace->context->events);
+	uint64_t all_lost = gw_load_relaxed(&trace->context->lost);
+	unsigned int count = 0;
+
+	while (count < max && trace->next < end)
+		events[count++] = fake_event(trace->next++);
+	*lost = all_lost - trace->lost;
+	trace->lost = all_lost;
+	return count;
+}
+
+void gw_trace_stop(struct gw_trace *trace)
+{
+	if (!trace)
+		return;
+	gw_atomic_add(&trace->context->traces, -1);
+	free(trace);
+}
+
+const char *gw_trace_kind_name(enum gw_trace_kind kind)
+{
+	static const char *const names[] = { "ask",  "answer", "map",  "unmap",
+					     "lend", "copy",   "drop", "home" };
+
+	return names[kind];
+}
+
+const char *gw_trace_why_name(enum gw_trace_why why)
+{
+	return why == GW_TRACE_FIRST ? "first" : "requery";
+}
+
+/* All kinds in turn; the time counts up. */
+struct gw_trace_event fake_event(uint64_t i)
+{
+	struct gw_trace_event event = {
+		.time_ns = 1000 + i,
+		.kind = (enum gw_trace_kind)(i % (GW_TRACE_HOME + 1)),
+		.source = "a",
+		.egress = i % 16 == GW_TRACE_DROP ? NULL : "up",
+	};
+
+	if (event.kind < GW_TRACE_LEND) {
+		event.query = (struct gw_trace_query){
+			.memory = 7,
+			.bytes = 64u << 20,
+			.duration_ns = 3200000,
+			.answer = { .verdict = GW_PARTLY,
+				    .reads = GW_READS_DMA,
+				    .max_segs = 17,
+				    .text = "queue 0, zero-copy" },
+		};
+		return event;
+	}
+	event.frame = (struct gw_trace_frame){
+		.loan = (uint32_t)i,
+		.bytes = 1514,
+		.header_bytes = 54,
+		.count = 1,
+		.reason = event.kind == GW_TRACE_COPY ? GW_COPY_COPYBREAK : GW_DROP_EGRESS_FULL,
+		.duration_ns = 12345,
+		.segment_count = 2,
+		.segment = { { 0x12345000, 1460 }, { GW_TRACE_NO_ADDRESS, 10 } },
+	};
+	return event;
 }
 
 /* ---- drivers ---- */

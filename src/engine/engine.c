@@ -64,6 +64,7 @@ int engine_create(const struct engine_config *config, struct engine **out, struc
 	engine->ask_fd = -1;
 	engine->ask_watch.fd = -1;
 	pthread_mutex_init(&engine->lock, NULL);
+	pthread_mutex_init(&engine->trace_lock, NULL);
 	chores_init(&engine->chores);
 	ret = gw_loop_create(&engine->loop);
 	if (ret) {
@@ -146,6 +147,7 @@ void engine_free(struct engine *engine)
 	gw_loop_destroy(engine->loop);
 	chores_destroy(&engine->chores);
 	pthread_mutex_destroy(&engine->lock);
+	pthread_mutex_destroy(&engine->trace_lock);
 	free(engine);
 }
 
@@ -281,6 +283,8 @@ int engine_start(struct engine *engine, struct gw_error *err)
 		ret = start_threads(engine, err);
 	if (ret)
 		engine_stop(engine, 1000);
+	else
+		engine_trace_allow(engine, true);
 	return ret;
 }
 
@@ -384,6 +388,7 @@ unsigned int engine_stop(struct engine *engine, unsigned int deadline_ms)
 	gw_loop_call(engine->loop, closing_call, engine);
 	held = stop_ports(engine, deadline_ms);
 	stop_threads(engine);
+	engine_trace_allow(engine, false);
 	if (engine->pair)
 		questions_close(engine);
 	close_ports(engine);

@@ -4,6 +4,7 @@
 
 #include "chore.h"
 #include "engine.h"
+#include "engine_trace.h"
 #include "loop.h"
 #include "worker.h"
 #include <pthread.h>
@@ -67,6 +68,11 @@ struct engine {
 	struct gw_watch ask_watch;
 
 	struct gw_timer nudge; /* of workers that are stuck */
+
+	/* Of the two below, and of changing taps. No worker takes it. */
+	pthread_mutex_t trace_lock;
+	struct gw_trace *trace[GW_TRACES_MAX];
+	bool traceable;
 };
 
 static inline struct holder *holder_of(const struct gw_port *port)

@@ -35,6 +35,44 @@ static struct pair_record *record_of(const struct pair *pair)
 	return &engine->pair[pair->record];
 }
 
+/* ---- what traces are told ---- */
+
+static uint64_t generation_of(const struct gw_memmap *memmap)
+{
+	return memmap ? gw_memmap_generation(memmap) : 0;
+}
+
+static void trace_ask(const struct pair *pair, const struct gw_memmap *memmap,
+		      enum gw_trace_why why)
+{
+	struct gw_trace_query query = { .why = why, .memory = generation_of(memmap) };
+
+	engine_trace_query(holder_of(pair->egress)->engine, pair, GW_TRACE_ASK, &query);
+}
+
+static void trace_answer(const struct pair *pair, const struct gw_memmap *memmap,
+			 const struct gw_answer *answer)
+{
+	struct gw_trace_query query = { .memory = generation_of(memmap), .answer = *answer };
+
+	engine_trace_query(holder_of(pair->egress)->engine, pair, GW_TRACE_ANSWER, &query);
+}
+
+/* why: what the driver said if it failed, else NULL. */
+static void trace_mapping(const struct pair *pair, enum gw_trace_kind kind,
+			  const struct gw_memmap *memmap, uint64_t since_ns, const char *why)
+{
+	struct gw_trace_query query = {
+		.memory = generation_of(memmap),
+		.bytes = memmap_guest_bytes(memmap),
+		.duration_ns = gw_now_ns() - since_ns,
+		.failed = why,
+	};
+
+	snprintf(query.answer.text, sizeof(query.answer.text), "%s", why ? why : "");
+	engine_trace_query(holder_of(pair->egress)->engine, pair, kind, &query);
+}
+
 /* ---- publishing answers ---- */
 
 struct publication {
@@ -67,6 +105,8 @@ static void publish(struct pair *pair, const struct gw_answer *answer, struct gw
 {
 	struct publication p = { pair, answer, memmap, stamp, false };
 
+	if (answer)
+		trace_answer(pair, memmap, answer);
 	gw_port_apply(pair->egress, publish_apply, &p);
 }
 
@@ -75,6 +115,7 @@ static void conclude(struct pair *pair, const struct gw_answer *answer, struct g
 {
 	struct publication p = { pair, answer, memmap, stamp, true };
 
+	trace_answer(pair, memmap, answer);
 	gw_port_apply(pair->egress, publish_apply, &p);
 }
 
@@ -98,9 +139,14 @@ static void map_for(struct pair *pair, struct gw_memmap *memmap, uint32_t stamp,
 	struct gw_answer pending = answer_no(answer, GW_COPY_MAPPING_PENDING,
 					     "guest memory is being pinned for the device");
 	struct gw_error err = { 0 };
+	uint64_t since_ns;
+	int ret;
 
 	publish(pair, &pending, memmap, stamp);
-	if (egress->driver->map(egress, memmap, &err)) {
+	since_ns = gw_now_ns();
+	ret = egress->driver->map(egress, memmap, &err);
+	trace_mapping(pair, GW_TRACE_MAP, memmap, since_ns, ret ? err.text : NULL);
+	if (ret) {
 		gw_log(LOG_WARNING, "port %s: cannot lend memory of port %s: %s", egress->name,
 		       pair->source->name, err.text);
 		*answer = answer_no(answer, GW_COPY_MAPPING_FAILED, err.text);
@@ -166,6 +212,7 @@ static uint32_t ask_driver(struct pair *pair, struct gw_memmap *memmap, struct g
 	if (gw_load_acquire(stamps) == stamp)
 		return stamp;
 	stamp = gw_load_acquire(stamps);
+	trace_ask(pair, memmap, GW_TRACE_REQUERY);
 	ask_once(pair, memmap, stamp, answer);
 	return stamp;
 }
@@ -178,6 +225,7 @@ static void ask_job(struct chore_job *job)
 	uint32_t stamp = pair->ask_stamp;
 	struct gw_answer answer = { .max_segs = 1 };
 
+	trace_ask(pair, memmap, pair->ask_why);
 	if (!holder_of(pair->egress)->started)
 		answer = answer_no(&answer, GW_COPY_DEVICE_DOWN, "the device is stopped");
 	else if (memmap && is_retiring(record, memmap))
@@ -218,6 +266,12 @@ void question_ask(struct pair *pair)
 {
 	if (pair->ask_memmap)
 		memmap_get(pair->ask_memmap);
+	if (!pair->was_answered)
+		pair->ask_why = GW_TRACE_FIRST;
+	else if (!pair->answered || pair->answer_memmap != pair->ask_memmap)
+		pair->ask_why = GW_TRACE_MEMORY;
+	else
+		pair->ask_why = GW_TRACE_REQUERY;
 	/* Pair B: who sees the flag also sees memmap and stamp. */
 	gw_store_release(&pair->ask_flag, 1u);
 	gw_eventfd_signal(holder_of(pair->egress)->engine->ask_fd);
@@ -271,18 +325,24 @@ static void forget(struct pair *pair, struct gw_memmap *memmap, bool map_again)
 		gw_load_relaxed(&pair->egress->answer_stamp));
 }
 
+static void unmap(struct pair *pair)
+{
+	uint64_t since_ns = gw_now_ns();
+
+	pair->egress->driver->unmap(pair->egress, pair->mapped);
+	trace_mapping(pair, GW_TRACE_UNMAP, pair->mapped, since_ns, NULL);
+	memmap_put(pair->mapped);
+	pair->mapped = NULL;
+}
+
 /* Returns true when nothing of this memory is left on the egress port. */
 static bool let_go(struct pair *pair, const struct retiree *retiree)
 {
-	struct gw_port *egress = pair->egress;
-
 	forget(pair, retiree->memmap, retiree->map_again);
 	if (pair->mapped == retiree->memmap) {
 		if (!loans_home(pair))
 			return false; /* question_drained brings us here again */
-		egress->driver->unmap(egress, retiree->memmap);
-		memmap_put(pair->mapped);
-		pair->mapped = NULL;
+		unmap(pair);
 	}
 	forget(pair, retiree->memmap, false);
 	return true;
@@ -401,11 +461,10 @@ static unsigned int kept_count;
 static void unmap_at_end(struct pair *pair)
 {
 	if (!pair->loans_out) {
-		pair->egress->driver->unmap(pair->egress, pair->mapped);
-		memmap_put(pair->mapped);
-	} else {
-		kept_for_dead_devices[kept_count++ % ENGINE_KEPT_MAX] = pair->mapped;
+		unmap(pair);
+		return;
 	}
+	kept_for_dead_devices[kept_count++ % ENGINE_KEPT_MAX] = pair->mapped;
 	pair->mapped = NULL;
 }
 

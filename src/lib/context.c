@@ -3,9 +3,11 @@
  * The embedding API: options checked, the engine called. Nothing else is here.
  */
 #include <guestwire/guestwire.h>
+#include <guestwire/trace.h>
 
 #include "driver_table.h"
 #include "engine.h"
+#include "engine_trace.h"
 #include "log.h"
 #include "memmap.h"
 #include <errno.h>
@@ -146,6 +148,32 @@ void gw_close(struct gw_context *context)
 	engine_free(context->engine);
 	pthread_mutex_destroy(&context->lock);
 	free(context);
+}
+
+/* ---- traces ---- */
+
+int gw_trace_start(struct gw_context *context, const struct gw_trace_options *given,
+		   struct gw_trace **trace, struct gw_error *err)
+{
+	struct gw_trace_options options = { 0 };
+
+	if (given->size < sizeof(given->size) || given->size > sizeof(options))
+		return gw_error_set(err, -EINVAL, "gw_trace_options.size is %zu; expected %zu",
+				    given->size, sizeof(options));
+	memcpy(&options, given, given->size);
+	return engine_trace_start(context->engine, &options, trace, err);
+}
+
+unsigned int gw_trace_read(struct gw_trace *trace, struct gw_trace_event *events, unsigned int max,
+			   uint64_t *lost)
+{
+	return engine_trace_read(trace, events, max, lost);
+}
+
+void gw_trace_stop(struct gw_trace *trace)
+{
+	if (trace)
+		engine_trace_stop(trace);
 }
 
 /* ---- snapshots ---- */

@@ -348,6 +348,21 @@ void *memmap_translate_user(const struct gw_memmap *memmap, uint64_t user_addr, 
 	return NULL;
 }
 
+bool memmap_guest_address(const struct gw_memmap *memmap, const void *host, uint64_t *addr)
+{
+	const struct span *span = memmap->span;
+
+	for (unsigned int i = 0; i < memmap->count; i++, span++) {
+		uint64_t offset = (uint64_t)((uintptr_t)host - (uintptr_t)span->host);
+
+		if (offset >= span->size)
+			continue;
+		*addr = span->guest_addr + offset;
+		return true;
+	}
+	return false;
+}
+
 /* ---- what became of the memory ---- */
 
 bool memmap_broken(const struct gw_memmap *memmap)

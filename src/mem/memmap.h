@@ -74,6 +74,12 @@ void *memmap_translate_part(const struct gw_memmap *memmap, uint64_t addr, uint6
 void *memmap_translate_user(const struct gw_memmap *memmap, uint64_t user_addr, uint64_t len);
 
 /*
+ * The way back, for people: the guest physical address of a byte; false if it is no
+ * guest memory (the arena's part of the window). Threads: as memmap_translate.
+ */
+bool memmap_guest_address(const struct gw_memmap *memmap, const void *host, uint64_t *addr);
+
+/*
  * The front-end shortened a file: an access met SIGBUS and got zero pages, or
  * memmap_discarded_bytes saw it (system calls that meet such a page only return
  * EFAULT). The session that owns this memmap has to end. Threads: any.

@@ -239,6 +239,24 @@ static void translates_within_a_region(void **state)
 	assert_int_equal(memmap_guest_bytes(f->memmap), FILE_BYTES);
 }
 
+static void the_way_back(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t *first, *last;
+	uint64_t addr;
+
+	make(f, &f->region, 1);
+	first = memmap_translate(f->memmap, 0x100000, 1);
+	last = first + FILE_BYTES - 1;
+	assert_true(memmap_guest_address(f->memmap, first, &addr));
+	assert_int_equal(addr, 0x100000);
+	assert_true(memmap_guest_address(f->memmap, last, &addr));
+	assert_int_equal(addr, 0x100000 + FILE_BYTES - 1);
+	assert_false(memmap_guest_address(f->memmap, first - 1, &addr));
+	assert_false(memmap_guest_address(f->memmap, last + 1, &addr));
+	assert_false(memmap_guest_address(f->memmap, NULL, &addr));
+}
+
 static void address_range_unmapped(void **state)
 {
 	struct fixture *f = *state;
@@ -548,6 +566,7 @@ int main(void)
 		MEMMAP_TEST(regions_overlap),
 		MEMMAP_TEST(arena_of_broken_pages),
 		MEMMAP_TEST(translates_within_a_region),
+		MEMMAP_TEST(the_way_back),
 		MEMMAP_TEST(address_range_unmapped),
 		MEMMAP_TEST(address_range_half_mapped),
 		MEMMAP_TEST(address_range_wraps),

@@ -118,10 +118,13 @@ static void loan_end(struct pair *pair, struct gw_frame *frame)
 /* The device is done with a frame that tx had accepted. */
 static void finish(struct pair *pair, struct gw_frame *frame)
 {
-	if (frame->bounce)
+	if (frame->bounce) {
 		bounce_done(pair, frame);
-	else
-		loan_end(pair, frame);
+		return;
+	}
+	if (__builtin_expect(pair->trace.on, 0))
+		trace_home(pair, frame);
+	loan_end(pair, frame);
 }
 
 static void count_accepted(struct gw_port *egress, struct pair *pair, struct gw_frame *frame,
@@ -133,6 +136,8 @@ static void count_accepted(struct gw_port *egress, struct pair *pair, struct gw_
 		frame->dropped = 0;
 		return;
 	}
+	if (__builtin_expect(pair->trace.on, 0))
+		trace_accepted(pair, frame, reason);
 	gw_counter_add(&egress->tx_frames, 1);
 	gw_counter_add(&egress->tx_bytes, len);
 	if (reason == GW_REASON_NONE) {
@@ -157,6 +162,8 @@ void desk_count_drop(struct pair *pair, enum gw_reason reason, uint32_t bytes, u
 {
 	gw_counter_add(&pair->reasons[reason], count);
 	gw_counter_add(&pair->reason_bytes[reason], bytes);
+	if (__builtin_expect(pair->trace.on, 0))
+		trace_drop(pair, reason, bytes, count);
 }
 
 static void drop_offered(struct port_offer *offer, unsigned int i, enum gw_reason reason)
@@ -182,6 +189,8 @@ static void drop_offers_from(struct port_offer *offer, unsigned int first, enum 
 void desk_drop(struct gw_port *source, enum gw_reason reason)
 {
 	gw_counter_add(&source->rx_drops[reason], 1);
+	if (__builtin_expect(source->trace.on, 0))
+		trace_port_drop(source, reason, 1);
 }
 
 /* ---- offering ---- */
@@ -507,6 +516,7 @@ void desk_reset(struct gw_port *port)
 	port->owing_since_ns = 0;
 	port->lent_out = port->held = port->held_loans = 0;
 	port->offer.count = port->home_count = 0;
+	port->trace = (struct trace_tap){ 0 };
 	port->waiting_count = port->waiting_next = 0;
 	gw_store_relaxed(&port->quarantined, (uint64_t)0);
 	/* Numbers that name nothing any more, or soon something else. */

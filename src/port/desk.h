@@ -28,6 +28,7 @@ static inline void desk_enter(struct gw_port *source, struct gw_frame *frame)
 	frame->holders = 1;
 	frame->bounce = 0;
 	frame->dropped = 0;
+	frame->trace_on = 0;
 	frame->cut = CUT_NOT;
 	frame->loans = 0;
 	frame->pair = source->slot;

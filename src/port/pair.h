@@ -36,6 +36,7 @@ struct pair {
 	bool was_answered; /* once; then `answer` is at least the last one */
 	bool watch_zero;   /* tell host->drained when loans_out falls to 0 */
 	uint32_t loans_out, bounce_out;
+	struct trace_tap trace;
 	struct bounce bounce;
 	struct pieces pieces;
 	struct super_frame super; /* what is being cut; the frame is marked CUT_BEGUN if it waits */
@@ -43,7 +44,8 @@ struct pair {
 	/* ---- from worker to control, while asking ---- */
 	struct gw_memmap *ask_memmap; /* with a reference */
 	uint32_t ask_stamp;
-	uint32_t ask_flag; /* atomic: 1 = the two above are valid, control's turn */
+	enum gw_trace_why ask_why; /* for traces */
+	uint32_t ask_flag;         /* atomic: 1 = the two above are valid, control's turn */
 
 	/* ---- control ---- */
 	struct gw_memmap *mapped; /* with a reference: driver->map succeeded */

@@ -42,7 +42,7 @@ struct piece *piece_get(struct pieces *pieces, struct gw_frame *parent)
 	frame->seg = frame->own;
 	frame->holders = 1;
 	frame->loans = 0;
-	frame->bounce = frame->dropped = 0;
+	frame->bounce = frame->dropped = frame->trace_on = 0;
 	frame->cut = CUT_PIECE;
 	frame->pair = parent->pair;
 	memcpy(frame->snapshot, parent->snapshot, sizeof(frame->snapshot));

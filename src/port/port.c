@@ -418,6 +418,8 @@ void gw_queue_drop(struct gw_queue *queue, const struct gw_frame *frame, enum gw
 
 	gw_counter_add(&pair->reasons[reason], 1);
 	gw_counter_add(&pair->reason_bytes[reason], frame->len);
+	if (pair->trace.on)
+		trace_drop(pair, reason, frame->len, 1);
 	/* The flag is the core's; const is a promise of the driver, not of the frame. */
 	((struct gw_frame *)(uintptr_t)frame)->dropped = 1;
 }
@@ -425,6 +427,8 @@ void gw_queue_drop(struct gw_queue *queue, const struct gw_frame *frame, enum gw
 void gw_queue_rx_drop(struct gw_queue *queue, enum gw_reason reason, unsigned int n)
 {
 	gw_counter_add(&queue->port->rx_drops[reason], n);
+	if (queue->port->trace.on)
+		trace_port_drop(queue->port, reason, n);
 }
 
 struct iovec gw_port_arena(const struct gw_port *port)

@@ -11,6 +11,7 @@
 #include "arena.h"
 #include "atomic.h"
 #include "list.h"
+#include "trace_ring.h"
 #include <guestwire/guestwire.h>
 
 /* Ports of one network: bounds the pair tables and the work of a flood. */
@@ -113,6 +114,8 @@ struct gw_port {
 	uint32_t held;           /* frames this port's device holds, lent and bounced, all pairs */
 	uint32_t held_loans;     /* of these, the lent ones */
 	struct port_offer offer;
+	struct trace_tap trace;          /* drops of own frames before their egress is known */
+	uint32_t trace_loans;            /* loans that were given a number */
 	struct gw_frame *home[GW_BATCH]; /* own frames that are over, to be released */
 	unsigned int home_count;
 	struct gw_frame *waiting[GW_BATCH]; /* own frames popped that found no room */

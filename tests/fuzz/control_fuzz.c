@@ -6,6 +6,7 @@
 #include "fuzz.h"
 
 #include "control_command.h"
+#include "control_trace.h"
 #include "fake_guestwire.h"
 #include <stdlib.h>
 
@@ -38,6 +39,16 @@ static const char *const pieces[] = {
 	"\\u0000",
 	"\\ud800",
 	"{\"command\":\"show\",\"port\":",
+	"{\"command\":\"trace\"}",
+	"{\"command\":\"trace\",\"count\":",
+	"\"trace\"",
+	"\"every\"",
+	"\"count\"",
+	"\"queries\"",
+	"1",
+	"0",
+	"-1",
+	"9223372036854775808",
 };
 #define PIECE_COUNT (sizeof(pieces) / sizeof(pieces[0]))
 
@@ -82,6 +93,25 @@ static void check_reply(json_t *reply)
 	json_decref(reply);
 }
 
+/* A trace that was begun can be read, and ends with its count. */
+static void read_trace(struct gw_context *context, const struct control_outcome *outcome)
+{
+	struct control_trace *trace;
+	bool last;
+	size_t len;
+
+	if (!outcome->trace)
+		return;
+	context->events = outcome->trace_count < 20 ? outcome->trace_count : 20;
+	context->lost = outcome->trace_count & 1;
+	trace = control_trace_open(outcome->trace, outcome->trace_count);
+	CHECK(trace);
+	free(control_trace_lines(trace, &len, &last));
+	CHECK(last == (outcome->trace_count > 0 && outcome->trace_count <= 20));
+	control_trace_close(trace);
+	CHECK(context->traces == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	struct fuzz_input input = { bytes, len };
@@ -90,13 +120,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	struct control_actions actions = { stop, &stops };
 	char *line = malloc(CONTROL_REQUEST_BYTES);
 	size_t line_len;
-	bool wait;
+	struct control_outcome outcome;
 
 	CHECK(line);
 	fake_context_fill(&context);
 	line_len = build_request(&input, line, CONTROL_REQUEST_BYTES);
-	check_reply(control_command(&context, &actions, line, line_len, &wait));
-	CHECK(stops == (wait ? 1 : 0));
+	check_reply(control_command(&context, &actions, line, line_len, &outcome));
+	CHECK(stops == (outcome.wait ? 1 : 0));
+	CHECK(context.traces == (outcome.trace ? 1 : 0));
+	read_trace(&context, &outcome);
 	CHECK(context.taken == context.freed);
 	free(line);
 	return 0;

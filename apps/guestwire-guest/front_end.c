@@ -9,16 +9,34 @@
 
 #include "vhost_user_spec.h"
 
+/* Newer than some kernel headers (VIRTIO 1.2 section 5.1.3). */
+#ifndef VIRTIO_NET_F_GUEST_USO4
+#define VIRTIO_NET_F_GUEST_USO4 54
+#define VIRTIO_NET_F_GUEST_USO6 55
+#define VIRTIO_NET_F_HOST_USO   56
+#endif
+
 const struct front_end_feature front_end_features[] = {
-	{ "version_1", VIRTIO_F_VERSION_1, false },
-	{ "indirect_desc", VIRTIO_RING_F_INDIRECT_DESC, false },
-	{ "event_idx", VIRTIO_RING_F_EVENT_IDX, false },
-	{ "mrg_rxbuf", VIRTIO_NET_F_MRG_RXBUF, false },
-	{ "protocol_features", VHOST_USER_F_PROTOCOL_FEATURES, false },
-	{ "mq", VHOST_USER_PROTOCOL_F_MQ, true },
-	{ "reply_ack", VHOST_USER_PROTOCOL_F_REPLY_ACK, true },
-	{ "status", VHOST_USER_PROTOCOL_F_STATUS, true },
-	{ NULL, -1, false },
+	{ "version_1", VIRTIO_F_VERSION_1, FEATURE_VIRTIO },
+	{ "indirect_desc", VIRTIO_RING_F_INDIRECT_DESC, FEATURE_VIRTIO },
+	{ "event_idx", VIRTIO_RING_F_EVENT_IDX, FEATURE_VIRTIO },
+	{ "mrg_rxbuf", VIRTIO_NET_F_MRG_RXBUF, FEATURE_VIRTIO },
+	{ "protocol_features", VHOST_USER_F_PROTOCOL_FEATURES, FEATURE_VIRTIO },
+	{ "mq", VHOST_USER_PROTOCOL_F_MQ, FEATURE_PROTOCOL },
+	{ "reply_ack", VHOST_USER_PROTOCOL_F_REPLY_ACK, FEATURE_PROTOCOL },
+	{ "status", VHOST_USER_PROTOCOL_F_STATUS, FEATURE_PROTOCOL },
+	{ "csum", VIRTIO_NET_F_CSUM, FEATURE_HOST_OFFLOAD },
+	{ "host_tso4", VIRTIO_NET_F_HOST_TSO4, FEATURE_HOST_OFFLOAD },
+	{ "host_tso6", VIRTIO_NET_F_HOST_TSO6, FEATURE_HOST_OFFLOAD },
+	{ "host_ecn", VIRTIO_NET_F_HOST_ECN, FEATURE_HOST_OFFLOAD },
+	{ "host_uso", VIRTIO_NET_F_HOST_USO, FEATURE_HOST_OFFLOAD },
+	{ "guest_csum", VIRTIO_NET_F_GUEST_CSUM, FEATURE_GUEST_OFFLOAD },
+	{ "guest_tso4", VIRTIO_NET_F_GUEST_TSO4, FEATURE_GUEST_OFFLOAD },
+	{ "guest_tso6", VIRTIO_NET_F_GUEST_TSO6, FEATURE_GUEST_OFFLOAD },
+	{ "guest_ecn", VIRTIO_NET_F_GUEST_ECN, FEATURE_GUEST_OFFLOAD },
+	{ "guest_uso4", VIRTIO_NET_F_GUEST_USO4, FEATURE_GUEST_OFFLOAD },
+	{ "guest_uso6", VIRTIO_NET_F_GUEST_USO6, FEATURE_GUEST_OFFLOAD },
+	{ NULL, -1, FEATURE_VIRTIO },
 };
 
 struct mem_region_wire {

@@ -86,9 +86,16 @@ int front_end_send_bytes(struct front_end *fe, const void *bytes, size_t len, co
 			 uint32_t fd_count);
 
 /* Names of features, for options and summaries; bit < 0 at the end. */
+enum front_end_kind {
+	FEATURE_VIRTIO,
+	FEATURE_PROTOCOL,     /* of vhost-user */
+	FEATURE_HOST_OFFLOAD, /* virtio's, negotiated only if asked for: what the device does */
+	FEATURE_GUEST_OFFLOAD,
+};
+
 struct front_end_feature {
 	const char *name;
 	int bit;
-	bool protocol; /* a vhost-user protocol feature, not a virtio one */
+	enum front_end_kind kind;
 };
 extern const struct front_end_feature front_end_features[];

@@ -13,7 +13,14 @@
 #define MIN_RX_FRAME   1518u
 #define SCRIBBLE       0xdb
 #define TABLE_ALIGN    16u
-#define BUFFER_ALIGN   64u
+#define NIC_GUEST_USO4 54 /* newer than some kernel headers */
+#define NIC_GUEST_USO6 55
+#define NIC_HOST_USO   56
+#define NIC_GSO_UDP_L4 5
+#define SUPER_FEATURES                                                       \
+	(1ull << VIRTIO_NET_F_GUEST_TSO4 | 1ull << VIRTIO_NET_F_GUEST_TSO6 | \
+	 1ull << NIC_GUEST_USO4 | 1ull << NIC_GUEST_USO6)
+#define BUFFER_ALIGN 64u
 
 static struct layout_shape tx_shape(const struct guest_options *o)
 {
@@ -41,6 +48,7 @@ int guest_nic_open(struct guest_nic *nic, const struct guest_options *options,
 	nic->address.ethertype = (uint16_t)options->ethertype;
 	memcpy(nic->address.src, options->src.bytes, PATTERN_MAC_BYTES);
 	memcpy(nic->address.dst, options->dst.bytes, PATTERN_MAC_BYTES);
+	nic->packet = options_packet(options);
 	nic->frame = malloc(GUEST_MAX_FRAME + NIC_HEADER_BYTES);
 	if (!nic->frame)
 		return fail_set(fail, -ENOMEM, "no memory for a frame");
@@ -83,7 +91,10 @@ static size_t rx_buffer_bytes(const struct guest_nic *nic)
 
 	if (nic->options->rx_buffer)
 		return nic->options->rx_buffer;
-	return nic->mergeable ? DEFAULT_RX_MRG : nic->header_len + frame;
+	if (nic->mergeable)
+		return DEFAULT_RX_MRG;
+	/* Super-frames come whole, and into one buffer (5.1.6.3.1). */
+	return nic->header_len + (nic->features & SUPER_FEATURES ? GUEST_MAX_FRAME : frame);
 }
 
 static bool use_table(const struct guest_nic *nic, uint16_t count, uint64_t turn)
@@ -103,6 +114,54 @@ static bool offer(struct guest_nic *nic, uint32_t number)
 
 	return driver_ring_add(&rx->ring, slot->segments, slot->count, true,
 			       table ? &slot->table : NULL, number) >= 0;
+}
+
+/* The feature that sending super-frames of this kind takes. */
+static int super_feature(enum packet_kind kind)
+{
+	switch (kind) {
+	case PACKET_TCP4:
+		return VIRTIO_NET_F_HOST_TSO4;
+	case PACKET_TCP6:
+		return VIRTIO_NET_F_HOST_TSO6;
+	case PACKET_UDP4:
+	case PACKET_UDP6:
+		return NIC_HOST_USO;
+	case PACKET_RAW:
+		break;
+	}
+	return -1;
+}
+
+static bool has(const struct guest_nic *nic, int bit)
+{
+	return nic->features >> bit & 1;
+}
+
+/* What was negotiated has to allow what the options ask for. */
+static int prepare_packets(struct guest_nic *nic, struct fail *fail)
+{
+	const struct guest_options *o = nic->options;
+
+	nic->packet.partial = o->checksum != CHECKSUM_COMPLETE && has(nic, VIRTIO_NET_F_CSUM);
+	nic->packet.ecn = has(nic, VIRTIO_NET_F_HOST_ECN);
+	if (!o->send_given)
+		return 0;
+	if (o->checksum == CHECKSUM_PARTIAL && !nic->packet.partial)
+		return fail_set(fail, -ENOTSUP, "--checksum partial: csum was not negotiated");
+	if (guest_nic_pieces_max(nic) > 1 &&
+	    (!nic->packet.partial || !has(nic, super_feature(nic->packet.kind))))
+		return fail_set(fail, -ENOTSUP,
+				"frames of more than --mss: neither csum nor segmentation of this "
+				"kind may be missing from --offloads");
+	return 0;
+}
+
+uint32_t guest_nic_pieces_max(const struct guest_nic *nic)
+{
+	return nic->packet.kind == PACKET_RAW
+		       ? 1
+		       : packet_pieces(&nic->packet, nic->options->size.high);
 }
 
 static void build_rx(struct guest_nic *nic, size_t total)
@@ -129,6 +188,10 @@ int guest_nic_prepare(struct guest_nic *nic, uint64_t features, struct fail *fai
 	size_t rx_total;
 	int rc;
 
+	nic->features = features;
+	rc = prepare_packets(nic, fail);
+	if (rc)
+		return rc;
 	nic->indirect = features >> VIRTIO_RING_F_INDIRECT_DESC & 1;
 	nic->mergeable = features >> VIRTIO_NET_F_MRG_RXBUF & 1;
 	nic->header_len = modern || nic->mergeable ? NIC_HEADER_BYTES : NIC_LEGACY_HEADER_BYTES;
@@ -162,24 +225,26 @@ void guest_nic_close(struct guest_nic *nic)
 /* The frame after the last one: sizes go round their range. */
 static uint32_t next_size(const struct guest_nic *nic)
 {
-	const struct guest_range *size = &nic->options->size;
-
-	return (uint32_t)(size->low + nic->sent % (size->high - size->low + 1));
+	return options_size(nic->options, nic->sent);
 }
 
 static void build_tx(struct guest_nic *nic, struct nic_slot *slot, uint64_t sequence)
 {
 	struct nic_side *tx = &nic->tx;
 	uint32_t stream = (uint32_t)nic->options->stream, size = next_size(nic);
+	struct virtio_net_hdr_v1 header = { 0 }; /* no offloads (5.1.6.2) */
 	uint8_t *linear;
 
 	slot->frame_len = size;
 	slot->count = layout_place(&tx->shape, &slot->span, nic->header_len, size, tx->turn++,
 				   slot->segments);
-	/* No offloads: a header of zeros (5.1.6.2). */
 	linear = slot->count == 1 ? slot->segments[0].host : nic->frame;
-	memset(linear, 0, nic->header_len);
-	pattern_make(linear + nic->header_len, size, &nic->address, stream, sequence);
+	if (nic->packet.kind == PACKET_RAW)
+		pattern_make(linear + nic->header_len, size, &nic->address, stream, sequence);
+	else
+		packet_make(&nic->packet, linear + nic->header_len, size, stream, sequence,
+			    &header);
+	memcpy(linear, &header, nic->header_len);
 	if (slot->count == 1)
 		return;
 	layout_guard(slot->segments, slot->count);
@@ -198,7 +263,7 @@ static bool send_one(struct guest_nic *nic)
 		/* Direct chains may be this long; build no frame that cannot go. */
 		if (tx->ring.free_count < tx->shape.pieces_high)
 			return false;
-		build_tx(nic, slot, fixed ? PATTERN_FIXED | number : nic->sent);
+		build_tx(nic, slot, fixed ? PATTERN_FIXED | number : nic->sent_pieces);
 		slot->built = fixed;
 	}
 	table = use_table(nic, slot->count, nic->sent);
@@ -207,6 +272,8 @@ static bool send_one(struct guest_nic *nic)
 		return false;
 	tx->free_count--;
 	nic->sent++;
+	nic->sent_pieces +=
+		nic->packet.kind == PACKET_RAW ? 1 : packet_pieces(&nic->packet, slot->frame_len);
 	nic->sent_bytes += slot->frame_len;
 	return true;
 }
@@ -247,13 +314,35 @@ uint32_t guest_nic_reap(struct guest_nic *nic)
 	return seen;
 }
 
-/* What a device may say when no offload was negotiated (5.1.6.4.1). */
+/* What a device may say, going by what was negotiated (5.1.6.4.1). */
+static bool header_allowed(const struct guest_nic *nic, const struct virtio_net_hdr_v1 *h)
+{
+	uint8_t type = h->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
+
+	if (h->flags & ~(VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_F_DATA_VALID))
+		return false;
+	if (h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM && !has(nic, VIRTIO_NET_F_GUEST_CSUM))
+		return false;
+	if (h->gso_type & VIRTIO_NET_HDR_GSO_ECN && !has(nic, VIRTIO_NET_F_GUEST_ECN))
+		return false;
+	switch (type) {
+	case VIRTIO_NET_HDR_GSO_NONE:
+		return !(h->gso_type & VIRTIO_NET_HDR_GSO_ECN);
+	case VIRTIO_NET_HDR_GSO_TCPV4:
+		return has(nic, VIRTIO_NET_F_GUEST_TSO4);
+	case VIRTIO_NET_HDR_GSO_TCPV6:
+		return has(nic, VIRTIO_NET_F_GUEST_TSO6);
+	case NIC_GSO_UDP_L4:
+		return has(nic, NIC_GUEST_USO4) || has(nic, NIC_GUEST_USO6);
+	}
+	return false;
+}
+
 static uint16_t read_header(struct guest_nic *nic, const struct virtio_net_hdr_v1 *h)
 {
 	uint16_t buffers = le16toh(h->num_buffers);
 
-	if (h->flags & ~VIRTIO_NET_HDR_F_DATA_VALID || h->gso_type != VIRTIO_NET_HDR_GSO_NONE)
-		nic->rx_bad_header++;
+	nic->rx_bad_header += !header_allowed(nic, h);
 	if (nic->header_len < NIC_HEADER_BYTES)
 		return 1;
 	if (!nic->mergeable) {
@@ -265,6 +354,14 @@ static uint16_t read_header(struct guest_nic *nic, const struct virtio_net_hdr_v
 		return 1;
 	}
 	return buffers;
+}
+
+static void take_frame(struct guest_nic *nic, const uint8_t *frame, size_t len)
+{
+	if (nic->packet.kind != PACKET_RAW && packet_is_ours(frame, len, nic->packet.port))
+		packet_check(&nic->packets, nic->tally, frame, len, &nic->rx_header);
+	else
+		tally_frame(nic->tally, frame, len);
 }
 
 /* First buffer of a frame: the header, then bytes. In place when it is all there. */
@@ -280,10 +377,10 @@ static void take_first(struct guest_nic *nic, const struct nic_slot *slot, uint3
 		return;
 	}
 	layout_gather(slot->segments, slot->count, (uint8_t *)&header, nic->header_len);
+	nic->rx_header = header;
 	nic->buffers_left = read_header(nic, &header);
 	if (slot->count == 1 && nic->buffers_left == 1) {
-		tally_frame(nic->tally, slot->segments[0].host + nic->header_len,
-			    len - nic->header_len);
+		take_frame(nic, slot->segments[0].host + nic->header_len, len - nic->header_len);
 		nic->skipping = true; /* done already */
 		return;
 	}
@@ -317,8 +414,7 @@ static void take_buffer(struct guest_nic *nic, const struct nic_slot *slot, uint
 	if (--nic->buffers_left)
 		return;
 	if (!nic->skipping)
-		tally_frame(nic->tally, nic->frame + nic->header_len,
-			    nic->frame_len - nic->header_len);
+		take_frame(nic, nic->frame + nic->header_len, nic->frame_len - nic->header_len);
 }
 
 uint32_t guest_nic_receive(struct guest_nic *nic)

@@ -20,6 +20,7 @@
 #include "driver_ring.h"
 #include "guest_memory.h"
 #include "guest_options.h"
+#include "guest_packet.h"
 #include "tally.h"
 
 /* struct virtio_net_hdr_v1, and the legacy one without num_buffers (5.1.6.1). */
@@ -51,11 +52,14 @@ struct guest_nic {
 	struct guest_memory *memory;
 	struct nic_side rx, tx;
 	size_t header_len;
-	bool indirect;  /* negotiated */
-	bool mergeable; /* negotiated */
+	bool indirect;     /* negotiated */
+	bool mergeable;    /* negotiated */
+	uint64_t features; /* negotiated */
 	struct pattern_address address;
+	struct packet_shape packet;
 
 	uint64_t sent;
+	uint64_t sent_pieces; /* of packets; else as many as frames */
 	uint64_t sent_bytes;
 	uint64_t completed;
 	uint64_t tx_used_len_set; /* used.len of TX is ignored, but noted */
@@ -63,6 +67,8 @@ struct guest_nic {
 	/* A frame over several buffers is gathered here. */
 	uint8_t *frame;
 	size_t frame_len;
+	struct virtio_net_hdr_v1 rx_header; /* of the frame at hand */
+	struct packet_counts packets;
 	uint16_t buffers_left;
 	bool skipping;
 	uint64_t rx_chains;
@@ -79,6 +85,9 @@ int guest_nic_open(struct guest_nic *nic, const struct guest_options *options,
 /* After negotiation: makes slots in guest memory and offers all RX buffers. */
 int guest_nic_prepare(struct guest_nic *nic, uint64_t features, struct fail *fail);
 void guest_nic_close(struct guest_nic *nic);
+
+/* Pieces that the largest frame is, or becomes. */
+uint32_t guest_nic_pieces_max(const struct guest_nic *nic);
 
 /* Adds and publishes up to limit frames; returns how many. */
 uint32_t guest_nic_send(struct guest_nic *nic, uint32_t limit);

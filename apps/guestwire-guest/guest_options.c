@@ -26,6 +26,7 @@ enum kind {
 	KIND_CHOICE,
 	KIND_LIST,
 	KIND_FEATURES,
+	KIND_OFFLOADS,
 	KIND_HELP,
 	KIND_VERSION,
 };
@@ -62,6 +63,7 @@ struct row {
 #define DEFAULT_SIZE       1514
 #define DEFAULT_MEMORY_MIB 64
 #define DEFAULT_RING       256
+#define DEFAULT_MSS        1400
 #define DEFAULT_BATCH      32
 #define DEFAULT_TIMEOUT_S  30
 
@@ -81,6 +83,8 @@ static const struct row rows[] = {
 	  "frames to send; 0: no end, until --duration or a signal" },
 	{ "size", KIND_RANGE, AT(size), 0, PATTERN_ETH_BYTES, GUEST_MAX_FRAME, "BYTES|LOW-HIGH",
 	  "frame size, Ethernet header included (default 1514); a range is swept round" },
+	{ "size-step", KIND_NUMBER, AT(size_step), 0, 1, GUEST_MAX_FRAME, "BYTES",
+	  "from one size of the range to the next (default 1)" },
 	{ "receive", KIND_NUMBER, AT(receive), AT(receive_given), 0, INT64_MAX, "COUNT",
 	  "wait until so many frames came; how many are missing is judged by it" },
 	FLAG("verify", verify, "verify each received frame bit by bit"),
@@ -94,6 +98,22 @@ static const struct row rows[] = {
 	  "of frames sent and looked at (default 0x88b5)" },
 	CHOICE("pattern", pattern, "fresh|fixed",
 	       "fixed: each buffer is filled once and sent over and over (for load)"),
+
+	GROUP("Packets and offloads"),
+	CHOICE("packet", packet, "raw|tcp4|tcp6|udp4|udp6",
+	       "patterns inside TCP or UDP, in pieces; --receive and losses count pieces"),
+	{ "mss", KIND_NUMBER, AT(mss), 0, 1, UINT16_MAX, "BYTES",
+	  "payload of a piece (default 1400); a frame with more is a super-frame, to be cut" },
+	{ "vlan-tags", KIND_NUMBER, AT(tags), 0, 0, PACKET_MAX_TAGS, "N", "VLAN tags in packets" },
+	{ "extra-headers", KIND_NUMBER, AT(extra), 0, 0, PACKET_MAX_EXTRA, "N",
+	  "IPv6 extension headers of 8 bytes, or 4 bytes of IPv4 options each" },
+	{ "port", KIND_NUMBER, AT(port), 0, 1, UINT16_MAX, "PORT",
+	  "of TCP and UDP, both ends (default 18263)" },
+	CHOICE("checksum", checksum, "auto|partial|complete",
+	       "left to the device or not (default auto: if that was negotiated)"),
+	{ "offloads", KIND_OFFLOADS, 0, 0, 0, 0, "NAME[,NAME...]",
+	  "negotiate: all, host, guest, or csum host_tso4 host_tso6 host_ecn host_uso "
+	  "guest_csum guest_tso4 guest_tso6 guest_ecn guest_uso4 guest_uso6" },
 
 	GROUP("How frames lie in guest memory"),
 	{ "descriptors", KIND_RANGE, AT(descriptors), 0, 1, LAYOUT_MAX_PIECES, "N|LOW-HIGH",
@@ -258,6 +278,40 @@ static bool parse_list(const struct row *row, const char *text, struct guest_lis
 	}
 }
 
+/* One name, of len bytes: a feature, or all of a kind. 0: none. */
+static uint64_t offload_bits(const char *name, size_t len)
+{
+	static const char *const kinds[] = {
+		[FEATURE_HOST_OFFLOAD] = "host", [FEATURE_GUEST_OFFLOAD] = "guest"
+	};
+	bool all = len == 3 && !strncmp(name, "all", len);
+	uint64_t bits = 0;
+
+	for (const struct front_end_feature *f = front_end_features; f->name; f++) {
+		if (f->kind != FEATURE_HOST_OFFLOAD && f->kind != FEATURE_GUEST_OFFLOAD)
+			continue;
+		if (all || (strlen(f->name) == len && !strncmp(f->name, name, len)) ||
+		    (strlen(kinds[f->kind]) == len && !strncmp(kinds[f->kind], name, len)))
+			bits |= 1ull << f->bit;
+	}
+	return bits;
+}
+
+static bool parse_offloads(struct guest_options *options, const char *text)
+{
+	while (*text) {
+		size_t len = strcspn(text, ",");
+		uint64_t bits = offload_bits(text, len);
+
+		if (!bits)
+			return false;
+		options->offloads |= bits;
+		text += len;
+		text += *text == ',';
+	}
+	return true;
+}
+
 static bool parse_features(struct guest_options *options, const char *text)
 {
 	while (*text) {
@@ -268,7 +322,8 @@ static bool parse_features(struct guest_options *options, const char *text)
 			f++;
 		if (!f->name)
 			return false;
-		*(f->protocol ? &options->protocol_off : &options->features_off) |= 1ull << f->bit;
+		*(f->kind == FEATURE_PROTOCOL ? &options->protocol_off : &options->features_off) |=
+			1ull << f->bit;
 		text += len;
 		text += *text == ',';
 	}
@@ -312,6 +367,8 @@ static bool parse_value(struct guest_options *options, const struct row *row, co
 		return parse_list(row, text, at);
 	case KIND_FEATURES:
 		return parse_features(options, text);
+	case KIND_OFFLOADS:
+		return parse_offloads(options, text);
 	case KIND_GROUP:
 	case KIND_HELP:
 	case KIND_VERSION:
@@ -339,12 +396,51 @@ static const char *contradiction(const struct guest_options *o)
 	return NULL;
 }
 
+uint32_t options_size(const struct guest_options *o, uint64_t n)
+{
+	return (uint32_t)(o->size.low + n * o->size_step % (o->size.high - o->size.low + 1));
+}
+
+struct packet_shape options_packet(const struct guest_options *o)
+{
+	struct packet_shape shape = { .kind = (enum packet_kind)o->packet,
+				      .tags = (uint32_t)o->tags,
+				      .extra = (uint32_t)o->extra,
+				      .mss = (uint32_t)o->mss,
+				      .port = (uint16_t)o->port };
+
+	memcpy(shape.address.src, o->src.bytes, PATTERN_MAC_BYTES);
+	memcpy(shape.address.dst, o->dst.bytes, PATTERN_MAC_BYTES);
+	return shape;
+}
+
+static const char *packet_contradiction(const struct guest_options *o)
+{
+	struct packet_shape shape = options_packet(o);
+
+	if (o->packet == PACKET_RAW)
+		return NULL;
+	if (o->pattern == GUEST_PATTERN_FIXED)
+		return "--packet and --pattern fixed exclude each other";
+	if (!o->send_given)
+		return NULL;
+	if (o->size.low <= packet_header_bytes(&shape))
+		return "--size leaves no room for payload behind the headers of --packet";
+	if (o->interface && o->checksum != CHECKSUM_PARTIAL &&
+	    packet_pieces(&shape, o->size.high) > 1)
+		return "--interface sends super-frames with --checksum partial only";
+	return NULL;
+}
+
 static void fill_defaults(struct guest_options *o)
 {
 	*o = (struct guest_options){
 		.size = { DEFAULT_SIZE, DEFAULT_SIZE },
+		.size_step = 1,
 		.stream = 1,
 		.ethertype = PATTERN_ETHERTYPE,
+		.mss = DEFAULT_MSS,
+		.port = PACKET_DEFAULT_PORT,
 		.descriptors = { 1, 1 },
 		.rx_descriptors = { 1, 1 },
 		.indirect = INDIRECT_MIXED,
@@ -404,6 +500,8 @@ enum guest_parse guest_options_parse(struct guest_options *options, int argc, ch
 	if (optind < argc)
 		return complain("no use for argument ", argv[optind], NULL);
 	problem = contradiction(options);
+	if (!problem)
+		problem = packet_contradiction(options);
 	if (problem)
 		return complain(problem, NULL, NULL);
 	fill_dependent(options);

@@ -6,9 +6,10 @@
 #include <stdint.h>
 
 #include "chain_layout.h"
+#include "guest_packet.h"
 #include "pattern.h"
 
-#define GUEST_MAX_FRAME       65550u /* Ethernet header and 64 KiB */
+#define GUEST_MAX_FRAME       65562u /* two VLAN tags, Ethernet header and 64 KiB, and a bit */
 #define GUEST_MAX_STREAM_LIST 16u
 
 struct guest_range {
@@ -28,6 +29,7 @@ struct guest_list {
 enum guest_indirect { INDIRECT_ALWAYS, INDIRECT_NEVER, INDIRECT_MIXED };
 enum guest_pattern { GUEST_PATTERN_FRESH, GUEST_PATTERN_FIXED };
 enum guest_ack { ACK_QEMU, ACK_ALL };
+enum guest_checksum { CHECKSUM_AUTO, CHECKSUM_PARTIAL, CHECKSUM_COMPLETE };
 enum guest_order { ORDER_QEMU, ORDER_ENABLE_LAST };
 
 struct guest_options {
@@ -40,6 +42,7 @@ struct guest_options {
 	bool send_given;
 	uint64_t send; /* 0: no end */
 	struct guest_range size;
+	uint64_t size_step;
 	uint64_t receive;
 	bool receive_given;
 	bool verify;
@@ -48,6 +51,15 @@ struct guest_options {
 	uint64_t ethertype;
 	struct guest_mac src, dst;
 	int pattern; /* enum guest_pattern */
+
+	/* packets and offloads */
+	int packet; /* enum packet_kind */
+	uint64_t mss;
+	uint64_t tags;
+	uint64_t extra;
+	uint64_t port;
+	int checksum;      /* enum guest_checksum */
+	uint64_t offloads; /* virtio bits to negotiate */
 
 	/* how the frames lie */
 	struct guest_range descriptors;
@@ -88,6 +100,11 @@ struct guest_options {
 	bool trace;
 	const char *misbehave;
 };
+
+/* The size of frame number n. */
+uint32_t options_size(const struct guest_options *options, uint64_t n);
+/* The packets that these options ask for; partial and ecn are not said yet. */
+struct packet_shape options_packet(const struct guest_options *options);
 
 enum guest_parse { PARSE_RUN, PARSE_DONE, PARSE_BAD };
 

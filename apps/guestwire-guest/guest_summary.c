@@ -35,6 +35,10 @@ void summary_judge(struct guest_summary *s)
 
 	summary_count_error(s, total->corrupted, "frames corrupted");
 	summary_count_error(s, total->duplicated, "frames received more than once");
+	if (s->packets.bad)
+		summary_error(s, EXIT_WRONG,
+			      "%" PRIu64 " packets with wrong headers; the first: %s",
+			      s->packets.bad, s->packets.why);
 	if (s->tally->selective)
 		summary_count_error(s, s->tally->foreign, "frames of foreign streams");
 	if (o->receive_given && (s->exit == EXIT_GOOD || s->exit == EXIT_WRONG))
@@ -54,12 +58,17 @@ static json_t *integer(uint64_t value)
 	return json_integer((json_int_t)value);
 }
 
+static bool has_feature(const struct guest_summary *s, const struct front_end_feature *f)
+{
+	return (f->kind == FEATURE_PROTOCOL ? s->protocol : s->features) >> f->bit & 1;
+}
+
 static json_t *features_json(const struct guest_summary *s)
 {
 	json_t *names = json_array();
 
 	for (const struct front_end_feature *f = front_end_features; f->name; f++)
-		if ((f->protocol ? s->protocol : s->features) >> f->bit & 1)
+		if (has_feature(s, f))
 			json_array_append_new(names, json_string(f->name));
 	return names;
 }
@@ -101,12 +110,26 @@ static json_t *streams_json(const struct guest_summary *s)
 	return list;
 }
 
+static json_t *packets_json(const struct packet_counts *p)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "received", integer(p->packets));
+	json_object_set_new(o, "super_frames", integer(p->supers));
+	json_object_set_new(o, "partial_checksums", integer(p->partial));
+	json_object_set_new(o, "complete_checksums", integer(p->complete));
+	json_object_set_new(o, "bad", integer(p->bad));
+	return o;
+}
+
 static void counts_json(struct guest_summary *s, json_t *o)
 {
 	const struct tally_stream *t = tally_total(s->tally);
 
 	json_object_set_new(o, "sent", integer(s->sent));
 	json_object_set_new(o, "sent_bytes", integer(s->sent_bytes));
+	json_object_set_new(o, "sent_pieces", integer(s->sent_pieces));
+	json_object_set_new(o, "packets", packets_json(&s->packets));
 	json_object_set_new(o, "completed", integer(s->completed));
 	json_object_set_new(o, "received", integer(t->received));
 	json_object_set_new(o, "received_bytes", integer(t->received_bytes));
@@ -164,7 +187,7 @@ static void print_guest_text(const struct guest_summary *s)
 {
 	printf("features ");
 	for (const struct front_end_feature *f = front_end_features; f->name; f++)
-		if ((f->protocol ? s->protocol : s->features) >> f->bit & 1)
+		if (has_feature(s, f))
 			printf(" %s", f->name);
 	printf("\nsignals   %" PRIu64 " kicks, %" PRIu64 " calls\n", s->kicks, s->calls);
 	if (s->stopped)
@@ -190,6 +213,11 @@ static void print_text(struct guest_summary *s)
 	       t->verified, t->corrupted, t->duplicated,
 	       tally_missing(s->tally, s->options->receive), t->out_of_order, s->tally->foreign,
 	       s->tally->unrelated);
+	if (s->packets.packets)
+		printf("packets   %" PRIu64 ", %" PRIu64 " super-frames; checksums: %" PRIu64
+		       " partial, %" PRIu64 " complete; bad: %" PRIu64 "\n",
+		       s->packets.packets, s->packets.supers, s->packets.partial,
+		       s->packets.complete, s->packets.bad);
 	if (s->is_guest)
 		print_guest_text(s);
 	else if (s->kernel_drops)

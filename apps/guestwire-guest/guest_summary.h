@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "guest_options.h"
+#include "guest_packet.h"
 #include "tally.h"
 
 #define SUMMARY_MAX_ERRORS 32u
@@ -24,7 +25,8 @@ struct guest_summary {
 	const struct guest_options *options;
 	struct tally *tally;
 
-	uint64_t sent, sent_bytes, completed;
+	uint64_t sent, sent_bytes, sent_pieces, completed;
+	struct packet_counts packets; /* received */
 	double seconds;
 	bool interrupted;
 

@@ -129,7 +129,18 @@ static uint64_t above(uint64_t a, uint64_t b)
 	return a > b ? a - b : 0;
 }
 
-uint32_t pacer_allowance(struct pacer *pacer, uint64_t sent, uint64_t received)
+/* At least one frame while there is any room at all. */
+static uint64_t window_room(const struct pacer *pacer, uint64_t sent_pieces, uint64_t received)
+{
+	uint64_t room = above(pacer->options->window + received, sent_pieces);
+
+	if (pacer->pieces_max > 1)
+		room = (room + pacer->pieces_max - 1) / pacer->pieces_max;
+	return room;
+}
+
+uint32_t pacer_allowance(struct pacer *pacer, uint64_t sent, uint64_t sent_pieces,
+			 uint64_t received)
 {
 	const struct guest_options *o = pacer->options;
 	uint64_t limit = o->batch;
@@ -141,7 +152,7 @@ uint32_t pacer_allowance(struct pacer *pacer, uint64_t sent, uint64_t received)
 	if (o->rate)
 		limit = smaller(limit, due(pacer, sent));
 	if (o->window)
-		limit = smaller(limit, above(o->window + received, sent));
+		limit = smaller(limit, window_room(pacer, sent_pieces, received));
 	return (uint32_t)limit;
 }
 

@@ -23,7 +23,8 @@ struct pacer {
 	int64_t rate_from_ns; /* since when, and which frame, the rate is counted */
 	uint64_t rate_from;
 	int64_t next_stats_ns;
-	int64_t settle_ns; /* PACER_NEVER until all is done */
+	int64_t settle_ns;   /* PACER_NEVER until all is done */
+	uint32_t pieces_max; /* pieces that one frame may be, for the window */
 	bool interrupted;
 	bool held; /* --start-fd has not said go */
 	int signal_fd;
@@ -36,8 +37,12 @@ void pacer_close(struct pacer *pacer);
 void pacer_start(struct pacer *pacer);
 
 void pacer_tick(struct pacer *pacer, struct guest_summary *summary);
-/* How many frames may go now; 0 when the rate, the window or the end says so. */
-uint32_t pacer_allowance(struct pacer *pacer, uint64_t sent, uint64_t received);
+/*
+ * How many frames may go now; 0 when the rate, the window or the end says so. The
+ * window counts pieces (guest_packet.h), which are what is received.
+ */
+uint32_t pacer_allowance(struct pacer *pacer, uint64_t sent, uint64_t sent_pieces,
+			 uint64_t received);
 bool pacer_sending_over(const struct pacer *pacer, uint64_t sent);
 /* All is done (idle: nothing in flight), or the deadline passed, or a signal came. */
 bool pacer_finished(struct pacer *pacer, struct guest_summary *summary, bool idle);

@@ -122,6 +122,16 @@ static void make_small(uint8_t *p, size_t size, uint32_t stream, uint64_t sequen
 	}
 }
 
+void pattern_make_payload(uint8_t *payload, size_t len, uint32_t stream, uint64_t sequence)
+{
+	size_t size = len + PATTERN_ETH_BYTES;
+
+	if (size >= PATTERN_FULL_MIN)
+		make_full(payload, size, stream, sequence);
+	else
+		make_small(payload, size, stream, sequence);
+}
+
 void pattern_make(uint8_t *frame, size_t size, const struct pattern_address *address,
 		  uint32_t stream, uint64_t sequence)
 {
@@ -129,30 +139,26 @@ void pattern_make(uint8_t *frame, size_t size, const struct pattern_address *add
 	memcpy(frame + 6, address->src, PATTERN_MAC_BYTES);
 	frame[12] = (uint8_t)(address->ethertype >> 8);
 	frame[13] = (uint8_t)address->ethertype;
-	if (size >= PATTERN_FULL_MIN)
-		make_full(frame + PATTERN_ETH_BYTES, size, stream, sequence);
-	else
-		make_small(frame + PATTERN_ETH_BYTES, size, stream, sequence);
+	pattern_make_payload(frame + PATTERN_ETH_BYTES, size - PATTERN_ETH_BYTES, stream, sequence);
 }
 
 /* Zeros behind the pattern are a device's padding, but only up to 60 bytes. */
-static bool padding_ok(const uint8_t *frame, size_t size, size_t len)
+static bool padding_ok(const uint8_t *p, size_t size, size_t len)
 {
 	if (len == size)
 		return true;
 	if (len < size || len > PATTERN_PADDED)
 		return false;
 	for (size_t i = size; i < len; i++)
-		if (frame[i])
+		if (p[i - PATTERN_ETH_BYTES])
 			return false;
 	return true;
 }
 
-static enum pattern_verdict check_full(const uint8_t *frame, size_t len, bool deep,
+/* p is what follows the Ethernet header, len that of the frame. */
+static enum pattern_verdict check_full(const uint8_t *p, size_t len, bool deep,
 				       struct pattern_found *found)
 {
-	const uint8_t *p = frame + PATTERN_ETH_BYTES;
-
 	found->has_stream = found->has_sequence = true;
 	found->stream = get32(p + 4);
 	found->sequence = get64(p + 8);
@@ -161,7 +167,7 @@ static enum pattern_verdict check_full(const uint8_t *frame, size_t len, bool de
 		found->has_stream = found->has_sequence = false;
 		return PATTERN_CORRUPT;
 	}
-	if (found->size < PATTERN_FULL_MIN || !padding_ok(frame, found->size, len))
+	if (found->size < PATTERN_FULL_MIN || !padding_ok(p, found->size, len))
 		return PATTERN_CORRUPT;
 	if (deep && !fill_matches(p + FULL_HEADER, found->size - PATTERN_FULL_MIN,
 				  mix(found->stream, found->sequence)))
@@ -180,22 +186,18 @@ static void stream_from_source(const uint8_t *frame, struct pattern_found *found
 	found->stream = get32(src + STREAM_OFFSET);
 }
 
-static enum pattern_verdict check_small(const uint8_t *frame, size_t len,
-					struct pattern_found *found)
+static enum pattern_verdict check_small(const uint8_t *p, size_t len, struct pattern_found *found)
 {
-	const uint8_t *p = frame + PATTERN_ETH_BYTES;
 	bool bare = len == PATTERN_ETH_BYTES || p[0] == 0;
 	size_t size = bare ? PATTERN_ETH_BYTES : (size_t)p[0] - TAG_BASE;
 	uint64_t seed;
 
 	if (size < PATTERN_ETH_BYTES || size >= PATTERN_FULL_MIN ||
-	    (!bare && size == PATTERN_ETH_BYTES) || !padding_ok(frame, size, len))
+	    (!bare && size == PATTERN_ETH_BYTES) || !padding_ok(p, size, len))
 		return PATTERN_CORRUPT;
 	found->size = size;
-	if (size <= PATTERN_ETH_BYTES + 1) {
-		stream_from_source(frame, found);
+	if (size <= PATTERN_ETH_BYTES + 1)
 		return PATTERN_GOOD;
-	}
 	found->has_stream = found->stream_low_only = true;
 	found->stream = p[1];
 	if (size < PATTERN_SHORT_MIN) {
@@ -212,15 +214,34 @@ static enum pattern_verdict check_small(const uint8_t *frame, size_t len,
 		       : PATTERN_CORRUPT;
 }
 
+static enum pattern_verdict check_bytes(const uint8_t *p, size_t len, bool deep,
+					struct pattern_found *found)
+{
+	if (len >= PATTERN_FULL_MIN && get32(p) == PATTERN_MAGIC)
+		return check_full(p, len, deep, found);
+	return check_small(p, len, found);
+}
+
+enum pattern_verdict pattern_check_payload(const uint8_t *payload, size_t len, bool deep,
+					   struct pattern_found *found)
+{
+	memset(found, 0, sizeof(*found));
+	found->size = len + PATTERN_ETH_BYTES;
+	return check_bytes(payload, found->size, deep, found);
+}
+
 enum pattern_verdict pattern_check(const uint8_t *frame, size_t len, uint16_t ethertype, bool deep,
 				   struct pattern_found *found)
 {
+	enum pattern_verdict verdict;
+
 	memset(found, 0, sizeof(*found));
 	found->size = len;
 	if (len < PATTERN_ETH_BYTES || frame[12] != ethertype >> 8 ||
 	    frame[13] != (ethertype & 0xff))
 		return PATTERN_UNRELATED;
-	if (len >= PATTERN_FULL_MIN && get32(frame + PATTERN_ETH_BYTES) == PATTERN_MAGIC)
-		return check_full(frame, len, deep, found);
-	return check_small(frame, len, found);
+	verdict = check_bytes(frame + PATTERN_ETH_BYTES, len, deep, found);
+	if (verdict == PATTERN_GOOD && !found->has_stream)
+		stream_from_source(frame, found);
+	return verdict;
 }

@@ -84,6 +84,11 @@ void pattern_default_mac(uint8_t mac[PATTERN_MAC_BYTES], uint32_t stream);
 void pattern_make(uint8_t *frame, size_t size, const struct pattern_address *address,
 		  uint32_t stream, uint64_t sequence);
 
+/* The same for the payload of a packet: what follows the ethertype, without one. */
+void pattern_make_payload(uint8_t *payload, size_t len, uint32_t stream, uint64_t sequence);
+enum pattern_verdict pattern_check_payload(const uint8_t *payload, size_t len, bool deep,
+					   struct pattern_found *found);
+
 /* What is this frame? Without deep only the header is looked at, not the fill. */
 enum pattern_verdict pattern_check(const uint8_t *frame, size_t len, uint16_t ethertype, bool deep,
 				   struct pattern_found *found);

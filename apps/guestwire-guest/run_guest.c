@@ -37,13 +37,16 @@ static struct front_end_config front_end_config(const struct guest_options *o)
 	uint64_t wanted = 0, wanted_protocol = 0;
 
 	for (const struct front_end_feature *f = front_end_features; f->name; f++)
-		*(f->protocol ? &wanted_protocol : &wanted) |= feature_bit(f->bit);
+		if (f->kind == FEATURE_PROTOCOL)
+			wanted_protocol |= feature_bit(f->bit);
+		else if (f->kind == FEATURE_VIRTIO)
+			wanted |= feature_bit(f->bit);
 	return (struct front_end_config){
 		.path = o->socket,
 		.listen = o->listen,
 		.connect_timeout_ms = (int)(o->connect_timeout_s * 1000),
 		.reply_timeout_ms = REPLY_TIMEOUT_MS,
-		.wanted = wanted & ~o->features_off,
+		.wanted = (wanted | o->offloads) & ~o->features_off,
 		.wanted_protocol = wanted_protocol & ~o->protocol_off,
 		.ack_all = o->ack == ACK_ALL,
 		.enable_last = o->order == ORDER_ENABLE_LAST,
@@ -94,6 +97,7 @@ int guest_run_start(struct guest_run *run)
 	int rc = front_end_negotiate(fe, rx, tx);
 
 	if (!rc && guest_nic_prepare(&run->nic, fe->features, &fail) < 0) {
+		run->summary->features = fe->features;
 		summary_error(run->summary, EXIT_WRONG, "%s", fail.text);
 		return -ENOMEM;
 	}
@@ -230,6 +234,7 @@ static void copy_counts(struct guest_run *run)
 	const struct guest_nic *nic = &run->nic;
 
 	s->sent = nic->sent;
+	s->sent_pieces = nic->sent_pieces;
 	s->sent_bytes = nic->sent_bytes;
 	s->completed = nic->completed;
 }
@@ -242,7 +247,8 @@ static bool visit(struct guest_run *run, struct pacer *pacer)
 
 	/* Receive first: what is sent may come back, and finds buffers then. */
 	work += guest_nic_receive(nic);
-	work += guest_nic_send(nic, pacer_allowance(pacer, nic->sent, nic->tally->frames));
+	work += guest_nic_send(
+		nic, pacer_allowance(pacer, nic->sent, nic->sent_pieces, nic->tally->frames));
 	return work;
 }
 
@@ -335,6 +341,7 @@ void guest_run_report(struct guest_run *run)
 	summary_count_error(s, nic->rx_bad_length,
 			    "receive buffers with an impossible used length");
 	summary_count_error(s, nic->rx_bad_header, "received virtio-net headers not as negotiated");
+	s->packets = nic->packets;
 	s->tx_used_len_set = nic->tx_used_len_set;
 	s->rx_chains = nic->rx_chains;
 	s->rx_zero_buffers = nic->rx_zero_buffers;
@@ -348,6 +355,7 @@ void run_guest(const struct guest_options *options, struct pacer *pacer,
 	summary->is_guest = true;
 	if (!guest_run_open(&run, options, summary) && !guest_run_start(&run)) {
 		run_ready(options);
+		pacer->pieces_max = guest_nic_pieces_max(&run.nic);
 		pacer_start(pacer);
 		exchange(&run, pacer);
 		summary->interrupted = pacer->interrupted;

@@ -3,6 +3,9 @@
  * Interface mode: the same frames and the same counting on a raw socket, at the far
  * end of a veth or on a tap. Received frames of all ethertypes are seen (others than
  * ours are "unrelated"); frames that this host itself sends are not.
+ *
+ * With --packet each frame has a virtio-net header before it (PACKET_VNET_HDR), so
+ * that the kernel says, and is told, what of a packet is left to be done.
  */
 #include "run.h"
 
@@ -31,9 +34,12 @@ struct raw {
 	struct guest_summary *summary;
 	struct pattern_address address;
 	int sock;
+	struct packet_shape packet;
+	size_t header_len; /* of the virtio-net header; 0 without packets */
 	bool full;         /* the last send found no room */
 	uint8_t *out, *in; /* RAW_BATCH frames each */
-	struct iovec out_iov[RAW_BATCH], in_iov[RAW_BATCH];
+	struct virtio_net_hdr_v1 out_header[RAW_BATCH], in_header[RAW_BATCH];
+	struct iovec out_iov[RAW_BATCH][2], in_iov[RAW_BATCH][2]; /* header, frame */
 	struct mmsghdr out_msgs[RAW_BATCH], in_msgs[RAW_BATCH];
 };
 
@@ -63,7 +69,9 @@ static int open_socket(struct raw *raw, struct fail *fail)
 				strerror(errno));
 	set_buffer(raw->sock, SO_RCVBUFFORCE, SO_RCVBUF);
 	set_buffer(raw->sock, SO_SNDBUFFORCE, SO_SNDBUF);
-	if (setsockopt(raw->sock, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)) < 0 ||
+	if ((raw->header_len &&
+	     setsockopt(raw->sock, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof(one)) < 0) ||
+	    setsockopt(raw->sock, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)) < 0 ||
 	    setsockopt(raw->sock, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous,
 		       sizeof(promiscuous)) < 0 ||
 	    bind(raw->sock, (struct sockaddr *)&at, sizeof(at)) < 0)
@@ -82,16 +90,23 @@ static int raw_open(struct raw *raw, const struct guest_options *options,
 	raw->address.ethertype = (uint16_t)options->ethertype;
 	memcpy(raw->address.src, options->src.bytes, PATTERN_MAC_BYTES);
 	memcpy(raw->address.dst, options->dst.bytes, PATTERN_MAC_BYTES);
+	raw->packet = options_packet(options);
+	raw->packet.partial = options->checksum == CHECKSUM_PARTIAL;
+	if (raw->packet.kind != PACKET_RAW)
+		raw->header_len = sizeof(struct virtio_net_hdr);
 	raw->out = malloc((size_t)RAW_BATCH * GUEST_MAX_FRAME);
 	raw->in = malloc((size_t)RAW_BATCH * GUEST_MAX_FRAME);
 	if (!raw->out || !raw->in)
 		return fail_set(fail, -ENOMEM, "no memory for frames");
 	for (size_t i = 0; i < RAW_BATCH; i++) {
-		raw->out_iov[i].iov_base = raw->out + i * GUEST_MAX_FRAME;
-		raw->in_iov[i] = (struct iovec){ raw->in + i * GUEST_MAX_FRAME, GUEST_MAX_FRAME };
-		raw->out_msgs[i].msg_hdr.msg_iov = &raw->out_iov[i];
-		raw->in_msgs[i].msg_hdr.msg_iov = &raw->in_iov[i];
-		raw->out_msgs[i].msg_hdr.msg_iovlen = raw->in_msgs[i].msg_hdr.msg_iovlen = 1;
+		raw->out_iov[i][0] = (struct iovec){ &raw->out_header[i], raw->header_len };
+		raw->out_iov[i][1].iov_base = raw->out + i * GUEST_MAX_FRAME;
+		raw->in_iov[i][0] = (struct iovec){ &raw->in_header[i], raw->header_len };
+		raw->in_iov[i][1] =
+			(struct iovec){ raw->in + i * GUEST_MAX_FRAME, GUEST_MAX_FRAME };
+		raw->out_msgs[i].msg_hdr.msg_iov = raw->out_iov[i];
+		raw->in_msgs[i].msg_hdr.msg_iov = raw->in_iov[i];
+		raw->out_msgs[i].msg_hdr.msg_iovlen = raw->in_msgs[i].msg_hdr.msg_iovlen = 2;
 	}
 	return open_socket(raw, fail);
 }
@@ -109,33 +124,62 @@ static bool retry_later(int error)
 	return error == EAGAIN || error == ENOBUFS || error == EINTR;
 }
 
+static uint32_t pieces(const struct raw *raw, size_t size)
+{
+	return raw->packet.kind == PACKET_RAW ? 1 : packet_pieces(&raw->packet, size);
+}
+
+/* Frame number i of a batch; returns how many pieces it is. */
+static uint32_t make_frame(struct raw *raw, uint32_t i, uint64_t sequence)
+{
+	uint32_t stream = (uint32_t)raw->options->stream;
+	struct iovec *frame = &raw->out_iov[i][1];
+
+	frame->iov_len = options_size(raw->options, raw->summary->sent + i);
+	if (raw->packet.kind == PACKET_RAW)
+		pattern_make(frame->iov_base, frame->iov_len, &raw->address, stream, sequence);
+	else
+		packet_make(&raw->packet, frame->iov_base, frame->iov_len, stream, sequence,
+			    &raw->out_header[i]);
+	return pieces(raw, frame->iov_len);
+}
+
 /* Returns frames sent, or a negative errno that is none of retry_later. */
 static int raw_send(struct raw *raw, uint32_t limit)
 {
 	struct guest_summary *s = raw->summary;
-	const struct guest_range *size = &raw->options->size;
+	uint64_t sequence = s->sent_pieces;
 	int sent;
 
 	if (limit > RAW_BATCH)
 		limit = RAW_BATCH;
 	if (!limit)
 		return 0;
-	for (uint32_t i = 0; i < limit; i++) {
-		uint64_t sequence = s->sent + i;
-
-		raw->out_iov[i].iov_len = size->low + sequence % (size->high - size->low + 1);
-		pattern_make(raw->out_iov[i].iov_base, raw->out_iov[i].iov_len, &raw->address,
-			     (uint32_t)raw->options->stream, sequence);
-	}
+	for (uint32_t i = 0; i < limit; i++)
+		sequence += make_frame(raw, i, sequence);
 	sent = sendmmsg(raw->sock, raw->out_msgs, limit, MSG_DONTWAIT);
 	raw->full = sent < 0 && retry_later(errno);
 	if (sent < 0)
 		return raw->full ? 0 : -errno;
-	for (int i = 0; i < sent; i++)
-		s->sent_bytes += raw->out_iov[i].iov_len;
+	for (int i = 0; i < sent; i++) {
+		s->sent_bytes += raw->out_iov[i][1].iov_len;
+		s->sent_pieces += pieces(raw, raw->out_iov[i][1].iov_len);
+	}
 	s->sent += (uint64_t)sent;
 	s->completed = s->sent;
 	return sent;
+}
+
+static void take_frame(struct raw *raw, uint32_t i)
+{
+	const uint8_t *frame = raw->in_iov[i][1].iov_base;
+	size_t len = raw->in_msgs[i].msg_len - raw->header_len;
+
+	if (raw->packet.kind != PACKET_RAW && packet_is_ours(frame, len, raw->packet.port))
+		packet_check(&raw->summary->packets, raw->summary->tally, frame, len,
+			     &raw->in_header[i]);
+	else
+		tally_frame(raw->summary->tally, frame, len);
 }
 
 static int raw_receive(struct raw *raw)
@@ -147,8 +191,7 @@ static int raw_receive(struct raw *raw)
 		if (got <= 0)
 			return got < 0 && !retry_later(errno) ? -errno : total;
 		for (int i = 0; i < got; i++)
-			tally_frame(raw->summary->tally, raw->in_iov[i].iov_base,
-				    raw->in_msgs[i].msg_len);
+			take_frame(raw, (uint32_t)i);
 		total += got;
 		if (got < (int)RAW_BATCH)
 			break;
@@ -172,7 +215,8 @@ static void raw_exchange(struct raw *raw, struct pacer *pacer)
 
 	for (;;) {
 		int got = raw_receive(raw);
-		int sent = raw_send(raw, pacer_allowance(pacer, s->sent, s->tally->frames));
+		int sent = raw_send(
+			raw, pacer_allowance(pacer, s->sent, s->sent_pieces, s->tally->frames));
 
 		if (sent < 0 || got < 0) {
 			int error = sent < 0 ? -sent : -got;
@@ -210,6 +254,7 @@ void run_interface(const struct guest_options *options, struct pacer *pacer,
 		summary_error(summary, EXIT_PROTOCOL, "%s", fail.text);
 	} else {
 		run_ready(options);
+		pacer->pieces_max = pieces(&raw, (size_t)options->size.high);
 		pacer_start(pacer);
 		raw_exchange(&raw, pacer);
 		summary->interrupted = pacer->interrupted;

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pattern.h"
-
 #define WORD_BITS 64u
 
 void tally_open(struct tally *tally, uint16_t ethertype, bool deep)
@@ -109,21 +107,27 @@ static void note_sequence(struct tally_stream *s, uint64_t sequence)
 void tally_frame(struct tally *tally, const uint8_t *frame, size_t len)
 {
 	struct pattern_found found;
-	struct tally_stream *s;
 	enum pattern_verdict verdict;
 
 	verdict = pattern_check(frame, len, tally->ethertype, tally->deep, &found);
-	if (verdict == PATTERN_UNRELATED) {
+	if (verdict == PATTERN_UNRELATED)
 		tally->unrelated++;
-		return;
-	}
-	if (verdict == PATTERN_CORRUPT && !found.has_stream) {
+	else
+		tally_piece(tally, verdict, &found, len);
+}
+
+void tally_piece(struct tally *tally, enum pattern_verdict verdict,
+		 const struct pattern_found *found, size_t len)
+{
+	struct tally_stream *s;
+
+	if (verdict == PATTERN_CORRUPT && !found->has_stream) {
 		tally->frames++;
 		tally->corrupted_unknown++;
 		tally->corrupted_unknown_bytes += len;
 		return;
 	}
-	s = find_stream(tally, &found);
+	s = find_stream(tally, found);
 	if (s) {
 		s->received++;
 		s->received_bytes += len;
@@ -138,8 +142,8 @@ void tally_frame(struct tally *tally, const uint8_t *frame, size_t len)
 		return;
 	}
 	s->verified += tally->deep;
-	if (found.has_sequence)
-		note_sequence(s, whole_sequence(s, &found));
+	if (found->has_sequence)
+		note_sequence(s, whole_sequence(s, found));
 	else
 		s->anonymous++;
 }

@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pattern.h"
+
 #define TALLY_MAX_STREAMS    64u
 #define TALLY_MAX_SEQUENCE   (1ull << 31) /* 256 MiB of bits; beyond: not tracked */
 #define TALLY_FIRST_SEQUENCE (1ull << 16)
@@ -60,6 +62,9 @@ void tally_close(struct tally *tally);
 bool tally_expect(struct tally *tally, uint32_t stream);
 
 void tally_frame(struct tally *tally, const uint8_t *frame, size_t len);
+/* A piece of a packet, verified already (guest_packet.h), counts as a frame. */
+void tally_piece(struct tally *tally, enum pattern_verdict verdict,
+		 const struct pattern_found *found, size_t len);
 
 /* Sums over the expected streams; valid until the next call. */
 const struct tally_stream *tally_total(struct tally *tally);

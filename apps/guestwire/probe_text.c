@@ -12,10 +12,13 @@
 #include <guestwire/guestwire.h>
 #include <inttypes.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
-#define SUBJECT_COLUMN 22
-#define TEXT_COLUMN    40
+#define SUBJECT_COLUMN 25
+/* Bits of block.said. */
+#define LINES_MAX      64
+#define TEXT_COLUMN    42
 
 static void print_clean(FILE *out, const char *text)
 {
@@ -45,15 +48,8 @@ static bool agree(const struct gw_finding *asked, const struct gw_finding *tried
 	return asked->found == tried->found || asked->found == GW_FOUND_UNKNOWN;
 }
 
-static void print_finding(FILE *out, const struct gw_finding *finding)
+static void print_reason(FILE *out, const struct gw_finding *finding)
 {
-	char subject[2 * GW_PROBE_WORD_BYTES];
-
-	snprintf(subject, sizeof(subject), "%s %s",
-		 strcmp(finding->path, "host") ? finding->path : "", finding->subject);
-	fprintf(out, "  %-*s %-7s (%s)  ", SUBJECT_COLUMN,
-		subject[0] == ' ' ? subject + 1 : subject, gw_found_name(finding->found),
-		gw_found_how_name(finding->how));
 	print_clean(out, finding->text);
 	if (finding->remedy[0]) {
 		fprintf(out, "\n%*s-> ", TEXT_COLUMN, "");
@@ -62,20 +58,57 @@ static void print_finding(FILE *out, const struct gw_finding *finding)
 	fputc('\n', out);
 }
 
+/* A block of lines that is being printed. */
+struct block {
+	FILE *out;
+	const struct gw_finding *findings, *end;
+	uint64_t said; /* by index: those whose reason was printed in full */
+};
+
+/* What prevents one path often prevents several: which one said so already; NULL: none. */
+static const struct gw_finding *said_before(const struct block *block,
+					    const struct gw_finding *finding)
+{
+	for (const struct gw_finding *other = block->findings; other < block->end; other++)
+		if (block->said >> (other - block->findings) & 1 &&
+		    !strcmp(other->text, finding->text) && !strcmp(other->remedy, finding->remedy))
+			return other;
+	return NULL;
+}
+
+static void print_finding(struct block *block, const struct gw_finding *finding)
+{
+	const struct gw_finding *before = said_before(block, finding);
+	bool host = !strcmp(finding->path, "host");
+	int column = fprintf(block->out, "  %s%s%s", host ? "" : finding->path, host ? "" : " ",
+			     finding->subject);
+
+	fprintf(block->out, "%*s%-7s (%s)  ", SUBJECT_COLUMN - column, "",
+		gw_found_name(finding->found), gw_found_how_name(finding->how));
+	if (before) {
+		fprintf(block->out, "as %s %s\n", before->path, before->subject);
+		return;
+	}
+	print_reason(block->out, finding);
+	block->said |= 1ull << (finding - block->findings);
+}
+
 static void print_findings(FILE *out, const struct gw_finding *findings, unsigned int count)
 {
-	const struct gw_finding *end = findings + count, *earlier, *later;
+	struct block block = { .out = out, .findings = findings };
+	const struct gw_finding *earlier, *later;
 
-	for (const struct gw_finding *finding = findings; finding < end; finding++) {
+	block.end = findings + (count < LINES_MAX ? count : LINES_MAX);
+	for (const struct gw_finding *finding = findings; finding < block.end; finding++) {
 		for (earlier = findings; !same_thing(earlier, finding);)
 			earlier++;
 		if (earlier < finding)
 			continue;
-		later = finding_after(finding, end);
+		later = finding_after(finding, block.end);
 		if (!later || !agree(finding, later))
-			print_finding(out, finding);
+			print_finding(&block, finding);
 		if (later)
-			print_finding(out, later);
+			print_finding(&block, later);
 	}
 }
 

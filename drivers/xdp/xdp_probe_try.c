@@ -172,7 +172,8 @@ static void tell_multi_buffer(const struct trial *trial, const struct bound *bou
 	finding_tell(trial->question, &finding);
 }
 
-static void tell_start(const struct trial *trial)
+/* True if a port would start. */
+static bool tell_start(const struct trial *trial)
 {
 	const struct netdev_info *netdev = &trial->facts->netdev;
 	const struct bound *zerocopy = outcome(trial, XDP_ZEROCOPY),
@@ -182,7 +183,7 @@ static void tell_start(const struct trial *trial)
 	enum gw_reads reads;
 
 	if (!bound)
-		return;
+		return false;
 	finding = about("start", bound->rc ? GW_FOUND_NO : GW_FOUND_YES, bound->rc);
 	if (bound->rc) {
 		say_failure(trial, bound, &finding);
@@ -197,12 +198,69 @@ static void tell_start(const struct trial *trial)
 			    bound->multi_buffer ? ", multi-buffer" : "");
 	}
 	finding_tell(trial->question, &finding);
+	return !bound->rc;
+}
+
+/* ---- checksums ---- */
+
+/* struct xdp_umem_reg as of Linux 6.8. */
+struct umem_reg_metadata {
+	uint64_t addr, len;
+	uint32_t chunk_size, headroom, flags, tx_metadata_len;
+};
+#define UMEM_TX_METADATA_LEN (1 << 2)
+/* struct xsk_tx_metadata: flags, and 16 bytes of requests. */
+#define TX_METADATA_BYTES    24u
+/* So little that no limit is in the way. */
+#define METADATA_UMEM_BYTES  (2 * XSK_CHUNK_BYTES)
+
+/* Whether the kernel takes memory where requests come before the frames. 0 or -errno. */
+static int register_metadata(const struct iovec *umem)
+{
+	struct umem_reg_metadata reg = {
+		.addr = (uintptr_t)umem->iov_base,
+		.len = METADATA_UMEM_BYTES,
+		.chunk_size = XSK_CHUNK_BYTES,
+		.flags = XDP_UMEM_UNALIGNED_CHUNK_FLAG | UMEM_TX_METADATA_LEN,
+		.tx_metadata_len = TX_METADATA_BYTES,
+	};
+	int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0), rc = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg)))
+		rc = -errno;
+	gw_fd_close(&fd);
+	return rc;
+}
+
+/* In zero-copy mode it is the driver's part, which only asking tells. */
+static void tell_checksum(const struct trial *trial)
+{
+	const struct bound *zerocopy = outcome(trial, XDP_ZEROCOPY);
+	int rc = register_metadata(&trial->umem);
+	struct gw_finding finding = about("checksum", rc ? GW_FOUND_NO : GW_FOUND_YES, rc);
+
+	if (!rc && zerocopy && !zerocopy->rc)
+		return;
+	if (rc) {
+		finding_say(&finding, "memory with TX metadata: %s (%s)", strerrorname_np(-rc),
+			    strerrordesc_np(-rc));
+		finding_remedy(&finding, "%s",
+			       rc == -EINVAL
+				       ? "Linux 6.8 or newer; until then it is done in software"
+				       : "what xdp start needs");
+	} else {
+		finding_say(&finding, "the kernel takes memory with TX metadata, and passes it on "
+				      "in copy mode");
+	}
+	finding_tell(trial->question, &finding);
 }
 
 /* ---- receiving ---- */
 
 /* Without a program frames come through AF_PACKET; a socket of that kind has to be had. */
-static void receive_by_packet(const struct trial *trial, const struct gw_error *why)
+static struct gw_finding receive_by_packet(const struct gw_error *why)
 {
 	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), rc = fd < 0 ? -errno : 0;
 	struct gw_finding finding = about("receive", rc ? GW_FOUND_NO : GW_FOUND_YES, rc);
@@ -215,29 +273,28 @@ static void receive_by_packet(const struct trial *trial, const struct gw_error *
 		finding.via = "AF_PACKET";
 		finding_say(&finding, "through AF_PACKET: %s", why->text);
 	}
-	finding_tell(trial->question, &finding);
+	return finding;
 }
 
-static void try_receive(const struct trial *trial, struct program *program)
+/* No socket is pointed to: the program passes all frames on to the host. */
+static struct gw_finding try_receive(const struct trial *trial, struct program *program)
 {
 	struct gw_finding finding = about("receive", GW_FOUND_YES, 0);
 	struct gw_error why = { 0 };
 
-	/* No socket is pointed to: it passes all frames on to the host. */
-	if (program_attach(program, trial->facts->netdev.ifindex, PROBE_QUEUE + 1, &why)) {
-		receive_by_packet(trial, &why);
-		return;
-	}
+	if (program_attach(program, trial->facts->netdev.ifindex, PROBE_QUEUE + 1, &why))
+		return receive_by_packet(&why);
 	finding.via = program->native ? "XDP" : "generic XDP";
 	finding_say(&finding, "an XDP program was attached, %s",
 		    program->native ? "in the driver" : "of the generic kind, on copies");
-	finding_tell(trial->question, &finding);
+	return finding;
 }
 
 void xdp_probe_try(const struct gw_probe_question *question, const struct xdp_facts *facts)
 {
 	struct trial trial = { .question = question, .facts = facts };
 	struct program program = PROGRAM_NONE;
+	struct gw_finding receive;
 	void *memory = mmap(NULL, RULES_ARENA_BYTES, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -245,11 +302,13 @@ void xdp_probe_try(const struct gw_probe_question *question, const struct xdp_fa
 		return;
 	trial.umem = (struct iovec){ memory, RULES_ARENA_BYTES };
 	/* A program first, as in start: it decides how some drivers set up their queues. */
-	try_receive(&trial, &program);
+	receive = try_receive(&trial, &program);
 	attempt_all(&trial);
 	program_detach(&program);
+	tell_checksum(&trial);
 	munmap(memory, RULES_ARENA_BYTES);
 	tell_mode(&trial, "zero-copy", XDP_ZEROCOPY);
 	tell_mode(&trial, "copy", XDP_COPY);
-	tell_start(&trial);
+	if (tell_start(&trial))
+		finding_tell(question, &receive);
 }

@@ -2,6 +2,7 @@
 /* The answer to the query: what this queue can lend, and if not, why. */
 #include "xdp.h"
 
+#include "xdp_rules.h"
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -11,13 +12,6 @@
  * page in one allocation, which must stay below 2 GiB.
  */
 #define UMEM_MAX_BYTES (70ull << 30)
-
-/*
- * Copy mode without a copy is safe where completions name what is really over:
- * since Linux 6.18 (commit 30f241fcf52a).
- */
-#define FRAGMENTS_KERNEL_MAJOR 6
-#define FRAGMENTS_KERNEL_MINOR 18
 
 static void say_no(struct gw_answer *answer, enum gw_reason reason, const char *text)
 {
@@ -29,17 +23,15 @@ static void say_no(struct gw_answer *answer, enum gw_reason reason, const char *
 static bool fragments_are_safe(void)
 {
 	struct utsname name;
-	int major, minor;
+	unsigned int major, minor;
 
-	if (uname(&name) || sscanf(name.release, "%d.%d", &major, &minor) != 2)
+	if (uname(&name) || sscanf(name.release, "%u.%u", &major, &minor) != 2)
 		return false;
-	return major > FRAGMENTS_KERNEL_MAJOR ||
-	       (major == FRAGMENTS_KERNEL_MAJOR && minor >= FRAGMENTS_KERNEL_MINOR);
+	return rules_fragments_are_safe(major, minor);
 }
 
 /* Whether this memory could be the UMEM; the reason if not. */
-static bool window_fits(const struct xdp_port *p, struct gw_memmap *memmap,
-			struct gw_answer *answer)
+static bool window_fits(enum gw_reads reads, struct gw_memmap *memmap, struct gw_answer *answer)
 {
 	struct gw_window window;
 
@@ -55,7 +47,7 @@ static bool window_fits(const struct xdp_port *p, struct gw_memmap *memmap,
 		       "more than 70 GiB: the kernel cannot register that for one queue");
 		return false;
 	}
-	if (p->reads == GW_READS_FRAGMENTS && !fragments_are_safe()) {
+	if (reads == GW_READS_FRAGMENTS && !fragments_are_safe()) {
 		say_no(answer, GW_COPY_DEVICE_CANNOT,
 		       "this kernel reports frames as sent that virtio_net still reads; needs "
 		       "Linux 6.18");
@@ -64,49 +56,95 @@ static bool window_fits(const struct xdp_port *p, struct gw_memmap *memmap,
 	return true;
 }
 
-static void say_limits(const struct xdp_port *p, struct gw_answer *answer)
+/*
+ * Segments before they are split: a frame that has so many must still fit when long
+ * ones are cut into pieces, and, on huge pages, when the desk does not count those.
+ */
+static uint32_t segs_max(const struct xdp_channel *ch, uint32_t page_bytes)
 {
-	/* A frame of max_segs segments still has to fit when long segments are split. */
-	uint32_t splits = device_max_len(p) / XSK_CHUNK_BYTES, segs = p->tx.pieces_max;
+	const struct xdp_tx *tx = &ch->tx;
+	uint32_t splits = device_max_len(ch->p) / tx->piece_bytes, segs = tx->pieces_max;
 
-	if (segs > 1 && !p->tx.split_pages)
+	if (segs > 1 && (!tx->split_pages || page_bytes > tx->piece_bytes))
 		segs = segs > splits + 1 ? segs - splits : 1;
-	if (segs > XDP_COPY_SEGS && !p->xsk->zerocopy)
-		segs = XDP_COPY_SEGS;
-	answer->verdict = GW_PARTLY;
-	answer->max_segs = (uint16_t)segs;
-	answer->single_page_segs = p->tx.split_pages;
-	snprintf(answer->text, sizeof(answer->text), "queue %u, %s, up to %u segments%s",
-		 p->queue_index,
-		 p->xsk->zerocopy                 ? "zero-copy: the NIC reads guest memory"
-		 : p->reads == GW_READS_FRAGMENTS ? "copy mode that passes pages on"
-						  : "copy mode: the kernel copies each frame once",
-		 segs, p->tx.split_pages ? ", each in one page" : "");
+	return segs > XDP_COPY_SEGS && !ch->xsk->zerocopy ? XDP_COPY_SEGS : segs;
+}
+
+static void say_limits(const struct xdp_channel *ch, struct gw_memmap *memmap,
+		       struct gw_answer *answer)
+{
+	struct gw_window window = { .page_bytes = XSK_CHUNK_BYTES };
+
+	if (memmap)
+		gw_memmap_window(memmap, &window);
+	answer->verdict = memmap ? GW_PARTLY : GW_YES;
+	answer->single_page_segs = ch->tx.split_pages;
+	answer->page_bytes = (uint32_t)window.page_bytes;
+	answer->max_segs = (uint16_t)segs_max(ch, answer->page_bytes);
+}
+
+static void say_yes(const struct xdp_channel *ch, struct gw_answer *answer)
+{
+	const bool huge = answer->page_bytes > XSK_CHUNK_BYTES;
+
+	snprintf(answer->text, sizeof(answer->text), "queue %u, %s, up to %u segment%s%s%s",
+		 ch->queue_index,
+		 ch->xsk && ch->xsk->zerocopy      ? "zero-copy: the NIC reads guest memory"
+		 : ch->reads == GW_READS_FRAGMENTS ? "copy mode that passes pages on"
+						   : "copy mode: the kernel copies each frame once",
+		 answer->max_segs, answer->max_segs == 1 ? "" : "s",
+		 !answer->single_page_segs ? ""
+		 : answer->max_segs == 1   ? ", in one page"
+					   : ", each in one page",
+		 answer->single_page_segs && huge ? " (huge pages: known to be contiguous)" : "");
+}
+
+static void say_taken(const struct xdp_port *p, struct gw_answer *answer)
+{
+	const unsigned int queues = p->netdev.queues;
+
+	answer->verdict = GW_NO;
+	answer->reason = GW_COPY_MEMORY_TAKEN;
+	if (!p->queue_auto)
+		snprintf(answer->text, sizeof(answer->text),
+			 "queue %u lends from another guest already; let the port take more "
+			 "queues (queue=auto), or give this guest a port with a queue of its own",
+			 p->queue_first);
+	else if (queues > p->channel_count)
+		snprintf(answer->text, sizeof(answer->text),
+			 "the %u queues that a port uses lend from other guests already; give "
+			 "this guest another port, with queue=%u",
+			 p->channel_count, p->channel_count);
+	else
+		snprintf(answer->text, sizeof(answer->text),
+			 "all %u queue%s of %s lend from other guests already; more may be had "
+			 "with ethtool -L",
+			 queues, queues == 1 ? "" : "s", gw_port_target(p->port));
 }
 
 void xdp_query(struct gw_port *port, struct gw_memmap *memmap, struct gw_answer *answer)
 {
 	struct xdp_port *p = gw_port_priv(port);
+	struct xdp_channel *mine;
 
 	memset(answer, 0, sizeof(*answer));
-	device_recover(p);
-	answer->reads = p->reads;
 	answer->max_segs = 1;
-	if (!p->xsk) {
+	device_recover(p);
+	if (!p->channel[0].xsk) {
 		say_no(answer, GW_COPY_DEVICE_DOWN,
 		       p->trouble[0] ? p->trouble : "the port is not running");
 		return;
 	}
-	if (memmap && p->mapped && p->mapped != memmap) {
-		say_no(answer, GW_COPY_MEMORY_TAKEN,
-		       "the queue lends from another guest already; give this guest a queue of its "
-		       "own (another port with queue=N)");
+	mine = memmap ? channel_of(p, memmap) : &p->channel[0];
+	answer->reads = mine ? mine->reads : p->channel[0].reads;
+	if (!mine && !channel_vacant(p)) {
+		say_taken(p, answer);
 		return;
 	}
-	if (memmap && !window_fits(p, memmap, answer))
+	if (memmap && !window_fits(answer->reads, memmap, answer))
 		return;
-	say_limits(p, answer);
-	answer->needs_map = memmap && p->mapped != memmap;
-	if (!memmap)
-		answer->verdict = GW_YES;
+	answer->needs_map = !mine;
+	/* All queues of an interface are alike: the first speaks for one not bound yet. */
+	say_limits(mine ? mine : &p->channel[0], memmap, answer);
+	say_yes(mine ? mine : channel_vacant(p), answer);
 }

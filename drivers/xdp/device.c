@@ -10,26 +10,25 @@
 #include "xdp.h"
 
 #include "fd.h"
+#include "loop.h"
 #include "packet_rx.h"
+#include "xdp_rules.h"
 #include <errno.h>
-#include <linux/if_ether.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <syslog.h>
 
-#define VLAN_TAG_BYTES 4u
-
 /* ---- receiving ---- */
 
 static void warn_own_address(const struct xdp_port *p)
 {
-	if (!p->netdev.own_address || (p->program.link_fd < 0 && !p->xsk->zerocopy))
+	if (!p->netdev.own_address || (p->program.link_fd < 0 && !p->channel[0].xsk->zerocopy))
 		return;
 	gw_port_log(p->port, LOG_WARNING,
 		    "%s has an IP address of this host; frames that arrive on its queue %u "
 		    "go to the network of this port now and not to the host",
-		    gw_port_target(p->port), p->queue_index);
+		    gw_port_target(p->port), p->queue_first);
 }
 
 struct packet_call {
@@ -44,12 +43,12 @@ static void packet_open_apply(void *arg)
 	struct xdp_port *p = call->p;
 	const struct packet_rx_config config = {
 		.ifindex = (int)p->netdev.ifindex,
-		.buffers = p->rx.count,
-		.arena = p->rx.pool,
+		.buffers = p->channel[0].rx.count,
+		.arena = p->channel[0].rx.pool,
 	};
 
 	/* Frames of the AF_XDP socket are still lent: their buffers cannot change hands. */
-	if (!p->packet && rx_lent(p)) {
+	if (!p->packet && rx_lent(&p->channel[0])) {
 		call->rc = gw_error_set(call->err, -EBUSY,
 					"port %s: received frames are still in other ports",
 					gw_port_name(p->port));
@@ -92,7 +91,8 @@ static int receive_start(struct xdp_port *p, struct gw_error *err)
 
 	if (!p->receive)
 		return 0;
-	if (!p->packet && !program_attach(&p->program, p->netdev.ifindex, p->queue_index, &why))
+	if (!p->packet && !program_attach(&p->program, p->netdev.ifindex,
+					  p->queue_first + p->channel_count, &why))
 		return 0;
 	return receive_by_packet(p, &why, err);
 }
@@ -120,42 +120,80 @@ static void everything_off(struct xdp_port *p)
 	gw_port_apply(p->port, packet_shut_apply, p);
 }
 
+/* ---- what the user is told ---- */
+
 uint32_t device_max_len(const struct xdp_port *p)
 {
-	uint32_t len = p->netdev.mtu + ETH_HLEN + VLAN_TAG_BYTES;
-	uint32_t most = p->tx.pieces_max * XSK_CHUNK_BYTES;
+	uint32_t pieces = XDP_COPY_PIECES;
 
-	if (most > GW_FRAME_LEN_MAX)
-		most = GW_FRAME_LEN_MAX;
-	return len < most ? len : most;
+	for (unsigned int i = 0; i < p->channel_count; i++)
+		if (p->channel[i].xsk && p->channel[i].tx.pieces_max < pieces)
+			pieces = p->channel[i].tx.pieces_max;
+	return rules_max_len(p->netdev.mtu, pieces);
+}
+
+/* The worst of all channels: nothing is to be called better than it is. */
+static enum gw_reads device_reads(const struct xdp_port *p)
+{
+	enum gw_reads reads = p->channel[0].reads;
+
+	for (unsigned int i = 1; i < p->channel_count; i++)
+		if (p->channel[i].xsk && p->channel[i].reads < reads)
+			reads = p->channel[i].reads;
+	return reads;
 }
 
 static void limits_apply(void *arg)
 {
 	struct xdp_port *p = arg;
-	const struct gw_offloads offloads = { .one_segment = p->tx.pieces_max == 1 };
+	const struct gw_offloads offloads = {
+		.one_segment = p->channel[0].tx.pieces_max == 1,
+	};
 
 	gw_port_set_max_len(p->port, device_max_len(p));
 	gw_port_set_offloads(p->port, &offloads);
 }
 
+/* "queue 0" or "queues 0 and 2", and how many there are. */
+static void say_queues(const struct xdp_port *p, char *text, size_t size)
+{
+	unsigned int used = 0;
+	size_t at;
+
+	snprintf(text, size, "queue %u", p->queue_first);
+	for (unsigned int i = 1; i < p->channel_count; i++) {
+		if (!p->channel[i].xsk)
+			continue;
+		at = strlen(text);
+		snprintf(text + at, size - at, used++ ? ", %u" : " and %u",
+			 p->channel[i].queue_index);
+	}
+	at = strlen(text);
+	if (p->queue_auto && p->netdev.queues > 1)
+		snprintf(text + at, size - at, " of %u", p->netdev.queues);
+}
+
 void device_tell(struct xdp_port *p)
 {
+	const struct xsk *xsk = p->channel[0].xsk;
+	char queues[128];
 	const char *receive = !p->receive         ? "off"
 			      : p->packet         ? "AF_PACKET"
 			      : p->program.native ? "XDP"
 						  : "generic XDP";
 
-	if (!p->xsk) {
+	if (!xsk) {
 		gw_port_set_status(p->port, "no socket: %s", p->trouble);
 		return;
 	}
-	gw_port_set_reads(p->port, p->reads);
+	say_queues(p, queues, sizeof(queues));
+	gw_port_set_reads(p->port, device_reads(p));
 	gw_port_apply(p->port, limits_apply, p);
-	gw_port_set_status(p->port, "queue %u, %s%s, receive %s%s%s%s", p->queue_index,
-			   p->xsk->zerocopy ? "zero-copy" : "copy mode",
-			   p->xsk->multi_buffer ? ", multi-buffer" : "", receive,
-			   p->packet ? ": " : "", p->packet ? p->why_packet : "",
+	gw_port_set_status(p->port, "%s, %s%s%s%s, receive %s%s%s%s", queues,
+			   xsk->zerocopy ? "zero-copy" : "copy mode",
+			   xsk->multi_buffer ? ", multi-buffer" : "", p->why_copy[0] ? ": " : "",
+			   p->why_copy, receive, p->packet ? ": " : "",
+			   p->packet ? p->why_packet : "",
 			   p->netdev.own_address ? "; the host's own address is here" : "");
 }
 
@@ -170,7 +208,7 @@ int device_start(struct xdp_port *p, struct gw_error *err)
 	rc = receive_start(p, err);
 	if (rc)
 		goto fail;
-	rc = window_set(p, NULL, err);
+	rc = window_set(&p->channel[0], NULL, err);
 	if (rc)
 		goto fail;
 	promiscuous_start(p);
@@ -185,10 +223,16 @@ fail:
 
 uint32_t device_stop(struct xdp_port *p, unsigned int deadline_ms)
 {
-	uint32_t held;
+	uint64_t end_ns = gw_now_ns() + (uint64_t)deadline_ms * 1000000, now_ns;
+	uint32_t held = 0;
 
 	p->started = false;
-	held = window_clear(p, deadline_ms);
+	for (unsigned int i = 0; i < p->channel_count; i++) {
+		now_ns = gw_now_ns();
+		held += window_clear(&p->channel[i],
+				     now_ns < end_ns ? (unsigned int)((end_ns - now_ns) / 1000000)
+						     : 0);
+	}
 	everything_off(p);
 	if (held)
 		gw_port_set_status(p->port, "stopped, the device still holds %u frames", held);
@@ -197,23 +241,46 @@ uint32_t device_stop(struct xdp_port *p, unsigned int deadline_ms)
 	return held;
 }
 
-/* The interface, which may be another of the same name by now, is brought up as in start. */
+static bool any_troubled(struct xdp_port *p)
+{
+	bool troubled = false;
+
+	for (unsigned int i = 0; i < p->channel_count; i++)
+		troubled |= window_troubled(&p->channel[i]);
+	return troubled;
+}
+
+/* The interface of this name is another one now: nothing of the old is of use. */
+static int move_over(struct xdp_port *p, struct gw_error *err)
+{
+	int rc;
+
+	for (unsigned int i = 0; i < p->channel_count; i++)
+		window_clear(&p->channel[i], 0);
+	everything_off(p);
+	rc = receive_start(p, err);
+	if (rc)
+		p->netdev.ifindex = 0; /* all of it again, next time */
+	else
+		promiscuous_start(p);
+	return rc;
+}
+
+/* Channels in trouble lose their sockets; the first gets another one. */
 static int reopen(struct xdp_port *p, struct gw_error *err)
 {
 	unsigned int before = p->netdev.ifindex;
 	int rc;
 
-	window_clear(p, XDP_BIND_LIMIT_MS);
+	for (unsigned int i = 0; i < p->channel_count; i++)
+		if (window_troubled(&p->channel[i]))
+			window_clear(&p->channel[i], XDP_BIND_LIMIT_MS);
 	rc = netdev_read(gw_port_target(p->port), &p->netdev, err);
-	if (!rc && p->netdev.ifindex != before) {
-		everything_off(p);
-		rc = receive_start(p, err);
-		if (rc)
-			p->netdev.ifindex = 0; /* all of it again, next time */
-		else
-			promiscuous_start(p);
-	}
-	return rc ? rc : window_set(p, NULL, err);
+	if (!rc && p->netdev.ifindex != before)
+		rc = move_over(p, err);
+	if (rc || p->channel[0].xsk)
+		return rc;
+	return window_set(&p->channel[0], NULL, err);
 }
 
 void device_recover(struct xdp_port *p)
@@ -221,7 +288,7 @@ void device_recover(struct xdp_port *p)
 	struct gw_error err = { 0 };
 	int rc;
 
-	if (!p->started || !window_troubled(p))
+	if (!p->started || !any_troubled(p))
 		return;
 	rc = reopen(p, &err);
 	if (!rc)

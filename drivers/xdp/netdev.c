@@ -67,6 +67,20 @@ static void ethtool_read(int fd, struct ifreq *request, struct netdev_info *info
 		info->scatter_gather = gather.data;
 }
 
+/* Queues that can be bound, for sending and receiving. */
+static unsigned int queues_read(int fd, struct ifreq *request)
+{
+	struct ethtool_channels channels = { .cmd = ETHTOOL_GCHANNELS };
+	unsigned int both;
+
+	request->ifr_data = (char *)&channels;
+	if (ioctl(fd, SIOCETHTOOL, request))
+		return 1;
+	both = channels.rx_count < channels.tx_count ? channels.rx_count : channels.tx_count;
+	both += channels.combined_count;
+	return both ? both : 1;
+}
+
 static int interface_read(const char *ifname, struct netdev_info *info)
 {
 	struct ifreq request = { 0 };
@@ -83,6 +97,7 @@ static int interface_read(const char *ifname, struct netdev_info *info)
 		if (!ioctl(fd, SIOCGIFFLAGS, &request))
 			info->up = request.ifr_flags & IFF_UP;
 		ethtool_read(fd, &request, info);
+		info->queues = queues_read(fd, &request);
 	}
 	close(fd);
 	return rc;

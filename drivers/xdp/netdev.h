@@ -10,6 +10,7 @@
 struct netdev_info {
 	unsigned int ifindex;
 	uint32_t mtu;
+	unsigned int queues; /* that can both send and receive; 1 if it does not say */
 	bool up;
 	bool scatter_gather;
 	bool own_address; /* the host itself is reached through it: IPv4, or IPv6 beyond the link */

@@ -13,28 +13,22 @@
 #define PROGRAM_NAME "guestwire"
 
 /*
- * if (context->rx_queue_index != queue)
- *         return XDP_PASS;
- * return bpf_redirect_map(map, 0, XDP_PASS);
+ * return bpf_redirect_map(map, context->rx_queue_index, XDP_PASS);
+ *
+ * A queue without a socket in the map is the host's: XDP_PASS.
  */
-static int load(struct program *program, unsigned int queue, unsigned int flags)
+static int load(struct program *program, unsigned int flags)
 {
 	const struct bpf_insn code[] = {
 		{ .code = BPF_LDX | BPF_MEM | BPF_W,
 		  .dst_reg = BPF_REG_2,
 		  .src_reg = BPF_REG_1,
 		  .off = offsetof(struct xdp_md, rx_queue_index) },
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_PASS },
-		{ .code = BPF_JMP | BPF_JNE | BPF_K,
-		  .dst_reg = BPF_REG_2,
-		  .off = 5,
-		  .imm = (int)queue },
 		{ .code = BPF_LD | BPF_IMM | BPF_DW,
 		  .dst_reg = BPF_REG_1,
 		  .src_reg = BPF_PSEUDO_MAP_FD,
 		  .imm = program->map_fd },
 		{ 0 }, /* upper half of the map */
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_2, .imm = 0 },
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_3, .imm = XDP_PASS },
 		{ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_redirect_map },
 		{ .code = BPF_JMP | BPF_EXIT },
@@ -48,11 +42,11 @@ static int load(struct program *program, unsigned int queue, unsigned int flags)
 }
 
 /* With frames of several buffers if the kernel knows them (5.18). */
-static int load_any(struct program *program, unsigned int queue)
+static int load_any(struct program *program)
 {
-	int fd = load(program, queue, BPF_F_XDP_HAS_FRAGS);
+	int fd = load(program, BPF_F_XDP_HAS_FRAGS);
 
-	return fd == -EINVAL ? load(program, queue, 0) : fd;
+	return fd == -EINVAL ? load(program, 0) : fd;
 }
 
 static int link_any(struct program *program, unsigned int ifindex)
@@ -69,7 +63,7 @@ static int link_any(struct program *program, unsigned int ifindex)
 	return bpf_link_create(program->program_fd, (int)ifindex, BPF_XDP, &options);
 }
 
-int program_attach(struct program *program, unsigned int ifindex, unsigned int queue,
+int program_attach(struct program *program, unsigned int ifindex, unsigned int queues,
 		   struct gw_error *err)
 {
 	const struct program none = PROGRAM_NONE;
@@ -79,13 +73,13 @@ int program_attach(struct program *program, unsigned int ifindex, unsigned int q
 	libbpf_set_print(NULL);
 	*program = none;
 	program->map_fd = bpf_map_create(BPF_MAP_TYPE_XSKMAP, PROGRAM_NAME, sizeof(int),
-					 sizeof(int), 1, NULL);
+					 sizeof(int), queues, NULL);
 	if (program->map_fd < 0) {
 		rc = gw_error_sys(err, program->map_fd,
 				  "BPF map (needs CAP_BPF and CAP_NET_ADMIN)");
 		goto fail;
 	}
-	program->program_fd = load_any(program, queue);
+	program->program_fd = load_any(program);
 	if (program->program_fd < 0) {
 		rc = gw_error_sys(err, program->program_fd,
 				  "XDP program (needs CAP_BPF and CAP_NET_ADMIN)");
@@ -103,11 +97,9 @@ fail:
 	return rc;
 }
 
-int program_point(struct program *program, int xsk_fd)
+int program_point(struct program *program, unsigned int queue, int xsk_fd)
 {
-	const int key = 0;
-
-	return bpf_map_update_elem(program->map_fd, &key, &xsk_fd, BPF_ANY);
+	return bpf_map_update_elem(program->map_fd, &queue, &xsk_fd, BPF_ANY);
 }
 
 void program_detach(struct program *program)

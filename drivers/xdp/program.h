@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The XDP program that brings a queue's received frames to our socket, and
- * leaves all other queues to the kernel.
+ * The XDP program that brings the received frames of our queues to their sockets,
+ * and leaves all other queues to the kernel.
  *
  * It is held by a BPF link, and the link by a descriptor of this process: when
  * that closes, by SIGKILL too, the program is off the interface. Nothing is
- * pinned. (libxdp's dispatcher would pin: that is why it is not used.) Nine
+ * pinned. (libxdp's dispatcher would pin: that is why it is not used.) Six
  * instructions need no compiler.
  */
 #pragma once
@@ -24,12 +24,13 @@ struct program {
 	}
 
 /*
- * Loads and attaches, native first. -EPERM without CAP_BPF and CAP_NET_ADMIN,
- * -EBUSY if the interface has a program already. Leaves *program closed on failure.
+ * Loads and attaches, native first, for queues 0 to queues - 1. -EPERM without CAP_BPF
+ * and CAP_NET_ADMIN, -EBUSY if the interface has a program already. Leaves *program
+ * closed on failure.
  */
-int program_attach(struct program *program, unsigned int ifindex, unsigned int queue,
+int program_attach(struct program *program, unsigned int ifindex, unsigned int queues,
 		   struct gw_error *err);
-/* Received frames go to this AF_XDP socket from now on. 0 or -errno. */
-int program_point(struct program *program, int xsk_fd);
+/* Frames received on this queue go to this AF_XDP socket from now on. 0 or -errno. */
+int program_point(struct program *program, unsigned int queue, int xsk_fd);
 /* Detaches. Safe on a closed one. */
 void program_detach(struct program *program);

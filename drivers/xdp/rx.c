@@ -12,7 +12,6 @@
 #include "xdp.h"
 
 #include "checksum.h"
-#include "packet_rx.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,49 +23,45 @@
 /* Buffers go back to the kernel when so many have come together, or before sleep. */
 #define FILL_BATCH 16u
 
-int rx_init(struct xdp_port *p, struct gw_error *err)
+int rx_init(struct xdp_channel *ch, uint8_t *pool, uint32_t count)
 {
-	struct xdp_rx *rx = &p->rx;
-	uint32_t n = p->rx_entries;
+	struct xdp_rx *rx = &ch->rx;
 
-	if (!p->receive)
+	if (!count)
 		return 0;
-	rx->pool = gw_port_arena_take(p->port, n, err);
-	if (!rx->pool)
-		return -ENOMEM;
-	rx->count = n;
-	rx->frame = calloc(n, sizeof(*rx->frame));
-	rx->free = calloc(n, sizeof(*rx->free));
-	rx->state = calloc(n, sizeof(*rx->state));
+	rx->pool = pool;
+	rx->count = count;
+	rx->frame = calloc(count, sizeof(*rx->frame));
+	rx->free = calloc(count, sizeof(*rx->free));
+	rx->state = calloc(count, sizeof(*rx->state));
 	if (!rx->frame || !rx->free || !rx->state)
-		return gw_error_set(err, -ENOMEM, "port %s: no memory for %u receive buffers",
-				    gw_port_name(p->port), n);
-	while (rx->free_count < n) {
-		rx->free[rx->free_count] = n - 1 - rx->free_count;
+		return -ENOMEM;
+	while (rx->free_count < count) {
+		rx->free[rx->free_count] = count - 1 - rx->free_count;
 		rx->free_count++;
 	}
 	return 0;
 }
 
-void rx_free(struct xdp_port *p)
+void rx_free(struct xdp_channel *ch)
 {
-	free(p->rx.frame);
-	free(p->rx.free);
-	free(p->rx.state);
-	memset(&p->rx, 0, sizeof(p->rx));
+	free(ch->rx.frame);
+	free(ch->rx.free);
+	free(ch->rx.state);
+	memset(&ch->rx, 0, sizeof(ch->rx));
 }
 
-static uint64_t pool_offset(const struct xdp_port *p)
+static uint64_t pool_offset(const struct xdp_channel *ch)
 {
-	return (uint64_t)(p->rx.pool - (uint8_t *)p->arena.iov_base);
+	return (uint64_t)(ch->rx.pool - (uint8_t *)ch->p->arena.iov_base);
 }
 
-static void fill(struct xdp_port *p)
+static void fill(struct xdp_channel *ch)
 {
-	struct xdp_rx *rx = &p->rx;
-	struct xsk_ring *ring = &p->xsk->fill;
+	struct xdp_rx *rx = &ch->rx;
+	struct xsk_ring *ring = &ch->xsk->fill;
 	uint32_t n = xsk_room(ring, rx->free_count), at = ring->mine;
-	uint64_t base = pool_offset(p);
+	uint64_t base = pool_offset(ch);
 
 	if (n > rx->free_count)
 		n = rx->free_count;
@@ -81,9 +76,25 @@ static void fill(struct xdp_port *p)
 	xsk_produce(ring, at);
 }
 
-void rx_attach(struct xdp_port *p)
+/*
+ * A zero-copy bind takes the queue's receive side from the kernel's own buffers. What
+ * the XDP program lets pass, or all where there is none, is copied out of these and
+ * they are used again, without our doing.
+ */
+static void fill_for_host(struct xdp_channel *ch)
 {
-	struct xdp_rx *rx = &p->rx;
+	struct xsk_ring *ring = &ch->xsk->fill;
+	uint64_t base = (uint64_t)(ch->rx.pass - (uint8_t *)ch->p->arena.iov_base);
+	uint32_t n = xsk_room(ring, XDP_PASS_BUFFERS), at = ring->mine;
+
+	for (uint32_t i = 0; i < n && i < XDP_PASS_BUFFERS; i++)
+		*xsk_addr(ring, at++) = base + (uint64_t)i * XSK_CHUNK_BYTES;
+	xsk_produce(ring, at);
+}
+
+void rx_attach(struct xdp_channel *ch)
+{
+	struct xdp_rx *rx = &ch->rx;
 
 	for (uint32_t i = 0; i < rx->count; i++) {
 		if (rx->state[i] != RX_KERNEL)
@@ -91,16 +102,18 @@ void rx_attach(struct xdp_port *p)
 		rx->state[i] = RX_FREE;
 		rx->free[rx->free_count++] = i;
 	}
-	if (!p->packet)
-		fill(p);
+	if (ch->p->receive && !ch->p->packet)
+		fill(ch);
+	else if (rx->pass && ch->xsk->zerocopy)
+		fill_for_host(ch);
 }
 
-uint32_t rx_lent(const struct xdp_port *p)
+uint32_t rx_lent(const struct xdp_channel *ch)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < p->rx.count; i++)
-		n += p->rx.state[i] == RX_LENT;
+	for (uint32_t i = 0; i < ch->rx.count; i++)
+		n += ch->rx.state[i] == RX_LENT;
 	return n;
 }
 
@@ -113,10 +126,11 @@ static void buffer_home(struct xdp_rx *rx, uint32_t index)
 }
 
 /* The buffer that a descriptor is in; -1 if it is none that the kernel has, or too long. */
-static int64_t buffer_of(const struct xdp_port *p, const struct xdp_desc *desc, struct iovec *seg)
+static int64_t buffer_of(const struct xdp_channel *ch, const struct xdp_desc *desc,
+			 struct iovec *seg)
 {
-	const struct xdp_rx *rx = &p->rx;
-	uint64_t at = (desc->addr & ADDR_MASK) + (desc->addr >> ADDR_SHIFT) - pool_offset(p);
+	const struct xdp_rx *rx = &ch->rx;
+	uint64_t at = (desc->addr & ADDR_MASK) + (desc->addr >> ADDR_SHIFT) - pool_offset(ch);
 	uint64_t index = at / XSK_CHUNK_BYTES;
 
 	if (index >= rx->count || rx->state[index] != RX_KERNEL)
@@ -141,17 +155,17 @@ static uint32_t frame_pieces(struct xsk_ring *ring, uint32_t at, uint32_t ready)
  * Builds the frame of n descriptors at `at`. NULL if it is none (counted); its
  * buffers are free again then.
  */
-static struct gw_frame *frame_build(struct xdp_port *p, uint32_t at, uint32_t n)
+static struct gw_frame *frame_build(struct xdp_channel *ch, uint32_t at, uint32_t n)
 {
-	struct xdp_rx *rx = &p->rx;
+	struct xdp_rx *rx = &ch->rx;
 	struct gw_frame *frame = NULL;
 	uint32_t index[GW_FRAME_SEGS], len = 0, got = 0;
 	struct iovec seg[GW_FRAME_SEGS];
 
 	for (uint32_t i = 0; i < n; i++) {
-		struct xdp_desc desc = *xsk_desc(&p->xsk->rx, at + i);
+		struct xdp_desc desc = *xsk_desc(&ch->xsk->rx, at + i);
 		struct iovec part;
-		int64_t buffer = buffer_of(p, &desc, &part);
+		int64_t buffer = buffer_of(ch, &desc, &part);
 
 		if (buffer < 0) {
 			gw_counter_add(&rx->bogus, 1);
@@ -169,7 +183,8 @@ static struct gw_frame *frame_build(struct xdp_port *p, uint32_t at, uint32_t n)
 	    seg[0].iov_len >= GW_FRAME_SNAPSHOT) {
 		frame = &rx->frame[index[0]];
 		memset(frame, 0, offsetof(struct gw_frame, own));
-		frame->home = p->queue;
+		frame->home = ch->p->queue;
+		frame->tag = ch;
 		frame->seg = frame->own;
 		frame->seg_count = (uint16_t)got;
 		frame->len = len;
@@ -179,8 +194,8 @@ static struct gw_frame *frame_build(struct xdp_port *p, uint32_t at, uint32_t n)
 	}
 	for (uint32_t i = 0; i < got; i++)
 		buffer_home(rx, index[i]);
-	gw_queue_rx_drop(p->queue, len < GW_FRAME_LEN_MIN ? GW_DROP_TOO_SHORT : GW_DROP_TOO_LONG,
-			 1);
+	gw_queue_rx_drop(ch->p->queue,
+			 len < GW_FRAME_LEN_MIN ? GW_DROP_TOO_SHORT : GW_DROP_TOO_LONG, 1);
 	return NULL;
 }
 
@@ -188,7 +203,7 @@ static struct gw_frame *frame_build(struct xdp_port *p, uint32_t at, uint32_t n)
  * The other end of a veth leaves checksums to "the device", and AF_XDP has no
  * word for that. The bytes are ours alone: they are completed here.
  */
-static void complete_checksum(struct xdp_port *p, struct gw_frame *frame)
+static void complete_checksum(struct xdp_channel *ch, struct gw_frame *frame)
 {
 	const struct iovec *first = &frame->seg[0];
 	struct virtio_net_hdr_v1 header = { 0 };
@@ -197,82 +212,70 @@ static void complete_checksum(struct xdp_port *p, struct gw_frame *frame)
 		return;
 	if (!checksum_complete(frame->seg, frame->seg_count, frame->len, &header))
 		return;
-	gw_counter_add(&p->rx.partial, 1);
-	if (p->partial_warned)
+	gw_counter_add(&ch->rx.partial, 1);
+	if (ch->p->partial_warned)
 		return;
-	p->partial_warned = 1;
-	gw_port_log(p->port, LOG_WARNING,
+	ch->p->partial_warned = 1;
+	gw_port_log(ch->p->port, LOG_WARNING,
 		    "frames arrive on %s with checksums left to a device that is not there; "
 		    "they are completed here, which costs time: ethtool -K PEER tx off on the "
 		    "sending interface",
-		    gw_port_target(p->port));
+		    gw_port_target(ch->p->port));
 }
 
-static unsigned int ring_read(struct xdp_port *p, struct gw_frame **frames, unsigned int max)
+unsigned int rx_read(struct xdp_channel *ch, struct gw_frame **frames, unsigned int max)
 {
-	struct xsk_ring *ring = &p->xsk->rx;
-	uint32_t ready = xsk_ready(ring, ring->size), at = ring->mine, n;
+	struct xsk_ring *ring;
+	uint32_t ready, at, n;
 	unsigned int count = 0;
 
+	if (!ch->xsk || !ch->p->receive)
+		return 0;
+	ring = &ch->xsk->rx;
+	ready = xsk_ready(ring, ring->size);
+	at = ring->mine;
 	while (ready && count < max) {
 		n = frame_pieces(ring, at, ready);
 		if (!n)
 			break;
-		frames[count] = frame_build(p, at, n);
+		frames[count] = frame_build(ch, at, n);
 		if (frames[count])
-			complete_checksum(p, frames[count++]);
+			complete_checksum(ch, frames[count++]);
 		at += n;
 		ready -= n;
 	}
 	if (at != ring->mine)
 		xsk_consume(ring, at);
-	if (p->rx.free_count >= FILL_BATCH)
-		fill(p);
+	rx_refill(ch);
 	return count;
 }
 
-unsigned int xdp_rx(struct gw_queue *queue, struct gw_frame **frames, unsigned int max)
+void rx_home(struct xdp_channel *ch, const struct gw_frame *frame)
 {
-	struct xdp_port *p = queue->priv;
+	struct xdp_rx *rx = &ch->rx;
 
-	if (p->packet)
-		return packet_rx_read(p->packet, queue, frames, max);
-	if (!p->xsk || !p->receive)
-		return 0;
-	return ring_read(p, frames, max);
+	for (unsigned int i = 0; i < frame->seg_count; i++) {
+		const uint8_t *at = frame->seg[i].iov_base;
+
+		buffer_home(rx, (uint32_t)((size_t)(at - rx->pool) / XSK_CHUNK_BYTES));
+	}
 }
 
-void xdp_release(struct gw_queue *queue, struct gw_frame *const *frames, unsigned int count)
+void rx_refill(struct xdp_channel *ch)
 {
-	struct xdp_port *p = queue->priv;
-	struct xdp_rx *rx = &p->rx;
-
-	if (p->packet) {
-		packet_rx_release(p->packet, frames, count);
-		return;
-	}
-	for (unsigned int i = 0; i < count; i++) {
-		const struct gw_frame *frame = frames[i];
-
-		for (unsigned int j = 0; j < frame->seg_count; j++) {
-			const uint8_t *at = frame->seg[j].iov_base;
-
-			buffer_home(rx, (uint32_t)((size_t)(at - rx->pool) / XSK_CHUNK_BYTES));
-		}
-	}
-	if (p->xsk && rx->free_count >= FILL_BATCH)
-		fill(p);
+	if (ch->xsk && ch->rx.free_count >= FILL_BATCH)
+		fill(ch);
 }
 
-bool rx_arm(struct xdp_port *p)
+bool rx_arm(struct xdp_channel *ch)
 {
 	struct xsk_ring *ring;
 
-	if (p->packet || !p->xsk || !p->receive)
+	if (!ch->xsk || !ch->p->receive)
 		return false;
-	fill(p);
-	if (xsk_wants_wakeup(&p->xsk->fill))
-		(void)recvfrom(p->xsk->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
-	ring = &p->xsk->rx;
+	fill(ch);
+	if (xsk_wants_wakeup(&ch->xsk->fill))
+		(void)recvfrom(ch->xsk->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
+	ring = &ch->xsk->rx;
 	return frame_pieces(ring, ring->mine, xsk_ready(ring, ring->size)) != 0;
 }

@@ -2,11 +2,12 @@
 /*
  * Which memory the socket has, and the change from one socket to the next.
  *
- * A UMEM is one range of memory and stays what it is. So the port begins with a
- * socket whose UMEM is the arena; when a guest's memory is to be lent from, a
+ * A UMEM is one range of memory and stays what it is. So the first channel begins
+ * with a socket whose UMEM is the arena; when a guest's memory is to be lent from, a
  * second socket is made with the guest's window (arena first, then all regions),
  * which pins every page and takes its time, while the first carries on. Then they
- * change places:
+ * change places (a further channel, which has no socket before its guest comes, is
+ * opened without a pause):
  *
  *   1. the port pauses (no rx, no tx); what is in flight is given DRAIN_MS;
  *   2. the worker lets go of the old socket, which is closed;
@@ -22,6 +23,7 @@
 #include "xdp.h"
 
 #include "loop.h"
+#include "xdp_rules.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -56,43 +58,49 @@ static void wait_a_little(void)
 /* ---- on the worker ---- */
 
 struct look {
-	struct xdp_port *p;
+	struct xdp_channel *ch;
 	uint32_t out;
-	bool invalid;
 };
 
 static void look_apply(void *arg)
 {
 	struct look *look = arg;
+	struct xdp_channel *ch = look->ch;
 
-	tx_collect(look->p);
-	look->out = tx_out(look->p);
-	look->invalid = look->p->xsk && xsk_invalid_seen(look->p->xsk);
+	xdp_collect(ch->p);
+	look->out = tx_out(ch);
+	if (ch->xsk && xsk_invalid_seen(ch->xsk))
+		gw_store_relaxed(&ch->broken, 1);
 }
 
-static uint32_t look_out(struct xdp_port *p)
+static uint32_t look_out(struct xdp_channel *ch)
 {
-	struct look look = { .p = p };
+	struct look look = { .ch = ch };
 
-	gw_port_apply(p->port, look_apply, &look);
+	gw_port_apply(ch->p->port, look_apply, &look);
 	return look.out;
 }
 
-bool window_troubled(struct xdp_port *p)
+bool window_troubled(struct xdp_channel *ch)
 {
-	struct look look = { .p = p };
-
-	gw_port_apply(p->port, look_apply, &look);
-	return !p->xsk || look.invalid || gw_load_relaxed(&p->broken);
+	(void)look_out(ch);
+	if (!ch->xsk)
+		return !ch->index || ch->unreleased;
+	return gw_load_relaxed(&ch->broken);
 }
 
 static void detach_apply(void *arg)
 {
-	struct xdp_port *p = arg;
+	struct xdp_channel *ch = arg;
 
-	p->xsk = NULL;
-	p->queue->fd[0].fd = -1;
-	p->tx.memmap = NULL;
+	epoll_ctl(ch->p->epoll_fd, EPOLL_CTL_DEL, ch->xsk->fd, NULL);
+	ch->p->lenders -= ch->tx.memmap != NULL;
+	ch->xsk = NULL;
+	ch->tx.memmap = NULL;
+	ch->tx.behind = NULL;
+	/* The first has to be there: the worker goes on asking for it. */
+	if (ch->index)
+		gw_store_relaxed(&ch->broken, 0);
 }
 
 static void abandon_apply(void *arg)
@@ -101,7 +109,7 @@ static void abandon_apply(void *arg)
 }
 
 struct attach {
-	struct xdp_port *p;
+	struct xdp_channel *ch;
 	struct xsk *xsk;
 	struct gw_memmap *memmap;
 };
@@ -109,15 +117,18 @@ struct attach {
 static void attach_apply(void *arg)
 {
 	struct attach *attach = arg;
-	struct xdp_port *p = attach->p;
+	struct xdp_channel *ch = attach->ch;
+	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLET };
 
-	tx_abandon(p);
-	p->xsk = attach->xsk;
-	p->queue->fd[0].fd = p->xsk->fd;
-	p->queue->fd[0].events = EPOLLIN | EPOLLOUT | EPOLLET;
-	tx_attach(p, attach->memmap);
-	rx_attach(p);
-	gw_store_relaxed(&p->broken, 0);
+	tx_abandon(ch);
+	ch->xsk = attach->xsk;
+	epoll_ctl(ch->p->epoll_fd, EPOLL_CTL_ADD, ch->xsk->fd, &event);
+	ch->p->queue->fd[0].fd = ch->p->epoll_fd;
+	ch->p->queue->fd[0].events = EPOLLIN;
+	tx_attach(ch, attach->memmap);
+	rx_attach(ch);
+	ch->p->lenders += attach->memmap != NULL;
+	gw_store_relaxed(&ch->broken, 0);
 }
 
 /* ---- binding ---- */
@@ -126,29 +137,32 @@ static bool zerocopy_worth_trying(const struct xdp_port *p)
 {
 	if (p->bind != XDP_BIND_AUTO)
 		return p->bind == XDP_BIND_ZEROCOPY;
-	/* A refused attempt resets the link of some NICs: ask first where one can. */
-	return p->netdev.zerocopy || !p->netdev.features_known;
+	return rules_zerocopy_worth_trying(&p->netdev);
 }
 
-/* From the best to the plainest, until one is accepted; -EBUSY until it is released. */
-static int bind_best(struct xdp_port *p, struct xsk *xsk, uint64_t deadline_ns)
+/*
+ * From the best to the plainest, until one is accepted; -EBUSY until it is released.
+ * *refused: what zero-copy met, if it was tried.
+ */
+static int bind_best(struct xdp_channel *ch, struct xsk *xsk, uint64_t deadline_ns, int *refused)
 {
-	static const unsigned int attempts[] = { XDP_ZEROCOPY | XDP_USE_SG, XDP_ZEROCOPY,
-						 XDP_COPY | XDP_USE_SG, XDP_COPY };
+	const struct xdp_port *p = ch->p;
 	unsigned int i = 0;
 	int rc = -EOPNOTSUPP;
 
-	while (i < sizeof(attempts) / sizeof(attempts[0])) {
-		bool zerocopy = attempts[i] & XDP_ZEROCOPY;
+	while (i < RULES_BIND_ATTEMPTS) {
+		bool zerocopy = rules_bind_attempts[i] & XDP_ZEROCOPY;
 
 		if (zerocopy ? !zerocopy_worth_trying(p) : p->bind == XDP_BIND_ZEROCOPY) {
 			i++;
 			continue;
 		}
-		rc = xsk_bind(xsk, p->netdev.ifindex, p->queue_index, attempts[i]);
+		rc = xsk_bind(xsk, p->netdev.ifindex, ch->queue_index, rules_bind_attempts[i]);
 		if (!rc || rc == -ENODEV)
 			return rc;
 		if (rc != -EBUSY) {
+			if (zerocopy)
+				*refused = rc;
 			i++;
 			continue;
 		}
@@ -159,45 +173,33 @@ static int bind_best(struct xdp_port *p, struct xsk *xsk, uint64_t deadline_ns)
 	return rc;
 }
 
-static int bind_error(const struct xdp_port *p, int rc, struct gw_error *err)
+static int bind_error(const struct xdp_channel *ch, int rc, struct gw_error *err)
 {
+	const struct xdp_port *p = ch->p;
 	const char *ifname = gw_port_target(p->port);
 
 	if (rc == -EBUSY)
 		return gw_error_set(err, rc,
 				    "interface %s, queue %u: another AF_XDP socket has it; take "
 				    "another queue (queue=N) or stop that program",
-				    ifname, p->queue_index);
+				    ifname, ch->queue_index);
 	if (rc == -EINVAL)
 		return gw_error_set(
 			err, rc,
 			"interface %s, queue %u: cannot be bound; is there such a queue "
 			"(ethtool -l %s)?",
-			ifname, p->queue_index, ifname);
+			ifname, ch->queue_index, ifname);
 	if (rc == -EOPNOTSUPP && p->bind == XDP_BIND_ZEROCOPY)
 		return gw_error_set(err, rc,
 				    "interface %s: driver %s has no AF_XDP zero-copy here; use "
 				    "bind=auto or bind=copy",
 				    ifname, p->netdev.driver);
 	return gw_error_sys(err, rc, "interface %s, queue %u: binding the AF_XDP socket", ifname,
-			    p->queue_index);
-}
-
-/*
- * How the device gets at the bytes. virtio_net alone sends the pages themselves in
- * copy mode, as page fragments (IFF_TX_SKB_NO_LINEAR), if its host takes them.
- */
-static enum gw_reads reads_of(const struct xdp_port *p, const struct xsk *xsk)
-{
-	if (xsk->zerocopy)
-		return GW_READS_DMA;
-	if (!strcmp(p->netdev.driver, "virtio_net") && p->netdev.scatter_gather)
-		return GW_READS_FRAGMENTS;
-	return GW_READS_KERNEL_COPY;
+			    ch->queue_index);
 }
 
 /* True when the queue can be bound: nothing of a closed socket is in use any more. */
-static bool queue_released(struct xdp_port *p, uint64_t deadline_ns)
+static bool queue_released(const struct xdp_channel *ch, uint64_t deadline_ns)
 {
 	struct xsk_config config = { .tx_entries = PROBE_ENTRIES, .rx_entries = PROBE_ENTRIES };
 	void *page =
@@ -210,7 +212,7 @@ static bool queue_released(struct xdp_port *p, uint64_t deadline_ns)
 	config.umem.iov_base = page;
 	config.umem.iov_len = PROBE_BYTES;
 	if (!xsk_open(&config, &probe, NULL)) {
-		while ((rc = xsk_bind(probe, p->netdev.ifindex, p->queue_index, XDP_COPY)) ==
+		while ((rc = xsk_bind(probe, ch->p->netdev.ifindex, ch->queue_index, XDP_COPY)) ==
 			       -EBUSY &&
 		       gw_now_ns() < deadline_ns)
 			wait_a_little();
@@ -222,42 +224,44 @@ static bool queue_released(struct xdp_port *p, uint64_t deadline_ns)
 
 /* ---- the change ---- */
 
-static void drain(struct xdp_port *p, uint64_t deadline_ns)
+static void drain(struct xdp_channel *ch, uint64_t deadline_ns)
 {
-	while (look_out(p) && gw_now_ns() < deadline_ns)
+	while (look_out(ch) && gw_now_ns() < deadline_ns)
 		wait_a_little();
 }
 
 /* Steps 2 and, if the copies are made, 4. */
-static void old_away(struct xdp_port *p)
+static void old_away(struct xdp_channel *ch)
 {
-	struct xsk *old = p->xsk;
+	struct gw_port *port = ch->p->port;
+	struct xsk *old = ch->xsk;
 
 	if (!old)
 		return;
-	(void)look_out(p); /* completions of the last moment */
-	gw_port_apply(p->port, detach_apply, p);
+	(void)look_out(ch); /* completions of the last moment */
+	gw_port_apply(port, detach_apply, ch);
 	xsk_close(old);
-	if (p->reads == GW_READS_KERNEL_COPY)
-		gw_port_apply(p->port, abandon_apply, p);
-	p->mapped = NULL;
-	p->unreleased = look_out(p) > 0;
+	if (ch->reads == GW_READS_KERNEL_COPY)
+		gw_port_apply(port, abandon_apply, ch);
+	ch->mapped = NULL;
+	ch->unreleased = look_out(ch) > 0;
 }
 
-static int new_in(struct xdp_port *p, struct xsk *xsk, struct gw_memmap *memmap,
+static int new_in(struct xdp_channel *ch, struct xsk *xsk, struct gw_memmap *memmap,
 		  struct gw_error *err)
 {
-	struct attach attach = { .p = p, .xsk = xsk, .memmap = memmap };
-	int rc = bind_best(p, xsk, deadline_in(XDP_BIND_LIMIT_MS));
+	struct attach attach = { .ch = ch, .xsk = xsk, .memmap = memmap };
+	struct xdp_port *p = ch->p;
+	int refused = 0, rc = bind_best(ch, xsk, deadline_in(XDP_BIND_LIMIT_MS), &refused);
 
 	if (rc)
-		return bind_error(p, rc, err);
-	p->unreleased = false;
-	p->reads = reads_of(p, xsk);
+		return bind_error(ch, rc, err);
+	ch->unreleased = false;
+	ch->reads = rules_reads(&p->netdev, xsk->zerocopy);
 	gw_port_apply(p->port, attach_apply, &attach);
-	p->mapped = memmap;
-	if (p->program.link_fd >= 0) {
-		rc = program_point(&p->program, xsk->fd);
+	ch->mapped = memmap;
+	if (p->receive && p->program.link_fd >= 0) {
+		rc = program_point(&p->program, ch->queue_index, xsk->fd);
 		if (rc)
 			gw_port_log(p->port, LOG_ERR,
 				    "XDP program not set to the socket (%s): nothing is "
@@ -272,17 +276,17 @@ static struct iovec umem_of(const struct xdp_port *p, struct gw_memmap *memmap)
 	struct gw_window window;
 
 	if (!memmap)
-		return gw_port_arena(p->port);
+		return p->arena;
 	gw_memmap_window(memmap, &window);
 	return (struct iovec){ window.base, window.len };
 }
 
-/* Step 1 and 2: the port is paused, and has no socket when this returns. */
-static void pause_and_clear(struct xdp_port *p)
+/* Step 1 and 2: the port is paused, and the channel has no socket when this returns. */
+static void pause_and_clear(struct xdp_channel *ch)
 {
-	gw_port_pause(p->port);
-	drain(p, deadline_in(DRAIN_MS));
-	old_away(p);
+	gw_port_pause(ch->p->port);
+	drain(ch, deadline_in(DRAIN_MS));
+	old_away(ch);
 }
 
 /*
@@ -308,39 +312,44 @@ static int open_patiently(const struct xsk_config *config, struct xsk **xsk, str
 	return rc;
 }
 
-int window_set(struct xdp_port *p, struct gw_memmap *memmap, struct gw_error *err)
+int window_set(struct xdp_channel *ch, struct gw_memmap *memmap, struct gw_error *err)
 {
+	struct xdp_port *p = ch->p;
 	struct xsk_config config = { .umem = umem_of(p, memmap),
 				     .tx_entries = p->tx_entries,
-				     .rx_entries = p->rx_entries };
+				     .rx_entries = ch->rx.count ? ch->rx.count : p->rx_entries };
+	/* A queue that nobody uses yet is added while the others go on. */
+	bool pause = ch->xsk || ch->unreleased || !ch->index;
 	struct xsk *fresh;
 	int rc;
 
 	rc = xsk_open(&config, &fresh, err);
-	if (rc && (rc != -ENOBUFS || !limit_may_do(&config)))
+	if (rc && (!pause || rc != -ENOBUFS || !limit_may_do(&config)))
 		return rc;
-	pause_and_clear(p);
+	if (pause)
+		pause_and_clear(ch);
 	if (rc)
 		rc = open_patiently(&config, &fresh, err);
 	if (!rc) {
-		rc = new_in(p, fresh, memmap, err);
+		rc = new_in(ch, fresh, memmap, err);
 		if (rc)
 			xsk_close(fresh);
 	}
-	gw_port_resume(p->port);
+	if (pause)
+		gw_port_resume(p->port);
 	return rc;
 }
 
-uint32_t window_clear(struct xdp_port *p, unsigned int limit_ms)
+uint32_t window_clear(struct xdp_channel *ch, unsigned int limit_ms)
 {
 	uint64_t end_ns = deadline_in(limit_ms);
 
-	if (p->xsk)
-		drain(p, deadline_in(limit_ms / 2));
-	old_away(p);
-	if (p->unreleased && queue_released(p, end_ns)) {
-		gw_port_apply(p->port, abandon_apply, p);
-		p->unreleased = false;
+	if (ch->xsk)
+		drain(ch, deadline_in(limit_ms / 2));
+	old_away(ch);
+	if (ch->unreleased && queue_released(ch, end_ns)) {
+		gw_port_apply(ch->p->port, abandon_apply, ch);
+		ch->unreleased = false;
 	}
-	return p->unreleased ? look_out(p) : 0;
+	return ch->unreleased ? look_out(ch) : 0;
 }

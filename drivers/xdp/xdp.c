@@ -8,18 +8,21 @@
  * none on virtio_net). Nothing is copied by us.
  *
  * Limits. One guest for each queue, since a queue has one UMEM and a UMEM is one
- * range of memory: others are bounced through the arena, which is part of it.
- * Frames bypass the queueing disciplines of the interface. No offloads.
+ * range of memory: with queue=auto each guest gets a queue of its own while there are
+ * any; others are bounced through the arena, which is part of every UMEM. Frames
+ * bypass the queueing disciplines of the interface.
  *
- * Life of the socket. start opens one on the arena alone; map replaces it by one
- * on the guest's window; unmap goes back (window.c). When the interface goes away,
- * or the kernel has met a descriptor that it calls invalid, the worker says so
- * (`broken`), asks to be queried, and the query opens the socket anew: the query
- * is the one control call that comes by itself.
+ * Life of the sockets. start opens one on the arena alone; map replaces it by one
+ * on the guest's window, or opens another queue; unmap goes back (channel.c,
+ * window.c). When the interface goes away, or the kernel has met a descriptor that it
+ * calls invalid, the worker says so (`broken`), asks to be queried, and the query
+ * opens the socket anew: the query is the one control call that comes by itself.
  *
- * The pieces: xsk.c socket and rings, tx.c and rx.c the worker's side, window.c
- * which memory, device.c start and stop, answer.c the query, program.c the XDP
- * program, netdev.c what the interface says. README.md has what users must know.
+ * The pieces: xsk.c socket and rings, channel.c the queues that are used, window.c
+ * which memory a socket has, dispatch.c the worker functions, with describe.c, tx.c
+ * and rx.c behind them, device.c start and stop, answer.c the query, program.c the
+ * XDP program, netdev.c what the interface says, xdp_rules.c what follows from that.
+ * README.md has what users must know.
  */
 #include "xdp.h"
 
@@ -27,10 +30,9 @@
 #include "packet_rx.h"
 #include "xdp_probe.h"
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <syslog.h>
+#include <sys/epoll.h>
 
 #define RING_MIN 64u
 #define RING_MAX 8192u
@@ -40,7 +42,8 @@ static const char *const switch_words[] = { "on", "off", NULL };
 static const char *const promisc_words[] = { "auto", "on", "off", NULL };
 
 static const struct gw_option options[] = {
-	{ "queue", "N", "0", "the interface's queue to take" },
+	{ "queue", "auto|N", "auto",
+	  "the interface's queue to take; auto: queue 0, and more for guests that want to lend" },
 	{ "bind", "auto|zerocopy|copy", "auto",
 	  "zerocopy: the NIC reads guest memory itself or start fails; copy: the kernel copies" },
 	{ "promisc", "auto|on|off", "auto",
@@ -75,9 +78,12 @@ static int options_read(struct xdp_port *p, struct gw_error *err)
 	uint64_t number;
 	int rc;
 
-	if ((rc = gw_port_option_u64(port, "queue", 0, UINT16_MAX, &number, err)))
-		return rc;
-	p->queue_index = (unsigned int)number;
+	p->queue_auto = !strcmp(gw_port_option(port, "queue"), "auto");
+	if (!p->queue_auto) {
+		if ((rc = gw_port_option_u64(port, "queue", 0, UINT16_MAX, &number, err)))
+			return rc;
+		p->queue_first = (unsigned int)number;
+	}
 	if ((rc = gw_port_option_word(port, "bind", bind_words, &word, err)))
 		return rc;
 	p->bind = (enum xdp_bind)word;
@@ -92,15 +98,28 @@ static int options_read(struct xdp_port *p, struct gw_error *err)
 	return ring_option(port, "rxring", &p->rx_entries, err);
 }
 
+/* Zero-copy may take a queue's receive side from the host, which has not been asked for. */
+static bool host_receives(const struct xdp_port *p)
+{
+	return p->bind != XDP_BIND_COPY && p->netdev.zerocopy;
+}
+
+/* Channels that a port can come to have on this interface. */
+static unsigned int channels_of(const struct netdev_info *netdev, bool queue_auto)
+{
+	if (!queue_auto || netdev->queues < 2)
+		return 1;
+	return netdev->queues < XDP_CHANNELS_MAX ? netdev->queues : XDP_CHANNELS_MAX;
+}
+
 static unsigned int xdp_arena_buffers(struct gw_port *port)
 {
-	const char *receive = gw_port_option(port, "receive");
-	uint64_t entries;
+	struct xdp_port probe = { .port = port };
 
-	if (!strcmp(receive, "off") ||
-	    gw_port_option_u64(port, "rxring", RING_MIN, RING_MAX, &entries, NULL))
+	if (options_read(&probe, NULL) || netdev_read(gw_port_target(port), &probe.netdev, NULL))
 		return 0;
-	return (unsigned int)entries;
+	return channels_buffers(channels_of(&probe.netdev, probe.queue_auto), probe.rx_entries,
+				probe.receive, host_receives(&probe));
 }
 
 static int xdp_open(struct gw_port *port, struct gw_error *err)
@@ -117,20 +136,22 @@ static int xdp_open(struct gw_port *port, struct gw_error *err)
 	p->arena = gw_port_arena(port);
 	p->program = none;
 	p->promiscuous_fd = -1;
+	p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	gw_port_set_priv(port, p);
+	if (p->epoll_fd < 0)
+		return gw_error_sys(err, -errno, "port %s: epoll", gw_port_name(port));
 	rc = options_read(p, err);
 	if (rc)
 		return rc;
 	rc = netdev_read(gw_port_target(port), &p->netdev, err);
 	if (rc)
 		return rc;
-	if (tx_init(p))
-		return gw_error_set(err, -ENOMEM, "port %s: no memory for %u descriptors",
-				    gw_port_name(port), p->tx_entries);
-	rc = rx_init(p, err);
+	p->pass = host_receives(p);
+	p->channel_count = channels_of(&p->netdev, p->queue_auto);
+	rc = channels_init(p, err);
 	if (rc)
 		return rc;
-	p->queue->lend_max = p->rx.count;
+	p->queue->lend_max = p->channel[0].rx.count;
 	return 0;
 }
 
@@ -140,12 +161,11 @@ static void xdp_close(struct gw_port *port)
 
 	if (!p)
 		return;
-	xsk_close(p->xsk);
+	channels_free(p);
 	packet_rx_close(p->packet);
 	program_detach(&p->program);
 	gw_fd_close(&p->promiscuous_fd);
-	tx_free(p);
-	rx_free(p);
+	gw_fd_close(&p->epoll_fd);
 	p->queue->priv = NULL;
 	gw_port_set_priv(port, NULL);
 	free(p);
@@ -163,61 +183,31 @@ static int xdp_stop(struct gw_port *port, unsigned int deadline_ms)
 	return (int)device_stop(gw_port_priv(port), deadline_ms);
 }
 
-static void back_to_arena(struct xdp_port *p)
-{
-	struct gw_error err = { 0 };
-
-	if (window_set(p, NULL, &err)) {
-		snprintf(p->trouble, sizeof(p->trouble), "%s", err.text);
-		gw_port_log(p->port, LOG_ERR, "%s", err.text);
-	}
-}
-
 static int xdp_map(struct gw_port *port, struct gw_memmap *memmap, struct gw_error *err)
 {
 	struct xdp_port *p = gw_port_priv(port);
 	int rc;
 
-	if (p->mapped == memmap)
+	if (channel_of(p, memmap))
 		return 0;
-	if (p->mapped)
-		return gw_error_set(err, -EBUSY,
-				    "port %s: queue %u lends from another guest already",
-				    gw_port_name(port), p->queue_index);
-	rc = window_set(p, memmap, err);
-	if (rc && !p->xsk)
-		back_to_arena(p);
+	rc = channel_map(p, memmap, err);
 	device_tell(p);
 	if (!rc)
-		gw_port_requery(port); /* for other guests the queue is taken now */
+		gw_port_requery(port); /* for other guests there is one queue less now */
 	return rc;
 }
 
 static void xdp_unmap(struct gw_port *port, struct gw_memmap *memmap)
 {
 	struct xdp_port *p = gw_port_priv(port);
+	struct xdp_channel *ch = channel_of(p, memmap);
 
-	if (p->mapped != memmap)
+	if (!ch)
 		return;
 	if (p->started)
-		back_to_arena(p);
+		channel_unmap(ch);
 	device_tell(p);
 	gw_port_requery(port);
-}
-
-/* ---- worker ---- */
-
-static bool xdp_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us)
-{
-	struct xdp_port *p = queue->priv;
-	bool busy = false;
-
-	*poll_us = 0;
-	if (wants & GW_WANT_RX)
-		busy = rx_arm(p);
-	if (wants)
-		busy |= tx_arm(p, wants, poll_us);
-	return busy;
 }
 
 const struct gw_driver gw_driver_xdp = {

@@ -131,8 +131,8 @@ static void memory_changes_under_traffic(void **state)
 		assert_int_equal(n, 1);
 		w.done += n;
 	}
-	assert_int_equal(f.p->tx.held, 0);
-	assert_int_equal(f.p->tx.bogus, 0);
+	assert_int_equal(f.ch->tx.held, 0);
+	assert_int_equal(f.ch->tx.bogus, 0);
 	assert_null(strstr(host_record(f.port)->log, "anew"));
 	print_message("    %u changes in %lu ms, %lu frames, %lu of them ended by a change\n",
 		      CHANGES, (unsigned long)took_ms, (unsigned long)w.sent, w.failed);
@@ -318,7 +318,7 @@ static void invalid_descriptor_opens_anew(void **state)
 	fixture_open(&f, "up=near,rxring=64", 1500);
 	host_lend(f.port, f.memory.memmap);
 	send_one(&f, 1, 100);
-	tx = &f.p->xsk->tx;
+	tx = &f.ch->xsk->tx;
 	desc = xsk_desc(tx, tx->mine);
 	desc->addr = 1ull << 47;
 	desc->len = 64;
@@ -376,10 +376,10 @@ static void what_is_not_let_go_is_said(void **state)
 	host_lend(f.port, f.memory.memmap);
 	seg = (struct iovec){ host_memory_at(&f.memory, 100), 100 };
 	host_frame(&frame, f.memory.memmap, &seg, 1);
-	*f.p->xsk->tx.flags = 0;
+	*f.ch->xsk->tx.flags = 0;
 	assert_int_equal(xdp_tx(host_queue(f.port), &offer, 1), 1);
-	f.p->reads = GW_READS_DMA;
-	second = dup(f.p->xsk->fd);
+	f.ch->reads = GW_READS_DMA;
+	second = dup(f.ch->xsk->fd);
 	assert_int_equal(host_stop(f.port, 200), 1);
 	assert_int_equal(host_reap(f.port, &done, 1, 0), 0);
 	assert_int_equal(host_query(f.port, f.memory.memmap).verdict, GW_NO);

@@ -13,12 +13,18 @@ uint8_t fixture_bytes[70000];
 
 void fixture_open(struct fixture *f, const char *spec, unsigned int mtu)
 {
+	fixture_open_queues(f, spec, mtu, 1);
+}
+
+void fixture_open_queues(struct fixture *f, const char *spec, unsigned int mtu, unsigned int queues)
+{
 	memset(f, 0, sizeof(*f));
-	veth_add("near", "far", mtu);
+	veth_add_queues("near", "far", mtu, queues);
 	f->far = far_open("far", VETH_TYPE, false);
 	host_memory_create(&f->memory, GUEST_BYTES, 0);
 	f->port = host_run(&gw_driver_xdp, spec);
 	f->p = gw_port_priv(f->port);
+	f->ch = &f->p->channel[0];
 }
 
 void fixture_close(struct fixture *f)

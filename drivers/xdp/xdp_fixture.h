@@ -16,6 +16,7 @@ extern const struct gw_driver gw_driver_xdp;
 struct fixture {
 	struct gw_port *port;
 	struct xdp_port *p;
+	struct xdp_channel *ch; /* the first */
 	struct host_memory memory;
 	int far;
 	uint32_t number; /* of the next frame */
@@ -25,6 +26,9 @@ struct fixture {
 extern uint8_t fixture_bytes[70000];
 
 void fixture_open(struct fixture *f, const char *spec, unsigned int mtu);
+/* The same on an interface with so many queues. */
+void fixture_open_queues(struct fixture *f, const char *spec, unsigned int mtu,
+			 unsigned int queues);
 /* Stops, and nothing may be held. */
 void fixture_close(struct fixture *f);
 /* Lends one frame of the guest's memory and sees it arrive and come back. */

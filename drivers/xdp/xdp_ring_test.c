@@ -26,6 +26,7 @@ struct fake_ring {
 struct fixture {
 	struct gw_port *port;
 	struct xdp_port *p;
+	struct xdp_channel *ch; /* the first */
 	struct host_memory memory;
 	struct fake_ring tx, cq, fill, rx;
 	struct xsk xsk;
@@ -46,9 +47,9 @@ static void attach(struct fixture *f, bool zerocopy, bool multi_buffer)
 {
 	f->xsk.zerocopy = zerocopy;
 	f->xsk.multi_buffer = multi_buffer;
-	f->p->reads = zerocopy ? GW_READS_DMA : GW_READS_KERNEL_COPY;
+	f->ch->reads = zerocopy ? GW_READS_DMA : GW_READS_KERNEL_COPY;
 	f->p->netdev.zerocopy_segs = 4;
-	tx_attach(f->p, f->memory.memmap);
+	tx_attach(f->ch, f->memory.memmap);
 }
 
 static int setup(void **state)
@@ -60,13 +61,14 @@ static int setup(void **state)
 	if (host_open(&gw_driver_xdp, "up=lo,receive=off,txring=64", &f->port, &err))
 		fail_msg("%s", err.text);
 	f->p = gw_port_priv(f->port);
+	f->ch = &f->p->channel[0];
 	host_memory_create(&f->memory, GUEST_BYTES, 0);
 	f->xsk.fd = -1;
 	ring_init(&f->xsk.tx, &f->tx);
 	ring_init(&f->xsk.cq, &f->cq);
 	ring_init(&f->xsk.fill, &f->fill);
 	ring_init(&f->xsk.rx, &f->rx);
-	f->p->xsk = &f->xsk;
+	f->ch->xsk = &f->xsk;
 	attach(f, false, true);
 	*state = f;
 	return 0;
@@ -76,7 +78,7 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
-	f->p->xsk = NULL;
+	f->ch->xsk = NULL;
 	host_close(f->port);
 	host_memory_destroy(&f->memory);
 	free(f);
@@ -203,7 +205,7 @@ static void completions_in_any_order(void **state)
 	assert_int_equal(reap(f, done), 8);
 	for (unsigned int i = 0; i < 8; i++)
 		assert_ptr_equal(done[i].frame, &frame[7 - i]);
-	assert_int_equal(f->p->tx.held, 0);
+	assert_int_equal(f->ch->tx.held, 0);
 }
 
 /* Linux 6.18 gives odd addresses back even. */
@@ -221,7 +223,7 @@ static void completion_without_its_lowest_bit(void **state)
 		kernel_completes(f, word & ~1ull);
 		assert_int_equal(reap(f, done), 1);
 	}
-	assert_int_equal(f->p->tx.bogus, 0);
+	assert_int_equal(f->ch->tx.bogus, 0);
 }
 
 static void bogus_and_duplicate_completions_are_counted(void **state)
@@ -243,14 +245,14 @@ static void bogus_and_duplicate_completions_are_counted(void **state)
 	kernel_completes(f, word);
 	kernel_completes(f, word);
 	assert_int_equal(reap(f, done), 1);
-	assert_int_equal(f->p->tx.bogus, 6);
+	assert_int_equal(f->ch->tx.bogus, 6);
 	/* The same slot and the same byte again: the old word is not the new frame's. */
 	guest_frame(f, &again, 123, 64);
 	assert_int_equal(offer(f, &again), 1);
 	assert_true(kernel_takes(f).addr != word);
 	kernel_completes(f, word);
 	assert_int_equal(reap(f, done), 0);
-	assert_int_equal(f->p->tx.bogus, 7);
+	assert_int_equal(f->ch->tx.bogus, 7);
 }
 
 static void frame_is_over_with_its_last_descriptor(void **state)
@@ -279,7 +281,7 @@ static void frame_is_over_with_its_last_descriptor(void **state)
 	kernel_completes(f, word[1]);
 	assert_int_equal(reap(f, done), 1);
 	assert_ptr_equal(done[0].frame, &frame);
-	assert_int_equal(f->p->tx.free_count, ENTRIES);
+	assert_int_equal(f->ch->tx.free_count, ENTRIES);
 }
 
 static void full_ring_takes_whole_frames_or_none(void **state)
@@ -302,7 +304,7 @@ static void full_ring_takes_whole_frames_or_none(void **state)
 	assert_int_equal(offer(f, &large), 0);
 	assert_int_equal(host_queue(f->port)->refusal, GW_DROP_EGRESS_FULL);
 	assert_int_equal(f->tx.producer, ENTRIES - 2);
-	assert_int_equal(f->p->tx.free_count, 2);
+	assert_int_equal(f->ch->tx.free_count, 2);
 	/* Room comes with completions, not with descriptors that were only taken. */
 	kernel_completes(f, kernel_takes(f).addr);
 	assert_int_equal(reap(f, done), 1);
@@ -353,7 +355,7 @@ static void expect_dropped(struct fixture *f, struct gw_frame *frame)
 	assert_ptr_equal(done[0].frame, frame);
 	/* Counted once: reap does not say failed as well. */
 	assert_int_equal(done[0].status, GW_DONE_OK);
-	assert_int_equal(f->p->tx.free_count, ENTRIES);
+	assert_int_equal(f->ch->tx.free_count, ENTRIES);
 }
 
 static void what_cannot_be_described_is_dropped(void **state)
@@ -394,7 +396,7 @@ static void what_cannot_be_described_is_dropped(void **state)
 	expect_dropped(f, &frame);
 	/* another guest's memory */
 	guest_frame(f, &frame, 0, 60);
-	tx_attach(f->p, NULL);
+	tx_attach(f->ch, NULL);
 	expect_dropped(f, &frame);
 }
 
@@ -416,18 +418,18 @@ static void abandoned_frames_come_back_once(void **state)
 	word = kernel_takes(f).addr;
 	kernel_completes(f, word);
 	kernel_completes(f, kernel_takes(f).addr); /* half of the second */
-	tx_collect(f->p);
-	tx_abandon(f->p);
-	tx_abandon(f->p);
+	tx_collect(f->ch);
+	tx_abandon(f->ch);
+	tx_abandon(f->ch);
 	assert_int_equal(reap(f, done), 3);
 	assert_int_equal(done[0].status, GW_DONE_OK);
 	assert_int_equal(done[1].status, GW_DONE_FAILED);
 	assert_int_equal(done[2].status, GW_DONE_FAILED);
-	assert_int_equal(f->p->tx.held, 0);
-	assert_int_equal(f->p->tx.free_count, ENTRIES);
+	assert_int_equal(f->ch->tx.held, 0);
+	assert_int_equal(f->ch->tx.free_count, ENTRIES);
 	kernel_completes(f, word);
 	assert_int_equal(reap(f, done), 0);
-	assert_int_equal(f->p->tx.bogus, 1);
+	assert_int_equal(f->ch->tx.bogus, 1);
 }
 
 /* A slot is used more often than its generation can count. */
@@ -444,7 +446,7 @@ static void cookies_wrap(void **state)
 		assert_int_equal(reap(f, done), 1);
 		assert_ptr_equal(done[0].frame, &frame);
 	}
-	assert_int_equal(f->p->tx.bogus, 0);
+	assert_int_equal(f->ch->tx.bogus, 0);
 }
 
 static int end(void **state)

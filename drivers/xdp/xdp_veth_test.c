@@ -42,7 +42,7 @@ static void frames_go_out_of_guest_memory(void **state)
 	for (size_t len = 14; len <= 1514; len++)
 		send_one(&f, (len * 4999) % (GUEST_BYTES - 2000), len);
 	send_one(&f, GUEST_BYTES - 1514, 1514); /* the window's last byte */
-	assert_int_equal(f.p->tx.bogus, 0);
+	assert_int_equal(f.ch->tx.bogus, 0);
 	fixture_close(&f);
 }
 
@@ -118,7 +118,7 @@ static void calls_go_on_until_the_ring_is_empty(void **state)
 
 	fixture_open(&f, "up=near,rxring=64", 1500);
 	host_lend(f.port, f.memory.memmap);
-	(void)setsockopt(f.p->xsk->fd, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof(budget));
+	(void)setsockopt(f.ch->xsk->fd, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof(budget));
 	for (unsigned int i = 0; i < 256; i++) {
 		struct iovec seg = { host_memory_at(&f.memory, 2000 * i), 1000 };
 
@@ -128,7 +128,7 @@ static void calls_go_on_until_the_ring_is_empty(void **state)
 		if (i % GW_BATCH == GW_BATCH - 1)
 			assert_int_equal(xdp_tx(host_queue(f.port), batch, GW_BATCH), GW_BATCH);
 	}
-	assert_true(f.p->tx.kicks >= 256 / 32);
+	assert_true(f.ch->tx.kicks >= 256 / 32);
 	for (unsigned int i = 0; i < 256; i++) {
 		assert_int_equal(far_receive(f.far, fixture_bytes, sizeof(fixture_bytes), LIMIT_MS),
 				 1000);

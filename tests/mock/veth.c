@@ -110,9 +110,15 @@ static void wait_for_carrier(const char *ifname)
 
 void veth_add(const char *near, const char *far, unsigned int mtu)
 {
-	veth_run("ip link add name %s mtu %u type veth peer name %s mtu %u && "
+	veth_add_queues(near, far, mtu, 1);
+}
+
+void veth_add_queues(const char *near, const char *far, unsigned int mtu, unsigned int queues)
+{
+	veth_run("ip link add name %s mtu %u numtxqueues %u numrxqueues %u type veth "
+		 "peer name %s mtu %u numtxqueues %u numrxqueues %u && "
 		 "ip link set %s up && ip link set %s up",
-		 near, mtu, far, mtu, near, far);
+		 near, mtu, queues, queues, far, mtu, queues, queues, near, far);
 	wait_for_carrier(near);
 	wait_for_carrier(far);
 }

@@ -24,6 +24,8 @@ bool veth_enter(char *why, size_t why_bytes);
 bool veth_privileged(void);
 /* Makes and ends a pair, both ends up, with this MTU. */
 void veth_add(const char *near, const char *far, unsigned int mtu);
+/* The same, each end with so many queues. */
+void veth_add_queues(const char *near, const char *far, unsigned int mtu, unsigned int queues);
 void veth_delete(const char *near);
 /*
  * Switches off all that a device can do about checksums and segmentation, so that the

@@ -115,11 +115,16 @@ static void say_taken(const struct xdp_port *p, struct gw_answer *answer)
 			 "the %u queues that a port uses lend from other guests already; give "
 			 "this guest another port, with queue=%u",
 			 p->channel_count, p->channel_count);
+	else if (queues > 1)
+		snprintf(answer->text, sizeof(answer->text),
+			 "all %u queues of %s lend from other guests already; more may be had with "
+			 "ethtool -L",
+			 queues, gw_port_target(p->port));
 	else
 		snprintf(answer->text, sizeof(answer->text),
-			 "all %u queue%s of %s lend from other guests already; more may be had "
-			 "with ethtool -L",
-			 queues, queues == 1 ? "" : "s", gw_port_target(p->port));
+			 "%s has one queue, which lends from another guest already; more may be "
+			 "had with ethtool -L",
+			 gw_port_target(p->port));
 }
 
 void xdp_query(struct gw_port *port, struct gw_memmap *memmap, struct gw_answer *answer)

@@ -297,6 +297,11 @@ static uint64_t offload_bits(const char *name, size_t len)
 	return bits;
 }
 
+uint64_t options_all_offloads(void)
+{
+	return offload_bits("all", 3);
+}
+
 static bool parse_offloads(struct guest_options *options, const char *text)
 {
 	while (*text) {

@@ -101,6 +101,8 @@ struct guest_options {
 	const char *misbehave;
 };
 
+/* Bits of all offloads there are. */
+uint64_t options_all_offloads(void);
 /* The size of frame number n. */
 uint32_t options_size(const struct guest_options *options, uint64_t n);
 /* The packets that these options ask for; partial and ecn are not said yet. */

@@ -17,7 +17,8 @@
 #define SPLIT_RX_PIECES 17u
 #define SPLIT_RX_BYTES  17u
 
-static const struct misdeed *const tables[] = { misdeeds_ring, misdeeds_wire, misdeeds_state };
+static const struct misdeed *const tables[] = { misdeeds_ring, misdeeds_header, misdeeds_wire,
+						misdeeds_state };
 
 #define TABLE_COUNT (sizeof(tables) / sizeof(tables[0]))
 
@@ -52,6 +53,8 @@ static void adapt(struct guest_options *o, uint32_t needs)
 		o->no_seal = true;
 	if (needs & NEEDS_TINY_RX)
 		o->rx_buffer = TINY_RX_BYTES;
+	if (needs & NEEDS_OFFLOADS)
+		o->offloads = options_all_offloads();
 	if (needs & NEEDS_SPLIT_RX) {
 		o->rx_buffer = SPLIT_RX_BYTES;
 		o->rx_descriptors = (struct guest_range){ SPLIT_RX_PIECES, SPLIT_RX_PIECES };

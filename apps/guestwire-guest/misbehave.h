@@ -39,6 +39,7 @@ enum misdeed_stage {
 #define NEEDS_NO_SEAL  (1u << 2)
 #define NEEDS_TINY_RX  (1u << 3) /* receive chains smaller than a virtio-net header */
 #define NEEDS_SPLIT_RX (1u << 4) /* receive chains of many 1-byte descriptors */
+#define NEEDS_OFFLOADS (1u << 5) /* all of them negotiated */
 
 struct misdeed {
 	const char *name;
@@ -50,10 +51,11 @@ struct misdeed {
 	const char *help;
 };
 
-/* Three tables, each ended by a row without a name. */
-extern const struct misdeed misdeeds_ring[];  /* the guest: descriptors and rings */
-extern const struct misdeed misdeeds_wire[];  /* the front-end: single messages */
-extern const struct misdeed misdeeds_state[]; /* the front-end: at the wrong time */
+/* Tables, each ended by a row without a name. */
+extern const struct misdeed misdeeds_ring[];   /* the guest: descriptors and rings */
+extern const struct misdeed misdeeds_header[]; /* the guest: virtio-net headers, packets */
+extern const struct misdeed misdeeds_wire[];   /* the front-end: single messages */
+extern const struct misdeed misdeeds_state[];  /* the front-end: at the wrong time */
 
 bool misbehave_known(const char *name);
 void misbehave_list(void);

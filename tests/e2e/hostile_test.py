@@ -37,8 +37,8 @@ RING_ERROR = (
     "rx-zero-length", "base-ahead", "base-behind")
 CLOSED = ("message-wrong-version", "message-reply-flag", "message-flags-all",
           "message-payload", "fds-")
-COMPLETED = ("frame-", "csum-", "gso-", "segments-", "second-client",
-             "replace-kick")
+COMPLETED = ("frame-", "csum-", "gso-", "offload-", "segments-",
+             "second-client", "replace-kick")
 # the rings are in that memory too, and what is left of them may be seen first
 TRUNCATED = ("truncate-",)
 MUST_END_AS = ((RING_ERROR, {"ring-error"}), (CLOSED, {"closed"}),

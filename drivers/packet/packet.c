@@ -33,7 +33,6 @@
 #include "loop.h"
 #include "packet_probe.h"
 #include <errno.h>
-#include <linux/if_ether.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,13 +86,6 @@ static void packet_close(struct gw_port *port)
 	free(packet->slot);
 	free(packet->frames);
 	free(packet);
-}
-
-static uint32_t packet_max_len(const struct packet_interface *interface)
-{
-	uint32_t len = interface->mtu + ETH_HLEN + VLAN_BYTES;
-
-	return len < GW_FRAME_LEN_MAX ? len : GW_FRAME_LEN_MAX;
 }
 
 static int read_options(struct packet *packet, struct gw_error *err)
@@ -200,7 +192,7 @@ static int make_run(struct packet *packet, struct run *run, struct gw_error *err
 	if (ret)
 		return ret;
 	config.ifindex = run->interface.index;
-	config.max_len = packet_max_len(&run->interface);
+	config.max_len = packet_interface_max_len(&run->interface);
 	ret = tx_ring_open(packet->port, &config, &run->ring, err);
 	if (ret)
 		return ret;
@@ -214,7 +206,7 @@ static int make_run(struct packet *packet, struct run *run, struct gw_error *err
 
 static void report_started(struct packet *packet)
 {
-	gw_port_set_max_len(packet->port, packet_max_len(&packet->interface));
+	gw_port_set_max_len(packet->port, packet_interface_max_len(&packet->interface));
 	gw_port_set_reads(packet->port, GW_READS_BOUNCE);
 	gw_port_set_status(packet->port, "interface %s, MTU %u, %s, ring of %u",
 			   gw_port_target(packet->port), packet->interface.mtu,

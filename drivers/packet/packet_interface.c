@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "packet_interface.h"
+
+#include "packet.h"
 #include <errno.h>
 #include <linux/ethtool.h>
+#include <linux/if_ether.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
@@ -39,6 +42,13 @@ static int read_all(int fd, const char *name, struct packet_interface *interface
 		return -EPROTOTYPE;
 	interface->veth = is_veth(fd, &request);
 	return 0;
+}
+
+uint32_t packet_interface_max_len(const struct packet_interface *interface)
+{
+	uint32_t len = interface->mtu + ETH_HLEN + VLAN_BYTES;
+
+	return len < GW_FRAME_LEN_MAX ? len : GW_FRAME_LEN_MAX;
 }
 
 int packet_interface_ask(const char *name, struct packet_interface *interface)

@@ -13,6 +13,8 @@ struct packet_interface {
 	bool veth; /* a frame ends in this host: the kernel copies it out of our memory */
 };
 
+/* Longest frame that is sent and received there: one VLAN tag beyond the MTU. */
+uint32_t packet_interface_max_len(const struct packet_interface *interface);
 /* Reads the interface of that name. 0, -ENODEV, -EPROTOTYPE (not Ethernet), -errno. */
 int packet_interface_ask(const char *name, struct packet_interface *interface);
 /* Reads the interface that the port's target names. 0, -ENODEV, -EINVAL (not Ethernet), -errno. */

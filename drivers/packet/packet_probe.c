@@ -5,11 +5,8 @@
 #include "packet_interface.h"
 #include "tx_ring.h"
 #include <errno.h>
-#include <guestwire/driver.h>
-#include <linux/if_ether.h>
 #include <string.h>
 
-#define VLAN_BYTES  4u
 #define SLOTS_TRIED 64u
 
 static struct gw_finding about(enum gw_found found)
@@ -17,19 +14,14 @@ static struct gw_finding about(enum gw_found found)
 	return (struct gw_finding){ .path = "packet", .subject = "start", .found = found };
 }
 
-static uint32_t max_len(uint32_t mtu)
-{
-	uint32_t len = mtu + ETH_HLEN + VLAN_BYTES;
-
-	return len < GW_FRAME_LEN_MAX ? len : GW_FRAME_LEN_MAX;
-}
-
 static void say_yes(const struct gw_probe_device *device, struct gw_finding *finding,
 		    const char *text)
 {
+	const struct packet_interface interface = { .mtu = device->mtu };
+
 	finding->found = GW_FOUND_YES;
 	finding->reads = GW_READS_BIT(GW_READS_BOUNCE);
-	finding->max_len = max_len(device->mtu);
+	finding->max_len = packet_interface_max_len(&interface);
 	finding_say(finding, "%s", text);
 }
 
@@ -61,7 +53,8 @@ static void try_ring(const struct gw_probe_question *question)
 	finding.how = GW_FOUND_BY_TRYING;
 	if (!rc) {
 		const struct tx_ring_config config = { .ifindex = interface.index,
-						       .max_len = max_len(interface.mtu),
+						       .max_len =
+							       packet_interface_max_len(&interface),
 						       .slots = SLOTS_TRIED };
 
 		rc = tx_ring_make(&config, &ring);

@@ -27,15 +27,12 @@
 #include "tap_interface.h"
 #include "tap_probe.h"
 #include <errno.h>
-#include <linux/if_ether.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/uio.h>
 
-/* An 802.1Q tag may make a frame longer than MTU and header. */
-#define VLAN_BYTES       4u
 /* UIO_MAXIOV, which <limits.h> does not promise: entries of one writev. One is the header. */
 #define WRITE_SEGS_MAX   1024u
 #define RX_BUFFERS       256u
@@ -291,9 +288,7 @@ static int tap_start(struct gw_port *port, struct gw_error *err)
 		ret = tap_interface_up(port, &tap->interface, err);
 	if (ret)
 		return ret;
-	tap->max_len = mtu + ETH_HLEN + VLAN_BYTES;
-	if (tap->max_len > GW_FRAME_LEN_MAX)
-		tap->max_len = GW_FRAME_LEN_MAX;
+	tap->max_len = tap_interface_max_len(mtu);
 	tap->read_segs = tap->max_len / GW_ARENA_BUFFER_BYTES + 1;
 	if (tap->interface.offloads || tap->read_segs > RX_POOL_SEGS_MAX)
 		tap->read_segs = RX_POOL_SEGS_MAX;

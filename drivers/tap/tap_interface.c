@@ -3,6 +3,7 @@
 #include "fd.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_ether.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <string.h>
@@ -10,7 +11,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TUN_PATH "/dev/net/tun"
+#define TUN_PATH   "/dev/net/tun"
+/* An 802.1Q tag may make a frame longer than MTU and header. */
+#define VLAN_BYTES 4u
 
 /* Linux 6.2 and later; the headers may be older. */
 #ifndef TUN_F_USO4
@@ -181,6 +184,13 @@ int tap_interface_mtu(struct gw_port *port, uint32_t *mtu, struct gw_error *err)
 				    gw_port_name(port), gw_port_target(port));
 	*mtu = (uint32_t)request.ifr_mtu;
 	return 0;
+}
+
+uint32_t tap_interface_max_len(uint32_t mtu)
+{
+	uint32_t len = mtu + ETH_HLEN + VLAN_BYTES;
+
+	return len < GW_FRAME_LEN_MAX ? len : GW_FRAME_LEN_MAX;
 }
 
 bool tap_interface_is_up(const struct gw_port *port)

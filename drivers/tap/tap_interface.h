@@ -26,5 +26,7 @@ void tap_interface_close(struct tap_interface *tap);
 /* Sets it up if it was made by us. */
 int tap_interface_up(struct gw_port *port, const struct tap_interface *tap, struct gw_error *err);
 int tap_interface_mtu(struct gw_port *port, uint32_t *mtu, struct gw_error *err);
+/* The longest frame there: one VLAN tag beyond the MTU. */
+uint32_t tap_interface_max_len(uint32_t mtu);
 /* Whether somebody has set it up. False if that cannot be found out. */
 bool tap_interface_is_up(const struct gw_port *port);

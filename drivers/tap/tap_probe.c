@@ -9,12 +9,12 @@
 
 #include "fd.h"
 #include "probe_host.h"
+#include "tap_interface.h"
 #include "text.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <guestwire/driver.h>
 #include <libmnl/libmnl.h>
-#include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
 #include <linux/rtnetlink.h>
@@ -24,7 +24,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define VLAN_BYTES  4u
 #define REPLY_BYTES 16384
 /* The name of the tap that is made and unmade. */
 #define NEW_NAME    "gwprobe%d"
@@ -80,13 +79,6 @@ static void judge_host(const struct gw_probe_question *question)
 	finding_tell(question, &finding);
 }
 
-static uint32_t max_len(uint32_t mtu)
-{
-	uint32_t len = mtu + ETH_HLEN + VLAN_BYTES;
-
-	return len < GW_FRAME_LEN_MAX ? len : GW_FRAME_LEN_MAX;
-}
-
 void tap_probe_judge(const struct gw_probe_question *question, const struct tap_facts *facts)
 {
 	const struct gw_probe_device *device = question->device;
@@ -111,7 +103,7 @@ void tap_probe_judge(const struct gw_probe_question *question, const struct tap_
 	} else {
 		finding.found = GW_FOUND_YES;
 		finding.reads = GW_READS_BIT(GW_READS_KERNEL_COPY);
-		finding.max_len = max_len(device->mtu);
+		finding.max_len = tap_interface_max_len(device->mtu);
 		finding_say(&finding, "the kernel copies each frame once%s",
 			    device->up ? "" : "; the interface is down");
 	}
@@ -274,7 +266,7 @@ static void try_device(const struct gw_probe_question *question, const struct ta
 					    : "tap:NAME with a name that is free makes one");
 	} else {
 		finding.reads = GW_READS_BIT(GW_READS_KERNEL_COPY);
-		finding.max_len = max_len(device->mtu);
+		finding.max_len = tap_interface_max_len(device->mtu);
 		finding_say(&finding, "attached, and left again");
 	}
 	finding_tell(question, &finding);

@@ -31,17 +31,27 @@ static unsigned int page_pieces(const struct gw_frame *frame, uint32_t page_byte
 	return pieces;
 }
 
-static bool share_used_up(const struct pair *pair)
+/* A piece lends what is its parent's. */
+static struct gw_frame *lender_of(struct gw_frame *frame)
+{
+	return frame->cut == CUT_PIECE ? piece_of(frame)->parent : frame;
+}
+
+static bool share_used_up(const struct pair *pair, struct gw_frame *frame)
 {
 	const struct gw_port *source = pair->source;
 	uint32_t lend_max = source->queue.lend_max;
 
-	/* A quarter of a source's ring stays free of loans, whatever the number of devices. */
-	return pair->loans_out >= pair->loans_max ||
-	       (lend_max && source->lent_out >= lend_max - lend_max / 4);
+	if (pair->loans_out >= pair->loans_max)
+		return true;
+	/*
+	 * A quarter of a source's ring stays free of loans, whatever the number of devices.
+	 * Of a chain that is lent already, one loan more takes nothing.
+	 */
+	return lend_max && source->lent_out >= lend_max - lend_max / 4 && !lender_of(frame)->loans;
 }
 
-enum gw_reason desk_decide(struct pair *pair, const struct gw_frame *frame)
+enum gw_reason desk_decide(struct pair *pair, struct gw_frame *frame)
 {
 	const struct gw_port *egress = pair->egress;
 	const struct gw_answer *answer = &pair->answer;
@@ -74,18 +84,12 @@ enum gw_reason desk_decide(struct pair *pair, const struct gw_frame *frame)
 		return GW_COPY_PAGES;
 	if (egress->stalled)
 		return GW_COPY_DEVICE_STALLED;
-	if (share_used_up(pair))
+	if (share_used_up(pair, frame))
 		return GW_COPY_LOANS_OUT;
 	return GW_REASON_NONE;
 }
 
 /* ---- the books ---- */
-
-/* A piece lends what is its parent's. */
-static struct gw_frame *lender_of(struct gw_frame *frame)
-{
-	return frame->cut == CUT_PIECE ? piece_of(frame)->parent : frame;
-}
 
 static void loan_begin(struct pair *pair, struct gw_frame *frame)
 {
@@ -217,13 +221,13 @@ void desk_lend(struct gw_port *egress, struct pair *pair, struct gw_frame *frame
 	desk_add(egress, pair, frame, GW_REASON_NONE);
 }
 
-enum desk_verdict desk_no_room(struct gw_port *egress, struct pair *pair, bool may_wait,
-			       enum gw_reason reason, uint32_t bytes, uint32_t count)
+enum desk_verdict desk_no_room(struct gw_port *egress, struct pair *pair,
+			       const struct gw_frame *frame, bool may_wait, enum gw_reason reason)
 {
 	egress->refused = true;
 	if (may_wait && !egress->stalled)
 		return DESK_WAIT;
-	desk_count_drop(pair, reason, bytes, count);
+	desk_drop_rest(pair, frame, reason);
 	return DESK_TAKEN;
 }
 
@@ -238,7 +242,7 @@ enum desk_verdict desk_copy(struct gw_port *egress, struct pair *pair, struct gw
 		return DESK_TAKEN;
 	}
 	if (!copy)
-		return desk_no_room(egress, pair, may_wait, GW_DROP_EGRESS_FULL, frame->len, 1);
+		return desk_no_room(egress, pair, frame, may_wait, GW_DROP_EGRESS_FULL);
 	bounce_copy(copy, frame);
 	if (copy->header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
 		desk_complete_copy(pair, copy);
@@ -260,7 +264,7 @@ static enum desk_verdict offer_now(struct gw_port *egress, struct pair *pair,
 		return DESK_TAKEN;
 	offer->count--;
 	loan_end(pair, frame);
-	return desk_no_room(egress, pair, may_wait, egress->queue.refusal, frame->len, 1);
+	return desk_no_room(egress, pair, frame, may_wait, egress->queue.refusal);
 }
 
 static inline bool asks_for_something(const struct gw_frame *frame)
@@ -287,7 +291,7 @@ static enum desk_verdict offer_whole(struct gw_port *egress, struct pair *pair,
 	enum gw_reason reason;
 
 	if (!desk_room(egress))
-		return desk_no_room(egress, pair, may_wait, GW_DROP_EGRESS_FULL, frame->len, 1);
+		return desk_no_room(egress, pair, frame, may_wait, GW_DROP_EGRESS_FULL);
 	reason = desk_decide(pair, frame);
 	if (reason != GW_REASON_NONE)
 		return desk_copy(egress, pair, frame, reason, may_wait);
@@ -303,12 +307,12 @@ enum desk_verdict desk_offer(struct gw_port *egress, struct gw_frame *frame, boo
 
 	if (__builtin_expect(!port_usable(egress), 0)) {
 		if (egress->up)
-			return desk_no_room(egress, pair, may_wait, GW_DROP_EGRESS_DOWN, frame->len,
-					    1);
-		desk_count_drop(pair, GW_DROP_EGRESS_DOWN, frame->len, 1);
+			return desk_no_room(egress, pair, frame, may_wait, GW_DROP_EGRESS_DOWN);
+		desk_drop_rest(pair, frame, GW_DROP_EGRESS_DOWN);
 		return DESK_TAKEN;
 	}
-	if (asks_for_something(frame) && !device_does_it(egress, pair, frame))
+	if (asks_for_something(frame) &&
+	    (frame->cut == CUT_BEGUN || !device_does_it(egress, pair, frame)))
 		return desk_offer_partial(egress, pair, frame, may_wait);
 	/* Of a super-frame that the device cuts it has told the longest, above. */
 	if (!frame->header.gso_type && frame->len > gw_load_relaxed(&egress->max_len)) {
@@ -503,7 +507,7 @@ void desk_take_back(struct gw_port *source, struct gw_port *egress)
 	for (; source->waiting_next < source->waiting_count; source->waiting_next++) {
 		struct gw_frame *frame = source->waiting[source->waiting_next];
 
-		desk_count_drop(pair, GW_DROP_EGRESS_FULL, frame->len, 1);
+		desk_drop_rest(pair, frame, GW_DROP_EGRESS_FULL);
 		desk_put(frame);
 	}
 	source->waiting_next = source->waiting_count = 0;

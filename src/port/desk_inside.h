@@ -5,7 +5,7 @@
 #include "desk.h"
 
 /* GW_REASON_NONE: lend. Otherwise: copy, and why. */
-enum gw_reason desk_decide(struct pair *pair, const struct gw_frame *frame);
+enum gw_reason desk_decide(struct pair *pair, struct gw_frame *frame);
 /* Room for one more in the egress's batch; false: it takes nothing now. */
 bool desk_room(struct gw_port *egress);
 /* Enters into the batch a frame that was lent (reason NONE), or its copy. There is room. */
@@ -14,10 +14,15 @@ void desk_add(struct gw_port *egress, struct pair *pair, struct gw_frame *frame,
 	      enum gw_reason reason);
 /* Counts frames that are not delivered. */
 void desk_count_drop(struct pair *pair, enum gw_reason reason, uint32_t bytes, uint32_t count);
-/* No room: wait if the source may, else `count` frames are dropped. */
-enum desk_verdict desk_no_room(struct gw_port *egress, struct pair *pair, bool may_wait,
-			       enum gw_reason reason, uint32_t bytes, uint32_t count);
-/* Offers a copy of a whole frame; what its checksum lacks is done in the copy. */
+/* Counts a frame of which nothing more is delivered; if it was begun, what is left of it. */
+void desk_drop_rest(struct pair *pair, const struct gw_frame *frame, enum gw_reason reason);
+/* No room: the frame waits if the source may, else it is dropped. */
+enum desk_verdict desk_no_room(struct gw_port *egress, struct pair *pair,
+			       const struct gw_frame *frame, bool may_wait, enum gw_reason reason);
+/*
+ * Offers a copy of a whole frame; what its checksum lacks is done in the copy. There
+ * is room in the batch.
+ */
 enum desk_verdict desk_copy(struct gw_port *egress, struct pair *pair, struct gw_frame *frame,
 			    enum gw_reason reason, bool may_wait);
 

@@ -46,7 +46,7 @@ static struct piece *piece_shape(struct pair *pair)
 	return piece;
 }
 
-static enum gw_reason piece_decide(struct pair *pair, const struct piece *piece)
+static enum gw_reason piece_decide(struct pair *pair, struct piece *piece)
 {
 	enum gw_reason reason = desk_decide(pair, &piece->frame);
 
@@ -98,47 +98,67 @@ static bool piece_copy(struct gw_port *egress, struct pair *pair, struct piece *
 	return copy;
 }
 
-/* Lends or copies the next piece; false: no room for it now. */
-static bool offer_next(struct gw_port *egress, struct pair *pair)
+/* Lends or copies the next piece. GW_REASON_NONE, or why it can not be offered now. */
+static enum gw_reason offer_next(struct gw_port *egress, struct pair *pair)
 {
 	struct piece *piece;
 	enum gw_reason reason;
 
 	if (!desk_room(egress))
-		return false;
+		return GW_DROP_EGRESS_FULL;
 	piece = piece_shape(pair);
 	reason = piece_decide(pair, piece);
-	if (reason != GW_REASON_NONE)
-		return piece_copy(egress, pair, piece, reason);
-	piece_lend(egress, pair, piece);
-	return true;
+	if (reason == GW_REASON_NONE)
+		piece_lend(egress, pair, piece);
+	else if (!piece_copy(egress, pair, piece, reason))
+		/* What the whole share could not hold would wait for nothing. */
+		return bounce_fits(pair, super_frame_len(&pair->super)) ? GW_DROP_EGRESS_FULL
+									: GW_DROP_TOO_LONG;
+	return GW_REASON_NONE;
 }
 
 /* ---- all of them ---- */
+
+static bool is_begun(const struct pair *pair, const struct gw_frame *frame)
+{
+	return frame->cut == CUT_BEGUN && pair->super.frame == frame;
+}
+
+void desk_drop_rest(struct pair *pair, const struct gw_frame *frame, enum gw_reason reason)
+{
+	const struct super_frame *super = &pair->super;
+	uint32_t bytes = frame->len, count = 1;
+
+	if (is_begun(pair, frame)) {
+		count = super_frame_count(super);
+		bytes = super->left + count * super->header_len;
+	}
+	desk_count_drop(pair, reason, bytes, count);
+}
 
 /* From where the pair stands to the end, or as far as there is room. */
 static enum desk_verdict offer_rest(struct gw_port *egress, struct pair *pair,
 				    struct gw_frame *frame, bool may_wait)
 {
 	struct super_frame *super = &pair->super;
-	enum gw_reason reason = GW_DROP_EGRESS_FULL;
-	enum desk_verdict verdict;
+	enum desk_verdict verdict = DESK_TAKEN;
+	enum gw_reason reason = GW_REASON_NONE;
 
-	for (; super_frame_more(super); super_frame_advance(super))
-		if (!offer_next(egress, pair))
-			break;
-	frame->cut = CUT_NOT;
-	if (!super_frame_more(super))
-		return DESK_TAKEN;
-	/* What no room could ever be found for would wait for nothing. */
-	if (!bounce_fits(pair, super_frame_len(super))) {
+	frame->cut = CUT_BEGUN;
+	/* None after this is longer. */
+	if (super_frame_len(super) > gw_load_relaxed(&egress->max_len))
 		reason = GW_DROP_TOO_LONG;
-		may_wait = false;
+	while (reason == GW_REASON_NONE && super_frame_more(super)) {
+		reason = offer_next(egress, pair);
+		if (reason == GW_REASON_NONE)
+			super_frame_advance(super);
 	}
-	verdict =
-		desk_no_room(egress, pair, may_wait, reason, super->left, super_frame_count(super));
-	if (verdict == DESK_WAIT)
-		frame->cut = CUT_BEGUN;
+	if (reason == GW_DROP_TOO_LONG)
+		desk_drop_rest(pair, frame, reason);
+	else if (reason != GW_REASON_NONE)
+		verdict = desk_no_room(egress, pair, frame, may_wait, reason);
+	if (verdict == DESK_TAKEN)
+		frame->cut = CUT_NOT;
 	return verdict;
 }
 
@@ -149,8 +169,11 @@ static enum desk_verdict offer_rest(struct gw_port *egress, struct pair *pair,
 static enum desk_verdict copy_deep(struct gw_port *egress, struct pair *pair,
 				   struct gw_frame *frame, bool may_wait)
 {
-	enum gw_reason reason = desk_decide(pair, frame);
+	enum gw_reason reason;
 
+	if (!desk_room(egress))
+		return desk_no_room(egress, pair, frame, may_wait, GW_DROP_EGRESS_FULL);
+	reason = desk_decide(pair, frame);
 	if (reason == GW_REASON_NONE)
 		reason = GW_COPY_PRIVATE_HEADER;
 	return desk_copy(egress, pair, frame, reason, may_wait);
@@ -171,14 +194,16 @@ enum desk_verdict desk_offer_partial(struct gw_port *egress, struct pair *pair,
 				     struct gw_frame *frame, bool may_wait)
 {
 	struct super_frame *super = &pair->super;
+	uint32_t max_len = gw_load_relaxed(&egress->max_len);
 	enum gw_reason reason;
 
-	if (frame->cut == CUT_BEGUN && super->frame == frame)
+	if (is_begun(pair, frame))
 		return offer_rest(egress, pair, frame, may_wait);
 	reason = super_frame_begin(super, frame);
-	if (reason == GW_COPY_PRIVATE_HEADER)
+	if (reason == GW_COPY_PRIVATE_HEADER && frame->len <= max_len)
 		return copy_deep(egress, pair, frame, may_wait);
-	if (reason == GW_REASON_NONE && super_frame_len(super) > gw_load_relaxed(&egress->max_len))
+	if (reason == GW_COPY_PRIVATE_HEADER ||
+	    (reason == GW_REASON_NONE && super_frame_len(super) > max_len))
 		reason = GW_DROP_TOO_LONG;
 	if (reason != GW_REASON_NONE) {
 		desk_count_drop(pair, reason, frame->len, 1);

@@ -153,6 +153,8 @@ static unsigned int fake_tx(struct gw_queue *queue, struct gw_frame *const *fram
 		gw_counter_add(&fake->taken, 1);
 		fake->taken_bytes += frames[i]->len;
 		read_beginning(fake, frames[i]);
+		if (fake->in_tx)
+			fake->in_tx(fake->in_arg, frames[i]);
 		if (fake->drop) {
 			fake->drop--;
 			gw_queue_drop(queue, frames[i], GW_DROP_RX_TOO_SMALL);

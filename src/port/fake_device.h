@@ -27,6 +27,7 @@ struct fake {
 	bool copies_go;        /* and all that were copied */
 	enum gw_done_status status;
 	uint8_t last[64]; /* beginning of the last frame that tx took, read in tx */
+	void (*in_tx)(void *arg, const struct gw_frame *frame); /* each that tx takes */
 	gw_counter tx_calls, taken, arms;
 	uint64_t taken_bytes;
 

@@ -4,6 +4,7 @@
 #include "log.h"
 #include "pair.h"
 #include "text.h"
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -56,7 +57,10 @@ static int unknown_option(const struct gw_port *port, const char *spec, const ch
 			    port->driver->name, (int)name_len, name, known);
 }
 
-/* Whether an option's values are a list of words, and if so, whether this is none of them. */
+/*
+ * Whether an option's values are a list of words, and if so, whether this is none of
+ * them. One in capitals ("auto|N") stands for values that the driver looks at.
+ */
 static bool is_wrong_word(const struct gw_option *option, const char *value, size_t len)
 {
 	const char *word = option->values;
@@ -64,7 +68,8 @@ static bool is_wrong_word(const struct gw_option *option, const char *value, siz
 	if (!strchr(word, '|'))
 		return false;
 	for (; word; word = strchr(word, '|') ? strchr(word, '|') + 1 : NULL)
-		if (strcspn(word, "|") == len && !memcmp(word, value, len))
+		if (isupper((unsigned char)*word) ||
+		    (strcspn(word, "|") == len && !memcmp(word, value, len)))
 			return false;
 	return true;
 }

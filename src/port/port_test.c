@@ -4,6 +4,7 @@
 
 #include "pair.h"
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +14,7 @@ static const struct gw_option options[] = {
 	{ "mode", "fast|slow", "fast", "how" },
 	{ "depth", "N", "8", "how deep" },
 	{ "label", "TEXT", NULL, "what it says" },
+	{ "lane", "auto|N", "auto", "which" },
 	{ 0 },
 };
 
@@ -69,6 +71,21 @@ static void what_is_not_given_has_its_fallback(void **state)
 	assert_null(gw_port_queue(port, 1));
 	port_free(port);
 	port_free(NULL);
+}
+
+static void words_and_a_number_can_be_values_of_one_option(void **state)
+{
+	static const char *const values[] = { "auto", "0", "17" };
+	char spec[64];
+
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		struct gw_port *port;
+
+		snprintf(spec, sizeof(spec), "a=with:e,lane=%s", values[i]);
+		port = parse(spec);
+		assert_string_equal(gw_port_option(port, "lane"), values[i]);
+		port_free(port);
+	}
 }
 
 struct refusal {
@@ -188,6 +205,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_parts_are_taken),
 		cmocka_unit_test(what_is_not_given_has_its_fallback),
+		cmocka_unit_test(words_and_a_number_can_be_values_of_one_option),
 		cmocka_unit_test(what_is_wrong_is_named),
 		cmocka_unit_test(a_long_specification_is_refused_in_short),
 		cmocka_unit_test(status_is_cut_and_copied),

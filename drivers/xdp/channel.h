@@ -51,6 +51,7 @@ struct xdp_tx {
 	struct gw_window window;
 	uint32_t pieces_max;
 	uint32_t piece_bytes;      /* the longest */
+	bool metadata;             /* it fills in checksums */
 	bool split_pages;          /* a descriptor must not cross a page */
 	struct xdp_source *behind; /* not to be sent before what this source has elsewhere */
 	/* wake-ups */

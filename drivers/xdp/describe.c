@@ -20,6 +20,8 @@
  */
 #include "xdp.h"
 
+#include <string.h>
+
 #define COOKIE_SHIFT XSK_UNALIGNED_BUF_OFFSET_SHIFT
 #define COOKIE_BITS  16u
 #define COOKIE_MAX   ((1u << COOKIE_BITS) - 1)
@@ -118,6 +120,30 @@ static enum put put_segment(struct xdp_channel *ch, struct gw_frame *frame, cons
 	return PUT_OK;
 }
 
+/*
+ * Asks the device for the checksum that the sender left: in front of the private
+ * header, in room that is ours. The kernel looks for the field in the first descriptor.
+ */
+static bool put_request(struct xdp_channel *ch, const struct gw_frame *frame, struct xdp_desc *desc)
+{
+	const struct virtio_net_hdr_v1 *header = &frame->header;
+	const uint8_t *at = frame->seg[0].iov_base, *arena = ch->p->arena.iov_base;
+	struct xdp_request request = {
+		.flags = XDP_TXMD_FLAGS_CHECKSUM,
+		.csum_start = header->csum_start,
+		.csum_offset = header->csum_offset,
+	};
+	uint32_t end = (uint32_t)header->csum_start + header->csum_offset + sizeof(uint16_t);
+
+	if (!ch->tx.metadata || end > desc->len)
+		return false;
+	if ((uintptr_t)at - (uintptr_t)arena >= ch->p->arena.iov_len)
+		return false;
+	memcpy((uint8_t *)frame->seg[0].iov_base - sizeof(request), &request, sizeof(request));
+	desc->options |= XDP_TX_METADATA;
+	return true;
+}
+
 /* Takes back what a frame used before it turned out that it does not go. */
 static void put_undo(struct xdp_tx *tx, const struct put_state *state)
 {
@@ -132,14 +158,17 @@ enum put tx_put(struct xdp_channel *ch, struct gw_frame *frame)
 	struct put_state state = { .room = xsk_room(ring, tx->pieces_max) };
 	enum put result = PUT_OK;
 
-	/* Checksums and segmentation are nothing that this device can be asked for. */
-	if (frame->header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM || frame->header.gso_type)
+	/* Segmentation is nothing that this device can be asked for. */
+	if (frame->header.gso_type)
 		return PUT_BAD;
 	if (state.room > tx->free_count)
 		state.room = tx->free_count;
 	for (unsigned int i = 0; i < frame->seg_count && result == PUT_OK; i++)
 		result = put_segment(ch, frame, &frame->seg[i], &state);
 	if (result == PUT_OK && !state.taken)
+		result = PUT_BAD;
+	if (result == PUT_OK && frame->header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM &&
+	    !put_request(ch, frame, xsk_desc(ring, ring->mine)))
 		result = PUT_BAD;
 	if (result != PUT_OK) {
 		put_undo(tx, &state);

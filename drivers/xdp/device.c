@@ -147,6 +147,8 @@ static void limits_apply(void *arg)
 {
 	struct xdp_port *p = arg;
 	const struct gw_offloads offloads = {
+		.takes = p->metadata ? GW_OFFLOAD_CSUM : 0,
+		.header_private = p->metadata,
 		.one_segment = p->channel[0].tx.pieces_max == 1,
 	};
 
@@ -199,6 +201,30 @@ void device_tell(struct xdp_port *p)
 
 /* ---- start, stop, recover ---- */
 
+/*
+ * The first socket, and from how it is bound: who fills in checksums. A device that
+ * passes pages on takes requests for them with the page; where the kernel copies, its
+ * stack would fill them in for a NIC, but leave them open on a veth, so that is
+ * done only if asked for. In zero-copy mode the kernel refuses each descriptor whose
+ * room for a request lies in another page, and so whatever begins with a page.
+ */
+static int first_socket(struct xdp_port *p, struct gw_error *err)
+{
+	struct gw_error ignored;
+	int rc;
+
+	p->metadata = p->checksum == XDP_CHECKSUM_DEVICE;
+	rc = window_set(&p->channel[0], NULL, err);
+	if (rc || p->checksum != XDP_CHECKSUM_AUTO || p->channel[0].reads != GW_READS_FRAGMENTS)
+		return rc;
+	p->metadata = true;
+	if (!window_set(&p->channel[0], NULL, &ignored))
+		return 0;
+	/* No such kernel. */
+	p->metadata = false;
+	return p->channel[0].xsk ? 0 : window_set(&p->channel[0], NULL, err);
+}
+
 int device_start(struct xdp_port *p, struct gw_error *err)
 {
 	int rc = netdev_read(gw_port_target(p->port), &p->netdev, err);
@@ -208,7 +234,7 @@ int device_start(struct xdp_port *p, struct gw_error *err)
 	rc = receive_start(p, err);
 	if (rc)
 		goto fail;
-	rc = window_set(&p->channel[0], NULL, err);
+	rc = first_socket(p, err);
 	if (rc)
 		goto fail;
 	promiscuous_start(p);
@@ -280,7 +306,7 @@ static int reopen(struct xdp_port *p, struct gw_error *err)
 		rc = move_over(p, err);
 	if (rc || p->channel[0].xsk)
 		return rc;
-	return window_set(&p->channel[0], NULL, err);
+	return first_socket(p, err);
 }
 
 void device_recover(struct xdp_port *p)

@@ -80,7 +80,11 @@ void tx_attach(struct xdp_channel *ch, struct gw_memmap *memmap)
 	if (memmap)
 		gw_memmap_window(memmap, &tx->window);
 	tx->pieces_max = rules_pieces_max(&ch->p->netdev, ch->reads, ch->xsk->multi_buffer);
+	/* The kernel counts the room for a request to each descriptor, with or without one. */
+	tx->metadata = ch->xsk->metadata;
 	tx->piece_bytes = XSK_CHUNK_BYTES;
+	if (tx->metadata)
+		tx->piece_bytes -= sizeof(struct xdp_request);
 	tx->split_pages = ch->reads != GW_READS_KERNEL_COPY;
 	tx->behind = NULL;
 	tx->link_down = false;

@@ -137,6 +137,8 @@ static bool zerocopy_worth_trying(const struct xdp_port *p)
 {
 	if (p->bind != XDP_BIND_AUTO)
 		return p->bind == XDP_BIND_ZEROCOPY;
+	if (p->metadata)
+		return false;
 	return rules_zerocopy_worth_trying(&p->netdev);
 }
 
@@ -317,7 +319,8 @@ int window_set(struct xdp_channel *ch, struct gw_memmap *memmap, struct gw_error
 	struct xdp_port *p = ch->p;
 	struct xsk_config config = { .umem = umem_of(p, memmap),
 				     .tx_entries = p->tx_entries,
-				     .rx_entries = ch->rx.count ? ch->rx.count : p->rx_entries };
+				     .rx_entries = ch->rx.count ? ch->rx.count : p->rx_entries,
+				     .metadata = p->metadata };
 	/* A queue that nobody uses yet is added while the others go on. */
 	bool pause = ch->xsk || ch->unreleased || !ch->index;
 	struct xsk *fresh;

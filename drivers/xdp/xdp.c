@@ -38,6 +38,7 @@
 #define RING_MAX 8192u
 
 static const char *const bind_words[] = { "auto", "zerocopy", "copy", NULL };
+static const char *const checksum_words[] = { "auto", "device", "software", NULL };
 static const char *const switch_words[] = { "on", "off", NULL };
 static const char *const promisc_words[] = { "auto", "on", "off", NULL };
 
@@ -46,6 +47,9 @@ static const struct gw_option options[] = {
 	  "the interface's queue to take; auto: queue 0, and more for guests that want to lend" },
 	{ "bind", "auto|zerocopy|copy", "auto",
 	  "zerocopy: the NIC reads guest memory itself or start fails; copy: the kernel copies" },
+	{ "checksum", "auto|device|software", "auto",
+	  "who fills in checksums that guests leave; auto: the device if nobody else would see "
+	  "them open" },
 	{ "promisc", "auto|on|off", "auto",
 	  "receive frames for all MAC addresses; auto: on, except for veth, which needs nothing" },
 	{ "receive", "on|off", "on", "off: only send; no XDP program is attached" },
@@ -87,6 +91,14 @@ static int options_read(struct xdp_port *p, struct gw_error *err)
 	if ((rc = gw_port_option_word(port, "bind", bind_words, &word, err)))
 		return rc;
 	p->bind = (enum xdp_bind)word;
+	if ((rc = gw_port_option_word(port, "checksum", checksum_words, &word, err)))
+		return rc;
+	p->checksum = (enum xdp_checksum)word;
+	if (p->checksum == XDP_CHECKSUM_DEVICE && p->bind == XDP_BIND_ZEROCOPY)
+		return gw_error_set(err, -EINVAL,
+				    "port %s: checksum=device is for copy mode: with checksum "
+				    "requests, zero-copy takes no frame that begins with a page",
+				    gw_port_name(port));
 	if ((rc = gw_port_option_word(port, "promisc", promisc_words, &word, err)))
 		return rc;
 	p->promiscuous = (enum xdp_promiscuous)word;

@@ -28,6 +28,7 @@ struct packet_rx;
 #define XDP_PASS_BUFFERS  64u
 
 enum xdp_promiscuous { XDP_PROMISC_AUTO, XDP_PROMISC_ON, XDP_PROMISC_OFF };
+enum xdp_checksum { XDP_CHECKSUM_AUTO, XDP_CHECKSUM_DEVICE, XDP_CHECKSUM_SOFTWARE };
 enum xdp_bind { XDP_BIND_AUTO, XDP_BIND_ZEROCOPY, XDP_BIND_COPY };
 
 /*
@@ -49,6 +50,7 @@ struct xdp_port {
 	bool queue_auto;
 	unsigned int queue_first;
 	enum xdp_bind bind;
+	enum xdp_checksum checksum;
 	bool receive;
 	bool pass; /* zero-copy is possible: channels need buffers for what the host receives */
 	enum xdp_promiscuous promiscuous;
@@ -59,6 +61,7 @@ struct xdp_port {
 	struct program program;
 	int promiscuous_fd;
 	bool started;
+	bool metadata; /* sockets are opened for checksum requests, and in copy mode */
 	char why_packet[GW_ERROR_TEXT_BYTES]; /* no XDP program: why */
 	char why_copy[GW_ERROR_TEXT_BYTES];   /* no zero-copy though the NIC has it: why */
 	char trouble[GW_ERROR_TEXT_BYTES];    /* why the socket is gone */

@@ -40,16 +40,26 @@ static int umem_error(const struct iovec *umem, int code, struct gw_error *err)
 
 static int umem_register(struct xsk *xsk, struct gw_error *err)
 {
-	struct xdp_umem_reg reg = {
+	struct xdp_umem_registration reg = {
 		.addr = (uintptr_t)xsk->umem.iov_base,
 		.len = xsk->umem.iov_len,
 		.chunk_size = XSK_CHUNK_BYTES,
 		.flags = XDP_UMEM_UNALIGNED_CHUNK_FLAG,
 	};
+	int code;
 
-	if (setsockopt(xsk->fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg)))
-		return umem_error(&xsk->umem, errno, err);
-	return 0;
+	if (xsk->metadata) {
+		reg.flags |= XDP_UMEM_TX_METADATA_LEN;
+		reg.tx_metadata_len = sizeof(struct xdp_request);
+	}
+	if (!setsockopt(xsk->fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg)))
+		return 0;
+	code = errno;
+	if (code == EINVAL && xsk->metadata)
+		return gw_error_set(err, -EOPNOTSUPP,
+				    "this kernel takes no checksum requests through AF_XDP (Linux "
+				    "6.11 does); use checksum=auto or checksum=software");
+	return umem_error(&xsk->umem, code, err);
 }
 
 static int ring_map(struct xsk *xsk, struct xsk_ring *ring, const struct xdp_ring_offset *offset,
@@ -115,6 +125,7 @@ int xsk_open(const struct xsk_config *config, struct xsk **result, struct gw_err
 	if (!xsk)
 		return gw_error_set(err, -ENOMEM, "no memory for an AF_XDP socket");
 	xsk->umem = config->umem;
+	xsk->metadata = config->metadata;
 	xsk->fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
 	if (xsk->fd < 0) {
 		rc = gw_error_sys(err, -errno,

@@ -52,12 +52,14 @@ struct xsk {
 	struct xsk_ring tx, cq, fill, rx;
 	bool zerocopy;     /* after bind: the device reads and writes the pages itself */
 	bool multi_buffer; /* after bind: frames of several descriptors */
+	bool metadata;     /* frames may have a struct xdp_request in front */
 	uint64_t invalid;  /* tx_invalid_descs as last read */
 };
 
 struct xsk_config {
 	struct iovec umem;
 	uint32_t tx_entries, rx_entries; /* powers of two */
+	bool metadata;                   /* -EOPNOTSUPP if the kernel has none */
 };
 
 /* Makes the socket and pins the memory. *xsk is NULL on failure. */

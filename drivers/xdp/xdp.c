@@ -29,6 +29,7 @@
 #include "fd.h"
 #include "packet_rx.h"
 #include "xdp_probe.h"
+#include "xdp_rules.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,21 +117,13 @@ static bool host_receives(const struct xdp_port *p)
 	return p->bind != XDP_BIND_COPY && p->netdev.zerocopy;
 }
 
-/* Channels that a port can come to have on this interface. */
-static unsigned int channels_of(const struct netdev_info *netdev, bool queue_auto)
-{
-	if (!queue_auto || netdev->queues < 2)
-		return 1;
-	return netdev->queues < XDP_CHANNELS_MAX ? netdev->queues : XDP_CHANNELS_MAX;
-}
-
 static unsigned int xdp_arena_buffers(struct gw_port *port)
 {
 	struct xdp_port probe = { .port = port };
 
 	if (options_read(&probe, NULL) || netdev_read(gw_port_target(port), &probe.netdev, NULL))
 		return 0;
-	return channels_buffers(channels_of(&probe.netdev, probe.queue_auto), probe.rx_entries,
+	return channels_buffers(rules_channels(&probe.netdev, probe.queue_auto), probe.rx_entries,
 				probe.receive, host_receives(&probe));
 }
 
@@ -159,7 +152,7 @@ static int xdp_open(struct gw_port *port, struct gw_error *err)
 	if (rc)
 		return rc;
 	p->pass = host_receives(p);
-	p->channel_count = channels_of(&p->netdev, p->queue_auto);
+	p->channel_count = rules_channels(&p->netdev, p->queue_auto);
 	rc = channels_init(p, err);
 	if (rc)
 		return rc;

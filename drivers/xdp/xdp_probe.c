@@ -39,6 +39,7 @@ static struct gw_finding about(const char *subject, enum gw_found found)
 static bool obstacle(const struct judgement *j, struct gw_finding *finding)
 {
 	const struct gw_probe_host *host = j->question->host;
+	size_t arena_bytes = rules_arena_bytes(&j->facts->netdev);
 
 	if (!host->af_xdp) {
 		finding_say(finding, "this kernel has no AF_XDP");
@@ -50,11 +51,11 @@ static bool obstacle(const struct judgement *j, struct gw_finding *finding)
 		finding_remedy(finding, "run as root, or give the daemon CAP_NET_RAW");
 		return true;
 	}
-	if (!host->ipc_lock && host->memlock_bytes < RULES_ARENA_BYTES) {
+	if (!host->ipc_lock && host->memlock_bytes < arena_bytes) {
 		finding_say(finding,
 			    "the limit on locked memory is %" PRIu64 " KiB; the port's own memory "
-			    "alone is %u",
-			    host->memlock_bytes >> 10, RULES_ARENA_BYTES >> 10);
+			    "alone is %zu",
+			    host->memlock_bytes >> 10, arena_bytes >> 10);
 		finding_remedy(finding, "ulimit -l, LimitMEMLOCK=, or CAP_IPC_LOCK");
 		return true;
 	}
@@ -296,7 +297,7 @@ static void judge_start(const struct judgement *j)
 	if (j->zerocopy == GW_FOUND_NO)
 		finding.max_len =
 			rules_max_len(netdev->mtu, rules_pieces_max(netdev, copy, several));
-	finding_say(&finding, "queue %u, %s%s", PROBE_QUEUE,
+	finding_say(&finding, "queue %u of %u, %s%s", PROBE_QUEUE, rules_channels(netdev, true),
 		    j->zerocopy == GW_FOUND_YES  ? "zero-copy: the NIC reads guest memory"
 		    : j->zerocopy == GW_FOUND_NO ? "copy mode"
 						 : "zero-copy or copy mode",

@@ -259,6 +259,36 @@ static void the_mtu_of_zero_copy(void **state)
 	}
 }
 
+/* 512 buffers, a quarter for further queues, 64 for the host in zero-copy mode; 2 MiB steps. */
+static void more_queues_take_more_memory(void **state)
+{
+	static const struct {
+		unsigned int queues;
+		uint32_t segs;
+		unsigned int channels;
+		size_t mib;
+	} rows[] = {
+		{ 0, 0, 1, 4 }, { 1, 0, 1, 4 }, { 8, 0, 8, 6 }, { 8, 1, 8, 8 }, { 128, 1, 8, 8 },
+	};
+	struct gw_probe_host host = root_on(6, 18);
+
+	host.ipc_lock = false;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct xdp_facts facts = nic("igb", rows[i].segs, 1500);
+
+		facts.netdev.queues = rows[i].queues;
+		assert_int_equal(rules_channels(&facts.netdev, true), rows[i].channels);
+		assert_int_equal(rules_channels(&facts.netdev, false), 1);
+		assert_int_equal(rules_arena_bytes(&facts.netdev), rows[i].mib << 20);
+		host.memlock_bytes = rows[i].mib << 20;
+		judge(&host, &facts);
+		expect("start", YES);
+		host.memlock_bytes--;
+		judge(&host, &facts);
+		expect("start", NO);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -269,6 +299,7 @@ int main(void)
 		cmocka_unit_test(receiving),
 		cmocka_unit_test(checksums),
 		cmocka_unit_test(the_mtu_of_zero_copy),
+		cmocka_unit_test(more_queues_take_more_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

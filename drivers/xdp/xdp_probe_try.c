@@ -12,8 +12,9 @@
 #include <sys/socket.h>
 #include <time.h>
 
-/* Between two looks whether the kernel has let go of the queue. */
-#define WAIT_US 500u
+/* Between two looks whether the kernel has let go of queue and memory. */
+#define WAIT_US        500u
+#define UNPIN_LIMIT_MS 500u
 
 /* One attempt to bind. */
 struct bound {
@@ -41,15 +42,43 @@ static struct gw_finding about(const char *subject, enum gw_found found, int cod
 
 /* ---- doing it ---- */
 
+/* Until then: sleeps a little, and says that it is not too late. */
+static bool wait_until(uint64_t end_ns)
+{
+	const struct timespec pause = { .tv_nsec = WAIT_US * 1000 };
+
+	nanosleep(&pause, NULL);
+	return gw_now_ns() < end_ns;
+}
+
+static uint64_t deadline_in(unsigned int ms)
+{
+	return gw_now_ns() + (uint64_t)ms * 1000000;
+}
+
 /* As start does: a queue that was ours a moment ago is waited for. */
 static int bind_patiently(struct xsk *xsk, unsigned int ifindex, unsigned int flags)
 {
-	const struct timespec pause = { .tv_nsec = WAIT_US * 1000 };
-	uint64_t end_ns = gw_now_ns() + (uint64_t)XDP_BIND_LIMIT_MS * 1000000;
+	uint64_t end_ns = deadline_in(XDP_BIND_LIMIT_MS);
 	int rc;
 
-	while ((rc = xsk_bind(xsk, ifindex, PROBE_QUEUE, flags)) == -EBUSY && gw_now_ns() < end_ns)
-		nanosleep(&pause, NULL);
+	do
+		rc = xsk_bind(xsk, ifindex, PROBE_QUEUE, flags);
+	while (rc == -EBUSY && wait_until(end_ns));
+	return rc;
+}
+
+/* The same with memory that counted against the limit a moment ago. */
+static int open_patiently(const struct trial *trial, const struct xsk_config *config,
+			  struct xsk **xsk, struct gw_error *err)
+{
+	bool may_do = trial->question->host->memlock_bytes >= config->umem.iov_len;
+	uint64_t end_ns = deadline_in(UNPIN_LIMIT_MS);
+	int rc;
+
+	do
+		rc = xsk_open(config, xsk, err);
+	while (rc == -ENOBUFS && may_do && wait_until(end_ns));
 	return rc;
 }
 
@@ -62,9 +91,10 @@ static void attempt(struct trial *trial, unsigned int number)
 	struct xsk *xsk;
 
 	bound->attempted = true;
-	bound->rc = xsk_open(&config, &xsk, &bound->err);
+	bound->rc = open_patiently(trial, &config, &xsk, &bound->err);
 	if (bound->rc)
 		return;
+	bound->err.text[0] = 0;
 	bound->rc = bind_patiently(xsk, trial->facts->netdev.ifindex, rules_bind_attempts[number]);
 	bound->zerocopy = xsk->zerocopy;
 	bound->multi_buffer = xsk->multi_buffer;
@@ -282,7 +312,8 @@ static struct gw_finding try_receive(const struct trial *trial, struct program *
 	struct gw_finding finding = about("receive", GW_FOUND_YES, 0);
 	struct gw_error why = { 0 };
 
-	if (program_attach(program, trial->facts->netdev.ifindex, PROBE_QUEUE + 1, &why))
+	if (program_attach(program, trial->facts->netdev.ifindex,
+			   rules_channels(&trial->facts->netdev, true), &why))
 		return receive_by_packet(&why);
 	finding.via = program->native ? "XDP" : "generic XDP";
 	finding_say(&finding, "an XDP program was attached, %s",
@@ -295,18 +326,19 @@ void xdp_probe_try(const struct gw_probe_question *question, const struct xdp_fa
 	struct trial trial = { .question = question, .facts = facts };
 	struct program program = PROGRAM_NONE;
 	struct gw_finding receive;
-	void *memory = mmap(NULL, RULES_ARENA_BYTES, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t arena_bytes = rules_arena_bytes(&facts->netdev);
+	void *memory =
+		mmap(NULL, arena_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (memory == MAP_FAILED)
 		return;
-	trial.umem = (struct iovec){ memory, RULES_ARENA_BYTES };
+	trial.umem = (struct iovec){ memory, arena_bytes };
 	/* A program first, as in start: it decides how some drivers set up their queues. */
 	receive = try_receive(&trial, &program);
 	attempt_all(&trial);
 	program_detach(&program);
 	tell_checksum(&trial);
-	munmap(memory, RULES_ARENA_BYTES);
+	munmap(memory, arena_bytes);
 	tell_mode(&trial, "zero-copy", XDP_ZEROCOPY);
 	tell_mode(&trial, "copy", XDP_COPY);
 	if (tell_start(&trial))

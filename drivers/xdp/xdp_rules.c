@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "xdp_rules.h"
 
+#include "arena.h"
 #include "xdp.h"
 #include <linux/if_ether.h>
 #include <string.h>
@@ -23,6 +24,21 @@ const unsigned int rules_bind_attempts[RULES_BIND_ATTEMPTS] = {
 	XDP_COPY | XDP_USE_SG,
 	XDP_COPY,
 };
+
+unsigned int rules_channels(const struct netdev_info *netdev, bool queue_auto)
+{
+	if (!queue_auto || netdev->queues < 2)
+		return 1;
+	return netdev->queues < XDP_CHANNELS_MAX ? netdev->queues : XDP_CHANNELS_MAX;
+}
+
+size_t rules_arena_bytes(const struct netdev_info *netdev)
+{
+	unsigned int buffers = channels_buffers(rules_channels(netdev, true), RULES_RX_ENTRIES,
+						true, netdev->zerocopy);
+
+	return arena_round(ARENA_PAD_BYTES + (size_t)buffers * GW_ARENA_BUFFER_BYTES);
+}
 
 bool rules_zerocopy_worth_trying(const struct netdev_info *netdev)
 {

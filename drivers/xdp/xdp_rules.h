@@ -12,13 +12,15 @@
 /* Rings of a port with default options. */
 #define RULES_TX_ENTRIES    2048u
 #define RULES_RX_ENTRIES    512u
-/* The arena of a daemon with one such port and a guest. */
-#define RULES_ARENA_BYTES   (4u << 20)
 #define RULES_BIND_ATTEMPTS 4u
 
 /* Flags of bind(2), from the best to the plainest; the first that is accepted is it. */
 extern const unsigned int rules_bind_attempts[RULES_BIND_ATTEMPTS];
 
+/* Channels that a port can come to have on this interface. */
+unsigned int rules_channels(const struct netdev_info *netdev, bool queue_auto);
+/* The arena of a daemon with one such port, default options, and no other. */
+size_t rules_arena_bytes(const struct netdev_info *netdev);
 /* Whether to attempt a zero-copy bind: a refused one resets the link of some NICs. */
 bool rules_zerocopy_worth_trying(const struct netdev_info *netdev);
 /* How the device gets at the bytes, once it is bound. */

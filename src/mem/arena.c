@@ -32,6 +32,11 @@ static int map_arena(struct gw_arena *arena)
 	return arena->base == MAP_FAILED ? -errno : 0;
 }
 
+size_t arena_round(size_t bytes)
+{
+	return (bytes + ARENA_ROUND_BYTES - 1) & ~(size_t)(ARENA_ROUND_BYTES - 1);
+}
+
 int arena_create(size_t bytes, struct gw_arena **result, struct gw_error *err)
 {
 	struct gw_arena *arena;
@@ -41,7 +46,7 @@ int arena_create(size_t bytes, struct gw_arena **result, struct gw_error *err)
 	if (!bytes || bytes > SIZE_MAX / 2)
 		return gw_error_set(err, -EINVAL, "bounce memory of %zu bytes makes no sense",
 				    bytes);
-	bytes = (bytes + ARENA_ROUND_BYTES - 1) & ~(size_t)(ARENA_ROUND_BYTES - 1);
+	bytes = arena_round(bytes);
 	count = bytes / GW_ARENA_BUFFER_BYTES;
 	arena = calloc(1, sizeof(*arena) + count);
 	if (!arena)

@@ -17,6 +17,8 @@
 #include <guestwire/driver.h>
 
 #define ARENA_PAD_BYTES 65536u
+/* The size of an arena for which `bytes` are asked, pad included. */
+size_t arena_round(size_t bytes);
 
 struct gw_arena;
 

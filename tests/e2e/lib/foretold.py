@@ -52,7 +52,7 @@ def _start_problems(finding, port):
 
 
 # how the xdp driver's status line begins
-XDP_MODE = re.compile(r"queues? [^,]*, (zero-copy|copy mode)(, multi-buffer)?")
+XDP_MODE = re.compile(r"queues? .*?, (zero-copy|copy mode)(, multi-buffer)?")
 
 
 def _xdp_problems(found, port):

@@ -116,7 +116,7 @@ def test_client_mode(t):
     side.vm.start()
     side.reach()
     wait_registered(be, side)
-    side.files(SOME_BYTES)
+    side.files(2 * SOME_BYTES)
     check_ledger(be, side)
     be.stop()
 

@@ -22,6 +22,7 @@
 #include "fd.h"
 #include "log.h"
 #include "memmap.h"
+#include "witness.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,6 +133,26 @@ static struct gw_answer answer_no(const struct gw_answer *base, enum gw_reason r
 
 /* ---- asking ---- */
 
+/* Before pages are pinned: what goes from here on is seen to go. */
+static void observe(struct pair *pair, struct gw_memmap *memmap)
+{
+	struct gw_error err = { 0 };
+
+	if (pair->witness || !witness_open(memmap, &pair->witness, &err))
+		return;
+	gw_log(LOG_NOTICE,
+	       "port %s: pages that the guest of port %s gives back are noticed within a "
+	       "second, and till then stale bytes can be sent: %s",
+	       pair->egress->name, pair->source->name, err.text);
+}
+
+/* The worker does not ask it any more. */
+static void dismiss_witness(struct pair *pair)
+{
+	witness_close(pair->witness);
+	pair->witness = NULL;
+}
+
 static void map_for(struct pair *pair, struct gw_memmap *memmap, uint32_t stamp,
 		    struct gw_answer *answer)
 {
@@ -143,6 +164,7 @@ static void map_for(struct pair *pair, struct gw_memmap *memmap, uint32_t stamp,
 	int ret;
 
 	publish(pair, &pending, memmap, stamp);
+	observe(pair, memmap);
 	since_ns = gw_now_ns();
 	ret = egress->driver->map(egress, memmap, &err);
 	trace_mapping(pair, GW_TRACE_MAP, memmap, since_ns, ret ? err.text : NULL);
@@ -150,6 +172,8 @@ static void map_for(struct pair *pair, struct gw_memmap *memmap, uint32_t stamp,
 		gw_log(LOG_WARNING, "port %s: cannot lend memory of port %s: %s", egress->name,
 		       pair->source->name, err.text);
 		*answer = answer_no(answer, GW_COPY_MAPPING_FAILED, err.text);
+		if (!pair->mapped)
+			dismiss_witness(pair);
 		return;
 	}
 	if (!pair->mapped)
@@ -331,6 +355,7 @@ static void unmap(struct pair *pair)
 
 	pair->egress->driver->unmap(pair->egress, pair->mapped);
 	trace_mapping(pair, GW_TRACE_UNMAP, pair->mapped, since_ns, NULL);
+	dismiss_witness(pair);
 	memmap_put(pair->mapped);
 	pair->mapped = NULL;
 }
@@ -460,6 +485,7 @@ static unsigned int kept_count;
 
 static void unmap_at_end(struct pair *pair)
 {
+	dismiss_witness(pair);
 	if (!pair->loans_out) {
 		unmap(pair);
 		return;

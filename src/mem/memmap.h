@@ -89,7 +89,8 @@ bool memmap_broken(const struct gw_memmap *memmap);
  * Bytes of backing that have disappeared since the memmap was made (balloon,
  * free-page reporting), all falls added up, never less than before: who pins
  * pages notes it before pinning; more at a later look means stale pages. A fall
- * that was filled up again between two looks is not seen. Threads: any, blocking.
+ * that was filled up again between two looks is seen by witnesses only (witness.h).
+ * Threads: any, blocking.
  */
 uint64_t memmap_discarded_bytes(struct gw_memmap *memmap);
 /* Bytes of guest memory, all regions. */

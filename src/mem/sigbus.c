@@ -163,6 +163,16 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
 	errno = saved;
 }
 
+bool sigbus_is_handled(void)
+{
+	bool handled;
+
+	pthread_mutex_lock(&slots_lock);
+	handled = installed;
+	pthread_mutex_unlock(&slots_lock);
+	return handled;
+}
+
 int memmap_install_sigbus(void)
 {
 	struct sigaction action = { .sa_sigaction = on_sigbus,

@@ -27,3 +27,5 @@ int sigbus_enter(uintptr_t begin, const uintptr_t *end, unsigned int count);
 void sigbus_leave(int slot);
 /* Whether a fault met this slot since it was entered. Threads: any. */
 bool sigbus_was_hit(int slot);
+/* memmap_install_sigbus was called: an access that faults is survived. Threads: any. */
+bool sigbus_is_handled(void);

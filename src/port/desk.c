@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "desk_inside.h"
 
+#include "witness.h"
 #include <string.h>
 
 /* ---- the decision ---- */
@@ -86,6 +87,9 @@ enum gw_reason desk_decide(struct pair *pair, struct gw_frame *frame)
 		return GW_COPY_DEVICE_STALLED;
 	if (share_used_up(pair, frame))
 		return GW_COPY_LOANS_OUT;
+	/* Last: it costs the most. */
+	if (pair->witness && !witness_vouches(pair->witness, frame->seg, frame->seg_count))
+		return GW_COPY_MEMORY_DISCARDED;
 	return GW_REASON_NONE;
 }
 

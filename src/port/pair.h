@@ -32,9 +32,11 @@ struct pair {
 	struct gw_memmap *answer_memmap; /* what the answer is about; no reference */
 	uint32_t answer_stamp;           /* egress->answer_stamp it belongs to */
 	bool answered;
-	bool asking;       /* a question is under way; its last word ends it, nothing else */
-	bool was_answered; /* once; then `answer` is at least the last one */
-	bool watch_zero;   /* tell host->drained when loans_out falls to 0 */
+	bool asking;             /* a question is under way; its last word ends it, nothing else */
+	bool was_answered;       /* once; then `answer` is at least the last one */
+	struct witness *witness; /* of what is mapped for lending; set and unset before and after
+				    an answer that lends. NULL: none */
+	bool watch_zero;         /* tell host->drained when loans_out falls to 0 */
 	uint32_t loans_out, bounce_out;
 	struct trace_tap trace;
 	struct bounce bounce;

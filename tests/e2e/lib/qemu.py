@@ -129,17 +129,18 @@ class QemuGuest:
 
     def __init__(self, test, nics, name="vm", memory_mib=256, hugetlb=False,
                  ns=None, append="", machine="q35", image_options=(),
-                 devices=()):
+                 arguments=(), memory_option=None):
         test.need_tool(QEMU, "qemu-system-x86")
         self.test = test
         self.nics = nics
         self.name = name
         self.memory_mib = memory_mib
+        self.memory_option = memory_option or f"{memory_mib}M"
         self.hugetlb = hugetlb
         self.ns = ns
         self.append = append
         self.machine = machine
-        self.devices = list(devices)
+        self.more_arguments = list(arguments)
         self.image = image.paths(test.root, *image_options)
         self.process = None
         self.agent = None
@@ -293,7 +294,7 @@ class QemuGuest:
         arguments = [
             QEMU, "-accel", os.environ.get("GW_QEMU_ACCEL", "tcg"),
             "-machine", f"{self.machine},memory-backend=ram", "-cpu", "max",
-            "-m", size, "-nodefaults", "-no-user-config", "-display", "none",
+            "-m", self.memory_option, "-nodefaults", "-no-user-config", "-display", "none",
             "-object", f"memory-backend-memfd,id=ram,size={size},share=on"
                        + huge,
             "-chardev", "stdio,id=console,signal=off",
@@ -307,9 +308,7 @@ class QemuGuest:
         ]
         for i, nic in enumerate(self.nics):
             arguments += nic.arguments(i)
-        for device_options in self.devices:
-            arguments += ["-device", device_options]
-        return arguments
+        return arguments + self.more_arguments
 
     def _send(self, script, timeout_s):
         self.tokens += 1

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Real guests that give memory back, and take it again, under a device.
+
+A device that has pinned guest memory (xdp) reads the pages that it pinned, even
+when the guest has given them back and has other ones in their place. So the
+daemon must notice before it lends: what arrives is what the guest has in its
+memory when it sends, and no frame ever arrives with bytes of an old page,
+which the checksum would tell.
+
+The guest's program fills fresh memory with words that say seed and place, and
+sends it from where it is (MSG_ZEROCOPY).
+"""
+
+import array
+import hashlib
+import os
+
+from lib import peer
+from lib.proc import check, wait_for
+from lib.scenario import deadline
+from lib.site import (GUEST_MIB, Side, need_pinning, start_site,
+                      wait_registered)
+
+STREAM_MIB = 64
+STREAM_TIMEOUT_S = 90
+GIVE_BACK_TIMEOUT_S = 60
+MIB = 1 << 20
+KEPT_MIB = 112
+DISCARDED = "memory_discarded"
+
+
+def digest_of(seed, size):
+    """Of what guest-tool sends."""
+    words = array.array("Q", range(seed << 48, (seed << 48) + size // 8))
+    return hashlib.sha256(words).hexdigest()
+
+
+class Ballooned:
+    """A guest on an xdp port that gives memory back by one means or another."""
+
+    def __init__(self, t, modules, arguments, **more):
+        need_pinning("xdp")
+        self.t = t
+        options = ["--add", t.program("guest-tool")]
+        for module in modules:
+            options += ["--module", module]
+        self.side = Side(t, "xdp", options=",loans=1024", arguments=arguments,
+                         image_options=tuple(options), **more)
+        self.be = start_site(t, [self.side])
+        self.side.reach()
+        wait_registered(self.be, self.side)
+
+    @property
+    def vm(self):
+        return self.side.vm
+
+    def stream(self, seed, size_mib=STREAM_MIB):
+        """Fresh memory of the guest arrives as it is there."""
+        sink = peer.FileSink(self.t, self.side.peer_ns, self.side.host)
+        said = self.vm.run(f"guest-tool stream {self.side.host} {sink.port} "
+                           f"{size_mib} {seed}", STREAM_TIMEOUT_S).output
+        check("copied=0" in said, f"the guest's kernel copied: {said}")
+        size = size_mib * MIB
+        check(sink.result() == digest_of(seed, size) and sink.bytes == size,
+              f"stream {seed} arrives changed: {sink.bytes} bytes")
+        check(not self.bad_checksums(),
+              f"{self.bad_checksums()} frames arrived with a wrong checksum")
+
+    def bad_checksums(self):
+        with self.side.peer_ns.entered(), \
+                open("/proc/thread-self/net/snmp", encoding="ascii") as f:
+            names, values = [line.split() for line in f
+                             if line.startswith("Tcp:")]
+        return int(dict(zip(names, values))["InCsumErrors"])
+
+    def resident_mib(self):
+        """Of guest memory, what its file has."""
+        total = 0
+        for fd in os.listdir(f"/proc/{self.vm.pid}/fd"):
+            path = f"/proc/{self.vm.pid}/fd/{fd}"
+            if "memfd:" in os.readlink(path):
+                total += os.stat(path).st_blocks * 512
+        return total / MIB
+
+    def pair(self):
+        return self.be.settled_pair(self.side.port, self.side.up)
+
+    def check_lends_again(self, seed):
+        """Mapped anew, memory is lent as before."""
+        self.vm.ping(self.side.host)
+        wait_registered(self.be, self.side)
+        before = self.pair().lent_bytes
+        self.stream(seed)
+        lent = self.pair().lent_bytes - before
+        check(lent > STREAM_MIB * MIB // 2,
+              f"{lent} bytes lent after memory was mapped anew; "
+              f"copies: {self.pair().copies()}")
+
+    def check_noticed(self):
+        copies = self.pair().copies()
+        log = self.be.process.err.text()
+        check(DISCARDED in copies or "gave back" in log,
+              f"nobody noticed; copies: {copies}\n{log}")
+        self.t.note(f"{copies.get(DISCARDED, 0)} frames copied, "
+                    f"mapped anew {log.count('gave back')} times")
+
+
+def set_balloon(vm, size_mib):
+    vm.monitor("balloon", value=size_mib * MIB)
+    wait_for(lambda: vm.monitor("query-balloon")["actual"] == size_mib * MIB,
+             GIVE_BACK_TIMEOUT_S, f"the balloon to leave {size_mib} MiB")
+
+
+@deadline(300)
+def test_balloon(t):
+    """Pages go to the host and come back, and are sent from at once."""
+    site = Ballooned(t, ["virtio_balloon"], ["-device", "virtio-balloon-pci"])
+    site.stream(1)
+    for seed in (2, 3):
+        set_balloon(site.vm, KEPT_MIB)
+        set_balloon(site.vm, GUEST_MIB)
+        site.stream(seed, 2 * STREAM_MIB)
+    site.check_noticed()
+    site.check_lends_again(4)
+    site.be.stop()
+
+
+def wait_reported(site):
+    """Mapped for the device, all of memory is there; after this it is not."""
+    wait_for(lambda: site.resident_mib() < GUEST_MIB - STREAM_MIB // 2,
+             GIVE_BACK_TIMEOUT_S, "the guest to report free pages")
+
+
+@deadline(240)
+def test_free_page_reporting(t):
+    """The guest tells of free memory unasked, and takes it again unasked."""
+    site = Ballooned(t, ["virtio_balloon"],
+                     ["-device", "virtio-balloon-pci,free-page-reporting=on"])
+    for seed in (1, 2, 3):
+        site.stream(seed)
+        wait_reported(site)
+    site.stream(4)
+    site.check_noticed()
+    wait_reported(site)
+    site.check_lends_again(5)
+    site.be.stop()
+
+
+@deadline(240)
+def test_memory_unplugged(t):
+    """virtio-mem: memory of a region of its own comes, goes, and comes back."""
+    size = 128 * MIB
+    site = Ballooned(
+        t, ["virtio_mem"],
+        ["-object", "memory-backend-memfd,id=more,size=128M,share=on",
+         "-device", "virtio-mem-pci,id=vm0,memdev=more,requested-size=128M"],
+        memory_option=f"{GUEST_MIB}M,maxmem=1G",
+        append="memhp_default_state=online_movable")
+
+    def plug(wanted):
+        site.vm.monitor("qom-set", path="vm0", property="requested-size",
+                        value=wanted)
+        wait_for(lambda: site.vm.monitor("qom-get", path="vm0",
+                                         property="size") == wanted,
+                 GIVE_BACK_TIMEOUT_S, f"the guest to have {wanted} bytes more")
+
+    plug(size)
+    site.stream(1, 2 * STREAM_MIB)
+    for seed in (2, 3):
+        plug(0)
+        plug(size)
+        site.stream(seed, 2 * STREAM_MIB)
+    site.check_noticed()
+    site.check_lends_again(4)
+    site.be.stop()

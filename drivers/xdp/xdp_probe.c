@@ -9,9 +9,9 @@
 /* Frames of several descriptors. */
 #define MULTI_BUFFER_KERNEL_MAJOR 6
 #define MULTI_BUFFER_KERNEL_MINOR 6
-/* Requests before the frame, checksums among them. */
+/* Requests before the frame, checksums among them, as xsk.c registers room for them. */
 #define METADATA_KERNEL_MAJOR     6
-#define METADATA_KERNEL_MINOR     8
+#define METADATA_KERNEL_MINOR     11
 
 /* For those who have the NIC and not the kernel: since when its driver has zero-copy. */
 static const struct {
@@ -197,27 +197,37 @@ static void judge_multi_buffer(const struct judgement *j)
 	finding_tell(j->question, &finding);
 }
 
+/* Who fills in a checksum that the guest left, with checksum=auto or device. */
 static void judge_checksum(const struct judgement *j)
 {
 	const struct gw_probe_host *host = j->question->host;
 	const struct netdev_info *netdev = &j->facts->netdev;
 	struct gw_finding finding = about("checksum", GW_FOUND_NO);
 
-	if (!probe_kernel_is(host, METADATA_KERNEL_MAJOR, METADATA_KERNEL_MINOR)) {
-		finding_say(&finding, "Linux %s has no AF_XDP TX metadata", host->kernel);
-		finding_remedy(&finding, "Linux 6.8 or newer; until then it is done in software");
-	} else if (j->zerocopy == GW_FOUND_NO) {
-		finding.found = GW_FOUND_YES;
-		finding_say(&finding, "TX metadata: the kernel passes it on in copy mode");
-	} else if (netdev->tx_checksum) {
-		finding.found = GW_FOUND_YES;
-		finding_say(&finding, "TX metadata: driver %s has tx-checksum", netdev->driver);
-	} else {
+	if (j->start == GW_FOUND_NO) {
+		(void)obstacle(j, &finding);
+	} else if (!probe_kernel_is(host, METADATA_KERNEL_MAJOR, METADATA_KERNEL_MINOR)) {
+		finding_say(&finding,
+			    "Linux %u.%u takes no requests for them (TX metadata); it is "
+			    "done in software",
+			    host->kernel_major, host->kernel_minor);
+		finding_remedy(&finding, "Linux %u.%u or newer", METADATA_KERNEL_MAJOR,
+			       METADATA_KERNEL_MINOR);
+	} else if (j->zerocopy != GW_FOUND_NO) {
 		finding.found = j->zerocopy == GW_FOUND_YES ? GW_FOUND_NO : GW_FOUND_UNKNOWN;
-		finding_say(&finding, "TX metadata: driver %s has no tx-checksum in zero-copy mode",
-			    netdev->driver);
-		finding_remedy(&finding, "a NIC with it (mlx5, stmmac, igc ...); it is done in "
-					 "software");
+		finding_say(&finding,
+			    "driver %s has %s tx-checksum, but in zero-copy mode with TX metadata "
+			    "the kernel refuses frames that begin with a page; it is done in "
+			    "software",
+			    netdev->driver, netdev->tx_checksum ? "a" : "no");
+		finding_remedy(&finding, "checksum=device,bind=copy, at the price of copies");
+	} else if (rules_reads(netdev, false) == GW_READS_FRAGMENTS) {
+		finding.found = GW_FOUND_YES;
+		finding_say(&finding, "TX metadata: the device fills them in");
+	} else {
+		finding.found = GW_FOUND_YES;
+		finding_say(&finding, "TX metadata: with checksum=device the kernel leaves them to "
+				      "the NIC (on a veth, to nobody); else in software");
 	}
 	finding_tell(j->question, &finding);
 }

@@ -228,17 +228,23 @@ static void receiving(void **state)
 
 static void checksums(void **state)
 {
-	struct gw_probe_host host = root_on(6, 18);
-	struct xdp_facts facts = nic("igb", 1, 1500);
+	struct gw_probe_host host = root_on(6, 18), older = root_on(6, 10);
+	struct xdp_facts facts = nic("mlx5_core", 5, 1500);
 
 	judge(&host, &facts);
 	expect("checksum", NO);
+	assert_non_null(strstr(about("checksum")->text, "has no tx-checksum"));
 	facts.netdev.tx_checksum = true;
 	judge(&host, &facts);
-	expect("checksum", YES);
+	expect("checksum", NO);
+	expect_remedy("checksum", "bind=copy");
 	facts = nic("veth", 0, 1500);
 	judge(&host, &facts);
 	expect("checksum", YES);
+	assert_non_null(strstr(about("checksum")->text, "checksum=device"));
+	judge(&older, &facts);
+	expect("checksum", NO);
+	expect_remedy("checksum", "Linux 6.11");
 }
 
 static void the_mtu_of_zero_copy(void **state)

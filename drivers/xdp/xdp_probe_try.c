@@ -233,56 +233,48 @@ static bool tell_start(const struct trial *trial)
 
 /* ---- checksums ---- */
 
-/* struct xdp_umem_reg as of Linux 6.8. */
-struct umem_reg_metadata {
-	uint64_t addr, len;
-	uint32_t chunk_size, headroom, flags, tx_metadata_len;
-};
-#define UMEM_TX_METADATA_LEN (1 << 2)
-/* struct xsk_tx_metadata: flags, and 16 bytes of requests. */
-#define TX_METADATA_BYTES    24u
-/* So little that no limit is in the way. */
-#define METADATA_UMEM_BYTES  (2 * XSK_CHUNK_BYTES)
+/* Two pages: so little that no limit is in the way. */
+#define METADATA_UMEM_BYTES (2 * XSK_CHUNK_BYTES)
+#define METADATA_ENTRIES    2u
 
-/* Whether the kernel takes memory where requests come before the frames. 0 or -errno. */
-static int register_metadata(const struct iovec *umem)
+/* Whether the kernel takes memory where requests come before the frames. */
+static int register_metadata(const struct iovec *umem, struct gw_error *err)
 {
-	struct umem_reg_metadata reg = {
-		.addr = (uintptr_t)umem->iov_base,
-		.len = METADATA_UMEM_BYTES,
-		.chunk_size = XSK_CHUNK_BYTES,
-		.flags = XDP_UMEM_UNALIGNED_CHUNK_FLAG | UMEM_TX_METADATA_LEN,
-		.tx_metadata_len = TX_METADATA_BYTES,
+	const struct xsk_config config = {
+		.umem = { umem->iov_base, METADATA_UMEM_BYTES },
+		.tx_entries = METADATA_ENTRIES,
+		.rx_entries = METADATA_ENTRIES,
+		.metadata = true,
 	};
-	int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0), rc = 0;
+	struct xsk *xsk;
+	int rc = xsk_open(&config, &xsk, err);
 
-	if (fd < 0)
-		return -errno;
-	if (setsockopt(fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg)))
-		rc = -errno;
-	gw_fd_close(&fd);
+	xsk_close(xsk);
 	return rc;
 }
 
-/* In zero-copy mode it is the driver's part, which only asking tells. */
+/* In zero-copy mode it is not used, whatever the kernel takes. */
 static void tell_checksum(const struct trial *trial)
 {
-	const struct bound *zerocopy = outcome(trial, XDP_ZEROCOPY);
-	int rc = register_metadata(&trial->umem);
-	struct gw_finding finding = about("checksum", rc ? GW_FOUND_NO : GW_FOUND_YES, rc);
+	const struct bound *copy = outcome(trial, XDP_COPY),
+			   *zerocopy = outcome(trial, XDP_ZEROCOPY);
+	struct gw_error err = { 0 };
+	struct gw_finding finding;
+	int rc;
 
-	if (!rc && zerocopy && !zerocopy->rc)
+	if ((zerocopy && !zerocopy->rc) || !copy || copy->rc)
 		return;
+	rc = register_metadata(&trial->umem, &err);
+	finding = about("checksum", rc ? GW_FOUND_NO : GW_FOUND_YES, rc);
 	if (rc) {
-		finding_say(&finding, "memory with TX metadata: %s (%s)", strerrorname_np(-rc),
-			    strerrordesc_np(-rc));
-		finding_remedy(&finding, "%s",
-			       rc == -EINVAL
-				       ? "Linux 6.8 or newer; until then it is done in software"
-				       : "what xdp start needs");
+		finding_say(&finding, "%s", err.text);
+		finding_remedy(&finding, "Linux 6.11 or newer; until then it is done in software");
 	} else {
-		finding_say(&finding, "the kernel takes memory with TX metadata, and passes it on "
-				      "in copy mode");
+		finding_say(&finding,
+			    rules_reads(&trial->facts->netdev, false) == GW_READS_FRAGMENTS
+				    ? "the kernel took memory with TX metadata"
+				    : "the kernel took memory with TX metadata; checksum=device "
+				      "uses it");
 	}
 	finding_tell(trial->question, &finding);
 }

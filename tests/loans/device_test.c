@@ -7,9 +7,14 @@
 #include "rig.h"
 
 #include "loop.h"
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -398,6 +403,67 @@ static void memory_that_was_given_back_is_mapped_anew(void **state)
 	rig_free(&rig);
 }
 
+/* cmocka takes SIGBUS for itself at the beginning of each test. */
+static void on_sigbus(int number, siginfo_t *info, void *context)
+{
+	if (!gw_sigbus(info->si_addr))
+		abort();
+}
+
+static void handle_sigbus(void)
+{
+	struct sigaction action = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO };
+
+	sigaction(SIGBUS, &action, NULL);
+}
+
+static void need_userfaultfd(void)
+{
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+
+	if (fd < 0) {
+		print_message("no userfaultfd here: %s\n", strerror(errno));
+		skip();
+	}
+	close(fd);
+}
+
+/* Another page at the same place, before anybody has looked: the file is as full as ever. */
+static void a_page_that_went_and_came_back_is_not_lent(void **state)
+{
+	static const char *const ports[] = { "a=guest:%s/a", "d=loop:", NULL };
+	struct gw_pair_info before, after;
+	const struct mock_region *region;
+	struct rig rig;
+	struct vm vm;
+	struct lent_wait wait = { &rig, &vm, 0 };
+
+	need_userfaultfd();
+	rig_start(&rig, ports);
+	handle_sigbus();
+	rig_guest(&rig, &vm, "a");
+	region = &vm.memory.region[0];
+	rig_settle(&rig, &vm, "a", "d");
+	vm_wait(lent_again, &wait, "a loan");
+	before = rig_pair(&rig, "a", "d");
+	assert_int_equal(fallocate(region->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				   (off_t)(vm.tx.slots_addr - VM_MEMORY_ADDR),
+				   VM_SLOTS * VM_SLOT_BYTES),
+			 0);
+	assert_int_equal(fallocate(region->fd, 0, 0, (off_t)region->bytes), 0);
+	send_to(&vm, 0xd0, 0xe0, 0);
+	vm_wait_used(&vm);
+	after = rig_pair(&rig, "a", "d");
+	assert_int_equal(after.lent_frames, before.lent_frames);
+	assert_int_equal(after.reasons[GW_COPY_MEMORY_DISCARDED],
+			 before.reasons[GW_COPY_MEMORY_DISCARDED] + 1);
+	vm_wait(unmapped_for_discard, &wait, "the memory to be mapped anew");
+	wait.before = rig_pair(&rig, "a", "d").lent_frames;
+	vm_wait(lent_again, &wait, "a loan of the memory that was mapped anew");
+	vm_free(&vm);
+	rig_free(&rig);
+}
+
 /* ---- isolation ---- */
 
 static bool turned_out(void *arg)
@@ -483,6 +549,7 @@ int main(void)
 		cmocka_unit_test(disconnect_ends_although_a_device_is_dead),
 		cmocka_unit_test(engine_stop_reports_what_is_lost),
 		cmocka_unit_test(memory_that_was_given_back_is_mapped_anew),
+		cmocka_unit_test(a_page_that_went_and_came_back_is_not_lent),
 		cmocka_unit_test(eventfd_that_blocks_costs_its_own_session),
 		cmocka_unit_test(two_networks_hear_nothing_of_each_other),
 	};

@@ -162,6 +162,17 @@ void rx_refill(struct xdp_channel *ch);
 /* Before sleep: true if there is a frame. */
 bool rx_arm(struct xdp_channel *ch);
 
+/* ---- bind_queue.c ---- */
+
+/* Whether binds in zero-copy mode are tried. */
+bool bind_zerocopy_wanted(const struct xdp_port *p);
+/* Binds to the channel's queue, waiting for who is on his way out until the deadline. */
+int bind_queue(struct xdp_channel *ch, struct xsk *xsk, uint64_t deadline_ns, struct gw_error *err);
+/* True when the queue can be bound: nothing of a closed socket is in use any more. */
+bool bind_released(const struct xdp_channel *ch, uint64_t deadline_ns);
+/* Sleeps a little, between two looks at the kernel. */
+void bind_wait(void);
+
 /* ---- window.c: which memory the socket has ---- */
 
 /* Opens a socket on memmap's window (NULL: the arena) and lets it take the old one's place. */

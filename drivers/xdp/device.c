@@ -12,6 +12,7 @@
 #include "fd.h"
 #include "loop.h"
 #include "packet_rx.h"
+#include "text.h"
 #include "xdp_rules.h"
 #include <errno.h>
 #include <stdio.h>
@@ -85,16 +86,47 @@ static int receive_by_packet(struct xdp_port *p, const struct gw_error *why, str
 	return 0;
 }
 
+/* Where the kernel does not tell whether the NIC can, only if zero-copy was asked for. */
+static bool sending_wants_program(const struct xdp_port *p)
+{
+	bool can = p->netdev.features_known ? p->netdev.zerocopy : p->bind == XDP_BIND_ZEROCOPY;
+
+	return can && bind_zerocopy_wanted(p) && rules_zerocopy_wants_program(&p->netdev);
+}
+
+/* The NIC would take frames in zero-copy mode and send none: copy mode, or an error. */
+static int program_missing(struct xdp_port *p, const struct gw_error *why, struct gw_error *err)
+{
+	struct gw_error copy;
+
+	if (p->bind == XDP_BIND_ZEROCOPY)
+		return gw_error_set(err, -EOPNOTSUPP,
+				    "interface %s: driver %s sends in zero-copy mode only with an "
+				    "XDP program (%s); use bind=auto or bind=copy",
+				    gw_port_target(p->port), p->netdev.driver, why->text);
+	p->no_program = true;
+	gw_error_set(&copy, -EOPNOTSUPP, "zero-copy needs an XDP program: %s", why->text);
+	gw_text_copy(p->why_copy, sizeof(p->why_copy), copy.text);
+	gw_port_log(p->port, LOG_NOTICE, "%s: copy mode: %s", gw_port_target(p->port), copy.text);
+	return 0;
+}
+
 static int receive_start(struct xdp_port *p, struct gw_error *err)
 {
 	struct gw_error why = { 0 };
+	int rc;
 
-	if (!p->receive)
+	p->no_program = false;
+	if (!p->receive && !sending_wants_program(p))
 		return 0;
+	/* What a port does not receive passes it: no socket is in the program's map. */
 	if (!p->packet && !program_attach(&p->program, p->netdev.ifindex,
 					  p->queue_first + p->channel_count, &why))
 		return 0;
-	return receive_by_packet(p, &why, err);
+	rc = sending_wants_program(p) ? program_missing(p, &why, err) : 0;
+	if (rc)
+		return rc;
+	return p->receive ? receive_by_packet(p, &why, err) : 0;
 }
 
 static void promiscuous_start(struct xdp_port *p)

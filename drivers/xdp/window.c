@@ -27,32 +27,17 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <syslog.h>
-#include <time.h>
-#include <unistd.h>
 
 /* For what is in flight when sockets change places. */
 #define DRAIN_MS       50u
-/* Between two looks, while a control thread waits for the kernel. */
-#define WAIT_US        500u
 /* For the kernel to unpin the pages of a closed socket. */
 #define UNPIN_LIMIT_MS 500u
-/* The smallest UMEM and rings that can be bound, to see whether a queue is free. */
-#define PROBE_BYTES    (2 * XSK_CHUNK_BYTES)
-#define PROBE_ENTRIES  2u
 
 static uint64_t deadline_in(unsigned int ms)
 {
 	return gw_now_ns() + (uint64_t)ms * 1000000;
-}
-
-static void wait_a_little(void)
-{
-	const struct timespec pause = { .tv_nsec = WAIT_US * 1000 };
-
-	nanosleep(&pause, NULL);
 }
 
 /* ---- on the worker ---- */
@@ -131,105 +116,12 @@ static void attach_apply(void *arg)
 	gw_store_relaxed(&ch->broken, 0);
 }
 
-/* ---- binding ---- */
-
-static bool zerocopy_worth_trying(const struct xdp_port *p)
-{
-	if (p->bind != XDP_BIND_AUTO)
-		return p->bind == XDP_BIND_ZEROCOPY;
-	if (p->metadata)
-		return false;
-	return rules_zerocopy_worth_trying(&p->netdev);
-}
-
-/*
- * From the best to the plainest, until one is accepted; -EBUSY until it is released.
- * *refused: what zero-copy met, if it was tried.
- */
-static int bind_best(struct xdp_channel *ch, struct xsk *xsk, uint64_t deadline_ns, int *refused)
-{
-	const struct xdp_port *p = ch->p;
-	unsigned int i = 0;
-	int rc = -EOPNOTSUPP;
-
-	while (i < RULES_BIND_ATTEMPTS) {
-		bool zerocopy = rules_bind_attempts[i] & XDP_ZEROCOPY;
-
-		if (zerocopy ? !zerocopy_worth_trying(p) : p->bind == XDP_BIND_ZEROCOPY) {
-			i++;
-			continue;
-		}
-		rc = xsk_bind(xsk, p->netdev.ifindex, ch->queue_index, rules_bind_attempts[i]);
-		if (!rc || rc == -ENODEV)
-			return rc;
-		if (rc != -EBUSY) {
-			if (zerocopy)
-				*refused = rc;
-			i++;
-			continue;
-		}
-		if (gw_now_ns() >= deadline_ns)
-			return rc;
-		wait_a_little();
-	}
-	return rc;
-}
-
-static int bind_error(const struct xdp_channel *ch, int rc, struct gw_error *err)
-{
-	const struct xdp_port *p = ch->p;
-	const char *ifname = gw_port_target(p->port);
-
-	if (rc == -EBUSY)
-		return gw_error_set(err, rc,
-				    "interface %s, queue %u: another AF_XDP socket has it; take "
-				    "another queue (queue=N) or stop that program",
-				    ifname, ch->queue_index);
-	if (rc == -EINVAL)
-		return gw_error_set(
-			err, rc,
-			"interface %s, queue %u: cannot be bound; is there such a queue "
-			"(ethtool -l %s)?",
-			ifname, ch->queue_index, ifname);
-	if (rc == -EOPNOTSUPP && p->bind == XDP_BIND_ZEROCOPY)
-		return gw_error_set(err, rc,
-				    "interface %s: driver %s has no AF_XDP zero-copy here; use "
-				    "bind=auto or bind=copy",
-				    ifname, p->netdev.driver);
-	return gw_error_sys(err, rc, "interface %s, queue %u: binding the AF_XDP socket", ifname,
-			    ch->queue_index);
-}
-
-/* True when the queue can be bound: nothing of a closed socket is in use any more. */
-static bool queue_released(const struct xdp_channel *ch, uint64_t deadline_ns)
-{
-	struct xsk_config config = { .tx_entries = PROBE_ENTRIES, .rx_entries = PROBE_ENTRIES };
-	void *page =
-		mmap(NULL, PROBE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct xsk *probe;
-	int rc = -EBUSY;
-
-	if (page == MAP_FAILED)
-		return false;
-	config.umem.iov_base = page;
-	config.umem.iov_len = PROBE_BYTES;
-	if (!xsk_open(&config, &probe, NULL)) {
-		while ((rc = xsk_bind(probe, ch->p->netdev.ifindex, ch->queue_index, XDP_COPY)) ==
-			       -EBUSY &&
-		       gw_now_ns() < deadline_ns)
-			wait_a_little();
-		xsk_close(probe);
-	}
-	munmap(page, PROBE_BYTES);
-	return !rc || rc == -ENODEV;
-}
-
 /* ---- the change ---- */
 
 static void drain(struct xdp_channel *ch, uint64_t deadline_ns)
 {
 	while (look_out(ch) && gw_now_ns() < deadline_ns)
-		wait_a_little();
+		bind_wait();
 }
 
 /* Steps 2 and, if the copies are made, 4. */
@@ -254,10 +146,10 @@ static int new_in(struct xdp_channel *ch, struct xsk *xsk, struct gw_memmap *mem
 {
 	struct attach attach = { .ch = ch, .xsk = xsk, .memmap = memmap };
 	struct xdp_port *p = ch->p;
-	int refused = 0, rc = bind_best(ch, xsk, deadline_in(XDP_BIND_LIMIT_MS), &refused);
+	int rc = bind_queue(ch, xsk, deadline_in(XDP_BIND_LIMIT_MS), err);
 
 	if (rc)
-		return bind_error(ch, rc, err);
+		return rc;
 	ch->unreleased = false;
 	ch->reads = rules_reads(&p->netdev, xsk->zerocopy);
 	gw_port_apply(p->port, attach_apply, &attach);
@@ -310,7 +202,7 @@ static int open_patiently(const struct xsk_config *config, struct xsk **xsk, str
 
 	while ((rc = xsk_open(config, xsk, err)) == -ENOBUFS && limit_may_do(config) &&
 	       gw_now_ns() < end_ns)
-		wait_a_little();
+		bind_wait();
 	return rc;
 }
 
@@ -350,7 +242,7 @@ uint32_t window_clear(struct xdp_channel *ch, unsigned int limit_ms)
 	if (ch->xsk)
 		drain(ch, deadline_in(limit_ms / 2));
 	old_away(ch);
-	if (ch->unreleased && queue_released(ch, end_ns)) {
+	if (ch->unreleased && bind_released(ch, end_ns)) {
 		gw_port_apply(ch->p->port, abandon_apply, ch);
 		ch->unreleased = false;
 	}

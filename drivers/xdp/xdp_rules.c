@@ -3,6 +3,7 @@
 
 #include "arena.h"
 #include "xdp.h"
+#include <assert.h>
 #include <linux/if_ether.h>
 #include <string.h>
 
@@ -17,6 +18,13 @@
 #define HEADROOM_BYTES         256u
 /* The smallest buffer that zero-copy drivers use: what fits is taken by all of them. */
 #define BUFFER_BYTES_MIN       2048u
+
+static_assert(RULES_ZEROCOPY_MTU_ANY + ETH_HLEN + VLAN_TAG_BYTES ==
+		      BUFFER_BYTES_MIN - HEADROOM_BYTES,
+	      "the MTU that any driver takes");
+static_assert(RULES_ZEROCOPY_MTU_MOST + ETH_HLEN + VLAN_TAG_BYTES ==
+		      XSK_CHUNK_BYTES - HEADROOM_BYTES,
+	      "the longest MTU");
 
 const unsigned int rules_bind_attempts[RULES_BIND_ATTEMPTS] = {
 	XDP_ZEROCOPY | XDP_USE_SG,
@@ -102,4 +110,9 @@ enum gw_verdict rules_zerocopy_mtu(const struct netdev_info *netdev)
 	if (netdev->zerocopy_segs > 1 || fits_any_buffer(netdev))
 		return GW_YES;
 	return len <= XSK_CHUNK_BYTES - HEADROOM_BYTES ? GW_PARTLY : GW_NO;
+}
+
+bool rules_zerocopy_wants_program(const struct netdev_info *netdev)
+{
+	return strcmp(netdev->driver, "virtio_net") != 0;
 }

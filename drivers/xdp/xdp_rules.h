@@ -9,6 +9,10 @@
 #include "netdev.h"
 #include <guestwire/driver.h>
 
+/* MTUs with which a frame fits into a zero-copy receive buffer: of any driver, and at most. */
+#define RULES_ZEROCOPY_MTU_ANY  1774u
+#define RULES_ZEROCOPY_MTU_MOST 3822u
+
 /* Rings of a port with default options. */
 #define RULES_TX_ENTRIES    2048u
 #define RULES_RX_ENTRIES    512u
@@ -41,3 +45,8 @@ enum gw_verdict rules_native_xdp(const struct netdev_info *netdev);
  * multi-buffer. GW_PARTLY: it depends on the driver.
  */
 enum gw_verdict rules_zerocopy_mtu(const struct netdev_info *netdev);
+/*
+ * Drivers whose zero-copy queues send nothing while the interface has no XDP program:
+ * all but those known to do it.
+ */
+bool rules_zerocopy_wants_program(const struct netdev_info *netdev);

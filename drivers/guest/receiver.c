@@ -80,6 +80,17 @@ static enum landing_result take_chain(struct receiver *receiver, struct landing 
 								    : LANDING_OK;
 }
 
+/*
+ * The guest has made available all that its ring holds: to wait for more would be
+ * to wait for ever, with everything behind this frame. Chains in indirect tables
+ * take fewer descriptors than they have segments, so that this is early for them.
+ */
+static bool ring_exhausted(const struct receiver *receiver, const struct landing *landing)
+{
+	return landing->chains && landing->segs + landing->chain[landing->chains - 1].write_count >
+					  ring_size(receiver->ring);
+}
+
 /* Room for `need` bytes, or nothing taken. */
 static enum landing_result find_landing(struct receiver *receiver, struct landing *landing,
 					uint64_t need)
@@ -95,6 +106,8 @@ static enum landing_result find_landing(struct receiver *receiver, struct landin
 		     landing->segs == GW_FRAME_SEGS_MAX))
 			result = LANDING_TOO_SMALL;
 	} while (result == LANDING_OK && landing->bytes < need);
+	if (result == LANDING_NONE_FREE && ring_exhausted(receiver, landing))
+		result = LANDING_TOO_SMALL;
 	if (result != LANDING_OK)
 		ring_unpop(receiver->ring, landing->chains);
 	return result;

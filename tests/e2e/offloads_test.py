@@ -7,10 +7,12 @@ the device takes; in either case every byte of every piece is right, and so
 are lengths, sequence numbers, flags and checksums.
 """
 
+import signal
 import socket
 import struct
 
 from lib import guest
+from lib.daemon import Daemon
 from lib.packets import KINDS, Packets
 from lib.proc import Deadline, check
 from lib.scenario import cases
@@ -157,6 +159,59 @@ def test_shapes(t, kind, shape):
     _, came = send(wire, packets, ["--offloads", "guest"],
                    ["--offloads", "host", *MIXED])
     check_came(came, packets.count, packets.supers, packets.count)
+    wire.be.stop()
+
+
+@cases("kind", KINDS)
+def test_to_all_at_once(t, kind):
+    """A super-frame for everybody: whole to one, cut to the others, and home
+    when the last has it."""
+    names = ("a", "whole", "sums", "cut")
+    sockets = {n: t.path(n + ".sock") for n in names}
+    be = Daemon(t, [f"{n}=guest:{sockets[n]}" for n in names] +
+                ["dev=loop:,delay=3,order=random"], ns=t.netns("daemon"))
+    be.start()
+    packets = mixture(kind, count=40)
+    takes = {"whole": ["--offloads", "guest"],
+             "sums": ["--offloads", "guest_csum"], "cut": []}
+    hear = {n: guest.start_guest(
+        t, "--socket", sockets[n], "--packet", kind, "--verify", "--receive",
+        packets.pieces, "--timeout", TIMEOUT_S, *SMALL_RING, *takes[n], name=n)
+        for n in takes}
+    a = guest.run_guest(t, "--socket", sockets["a"], *packets.arguments(),
+                        "--offloads", "host", "--rate", RATE // 10,
+                        *SMALL_RING, *MIXED)
+    check_end(a, packets.count, 0)
+    said = {n: guest.result(p, TIMEOUT_S) for n, p in hear.items()}
+    for n in said:
+        check_end(said[n], 0, packets.pieces)
+    check_came(said["whole"]["packets"], packets.count, packets.supers,
+               packets.count)
+    check_came(said["sums"]["packets"], packets.pieces, 0, packets.pieces)
+    check_came(said["cut"]["packets"], packets.pieces, 0, 0)
+    be.stop()
+
+
+def test_a_ring_too_short_for_super_frames(t):
+    """All its buffers together do not hold some of them: these are dropped,
+    and do not stop what comes behind."""
+    wire = start(t, "guest")
+    packets = mixture("tcp4")
+    fits = 16 * 2048 - 12
+    large = sum(size > fits for size in packets.sizes)
+    far = wire.start_far("--packet", "tcp4", "--verify", "--offloads", "guest",
+                         "--ring-size", 16, "--rx-buffer", 2048, "--hold")
+    a = wire.start_guest(*packets.arguments(), "--offloads", "host", "--dst",
+                         mac(2), "--rate", RATE, *SMALL_RING)
+    check_end(guest.result(a, TIMEOUT_S), packets.count, 0)
+    pair = wire.be.wait_show(
+        lambda _: sum(wire.be.pair(wire.a, wire.up).drops().values()) >= large
+        and wire.be.settled_pair(wire.a, wire.up), TIMEOUT_S, "all dropped")
+    check(pair.drops() == {"rx_buffer_too_small": large}, f"{pair.data}")
+    far.signal(signal.SIGTERM)
+    came = guest.result(far)["packets"]
+    check(came["received"] == packets.count - large and not came["bad"],
+          f"{large} of {packets.count} are too large: {came}")
     wire.be.stop()
 
 

@@ -11,7 +11,6 @@ The guest's program fills fresh memory with words that say seed and place, and
 sends it from where it is (MSG_ZEROCOPY).
 """
 
-import array
 import hashlib
 import os
 
@@ -20,6 +19,7 @@ from lib.proc import check, wait_for
 from lib.scenario import deadline
 from lib.site import (GUEST_MIB, Side, need_pinning, start_site,
                       wait_registered)
+from lib.words import stream_words
 
 STREAM_MIB = 64
 STREAM_TIMEOUT_S = 90
@@ -29,12 +29,6 @@ KEPT_MIB = 112
 # free pages of 2 MiB are reported; some are kept by the guest for a while
 REPORTED_MIB = 4
 DISCARDED = "memory_discarded"
-
-
-def digest_of(seed, size):
-    """Of what guest-tool sends."""
-    words = array.array("Q", range(seed << 48, (seed << 48) + size // 8))
-    return hashlib.sha256(words).hexdigest()
 
 
 class Ballooned:
@@ -63,7 +57,8 @@ class Ballooned:
                            f"{size_mib} {seed}", STREAM_TIMEOUT_S).output
         check("copied=0" in said, f"the guest's kernel copied: {said}")
         size = size_mib * MIB
-        check(sink.result() == digest_of(seed, size) and sink.bytes == size,
+        wanted = hashlib.sha256(stream_words(seed, size)).hexdigest()
+        check(sink.result() == wanted and sink.bytes == size,
               f"stream {seed} arrives changed: {sink.bytes} bytes")
         check(not self.bad_checksums(),
               f"{self.bad_checksums()} frames arrived with a wrong checksum")

@@ -128,6 +128,22 @@ class FileSink(OneConnection):
             self._count(data)
 
 
+class Datagrams:
+    """A UDP socket of the namespace that we are in."""
+
+    def __init__(self, address, timeout_s):
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind((address, 0))
+        self.sock.settimeout(timeout_s)
+        self.port = self.sock.getsockname()[1]
+
+    def receive(self):
+        return self.sock.recv(CHUNK_BYTES)
+
+    def close(self):
+        self.sock.close()
+
+
 def send_to_guest(test, ns, guest, address, size=FILE_BYTES):
     """A file from `address` in `ns` to the guest, and its digests compared."""
     source = FileSource(test, ns, address, size)

@@ -448,6 +448,154 @@ static void no_descriptors_left(void **state)
 	expect_alive();
 }
 
+/* ---- traces ---- */
+
+static void trace_request(int fd, const char *members)
+{
+	char line[256];
+
+	snprintf(line, sizeof(line), "{\"command\":\"trace\"%s}\n", members);
+	say(fd, line);
+}
+
+static void wait_traces(struct bench *bench, unsigned int count)
+{
+	uint64_t deadline_ns = gw_now_ns() + DEADLINE_MS * 1000000ull;
+
+	while (gw_load_acquire(&bench->context.traces) != count)
+		if (gw_now_ns() > deadline_ns)
+			fail_msg("not %u traces", count);
+}
+
+static void events_follow_as_they_come(void **state)
+{
+	struct bench *bench = *state;
+	int fd = dial();
+
+	trace_request(fd, ",\"port\":\"a\",\"count\":5");
+	expect(fd, "\"ok\":true", "ok");
+	gw_store_relaxed(&bench->context.events, 3);
+	for (unsigned int i = 0; i < 3; i++)
+		expect(fd, "\"event\"", "\"source\":\"a\"");
+	expect_alive();
+	gw_store_relaxed(&bench->context.events, 9);
+	expect(fd, "\"event\":\"unmap\"", "1003");
+	expect(fd, "\"event\":\"lend\"", "1004");
+	expect(fd, "\"event\":\"end\"", "count");
+	assert_true(is_closed(fd));
+	close(fd);
+	wait_traces(bench, 0);
+}
+
+static void traces_that_are_refused(void **state)
+{
+	static const struct {
+		const char *members, *code, *text;
+	} cases[] = {
+		{ ",\"port\":\"b\"", "unknown_port", "no port named 'b'" },
+		{ ",\"port\":7", "bad_request", "a string or null" },
+		{ ",\"every\":0", "bad_request", "1 to 1000000" },
+		{ ",\"every\":\"2\"", "bad_request", "1 to 1000000" },
+		{ ",\"count\":-1", "bad_request", "at least 1" },
+		{ ",\"count\":1.5", "bad_request", "at least 1" },
+		{ ",\"queries\":1", "bad_request", "true or false" },
+		{ ",\"ever\":1", "bad_request", "unknown member 'ever'" },
+		{ ",\"por\":1", "bad_request", "unknown member 'por'" },
+	};
+	struct bench *bench = *state;
+	int fd = dial(), fds[GW_TRACES_MAX];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		trace_request(fd, cases[i].members);
+		expect(fd, cases[i].code, cases[i].text);
+	}
+	for (size_t i = 0; i < GW_TRACES_MAX; i++) {
+		fds[i] = dial();
+		trace_request(fds[i], "");
+		expect(fds[i], "\"ok\":true", "ok");
+	}
+	trace_request(fd, "");
+	expect(fd, "too_many", "enough traces are on");
+	for (size_t i = 0; i < GW_TRACES_MAX; i++)
+		close(fds[i]);
+	wait_traces(bench, 0);
+	trace_request(fd, "");
+	expect(fd, "\"ok\":true", "ok");
+	close(fd);
+	wait_traces(bench, 0);
+}
+
+/* Others are served, and no more is taken out of the rings than one batch after another. */
+static void a_tracer_that_does_not_read(void **state)
+{
+	struct bench *bench = *state;
+	int fd = dial();
+
+	trace_request(fd, "");
+	expect(fd, "\"ok\":true", "ok");
+	gw_store_relaxed(&bench->context.events, UINT64_MAX);
+	for (unsigned int i = 0; i < 50; i++)
+		expect_alive();
+	expect(fd, "\"event\":\"ask\"", "1000");
+	expect_alive();
+	close(fd);
+	wait_traces(bench, 0);
+}
+
+static void a_trace_ends_with_the_daemon(void **state)
+{
+	struct bench *bench = *state;
+	int fd = dial(), stuck = dial();
+
+	trace_request(fd, "");
+	expect(fd, "\"ok\":true", "ok");
+	trace_request(stuck, "");
+	expect(stuck, "\"ok\":true", "ok");
+	gw_store_relaxed(&bench->context.events, 1);
+	expect(fd, "\"event\":\"ask\"", "1000");
+	control_server_detach(bench->server);
+	expect(fd, "\"event\":\"end\"", "stopped");
+	assert_true(is_closed(fd));
+	assert_int_equal(gw_load_acquire(&bench->context.traces), 0);
+	close(fd);
+	close(stuck);
+}
+
+struct heard {
+	unsigned int lines;
+	bool end;
+};
+
+static bool count_line(void *arg, const char *line, size_t len)
+{
+	struct heard *heard = arg;
+
+	assert_true(len > 0 && line[len - 1] == '}');
+	heard->lines++;
+	heard->end = memmem(line, len, "\"end\"", 5);
+	return !heard->end;
+}
+
+static void a_stream_to_the_client(void **state)
+{
+	struct bench *bench = *state;
+	json_t *request = json_pack("{s:s, s:i}", "command", "trace", "count", 2000);
+	struct heard heard = { 0 };
+	struct gw_error err;
+
+	gw_store_relaxed(&bench->context.events, 5000);
+	assert_int_equal(
+		control_client_stream(path, request, DEADLINE_MS, count_line, &heard, &err), 0);
+	assert_int_equal(heard.lines, 2001);
+	assert_true(heard.end);
+	json_object_set_new(request, "port", json_string("zz"));
+	assert_int_equal(
+		control_client_stream(path, request, DEADLINE_MS, count_line, &heard, &err),
+		-EREMOTEIO);
+	assert_string_equal(err.text, "no port named 'zz'");
+	json_decref(request);
+}
+
 /* ---- the client ---- */
 
 static void nobody_is_there(void **state)
@@ -516,6 +664,11 @@ int main(void)
 		TEST(a_reader_that_leaves_in_the_middle_of_a_reply),
 		TEST(a_snapshot_that_fails),
 		TEST(no_descriptors_left),
+		TEST(events_follow_as_they_come),
+		TEST(traces_that_are_refused),
+		TEST(a_tracer_that_does_not_read),
+		TEST(a_trace_ends_with_the_daemon),
+		TEST(a_stream_to_the_client),
 		TEST(nobody_is_there),
 		TEST(a_daemon_that_does_not_answer),
 		TEST(the_words_of_the_daemon_reach_the_user),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "chain_layout.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #define PIECE_ALIGN     16u
@@ -130,6 +131,20 @@ size_t layout_gather(const struct ring_segment *segments, uint16_t count, uint8_
 		done += take;
 	}
 	return done;
+}
+
+void layout_print(FILE *out, const struct ring_segment *segments, uint16_t count, size_t skip)
+{
+	fputs("frame at", out);
+	for (uint16_t i = 0; i < count; i++) {
+		uint32_t less = skip < segments[i].len ? (uint32_t)skip : segments[i].len;
+
+		skip -= less;
+		if (segments[i].len > less)
+			fprintf(out, " 0x%" PRIx64 "+%" PRIu32, segments[i].gpa + less,
+				segments[i].len - less);
+	}
+	fputc('\n', out);
 }
 
 void layout_fill(const struct ring_segment *segments, uint16_t count, uint8_t byte)

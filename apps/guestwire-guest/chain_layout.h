@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "driver_ring.h"
 #include "guest_memory.h"
@@ -46,6 +47,8 @@ uint16_t layout_place(const struct layout_shape *shape, const struct guest_span 
 void layout_scatter(const struct ring_segment *segments, uint16_t count, const uint8_t *from);
 /* Copies at most len bytes; returns how many there were. */
 size_t layout_gather(const struct ring_segment *segments, uint16_t count, uint8_t *to, size_t len);
+/* "frame at ADDRESS+BYTES ...": guest addresses, behind the first skip bytes. */
+void layout_print(FILE *out, const struct ring_segment *segments, uint16_t count, size_t skip);
 void layout_fill(const struct ring_segment *segments, uint16_t count, uint8_t byte);
 
 /* Writes, and later verifies, the guard bytes around each segment. */

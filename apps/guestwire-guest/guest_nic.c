@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -270,6 +271,8 @@ static bool send_one(struct guest_nic *nic)
 	if (driver_ring_add(&tx->ring, slot->segments, slot->count, false,
 			    table ? &slot->table : NULL, number) < 0)
 		return false;
+	if (nic->options->addresses)
+		layout_print(stderr, slot->segments, slot->count, nic->header_len);
 	tx->free_count--;
 	nic->sent++;
 	nic->sent_pieces +=

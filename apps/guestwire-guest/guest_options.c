@@ -169,6 +169,7 @@ static const struct row rows[] = {
 	{ "start-fd", KIND_NUMBER, AT(start_fd), 0, 0, 1u << 20, "FD",
 	  "send nothing before this descriptor is readable, or closed at its other end" },
 	FLAG("trace", trace, "each protocol message on stderr"),
+	FLAG("addresses", addresses, "where each frame lies, guest-physical, on stderr"),
 	{ "misbehave", KIND_TEXT, AT(misbehave), 0, 0, 0, "NAME|list",
 	  "do one thing that a back-end must survive, and say what came of it" },
 	{ "version", KIND_VERSION, 0, 0, 0, 0, NULL, "print the version" },

@@ -97,7 +97,7 @@ struct guest_options {
 	double stats_interval_s;
 	uint64_t ready_fd; /* UINT64_MAX: none */
 	uint64_t start_fd; /* the same */
-	bool trace;
+	bool trace, addresses;
 	const char *misbehave;
 };
 

@@ -432,11 +432,16 @@ struct trace_output {
 	bool ended, failed;
 };
 
-/* A line of the daemon's. False: that is the end. */
-static bool trace_line(void *arg, const char *line, size_t len)
+static void print_compact(const json_t *json)
+{
+	json_dumpf(json, stdout, JSON_COMPACT);
+	fputc('\n', stdout);
+}
+
+/* An event from the daemon. False: that is the end. */
+static bool trace_event(void *arg, const json_t *event)
 {
 	struct trace_output *output = arg;
-	json_t *event = json_loadb(line, len, 0, NULL);
 	const char *name = json_string_value(json_object_get(event, "event"));
 	const char *error = json_string_value(json_object_get(event, "error"));
 
@@ -444,10 +449,9 @@ static bool trace_line(void *arg, const char *line, size_t len)
 	if (error)
 		complain("%s", error);
 	else if (output->json)
-		printf("%.*s\n", (int)len, line);
+		print_compact(event);
 	else if (!output->ended)
 		trace_text(stdout, event, &output->first_ns);
-	json_decref(event);
 	output->failed = error || !flush_output();
 	return !output->ended && !output->failed;
 }
@@ -466,7 +470,7 @@ static int run_trace(const struct call *call)
 		json_object_set_new(request, "every", json_integer((json_int_t)call->every));
 	if (call->count)
 		json_object_set_new(request, "count", json_integer((json_int_t)call->count));
-	rc = control_client_stream(call->path, request, timeout_s * 1000, trace_line, &output,
+	rc = control_client_stream(call->path, request, timeout_s * 1000, trace_event, &output,
 				   &err);
 	json_decref(request);
 	if (rc < 0)

@@ -161,6 +161,8 @@ void trace_text(FILE *out, const json_t *event, json_int_t *first_ns)
 	const char *name = text_of(event, "event"), *egress = text_of(event, "egress");
 	char pair[CLEAN_BYTES], clean[CLEAN_BYTES];
 
+	if (strcmp(name, "begin") == 0)
+		return;
 	if (!*first_ns)
 		*first_ns = now_ns;
 	us = now_ns > *first_ns ? (now_ns - *first_ns) / NS_PER_US : 0;

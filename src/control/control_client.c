@@ -258,23 +258,39 @@ int control_client_call(const char *path, const json_t *request, unsigned int ti
 	return rc;
 }
 
+static int call_events(struct call *call, bool (*fn)(void *arg, const json_t *event), void *arg,
+		       struct gw_error *err)
+{
+	const char *line;
+	size_t len;
+	bool more;
+	int rc;
+
+	do {
+		json_t *event;
+
+		rc = call_line(call, &line, &len, err);
+		if (rc < 0)
+			return rc;
+		event = json_loadb(line, len, 0, NULL);
+		more = fn(arg, event);
+		json_decref(event);
+	} while (more);
+	return 0;
+}
+
 int control_client_stream(const char *path, const json_t *request, unsigned int timeout_ms,
-			  bool (*fn)(void *arg, const char *line, size_t len), void *arg,
+			  bool (*fn)(void *arg, const json_t *event), void *arg,
 			  struct gw_error *err)
 {
 	struct call call = { .path = path, .fd = -1, .timeout_ms = timeout_ms };
 	json_t *reply = NULL;
-	const char *line;
-	size_t len;
 	int rc = call_begin(&call, request, &reply, err);
 
-	json_decref(reply);
 	call.deadline_ns = UINT64_MAX;
-	while (rc == 0) {
-		rc = call_line(&call, &line, &len, err);
-		if (rc == 0 && !fn(arg, line, len))
-			break;
-	}
+	if (rc == 0 && fn(arg, reply))
+		rc = call_events(&call, fn, arg, err);
+	json_decref(reply);
 	call_end(&call);
 	return rc;
 }

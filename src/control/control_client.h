@@ -15,10 +15,10 @@ int control_client_call(const char *path, const json_t *request, unsigned int ti
 			json_t **reply, struct gw_error *err);
 
 /*
- * The same for a request whose reply is followed by lines without end: fn is called with
- * each, without its newline, until it returns false (then 0) or the connection ends
- * (-EPIPE). timeout_ms is for the reply only; lines may take any time.
+ * The same for a request whose reply is followed by events: fn is called with the reply
+ * and each of them (NULL: what came is no JSON) until it returns false (then 0) or the
+ * connection ends (-EPIPE). timeout_ms is for the reply only; events may take any time.
  */
 int control_client_stream(const char *path, const json_t *request, unsigned int timeout_ms,
-			  bool (*fn)(void *arg, const char *line, size_t len), void *arg,
+			  bool (*fn)(void *arg, const json_t *event), void *arg,
 			  struct gw_error *err);

@@ -256,6 +256,7 @@ static json_t *run_trace(const struct request *request)
 	const json_t *port = json_object_get(json, "port");
 	uint64_t every = 1, count = 0;
 	struct gw_error err = { 0 };
+	json_t *reply;
 	int rc;
 
 	if (port && !json_is_string(port) && !json_is_null(port))
@@ -279,5 +280,7 @@ static json_t *run_trace(const struct request *request)
 	if (rc < 0)
 		return trace_refused(rc, &err);
 	request->outcome->trace_count = count;
-	return reply_ok();
+	reply = reply_ok();
+	json_object_set_new(reply, "event", json_string("begin"));
+	return reply;
 }

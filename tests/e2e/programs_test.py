@@ -27,7 +27,7 @@ BAD_COMMAND_LINES = {
     "no-driver": (["--port", "a=tpa:tap0"], 2,
                   "--port a=tpa:tap0: no driver named 'tpa'; there are guest"),
     "no-option": (["--port", "a=null:,colour=red"], 2,
-                  "driver null has no option 'colour'; there are network"),
+                  "driver null has no option 'colour'; there are"),
     "bad-value": (["--port", "a=null:,loan=maybe"], 2,
                   "loan has to be auto|never, not 'maybe'"),
     "no-target": (["--port", "a=guest:"], 2, "SOCKET is missing"),

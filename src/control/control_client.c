@@ -169,10 +169,11 @@ static int call_line(struct call *call, const char **line, size_t *len, struct g
 	size_t seen = 0;
 
 	for (;;) {
-		char *end = memchr(call->text + call->begin + seen, '\n',
-				   call->end - call->begin - seen);
+		char *from = call->text + call->begin, *end = NULL;
 		int rc;
 
+		if (from)
+			end = memchr(from + seen, '\n', call->end - call->begin - seen);
 		if (end) {
 			*line = call->text + call->begin;
 			*len = (size_t)(end - *line);
@@ -232,8 +233,6 @@ static int call_begin(struct call *call, const json_t *request, json_t **reply,
 	rc = call_connect(call, err);
 	if (rc == 0)
 		rc = call_send(call, text, strlen(text), err);
-	if (rc == 0)
-		rc = call_grow(call, err);
 	if (rc == 0)
 		rc = call_line(call, &line, &len, err);
 	if (rc == 0)

@@ -110,9 +110,18 @@ static void judge_zerocopy_mtu(const struct judgement *j, struct gw_finding *fin
 			    "driver %s advertises it, but one descriptor for a frame: too few for "
 			    "MTU %u",
 			    netdev->driver, netdev->mtu);
-		finding_remedy(finding, "ip link set %s mtu 1500", j->question->device->name);
+		finding_remedy(
+			finding, "MTU %u at most, %u with any driver: ip link set %s mtu 1500",
+			RULES_ZEROCOPY_MTU_MOST, RULES_ZEROCOPY_MTU_ANY, j->question->device->name);
 		break;
 	}
+}
+
+/* Some NICs send nothing in zero-copy mode without an XDP program: true if there can be none. */
+static bool lacks_program(const struct judgement *j)
+{
+	return rules_zerocopy_wants_program(&j->facts->netdev) &&
+	       (!j->question->host->bpf || j->facts->use.program);
 }
 
 static struct gw_finding judge_zerocopy(const struct judgement *j)
@@ -136,6 +145,17 @@ static struct gw_finding judge_zerocopy(const struct judgement *j)
 			    netdev->driver);
 		finding_remedy(&finding, "in the VM's configuration: iommu_platform=on,"
 					 "disable-legacy=on for this device");
+	} else if (lacks_program(j)) {
+		finding_say(&finding,
+			    "driver %s sends in zero-copy mode only with an XDP program, and %s",
+			    netdev->driver,
+			    j->facts->use.program ? "there is another one"
+						  : "this user may not load any");
+		finding_remedy(&finding,
+			       j->facts->use.program
+				       ? "ip link set %s xdp off"
+				       : "CAP_BPF and CAP_NET_ADMIN of the host, for %s",
+			       j->question->device->name);
 	} else {
 		judge_zerocopy_mtu(j, &finding);
 	}

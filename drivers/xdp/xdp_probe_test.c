@@ -226,6 +226,28 @@ static void receiving(void **state)
 	assert_string_equal(about("receive")->via, "AF_PACKET");
 }
 
+static void some_nics_send_with_a_program_only(void **state)
+{
+	struct gw_probe_host host = root_on(6, 18);
+	struct xdp_facts igb = nic("igb", 1, 1500), virtio = nic("virtio_net", 1, 1500);
+
+	igb.use.program = virtio.use.program = true;
+	judge(&host, &igb);
+	expect("zero-copy", NO);
+	expect_remedy("zero-copy", "xdp off");
+	assert_int_equal(about("start")->reads, COPY);
+	judge(&host, &virtio);
+	expect("zero-copy", YES);
+	igb.use.program = false;
+	judge(&host, &igb);
+	expect("zero-copy", YES);
+	host.bpf = false;
+	judge(&host, &igb);
+	expect("zero-copy", NO);
+	expect_remedy("zero-copy", "CAP_BPF");
+	expect("receive", YES);
+}
+
 static void checksums(void **state)
 {
 	struct gw_probe_host host = root_on(6, 18), older = root_on(6, 10);
@@ -303,6 +325,7 @@ int main(void)
 		cmocka_unit_test(what_prevents_a_start_prevents_all),
 		cmocka_unit_test(old_kernels_do_not_tell),
 		cmocka_unit_test(receiving),
+		cmocka_unit_test(some_nics_send_with_a_program_only),
 		cmocka_unit_test(checksums),
 		cmocka_unit_test(the_mtu_of_zero_copy),
 		cmocka_unit_test(more_queues_take_more_memory),

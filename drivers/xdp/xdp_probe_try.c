@@ -4,6 +4,7 @@
 #include "fd.h"
 #include "loop.h"
 #include "program.h"
+#include "text.h"
 #include "xdp.h"
 #include "xdp_rules.h"
 #include <errno.h>
@@ -29,6 +30,8 @@ struct trial {
 	const struct xdp_facts *facts;
 	struct iovec umem;
 	struct bound bound[RULES_BIND_ATTEMPTS]; /* as rules_bind_attempts */
+	int program;                             /* 0, or why there is no XDP program */
+	char why_no_program[GW_ERROR_TEXT_BYTES];
 };
 
 static struct gw_finding about(const char *subject, enum gw_found found, int code)
@@ -101,6 +104,15 @@ static void attempt(struct trial *trial, unsigned int number)
 	xsk_close(xsk);
 }
 
+/* As start: without a program such a NIC would take frames and send none. */
+static bool lacks_program(const struct trial *trial)
+{
+	const struct netdev_info *netdev = &trial->facts->netdev;
+
+	return trial->program && netdev->features_known && netdev->zerocopy &&
+	       rules_zerocopy_wants_program(netdev);
+}
+
 /* In the order of start, but not only to the first that is accepted. */
 static void attempt_all(struct trial *trial)
 {
@@ -108,7 +120,8 @@ static void attempt_all(struct trial *trial)
 		const struct bound *before = i ? &trial->bound[i - 1] : NULL;
 		bool zerocopy = rules_bind_attempts[i] & XDP_ZEROCOPY;
 
-		if (zerocopy && !rules_zerocopy_worth_trying(&trial->facts->netdev))
+		if (zerocopy &&
+		    (!rules_zerocopy_worth_trying(&trial->facts->netdev) || lacks_program(trial)))
 			continue;
 		/* The plain kind is for those who have no better one. */
 		if (!(rules_bind_attempts[i] & XDP_USE_SG) && before->attempted && !before->rc)
@@ -182,6 +195,17 @@ static void tell_mode(const struct trial *trial, const char *subject, unsigned i
 			    reads == GW_READS_DMA         ? "the NIC reads guest memory"
 			    : reads == GW_READS_FRAGMENTS ? "the kernel passes pages on"
 							  : "the kernel copies each frame once");
+	finding_tell(trial->question, &finding);
+}
+
+/* Zero-copy that was not tried, because frames would not be sent. */
+static void tell_lack(const struct trial *trial)
+{
+	struct gw_finding finding = about("zero-copy", GW_FOUND_NO, trial->program);
+
+	finding.reads = GW_READS_BIT(GW_READS_DMA);
+	finding_say(&finding, "needs an XDP program: %s", trial->why_no_program);
+	finding_remedy(&finding, "the right to load one, and no other one on the interface");
 	finding_tell(trial->question, &finding);
 }
 
@@ -299,14 +323,17 @@ static struct gw_finding receive_by_packet(const struct gw_error *why)
 }
 
 /* No socket is pointed to: the program passes all frames on to the host. */
-static struct gw_finding try_receive(const struct trial *trial, struct program *program)
+static struct gw_finding try_receive(struct trial *trial, struct program *program)
 {
 	struct gw_finding finding = about("receive", GW_FOUND_YES, 0);
 	struct gw_error why = { 0 };
 
 	if (program_attach(program, trial->facts->netdev.ifindex,
-			   rules_channels(&trial->facts->netdev, true), &why))
+			   rules_channels(&trial->facts->netdev, true), &why)) {
+		trial->program = why.code;
+		gw_text_copy(trial->why_no_program, sizeof(trial->why_no_program), why.text);
 		return receive_by_packet(&why);
+	}
 	finding.via = program->native ? "XDP" : "generic XDP";
 	finding_say(&finding, "an XDP program was attached, %s",
 		    program->native ? "in the driver" : "of the generic kind, on copies");
@@ -331,7 +358,10 @@ void xdp_probe_try(const struct gw_probe_question *question, const struct xdp_fa
 	program_detach(&program);
 	tell_checksum(&trial);
 	munmap(memory, arena_bytes);
-	tell_mode(&trial, "zero-copy", XDP_ZEROCOPY);
+	if (lacks_program(&trial))
+		tell_lack(&trial);
+	else
+		tell_mode(&trial, "zero-copy", XDP_ZEROCOPY);
 	tell_mode(&trial, "copy", XDP_COPY);
 	if (tell_start(&trial))
 		finding_tell(question, &receive);

@@ -20,12 +20,13 @@ struct packet {
 	struct gw_port *port;
 	uint64_t slots_wanted;
 	bool qdisc_bypass;
-	unsigned int promiscuous; /* index of a word */
-	struct packet_rx *rx;     /* its control functions are control's, the rest the worker's */
+	unsigned int promiscuous, offloads; /* indices of words */
+	struct packet_rx *rx; /* its control functions are control's, the rest the worker's */
 
 	/* The worker's, or changed through gw_port_apply. */
 	struct packet_interface interface;
 	struct tx_ring ring;
+	uint32_t takes; /* GW_OFFLOAD_ bits */
 	bool running;
 	bool down;                /* the last kick said so */
 	struct packet_slot *slot; /* [slots] */

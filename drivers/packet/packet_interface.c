@@ -8,9 +8,11 @@
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 static bool is_veth(int fd, struct ifreq *request)
@@ -19,6 +21,16 @@ static bool is_veth(int fd, struct ifreq *request)
 
 	request->ifr_data = (void *)&info;
 	return ioctl(fd, SIOCETHTOOL, request) == 0 && strcmp(info.driver, "veth") == 0;
+}
+
+/* Since Linux 6.2. Nothing can be asked without sending a frame. */
+static bool kernel_knows_uso(void)
+{
+	struct utsname name;
+	unsigned int major, minor;
+
+	return uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
+	       (major > 6 || (major == 6 && minor >= 2));
 }
 
 static int read_all(int fd, const char *name, struct packet_interface *interface)
@@ -41,6 +53,7 @@ static int read_all(int fd, const char *name, struct packet_interface *interface
 	    request.ifr_hwaddr.sa_family != ARPHRD_LOOPBACK)
 		return -EPROTOTYPE;
 	interface->veth = is_veth(fd, &request);
+	interface->uso = kernel_knows_uso();
 	return 0;
 }
 

@@ -10,6 +10,7 @@ struct packet_interface {
 	int index;
 	uint32_t mtu;
 	bool up;
+	bool uso;  /* the kernel's header knows UDP super-frames */
 	bool veth; /* a frame ends in this host: the kernel copies it out of our memory */
 };
 

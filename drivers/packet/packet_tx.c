@@ -3,7 +3,6 @@
 #include "packet.h"
 #include <assert.h>
 #include <errno.h>
-#include <linux/if_ether.h>
 
 /* While frames wait for the kernel to have room. */
 #define RETRY_US 500u
@@ -34,7 +33,7 @@ struct gw_frame *packet_bounce(struct gw_queue *queue, uint32_t len)
 	struct gw_frame *frame;
 
 	if (!packet->running || packet->head - packet->done == packet->slots ||
-	    len > packet->interface.mtu + ETH_HLEN + VLAN_BYTES)
+	    len > packet->ring.len_max)
 		return NULL;
 	assert(tx_ring_status(&packet->ring, packet->head % packet->slots) == SLOT_IDLE);
 	frame = slot_at(packet, packet->head)->frame;

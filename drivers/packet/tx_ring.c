@@ -13,6 +13,7 @@
 #define DATA_OFFSET       TPACKET_ALIGN(sizeof(struct tpacket2_hdr))
 #define FRAME_OFFSET      (DATA_OFFSET + sizeof(struct virtio_net_hdr))
 #define SLOT_BYTES_MIN    2048u
+#define SLOT_BYTES_SUPER  65536u
 #define BLOCK_BYTES_MIN   32768u
 /* Payload and bookkeeping of what the kernel has of us at one time: two rings' worth. */
 #define SNDBUF_PER_MEMORY 2u
@@ -30,7 +31,8 @@ uint8_t *tx_ring_data(const struct tx_ring *ring, uint32_t index)
 /* Powers of two, so that slots fill blocks and blocks fill pages. */
 static struct tpacket_req geometry(const struct tx_ring_config *config)
 {
-	struct tpacket_req req = { .tp_frame_size = SLOT_BYTES_MIN };
+	struct tpacket_req req = { .tp_frame_size =
+					   config->super ? SLOT_BYTES_SUPER : SLOT_BYTES_MIN };
 	uint32_t slots = config->slots;
 
 	while (req.tp_frame_size < FRAME_OFFSET + config->max_len)
@@ -75,6 +77,7 @@ static int map_and_bind(struct tx_ring *ring, const struct tx_ring_config *confi
 		return ret;
 	ring->slots = req.tp_frame_nr;
 	ring->slot_bytes = req.tp_frame_size;
+	ring->len_max = req.tp_frame_size - FRAME_OFFSET;
 	ring->memory_bytes = (size_t)req.tp_block_nr * req.tp_block_size;
 	memory = mmap(NULL, ring->memory_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd, 0);
 	if (memory == MAP_FAILED)
@@ -151,8 +154,12 @@ void tx_ring_mark(struct tx_ring *ring, uint32_t index, uint32_t len,
 	struct virtio_net_hdr *out = (void *)((uint8_t *)slot_at(ring, index) + DATA_OFFSET);
 
 	memcpy(out, header, sizeof(*out));
-	/* The kernel copies so many bytes into the packet's linear part: no more than it must. */
-	out->hdr_len = 0;
+	/*
+	 * The kernel copies so many bytes into the packet's linear part, where it wants the
+	 * headers of a super-frame, and of others no more than it must.
+	 */
+	if (!header->gso_type || header->hdr_len > GW_HEADER_MAX || header->hdr_len > len)
+		out->hdr_len = 0;
 	slot_at(ring, index)->tp_len = (uint32_t)sizeof(*out) + len;
 	set_status(ring, index, TP_STATUS_SEND_REQUEST);
 }

@@ -31,11 +31,13 @@ struct tx_ring {
 	size_t memory_bytes;
 	uint32_t slots;
 	uint32_t slot_bytes;
+	uint32_t len_max; /* of a frame in a slot */
 };
 
 struct tx_ring_config {
 	int ifindex;
-	uint32_t max_len; /* of a frame */
+	uint32_t max_len; /* of a frame of the wire */
+	bool super;       /* slots for super-frames: 64 KiB */
 	uint32_t slots;   /* wanted; fewer if they would take too much memory */
 	bool qdisc_bypass;
 };

@@ -214,6 +214,7 @@ static void apply_start(void *arg)
 	packet_slots_init(packet);
 	packet->running = true;
 	packet->down = false;
+	packet->stuck_ns = 0;
 	queue->fd[0].fd = packet_rx_fd(packet->rx);
 	queue->fd[0].events = EPOLLIN;
 	/* Always writable; the edge is a frame that the device is done with. */

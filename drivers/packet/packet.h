@@ -29,6 +29,8 @@ struct packet {
 	uint32_t takes; /* GW_OFFLOAD_ bits */
 	bool running;
 	bool down;                /* the last kick said so */
+	uint32_t stuck;           /* position that the kernel did not take, */
+	uint64_t stuck_ns;        /* since then; 0: it takes them */
 	struct packet_slot *slot; /* [slots] */
 	struct gw_frame *frames;  /* [slots] */
 	uint32_t slots;

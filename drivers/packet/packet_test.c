@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The packet driver on a veth pair: what only this one can get wrong. */
 #include "host.h"
+#include "ip_frame.h"
 #include "veth.h"
 #include <errno.h>
 #include <setjmp.h>
@@ -122,6 +123,76 @@ static void all_frames_refused(void **state)
 	assert_int_equal(host_reap(f.port, NULL, 1, LIMIT_MS), 1);
 	expect_frame(&f, 40);
 	fixture_close(&f);
+}
+
+/* One frame of ip_frame.h to a slot and on its way; what became of it. */
+static enum gw_done_status send_ip(struct fixture *f, const struct ip_frame *frame)
+{
+	static uint8_t bytes[IP_FRAME_BYTES_MAX];
+	struct virtio_net_hdr_v1 header;
+	uint32_t len = ip_frame_make(frame, bytes, &header);
+	struct gw_frame *slot = gw_driver_packet.bounce(f->queue, len);
+	struct gw_done done;
+
+	assert_non_null(slot);
+	memcpy(slot->seg[0].iov_base, bytes, len);
+	slot->header = header;
+	host_send(f->port, slot);
+	assert_int_equal(host_reap(f->port, &done, 1, LIMIT_MS), 1);
+	return done.status;
+}
+
+/*
+ * A super-frame that is none, or whose pieces are too long, and a long frame: a veth
+ * drops them, and the kernel would be told to send them for ever. Other frames pass.
+ */
+static void frame_that_the_device_drops_blocks_nobody(void **state)
+{
+	const struct ip_frame none = { .payload = 3000, .gso_size = 4000 };
+	const struct ip_frame pieces = { .payload = 9000, .gso_size = 4000, .ipv6 = true };
+	const struct ip_frame datagrams = { .payload = 9000, .gso_size = 4000, .udp = true };
+	const struct ip_frame whole = { .payload = 3000 };
+	struct fixture f;
+
+	fixture_open(&f, "up=near,txring=16");
+	for (unsigned int i = 0; i < 20; i++) {
+		assert_int_equal(send_ip(&f, &none), GW_DONE_OK);
+		assert_int_equal(send_ip(&f, &pieces), GW_DONE_OK);
+		assert_int_equal(send_ip(&f, &datagrams), GW_DONE_OK);
+		assert_int_equal(host_record(f.port)->drops[GW_DROP_TOO_LONG], 3 * (i + 1));
+	}
+	/* The core does not offer such; the kernel's word for it is that of a full queue. */
+	assert_int_equal(send_ip(&f, &whole), GW_DONE_FAILED);
+	send_batch(&f, 1, -1);
+	assert_int_equal(host_reap(f.port, NULL, 1, LIMIT_MS), 1);
+	expect_frame(&f, 0);
+	fixture_close(&f);
+}
+
+static void what_is_taken_goes_by_the_options(void **state)
+{
+	static const struct {
+		const char *spec;
+		uint32_t takes, len_max;
+	} table[] = {
+		{ "up=near", GW_OFFLOAD_ALL, 65494 },
+		{ "up=near,offloads=checksum", GW_OFFLOAD_CSUM, 2006 },
+		{ "up=near,qdisc=off", GW_OFFLOAD_CSUM, 2006 },
+		{ "up=near,offloads=off", 0, 2006 },
+	};
+
+	for (unsigned int i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct fixture f;
+		const struct gw_offloads *offloads;
+
+		fixture_open(&f, table[i].spec);
+		offloads = &host_record(f.port)->offloads;
+		/* Before Linux 6.2: none of UDP. */
+		assert_int_equal(offloads->takes | (table[i].takes & GW_OFFLOAD_USO),
+				 table[i].takes);
+		assert_int_equal(offloads->len_max, table[i].len_max);
+		fixture_close(&f);
+	}
 }
 
 static void interface_down_is_counted_and_recovers(void **state)
@@ -258,6 +329,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(refused_frame_leaves_no_gap),
 		cmocka_unit_test(all_frames_refused),
+		cmocka_unit_test(frame_that_the_device_drops_blocks_nobody),
+		cmocka_unit_test(what_is_taken_goes_by_the_options),
 		cmocka_unit_test(interface_down_is_counted_and_recovers),
 		cmocka_unit_test(interface_gone_is_counted),
 		cmocka_unit_test(full_ring_has_no_bounce_memory),

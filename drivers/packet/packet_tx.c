@@ -1,11 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The transmit side of a packet port: slots, and what becomes of them (see packet.c). */
 #include "packet.h"
+#include "loop.h"
 #include <assert.h>
 #include <errno.h>
+#include <linux/if_ether.h>
+
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
 
 /* While frames wait for the kernel to have room. */
-#define RETRY_US 500u
+#define RETRY_US    500u
+/*
+ * How long a frame is offered to a kernel that has no buffers for it. A full queue of
+ * the interface says so, too, and 20 ms are a frame of 1500 bytes at 600 kbit/s.
+ */
+#define PATIENCE_NS 20000000u
+#define TCP_BYTES   20u
+#define UDP_BYTES   8u
 
 static struct packet_slot *slot_at(const struct packet *packet, uint32_t position)
 {
@@ -56,17 +69,61 @@ void packet_unbounce(struct gw_queue *queue, struct gw_frame *frame)
 	packet->head--;
 }
 
+/*
+ * The kernel stopped at a slot that it neither sent nor refused. If the device has no
+ * queue it cut the frame itself, and says "no memory" of one that cannot be cut, or "no
+ * buffers" of one that the device drops; and it would be told so for ever. True if
+ * such a slot was spoilt, to be refused next.
+ */
+static bool give_up(struct packet *packet, int error)
+{
+	uint32_t at = packet->done;
+
+	while (at != packet->sent &&
+	       tx_ring_status(&packet->ring, at % packet->slots) != SLOT_WAITING)
+		at++;
+	if (at == packet->sent)
+		return false;
+	if (!packet->stuck_ns || packet->stuck != at) {
+		packet->stuck = at;
+		packet->stuck_ns = gw_now_ns();
+	}
+	if (error == -ENOBUFS && gw_now_ns() - packet->stuck_ns < PATIENCE_NS)
+		return false;
+	tx_ring_spoil(&packet->ring, at % packet->slots);
+	return true;
+}
+
 void packet_kick(struct packet *packet)
 {
 	int ret = tx_ring_kick(&packet->ring);
 
 	packet->down = ret == -ENETDOWN || ret == -ENXIO || ret == -ENODEV;
+	if (ret != -ENOMEM && ret != -ENOBUFS)
+		packet->stuck_ns = 0;
+	else if (give_up(packet, ret))
+		(void)tx_ring_kick(&packet->ring);
 }
 
 bool packet_is_waiting(const struct packet *packet)
 {
 	return packet->sent != packet->done &&
 	       tx_ring_status(&packet->ring, (packet->sent - 1) % packet->slots) == SLOT_WAITING;
+}
+
+/*
+ * Whether the frames that a super-frame is cut into are too long for this interface: the
+ * kernel does not ask, and one that is no longer than gso_size is not cut at all.
+ */
+static bool pieces_too_long(const struct packet *packet, const struct gw_frame *frame)
+{
+	const struct virtio_net_hdr_v1 *header = &frame->header;
+	uint32_t max = packet->interface.mtu + ETH_HLEN + VLAN_BYTES, least;
+
+	if (header->gso_type == VIRTIO_NET_HDR_GSO_NONE || frame->len <= max)
+		return false;
+	least = header->gso_type == VIRTIO_NET_HDR_GSO_UDP_L4 ? UDP_BYTES : TCP_BYTES;
+	return (uint32_t)header->csum_start + least + header->gso_size > max;
 }
 
 unsigned int packet_tx(struct gw_queue *queue, struct gw_frame *const *frames, unsigned int count)
@@ -79,11 +136,20 @@ unsigned int packet_tx(struct gw_queue *queue, struct gw_frame *const *frames, u
 
 		assert(packet->sent != packet->head && slot->frame == frames[i]);
 		slot->dropped = slot->failed = false;
-		tx_ring_mark(&packet->ring, frames[i]->id, frames[i]->len, &frames[i]->header);
+		if (pieces_too_long(packet, frames[i])) {
+			gw_queue_drop(queue, frames[i], GW_DROP_TOO_LONG);
+			slot->dropped = true;
+			tx_ring_spoil(&packet->ring, frames[i]->id);
+		} else {
+			tx_ring_mark(&packet->ring, frames[i]->id, frames[i]->len,
+				     &frames[i]->header);
+		}
 		packet->sent++;
 	}
 	packet_kick(packet);
 	for (uint32_t at = first; packet->down && at != packet->sent; at++) {
+		if (slot_at(packet, at)->dropped)
+			continue;
 		gw_queue_drop(queue, slot_at(packet, at)->frame, GW_DROP_EGRESS_DOWN);
 		slot_at(packet, at)->dropped = true;
 	}

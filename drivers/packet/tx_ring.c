@@ -164,6 +164,12 @@ void tx_ring_mark(struct tx_ring *ring, uint32_t index, uint32_t len,
 	set_status(ring, index, TP_STATUS_SEND_REQUEST);
 }
 
+void tx_ring_spoil(struct tx_ring *ring, uint32_t index)
+{
+	slot_at(ring, index)->tp_len = ring->slot_bytes;
+	set_status(ring, index, TP_STATUS_SEND_REQUEST);
+}
+
 void tx_ring_unmark(struct tx_ring *ring, uint32_t index)
 {
 	set_status(ring, index, TP_STATUS_AVAILABLE);
@@ -173,9 +179,10 @@ void tx_ring_move(struct tx_ring *ring, uint32_t from, uint32_t to)
 {
 	uint32_t bytes = slot_at(ring, from)->tp_len;
 
-	memcpy((uint8_t *)slot_at(ring, to) + DATA_OFFSET,
-	       (uint8_t *)slot_at(ring, from) + DATA_OFFSET, bytes);
 	slot_at(ring, to)->tp_len = bytes;
+	if (bytes < ring->slot_bytes) /* not spoilt */
+		memcpy((uint8_t *)slot_at(ring, to) + DATA_OFFSET,
+		       (uint8_t *)slot_at(ring, from) + DATA_OFFSET, bytes);
 	tx_ring_unmark(ring, from);
 	set_status(ring, to, TP_STATUS_SEND_REQUEST);
 }

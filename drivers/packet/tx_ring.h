@@ -60,6 +60,8 @@ enum slot_status tx_ring_status(const struct tx_ring *ring, uint32_t index);
 /* Marks it to be sent: len bytes at its data. */
 void tx_ring_mark(struct tx_ring *ring, uint32_t index, uint32_t len,
 		  const struct virtio_net_hdr_v1 *header);
+/* Marks it so that the kernel will refuse it, or makes one that waits so. */
+void tx_ring_spoil(struct tx_ring *ring, uint32_t index);
 /* Takes the mark back, or makes a refused slot idle. Not for one that is sending. */
 void tx_ring_unmark(struct tx_ring *ring, uint32_t index);
 /* Moves what waits in slot `from` to slot `to`, which is refused or idle; `from` is idle then. */

@@ -31,7 +31,7 @@ Offloads = collections.namedtuple("Offloads", "we_cut options")
 DRIVERS = {
     "xdp": Offloads(we_cut=True, options=",loans=1024"),
     "tap": Offloads(we_cut=False, options=""),
-    "packet": Offloads(we_cut=True, options=""),
+    "packet": Offloads(we_cut=False, options=""),
 }
 
 

@@ -113,5 +113,6 @@ int main(int argc, char **argv)
 	count = add_cases(tests, count, cases_query);
 	count = add_cases(tests, count, cases_tx);
 	count = add_cases(tests, count, cases_rx);
+	count = add_cases(tests, count, cases_offload);
 	return _cmocka_run_group_tests(argv[1], tests, count, make_interfaces, free_arena);
 }

@@ -19,6 +19,7 @@
 #pragma once
 
 #include "host.h"
+#include "ip_frame.h"
 #include <guestwire/driver.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,6 +46,16 @@ struct far_end {
 	uint32_t (*receive)(void *far, uint8_t *bytes, size_t size, unsigned int timeout_ms);
 	/* Sends a frame to the device. NULL: nothing ever arrives there. */
 	void (*send)(void *far, const uint8_t *bytes, uint32_t len);
+	/*
+	 * The same for frames of ip_frame.h, with their headers, once open_partial was
+	 * called; NULL: nobody sees. A far end may get complete what was sent partial, in
+	 * several frames what was sent as one.
+	 */
+	void (*open_partial)(void *far);
+	uint32_t (*receive_partial)(void *far, uint8_t *bytes, size_t size,
+				    struct virtio_net_hdr_v1 *header, unsigned int timeout_ms);
+	void (*send_partial)(void *far, const uint8_t *bytes, uint32_t len,
+			     const struct virtio_net_hdr_v1 *header);
 };
 
 extern const struct far_end far_end_none;
@@ -105,6 +116,15 @@ struct parcel *rig_pack(struct rig *rig, uint32_t len, unsigned int segs, unsign
 /* The same in private memory of the arena. */
 struct parcel *rig_pack_arena(struct rig *rig, uint32_t len, unsigned int variant);
 /*
+ * The same for a frame of ip_frame.h with its header; behind a private header in the
+ * arena if `private` is set, or the port wants that.
+ */
+struct parcel *rig_pack_ip(struct rig *rig, const struct ip_frame *frame, unsigned int segs,
+			   bool private);
+/* A parcel of [head bytes in the arena | the rest in the guest's memory]. */
+struct parcel *rig_pack_private(struct rig *rig, uint32_t len, uint32_t head, unsigned int segs,
+				unsigned int variant);
+/*
  * Offers the last count parcels; those that tx did not take are unpacked. Returns how
  * many it took.
  */
@@ -154,3 +174,4 @@ extern const struct conformance_case cases_life[];
 extern const struct conformance_case cases_query[];
 extern const struct conformance_case cases_tx[];
 extern const struct conformance_case cases_rx[];
+extern const struct conformance_case cases_offload[];

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The far end of a device that ends at a network interface: a raw socket on it. */
 #include "conformance.h"
+#include "veth.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <poll.h>
@@ -12,6 +14,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -19,6 +22,8 @@
 
 struct interface {
 	int fd;
+	const char *name;
+	int partial_fd; /* -1: not open */
 };
 
 /*
@@ -53,6 +58,8 @@ static void *interface_open(const char *name)
 	int bytes = RECEIVE_BYTES;
 
 	assert_non_null(interface);
+	interface->name = name;
+	interface->partial_fd = -1;
 	if (!address.sll_ifindex)
 		fail_msg("far end: no interface %s", name);
 	interface->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
@@ -68,6 +75,8 @@ static void interface_close(void *far)
 	struct interface *interface = far;
 
 	close(interface->fd);
+	if (interface->partial_fd >= 0)
+		close(interface->partial_fd);
 	free(interface);
 }
 
@@ -95,12 +104,54 @@ static void interface_send(void *far, const uint8_t *bytes, uint32_t len)
 		fail_msg("far end: send %u bytes: %s", len, strerror(errno));
 }
 
+/* A socket whose frames have the kernel's virtio-net header before them. */
+static void interface_open_partial(void *far)
+{
+	struct interface *interface = far;
+
+	interface->partial_fd = far_open(interface->name, 0, true);
+}
+
+static uint32_t interface_receive_partial(void *far, uint8_t *bytes, size_t size,
+					  struct virtio_net_hdr_v1 *header, unsigned int timeout_ms)
+{
+	struct interface *interface = far;
+	struct pollfd fd = { .fd = interface->partial_fd, .events = POLLIN };
+	struct iovec seg[] = { { header, sizeof(struct virtio_net_hdr) }, { bytes, size } };
+	ssize_t len;
+
+	memset(header, 0, sizeof(*header));
+	while (poll(&fd, 1, (int)timeout_ms) > 0) {
+		len = readv(fd.fd, seg, 2) - (ssize_t)seg[0].iov_len;
+		assert_true(len > (ssize_t)GW_FRAME_LEN_MIN && (size_t)len < size);
+		/* All that is on this interface arrives: ours is wanted. */
+		if (memcmp(bytes + ETH_ALEN, IP_FRAME_SOURCE, ETH_ALEN) == 0)
+			return (uint32_t)len;
+	}
+	return 0;
+}
+
+static void interface_send_partial(void *far, const uint8_t *bytes, uint32_t len,
+				   const struct virtio_net_hdr_v1 *header)
+{
+	struct interface *interface = far;
+	const struct iovec seg[] = { { (void *)header, sizeof(struct virtio_net_hdr) },
+				     { (void *)bytes, len } };
+	ssize_t sent = writev(interface->partial_fd, seg, 2);
+
+	if (sent != (ssize_t)(sizeof(struct virtio_net_hdr) + len))
+		fail_msg("far end: send %u bytes: %s", len, strerror(errno));
+}
+
 const struct far_end far_end_interface = {
 	.name = "interface",
 	.open = interface_open,
 	.close = interface_close,
 	.receive = interface_receive,
 	.send = interface_send,
+	.open_partial = interface_open_partial,
+	.receive_partial = interface_receive_partial,
+	.send_partial = interface_send_partial,
 };
 
 /* A device that nobody is behind. */

@@ -13,6 +13,7 @@
 struct kept {
 	uint8_t *bytes;
 	uint32_t len;
+	struct virtio_net_hdr_v1 header;
 };
 
 /* Frames off the wire, a ring; what finds no room is lost, as on a wire. */
@@ -34,6 +35,7 @@ static void on_wire(void *arg, const uint8_t *bytes, uint32_t len,
 	assert_non_null(kept->bytes);
 	memcpy(kept->bytes, bytes, len);
 	kept->len = len;
+	kept->header = *header;
 	wire->count++;
 }
 
@@ -49,7 +51,8 @@ static void *wire_open(const char *name)
 	return wire;
 }
 
-static uint32_t wire_receive(void *far, uint8_t *bytes, size_t size, unsigned int timeout_ms)
+static uint32_t wire_receive_partial(void *far, uint8_t *bytes, size_t size,
+				     struct virtio_net_hdr_v1 *header, unsigned int timeout_ms)
 {
 	struct wire *wire = far;
 	struct kept *kept = &wire->kept[wire->head];
@@ -60,17 +63,35 @@ static uint32_t wire_receive(void *far, uint8_t *bytes, size_t size, unsigned in
 		return 0;
 	assert_true(len <= size);
 	memcpy(bytes, kept->bytes, len);
+	*header = kept->header;
 	free(kept->bytes);
 	wire->head = (wire->head + 1) % KEPT_FRAMES;
 	wire->count--;
 	return len;
 }
 
-static void wire_send(void *far, const uint8_t *bytes, uint32_t len)
+static uint32_t wire_receive(void *far, uint8_t *bytes, size_t size, unsigned int timeout_ms)
+{
+	struct virtio_net_hdr_v1 header;
+
+	return wire_receive_partial(far, bytes, size, &header, timeout_ms);
+}
+
+static void wire_send_partial(void *far, const uint8_t *bytes, uint32_t len,
+			      const struct virtio_net_hdr_v1 *header)
 {
 	struct wire *wire = far;
 
-	loop_test_receive(wire->loop, bytes, len, NULL);
+	loop_test_receive(wire->loop, bytes, len, header);
+}
+
+static void wire_send(void *far, const uint8_t *bytes, uint32_t len)
+{
+	wire_send_partial(far, bytes, len, NULL);
+}
+
+static void wire_open_partial(void *far)
+{
 }
 
 static void wire_close(void *far)
@@ -90,4 +111,7 @@ const struct far_end far_end_loop = {
 	.close = wire_close,
 	.receive = wire_receive,
 	.send = wire_send,
+	.open_partial = wire_open_partial,
+	.receive_partial = wire_receive_partial,
+	.send_partial = wire_send_partial,
 };

@@ -295,28 +295,91 @@ static struct parcel *pack_bounce(struct rig *rig, const uint8_t *bytes, uint32_
 	return parcel;
 }
 
-struct parcel *rig_pack_arena(struct rig *rig, uint32_t len, unsigned int variant)
+/* The next bounce memory where the driver has none; NULL: none now. */
+static uint8_t *arena_next(struct rig *rig, unsigned int buffers)
 {
-	unsigned int buffers = (len + GW_ARENA_BUFFER_BYTES - 1) / GW_ARENA_BUFFER_BYTES;
-	uint8_t bytes[GW_FRAME_LEN_MAX];
-	struct parcel *parcel;
+	uint8_t *memory;
 
-	frame_fill(bytes, len, variant);
-	if (subject.driver->bounce)
-		return pack_bounce(rig, bytes, len);
 	if (rig->arena_at + buffers > ARENA_BUFFERS) {
 		if (rig->out)
 			return NULL;
 		rig->arena_at = 0;
 	}
+	memory = rig->arena + (size_t)rig->arena_at * GW_ARENA_BUFFER_BYTES;
+	rig->arena_at += buffers;
+	return memory;
+}
+
+/* [private header | payload where the guest has it], as the core makes them. */
+static struct parcel *pack_private(struct rig *rig, const uint8_t *bytes, uint32_t len,
+				   uint32_t head, unsigned int segs, unsigned int variant)
+{
+	uint8_t *room = arena_next(rig, 1);
+	struct parcel *parcel;
+
+	if (!room)
+		return NULL;
+	if (segs + 1 > rig->answer.max_segs)
+		segs = rig->answer.max_segs - 1u;
+	assert_true(segs && head <= GW_HEADER_MAX);
+	parcel = pack_guest(rig, bytes + head, len - head, segs, variant);
+	memmove(parcel->seg + 1, parcel->seg, segs * sizeof(*parcel->seg));
+	parcel->seg[0] = (struct iovec){ room + GW_HEADER_ROOM, head };
+	memcpy(parcel->seg[0].iov_base, bytes, head);
+	finish_frame(parcel, rig->memory.memmap, bytes, len, segs + 1);
+	return parcel;
+}
+
+struct parcel *rig_pack_private(struct rig *rig, uint32_t len, uint32_t head, unsigned int segs,
+				unsigned int variant)
+{
+	uint8_t bytes[GW_FRAME_LEN_MAX];
+
+	frame_fill(bytes, len, variant);
+	return pack_private(rig, bytes, len, head, segs, variant);
+}
+
+struct parcel *rig_pack_ip(struct rig *rig, const struct ip_frame *frame, unsigned int segs,
+			   bool private)
+{
+	static uint8_t bytes[IP_FRAME_BYTES_MAX];
+	struct virtio_net_hdr_v1 header;
+	uint32_t len = ip_frame_make(frame, bytes, &header);
+	struct ip_frame_layout layout;
+	struct parcel *parcel;
+
+	assert_true(ip_frame_parse(bytes, len, &layout));
+	segs = rig_segs(rig, len, segs);
+	if (rig->answer.verdict == GW_NO)
+		parcel = pack_bounce(rig, bytes, len);
+	else if (private || host_record(rig->port)->offloads.header_private)
+		parcel = pack_private(rig, bytes, len, layout.payload, segs, frame->number);
+	else
+		parcel = pack_guest(rig, bytes, len, segs, frame->number);
+	if (parcel)
+		parcel->frame->header = header;
+	return parcel;
+}
+
+struct parcel *rig_pack_arena(struct rig *rig, uint32_t len, unsigned int variant)
+{
+	unsigned int buffers = (len + GW_ARENA_BUFFER_BYTES - 1) / GW_ARENA_BUFFER_BYTES;
+	uint8_t bytes[GW_FRAME_LEN_MAX], *room;
+	struct parcel *parcel;
+
+	frame_fill(bytes, len, variant);
+	if (subject.driver->bounce)
+		return pack_bounce(rig, bytes, len);
+	room = arena_next(rig, buffers);
+	if (!room)
+		return NULL;
 	parcel = next_parcel(rig);
 	for (unsigned int i = 0; i < buffers; i++) {
 		uint32_t from = i * GW_ARENA_BUFFER_BYTES;
 		uint32_t part =
 			len - from < GW_ARENA_BUFFER_BYTES ? len - from : GW_ARENA_BUFFER_BYTES;
 
-		parcel->seg[i].iov_base =
-			rig->arena + (size_t)rig->arena_at++ * GW_ARENA_BUFFER_BYTES;
+		parcel->seg[i].iov_base = room + from;
 		parcel->seg[i].iov_len = part;
 		memcpy(parcel->seg[i].iov_base, bytes + from, part);
 	}

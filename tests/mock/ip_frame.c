@@ -257,3 +257,10 @@ bool ip_frame_sums_hold(const uint8_t *bytes, const struct ip_frame_layout *layo
 	return sum_of(bytes + layout->l4, l4_bytes,
 		      pseudo_sum(ip, layout->ipv6, layout->udp, l4_bytes)) == 0xffff;
 }
+
+bool ip_frame_is_partial(const uint8_t *bytes, const struct ip_frame_layout *layout, uint32_t len)
+{
+	uint32_t sum = pseudo_sum(bytes + layout->l3, layout->ipv6, layout->udp, len - layout->l4);
+
+	return get16(bytes + layout->l4 + (layout->udp ? 6 : 16)) == sum;
+}

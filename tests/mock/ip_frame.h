@@ -66,5 +66,7 @@ uint32_t ip_frame_make(const struct ip_frame *frame, uint8_t *bytes,
 bool ip_frame_parse(const uint8_t *bytes, uint32_t len, struct ip_frame_layout *layout);
 /* Whether the IP header's checksum, and that of TCP or UDP, are complete and right. */
 bool ip_frame_sums_hold(const uint8_t *bytes, const struct ip_frame_layout *layout, uint32_t len);
+/* Whether its field has the pseudo header's sum, as the sender of a partial checksum leaves it. */
+bool ip_frame_is_partial(const uint8_t *bytes, const struct ip_frame_layout *layout, uint32_t len);
 /* The byte number `at` of the pattern. */
 uint8_t ip_frame_pattern(uint32_t number, uint32_t at);

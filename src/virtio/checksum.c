@@ -33,26 +33,51 @@ static uint16_t load16(const void *p)
 }
 
 /*
- * Four 64-bit lanes at a time, the halves of each apart, so that no carry is lost.
- * The compiler makes of it what the processor has; without any it is still right.
+ * Two 64-bit lanes at a time: vectors of 16 bytes are what every 64-bit processor has,
+ * and longer ones are put together by some compilers through memory. What overflows a
+ * lane is not lost: the upper halves are summed apart as well, and what they were in
+ * the sum of the whole can be taken off again, as all is modulo 2^64.
  */
-typedef uint64_t lanes __attribute__((vector_size(32)));
+typedef uint64_t lanes __attribute__((vector_size(16)));
+
+#define LANES_STEP     (4 * sizeof(lanes))
+/* How far ahead memory is asked for: about as much as arrives meanwhile. */
+#define PREFETCH_BYTES 1024
 
 static uint64_t sum_lanes(const uint8_t **at, size_t *left)
 {
+	lanes all_a = { 0 }, all_b = { 0 }, high_a = { 0 }, high_b = { 0 }, w, x, y, z;
 	const uint8_t *p = *at;
 	size_t len = *left;
-	lanes low = { 0 }, high = { 0 }, word;
 
-	for (; len >= sizeof(word); p += sizeof(word), len -= sizeof(word)) {
-		memcpy(&word, p, sizeof(word));
-		low += word & 0xffffffffu;
-		high += word >> 32;
+	for (; len >= LANES_STEP; p += LANES_STEP, len -= LANES_STEP) {
+		/* Payload follows on payload; an address that is not mapped does no harm. */
+		__builtin_prefetch(p + PREFETCH_BYTES);
+		memcpy(&w, p, sizeof(w));
+		memcpy(&x, p + sizeof(w), sizeof(x));
+		memcpy(&y, p + 2 * sizeof(w), sizeof(y));
+		memcpy(&z, p + 3 * sizeof(w), sizeof(z));
+		all_a += w;
+		all_b += x;
+		high_a += w >> 32;
+		high_b += x >> 32;
+		all_a += y;
+		all_b += z;
+		high_a += y >> 32;
+		high_b += z >> 32;
+	}
+	for (; len >= sizeof(w); p += sizeof(w), len -= sizeof(w)) {
+		memcpy(&w, p, sizeof(w));
+		all_a += w;
+		high_a += w >> 32;
 	}
 	*at = p;
 	*left = len;
-	low += high;
-	return low[0] + low[1] + low[2] + low[3];
+	all_a += all_b;
+	high_a += high_b;
+	all_a -= high_a << 32;
+	all_a += high_a;
+	return all_a[0] + all_a[1];
 }
 
 /* At most GW_FRAME_LEN_MAX bytes: the carries of 16384 words fit into 64 bits. */
@@ -88,7 +113,7 @@ uint16_t checksum_sum(const struct iovec *seg, unsigned int count, uint32_t from
 
 	for (; count && len; seg++, count--) {
 		size_t part = seg->iov_len;
-		uint16_t word;
+		uint64_t bytes;
 
 		if (from >= part) {
 			from -= (uint32_t)part;
@@ -97,9 +122,9 @@ uint16_t checksum_sum(const struct iovec *seg, unsigned int count, uint32_t from
 		part -= from;
 		if (part > len)
 			part = len;
-		word = fold(sum_bytes((const uint8_t *)seg->iov_base + from, part));
+		bytes = sum_bytes((const uint8_t *)seg->iov_base + from, part);
 		/* A piece that begins at an odd byte has its halves the other way round. */
-		sum += odd ? __builtin_bswap16(word) : word;
+		sum += odd ? __builtin_bswap16(fold(bytes)) : bytes;
 		odd ^= part & 1;
 		len -= (uint32_t)part;
 		from = 0;

@@ -18,7 +18,6 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-#define VM_MEMORY_BYTES (4u << 20)
 #define VM_FEATURES                                                     \
 	(1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX | \
 	 1ull << VIRTIO_NET_F_MRG_RXBUF | 1ull << VIRTIO_RING_F_INDIRECT_DESC)
@@ -136,8 +135,9 @@ void vm_connect(struct vm *vm, const char *socket_path)
 	strncpy(address.sun_path, socket_path, sizeof(address.sun_path) - 1);
 	vm->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(connect(vm->fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	vm->features = ask_u64(vm, VHOST_USER_GET_FEATURES) &
-		       (VM_FEATURES | 1ull << VHOST_USER_F_PROTOCOL_FEATURES);
+	vm->features =
+		ask_u64(vm, VHOST_USER_GET_FEATURES) &
+		(VM_FEATURES | vm->options.features | 1ull << VHOST_USER_F_PROTOCOL_FEATURES);
 	assert_int_equal(ask_u64(vm, VHOST_USER_GET_PROTOCOL_FEATURES) & request.payload.u64,
 			 request.payload.u64);
 	send_request(vm, &request, -1);
@@ -147,7 +147,8 @@ void vm_connect(struct vm *vm, const char *socket_path)
 
 static void open_memory(struct vm *vm)
 {
-	struct mock_region region = { .guest_addr = VM_MEMORY_ADDR, .bytes = VM_MEMORY_BYTES };
+	struct mock_region region = { .guest_addr = VM_MEMORY_ADDR,
+				      .bytes = vm->options.memory_bytes };
 	struct memmap_arena none = { -1, 0 };
 
 	mock_memory_open(&vm->memory, &region, 1, none);
@@ -177,11 +178,13 @@ void vm_share_memory(struct vm *vm)
 {
 	struct request request = { .request = VHOST_USER_SET_MEM_TABLE, .size = 40 };
 
+	if (!vm->options.memory_bytes)
+		vm->options.memory_bytes = VM_MEMORY_BYTES;
 	if (!vm->memory.count)
 		open_memory(vm);
 	request.payload.memory.count = 1;
 	request.payload.memory.guest_addr = VM_MEMORY_ADDR;
-	request.payload.memory.bytes = VM_MEMORY_BYTES;
+	request.payload.memory.bytes = vm->memory.region[0].bytes;
 	request.payload.memory.user_addr = VM_MEMORY_ADDR + MOCK_USER_OFFSET;
 	tell(vm, &request, vm->memory.region[0].fd);
 }
@@ -221,7 +224,13 @@ void vm_start_rings(struct vm *vm)
 
 void vm_start(struct vm *vm, const char *socket_path)
 {
+	vm_start_with(vm, socket_path, &(struct vm_options){ 0 });
+}
+
+void vm_start_with(struct vm *vm, const char *socket_path, const struct vm_options *options)
+{
 	memset(vm, 0, sizeof(*vm));
+	vm->options = *options;
 	vm->fd = -1;
 	vm_connect(vm, socket_path);
 	vm_share_memory(vm);
@@ -303,6 +312,21 @@ static uint16_t offer(struct vm_ring *ring, uint32_t len, bool writable)
 	if (mock_publish(&ring->driver))
 		kick(ring);
 	return (uint16_t)head;
+}
+
+int vm_send_buffers(struct vm *vm, const struct mock_buffer *buffers, unsigned int count)
+{
+	int head = mock_chain(&vm->tx.driver, buffers, count);
+
+	if (head >= 0)
+		mock_offer(&vm->tx.driver, (uint16_t)head);
+	return head;
+}
+
+void vm_publish(struct vm *vm)
+{
+	if (mock_publish(&vm->tx.driver))
+		kick(&vm->tx);
 }
 
 uint8_t *vm_sent_bytes(struct vm *vm, uint16_t head)

@@ -16,12 +16,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define VM_RING_SIZE   256u
-#define VM_SLOTS       256u
-#define VM_SLOT_BYTES  4096u
-#define VM_HEADER      12u /* bytes of the virtio-net header */
-#define VM_MEMORY_ADDR 0x100000ull
-#define VM_DEADLINE_MS 5000u
+#define VM_RING_SIZE    256u
+#define VM_SLOTS        256u
+#define VM_SLOT_BYTES   4096u
+#define VM_HEADER       12u /* bytes of the virtio-net header */
+#define VM_MEMORY_ADDR  0x100000ull
+#define VM_DEADLINE_MS  5000u
+/* What rings and slots take of the memory; what is beyond is the test's. */
+#define VM_MEMORY_BYTES (4u << 20)
+
+struct vm_options {
+	uint64_t features;     /* negotiated if offered, beside those of each vm */
+	uint64_t memory_bytes; /* 0: VM_MEMORY_BYTES */
+};
 
 struct vm_ring {
 	struct mock_driver driver;
@@ -33,6 +40,7 @@ struct vm_ring {
 
 struct vm {
 	int fd; /* the socket; -1: not connected */
+	struct vm_options options;
 	uint64_t features;
 	struct mock_memory memory;
 	struct vm_ring tx, rx;
@@ -41,6 +49,7 @@ struct vm {
 
 /* Connects (a listening back-end), negotiates, shares memory, starts and enables both rings. */
 void vm_start(struct vm *vm, const char *socket_path);
+void vm_start_with(struct vm *vm, const char *socket_path, const struct vm_options *options);
 /* The steps of vm_start. */
 void vm_connect(struct vm *vm, const char *socket_path);
 void vm_share_memory(struct vm *vm);
@@ -63,6 +72,12 @@ void vm_free(struct vm *vm);
  * header, made available, kicked. Returns the head. vm_slot is where it lies.
  */
 uint16_t vm_send(struct vm *vm, const uint8_t *frame, uint32_t len);
+/*
+ * The same with what lies in these buffers, its virtio-net header first. -1: no
+ * descriptors. The device sees it after vm_publish.
+ */
+int vm_send_buffers(struct vm *vm, const struct mock_buffer *buffers, unsigned int count);
+void vm_publish(struct vm *vm);
 uint8_t *vm_sent_bytes(struct vm *vm, uint16_t head);
 /* Waits until the back-end has given back a transmit head; returns it. */
 uint16_t vm_wait_used(struct vm *vm);

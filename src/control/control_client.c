@@ -169,11 +169,12 @@ static int call_line(struct call *call, const char **line, size_t *len, struct g
 	size_t seen = 0;
 
 	for (;;) {
-		char *from = call->text + call->begin, *end = NULL;
+		char *end = NULL;
 		int rc;
 
-		if (from)
-			end = memchr(from + seen, '\n', call->end - call->begin - seen);
+		if (call->text)
+			end = memchr(call->text + call->begin + seen, '\n',
+				     call->end - call->begin - seen);
 		if (end) {
 			*line = call->text + call->begin;
 			*len = (size_t)(end - *line);

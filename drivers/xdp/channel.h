@@ -77,7 +77,8 @@ struct xdp_rx {
 	uint8_t *state; /* enum rx_state */
 	uint8_t *pass;  /* XDP_PASS_BUFFERS for what the host receives; NULL: never needed */
 	/* counts, read by anyone */
-	uint64_t partial; /* checksums completed */
+	uint64_t partial; /* frames with an open checksum */
+	uint64_t super;   /* frames longer than the MTU */
 	uint64_t bogus;   /* descriptors of what was not out */
 };
 

@@ -20,6 +20,9 @@
 #include <sys/epoll.h>
 #include <syslog.h>
 
+/* Of a frame beyond the MTU: Ethernet header and two VLAN tags. */
+#define RX_EXTRA_BYTES 22u
+
 /* ---- receiving ---- */
 
 static void warn_own_address(const struct xdp_port *p)
@@ -184,6 +187,7 @@ static void limits_apply(void *arg)
 		.one_segment = p->channel[0].tx.pieces_max == 1,
 	};
 
+	p->rx_len_max = p->netdev.mtu + RX_EXTRA_BYTES;
 	gw_port_set_max_len(p->port, device_max_len(p));
 	gw_port_set_offloads(p->port, &offloads);
 }

@@ -201,16 +201,14 @@ static struct gw_frame *frame_build(struct xdp_channel *ch, uint32_t at, uint32_
 
 /*
  * The other end of a veth leaves checksums to "the device", and AF_XDP has no
- * word for that. The bytes are ours alone: they are completed here.
+ * word for that: it is found out, and said in the frame's header, for who takes it.
  */
-static void complete_checksum(struct xdp_channel *ch, struct gw_frame *frame)
+static void note_open_checksum(struct xdp_channel *ch, struct gw_frame *frame)
 {
 	const struct iovec *first = &frame->seg[0];
-	struct virtio_net_hdr_v1 header = { 0 };
 
-	if (!checksum_find_partial(first->iov_base, (uint32_t)first->iov_len, frame->len, &header))
-		return;
-	if (!checksum_complete(frame->seg, frame->seg_count, frame->len, &header))
+	if (!checksum_find_partial(first->iov_base, (uint32_t)first->iov_len, frame->len,
+				   &frame->header))
 		return;
 	gw_counter_add(&ch->rx.partial, 1);
 	if (ch->p->partial_warned)
@@ -218,9 +216,30 @@ static void complete_checksum(struct xdp_channel *ch, struct gw_frame *frame)
 	ch->p->partial_warned = 1;
 	gw_port_log(ch->p->port, LOG_WARNING,
 		    "frames arrive on %s with checksums left to a device that is not there; "
-		    "they are completed here, which costs time: ethtool -K PEER tx off on the "
-		    "sending interface",
+		    "they are completed on the way, which costs time: ethtool -K PEER tx off on "
+		    "the sending interface",
 		    gw_port_target(ch->p->port));
+}
+
+/*
+ * Longer than the wire could bring: a super-frame of somebody on this host, which
+ * nobody has cut. AF_XDP does not tell into what, so it goes on as it is.
+ */
+static void note_super_frame(struct xdp_channel *ch, const struct gw_frame *frame)
+{
+	struct xdp_port *p = ch->p;
+
+	if (!p->rx_len_max || frame->len <= p->rx_len_max)
+		return;
+	gw_counter_add(&ch->rx.super, 1);
+	if (p->super_warned)
+		return;
+	p->super_warned = 1;
+	gw_port_log(p->port, LOG_WARNING,
+		    "frames longer than its MTU arrive on %s: packets that are to be cut by a "
+		    "device that is not there, and too long for most receivers: ethtool -K PEER "
+		    "tso off gso off on the sending interface",
+		    gw_port_target(p->port));
 }
 
 unsigned int rx_read(struct xdp_channel *ch, struct gw_frame **frames, unsigned int max)
@@ -239,8 +258,10 @@ unsigned int rx_read(struct xdp_channel *ch, struct gw_frame **frames, unsigned 
 		if (!n)
 			break;
 		frames[count] = frame_build(ch, at, n);
-		if (frames[count])
-			complete_checksum(ch, frames[count++]);
+		if (frames[count]) {
+			note_super_frame(ch, frames[count]);
+			note_open_checksum(ch, frames[count++]);
+		}
 		at += n;
 		ready -= n;
 	}

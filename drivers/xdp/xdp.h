@@ -73,6 +73,7 @@ struct xdp_port {
 	struct xdp_source source[XDP_SOURCES];
 	unsigned int lenders; /* channels that lend from a guest */
 	unsigned int rx_next; /* where the next visit begins to receive */
+	uint32_t rx_len_max;  /* the longest frame that a wire could bring */
 	uint32_t partial_warned, super_warned;
 
 	unsigned int channel_count; /* from open on */

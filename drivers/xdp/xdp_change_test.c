@@ -332,6 +332,49 @@ static void invalid_descriptor_opens_anew(void **state)
 	fixture_close(&f);
 }
 
+/*
+ * A kernel that does not complete what it finds invalid: seen too while other frames
+ * come back all the time, and the port never comes to rest.
+ */
+static void invalid_descriptor_is_noticed_under_traffic(void **state)
+{
+	static struct gw_frame frame[GW_BATCH];
+	struct gw_frame *batch[GW_BATCH];
+	struct fixture f;
+	struct xsk_ring *tx;
+	struct xdp_desc *desc;
+	uint64_t end_ms = host_now_ms() + LIMIT_MS;
+
+	fixture_open(&f, "up=near,rxring=64", 1500);
+	host_lend(f.port, f.memory.memmap);
+	tx = &f.ch->xsk->tx;
+	desc = xsk_desc(tx, tx->mine);
+	desc->addr = 1ull << 47;
+	desc->len = 64;
+	desc->options = 0;
+	xsk_produce(tx, tx->mine + 1);
+	for (unsigned int i = 0; i < GW_BATCH; i++) {
+		struct iovec seg = { host_memory_at(&f.memory, 2000 * i), 100 };
+
+		host_frame(&frame[i], f.memory.memmap, &seg, 1);
+		batch[i] = &frame[i];
+	}
+	while (!gw_load_relaxed(&f.ch->broken)) {
+		struct gw_done done[GW_BATCH];
+		unsigned int out = xdp_tx(host_queue(f.port), batch, GW_BATCH);
+
+		for (; out; assert_true(host_now_ms() < end_ms))
+			out -= xdp_reap(host_queue(f.port), done, out);
+		assert_true(host_now_ms() < end_ms);
+	}
+	assert_true(host_query(f.port, f.memory.memmap).needs_map);
+	host_lend(f.port, f.memory.memmap);
+	close(f.far);
+	f.far = far_open("far", VETH_TYPE, false);
+	send_one(&f, 9000, 1514);
+	fixture_close(&f);
+}
+
 static void starts_again_after_a_stop_with_frames_out(void **state)
 {
 	struct gw_done done[4];
@@ -494,6 +537,7 @@ int main(void)
 		TEST(link_goes_down_and_comes_up),
 		TEST(interface_is_deleted_and_made_again),
 		TEST(invalid_descriptor_opens_anew),
+		TEST(invalid_descriptor_is_noticed_under_traffic),
 		TEST(starts_again_after_a_stop_with_frames_out),
 		TEST(what_is_not_let_go_is_said),
 		TEST(nothing_survives_sigkill),

@@ -13,7 +13,9 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#define GUESTS 3u
+#define GUESTS       3u
+/* Little, for users who may lock 8 MiB. */
+#define MEMORY_BYTES (512u << 10)
 
 struct guests {
 	struct fixture f;
@@ -24,7 +26,7 @@ static void guests_open(struct guests *g, const char *spec, unsigned int queues)
 {
 	fixture_open_queues(&g->f, spec, 1500, queues);
 	for (unsigned int i = 0; i < GUESTS; i++)
-		host_memory_create(&g->memory[i], GUEST_BYTES, 0);
+		host_memory_create(&g->memory[i], MEMORY_BYTES, 0);
 }
 
 static void guests_close(struct guests *g)
@@ -38,7 +40,7 @@ static void guests_close(struct guests *g)
 static void guest_sends(struct guests *g, unsigned int guest, size_t len, bool lent)
 {
 	struct fixture *f = &g->f;
-	size_t at = (len * 4999) % (GUEST_BYTES - 2000);
+	size_t at = (len * 4999) % (MEMORY_BYTES - 2000);
 	struct gw_done done = { 0 };
 	struct gw_frame frame;
 	struct iovec seg = { lent ? host_memory_at(&g->memory[guest], at)

@@ -14,8 +14,9 @@
  * pages out of all views (that is how the kernel makes a hole), and they do not come
  * back into this one by themselves: userfaultfd makes the first access a SIGBUS, on
  * the thread that makes it, whether the hole was filled or not. So the worker reads
- * one byte of each page of a frame before it lends it, some 20 ns a page, and an
- * access that met no SIGBUS proves that the page is the one that was pinned.
+ * one byte of each page of a frame before it lends it, and an access that met no
+ * SIGBUS proves that the page is the one that was pinned. Measured: 3 ns for a page
+ * that was read lately, 20 to 30 at random in 64 MiB, 70 at random in 2 GiB.
  *
  * The proof holds because a guest can use a page that it gave back only when it knows
  * that the front-end took it: the hole comes before the frame. A guest that gives

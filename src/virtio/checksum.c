@@ -137,6 +137,10 @@ void checksum_store(const struct iovec *seg, unsigned int count, uint32_t offset
 	uint8_t bytes[sizeof(check)];
 	unsigned int done = 0;
 
+	if (count && seg->iov_len >= sizeof(check) && offset <= seg->iov_len - sizeof(check)) {
+		memcpy((uint8_t *)seg->iov_base + offset, &check, sizeof(check));
+		return;
+	}
 	memcpy(bytes, &check, sizeof(check));
 	for (; count && done < sizeof(check); seg++, count--) {
 		while (offset < seg->iov_len && done < sizeof(check))

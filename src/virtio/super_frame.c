@@ -196,6 +196,17 @@ static void sum_pseudo(struct super_frame *super, bool routed, uint8_t protocol)
 	super->pseudo = routed ? sum : add16(sum, htons(protocol));
 }
 
+/* What of the IPv4 header's checksum is the same in all frames. */
+static void sum_ipv4(struct super_frame *super)
+{
+	uint8_t *ip = super->first + super->l3;
+
+	store16(ip + offsetof(struct ip, ip_sum), 0);
+	super->ip_sum = sum_of(ip, (uint32_t)(super->l4 - super->l3));
+	super->ip_sum = add16(super->ip_sum, (uint16_t)~load16(ip + offsetof(struct ip, ip_len)));
+	super->ip_sum = add16(super->ip_sum, (uint16_t)~load16(ip + offsetof(struct ip, ip_id)));
+}
+
 static enum parsed parse_super(struct super_frame *super, uint32_t read_len)
 {
 	uint8_t protocol = super->kind == SUPER_FRAME_TCP ? IPPROTO_TCP : IPPROTO_UDP;
@@ -210,6 +221,8 @@ static enum parsed parse_super(struct super_frame *super, uint32_t read_len)
 	if (parsed != PARSED)
 		return parsed;
 	sum_pseudo(super, routed, protocol);
+	if (!super->ipv6)
+		sum_ipv4(super);
 	return PARSED;
 }
 
@@ -334,7 +347,7 @@ enum gw_reason super_frame_begin(struct super_frame *super, const struct gw_fram
 
 	/* What is not initialized here, parse and plan do. */
 	super->frame = frame;
-	super->l3 = super->pseudo = super->number = 0;
+	super->l3 = super->pseudo = super->ip_sum = super->number = 0;
 	super->at = 0;
 	super->seg = 0;
 	super->seg_off = 0;
@@ -388,9 +401,8 @@ static void write_ip(const struct super_frame *super, uint8_t *to)
 	id = (uint16_t)(ntohs(load16(ip + offsetof(struct ip, ip_id))) + super->number);
 	store16(ip + offsetof(struct ip, ip_len), htons(len));
 	store16(ip + offsetof(struct ip, ip_id), htons(id));
-	store16(ip + offsetof(struct ip, ip_sum), 0);
 	store16(ip + offsetof(struct ip, ip_sum),
-		(uint16_t)~sum_of(ip, (uint32_t)(super->l4 - super->l3)));
+		(uint16_t)~add16(add16(super->ip_sum, htons(len)), htons(id)));
 }
 
 static void write_tcp(const struct super_frame *super, uint8_t *tcp)

@@ -47,6 +47,7 @@ struct super_frame {
 	uint16_t check;      /* offset of the checksum field */
 	uint16_t header_len; /* bytes of each frame that are private */
 	uint16_t pseudo;     /* sum of the pseudo header without its length */
+	uint16_t ip_sum;     /* sum of the IPv4 header without length, identification, checksum */
 	uint32_t size;       /* payload bytes of each frame */
 	uint32_t left;       /* payload bytes not cut off yet, the next frame's included */
 	uint32_t at;         /* payload bytes before the next frame */

@@ -11,7 +11,7 @@ static const struct advice table[] = {
 	  "take `loan=never` away from the port that has it" },
 	{ "query_pending", NULL, "egress.queries",
 	  "nothing: it lasts for a few frames, each time that the driver is asked" },
-	{ "mapping_pending", NULL, "query.verdict",
+	{ "mapping_pending", NULL, "query.text",
 	  "nothing: 50 to 180 microseconds for each MiB of guest memory, when a guest starts" },
 	{ "mapping_failed", "query.text~MEMLOCK", "query.text",
 	  "raise the limit of locked memory: `ulimit -l`, `LimitMEMLOCK=` of the service, or CAP_IPC_LOCK" },

@@ -144,7 +144,7 @@ static void add_line(struct explain_part *part, enum explain_by by, const char *
 	*line = (struct explain_line){ .by = by, .subject = subject };
 	line->frames = frames;
 	line->bytes = bytes;
-	line->value = bytes ? bytes : frames;
+	line->value = bytes && by < EXPLAIN_DROPPED ? bytes : frames;
 	snprintf(line->counter, sizeof(line->counter), "%s%s%s", map ? map : "", map ? "." : "",
 		 subject);
 	line->advice = find_advice(part, subject);
@@ -161,8 +161,10 @@ static void add_reasons(struct explain_part *part, enum explain_by by, const cha
 	for (unsigned int r = GW_COPY_FIRST; r < GW_REASON_COUNT; r++) {
 		const char *name = gw_reason_name(r);
 		uint64_t in_bytes = number_of(bytes, name);
+		bool weighed = in_bytes && by < EXPLAIN_DROPPED;
 
-		add_line(part, by, in_bytes ? bytes_map : frames_map, name, number_of(frames, name),
+		/* Of what was dropped, the number is what people look for. */
+		add_line(part, by, weighed ? bytes_map : frames_map, name, number_of(frames, name),
 			 in_bytes);
 	}
 }

@@ -29,7 +29,7 @@ struct explain_line {
 	enum explain_by by;
 	const char *subject; /* of the advice: a reason, or the counter itself */
 	char counter[EXPLAIN_NAME_BYTES];
-	uint64_t value;  /* of that counter */
+	uint64_t value;  /* of that counter: bytes if it has them, of drops frames */
 	uint64_t bytes;  /* 0 where only frames are counted */
 	uint64_t frames; /* 0 where only bytes are counted */
 	const struct advice *advice;

@@ -90,6 +90,11 @@ static void the_heaviest_comes_first(void **state)
 	assert_int_equal(part->line[1].value, 1200);
 	assert_string_equal(part->line[3].counter, "drops_by_reason.egress_full");
 	assert_int_equal(part->line[3].value, 5);
+	scene.pairs[0].reason_bytes[GW_DROP_EGRESS_FULL] = 7000;
+	part = explain(&scene, 0);
+	assert_string_equal(part->line[3].counter, "drops_by_reason.egress_full");
+	assert_int_equal(part->line[3].value, 5);
+	assert_int_equal(part->line[3].bytes, 7000);
 	json_decref(scene.json);
 }
 

@@ -108,6 +108,14 @@ static void print_member(void *arg, const char *name, const json_t *value)
 	printer->first = false;
 }
 
+/* What was dropped is no part of the pair's bytes. */
+static struct human share_of(const struct explain_part *part, const struct explain_line *line)
+{
+	if (!line->bytes || line->by >= EXPLAIN_DROPPED)
+		return (struct human){ "" };
+	return human_percent(line->bytes, part->bytes);
+}
+
 static void print_line(FILE *out, const struct explain_part *part, const struct explain_line *line)
 {
 	static const char *const words[] = {
@@ -118,8 +126,7 @@ static void print_line(FILE *out, const struct explain_part *part, const struct 
 	};
 	struct printer printer = { out, true };
 
-	fprintf(out, "  %8s  %s", line->bytes ? human_percent(line->bytes, part->bytes).text : "",
-		words[line->by]);
+	fprintf(out, "  %8s  %s", share_of(part, line).text, words[line->by]);
 	if (line->frames)
 		fprintf(out, ", %s frame%s", human_count(line->frames).text,
 			line->frames == 1 ? "" : "s");
@@ -222,8 +229,9 @@ static json_t *line_json(const struct explain_part *part, const struct explain_l
 	json_object_set_new(json, "value", number(line->value));
 	json_object_set_new(json, "frames", number(line->frames));
 	json_object_set_new(json, "bytes", number(line->bytes));
-	json_object_set_new(json, "share",
-			    json_real(part->bytes ? (double)line->bytes / (double)part->bytes : 0));
+	if (part->bytes && line->by < EXPLAIN_DROPPED)
+		json_object_set_new(json, "share",
+				    json_real((double)line->bytes / (double)part->bytes));
 	each_member(part, line, set_member, now);
 	json_object_set_new(json, "now", now);
 	json_object_set_new(json, "advice", json_string(line->text));

@@ -72,6 +72,7 @@ void control_json_answer(json_t *json, const struct gw_answer *answer)
 	json_object_set_new(json, "ends_in_tx", json_boolean(answer->ends_in_tx));
 	json_object_set_new(json, "needs_map", json_boolean(answer->needs_map));
 	json_object_set_new(json, "single_page_segs", json_boolean(answer->single_page_segs));
+	json_object_set_new(json, "page_bytes", json_integer(answer->page_bytes));
 	json_object_set_new(json, "max_segs", json_integer(answer->max_segs));
 }
 
@@ -187,6 +188,8 @@ static json_t *pair_json(const struct gw_pair_info *pair)
 	json_object_set_new(json, "dropped_frames", number(sum_drops(pair)));
 	json_object_set_new(json, "drops_by_reason",
 			    reasons_map(pair->reasons, GW_DROP_FIRST, GW_REASON_COUNT));
+	json_object_set_new(json, "dropped_bytes_by_reason",
+			    reasons_map(pair->reason_bytes, GW_DROP_FIRST, GW_REASON_COUNT));
 	return json;
 }
 

@@ -35,7 +35,7 @@ static void each_kind_has_its_members(void **state)
 		"{\"event\":\"answer\",\"time_ns\":1001,\"source\":\"a\",\"egress\":\"up\","
 		"\"memory\":7,\"verdict\":\"partly\",\"reason\":null,"
 		"\"text\":\"queue 0, zero-copy\",\"device_reads\":\"dma\",\"ends_in_tx\":false,"
-		"\"needs_map\":false,\"single_page_segs\":false,\"max_segs\":17}",
+		"\"needs_map\":false,\"single_page_segs\":false,\"page_bytes\":0,\"max_segs\":17}",
 		"{\"event\":\"map\",\"time_ns\":1002,\"source\":\"a\",\"egress\":\"up\","
 		"\"memory\":7,\"bytes\":67108864,\"duration_ns\":3200000,\"failed\":false,"
 		"\"text\":\"queue 0, zero-copy\"}",

@@ -6,6 +6,7 @@
  * [private header | the guest's payload].
  */
 #include "conformance.h"
+#include <linux/if_ether.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -43,7 +44,7 @@ static const struct sample samples[] = {
 	    .tcp_flags = IP_FRAME_ACK | IP_FRAME_CWR } },
 	{ GW_OFFLOAD_USO, { .payload = 30000, .gso_size = 1400, .udp = true } },
 	{ GW_OFFLOAD_USO, { .payload = 30001, .gso_size = 1400, .udp = true, .ipv6 = true } },
-	/* as long as it may be; see longest() */
+	/* as long as it may be; see fitted() */
 	{ GW_OFFLOAD_TSO4, { .payload = SUPER_MAX, .gso_size = 1460 } },
 	{ GW_OFFLOAD_TSO6, { .payload = SUPER_MAX, .gso_size = 1440, .ipv6 = true } },
 };
@@ -93,6 +94,7 @@ static void gather(struct gathered *gathered, const uint8_t *bytes, uint32_t len
 	struct ip_frame_layout layout;
 	uint32_t part;
 
+	assert_memory_equal(bytes, IP_FRAME_DESTINATION IP_FRAME_SOURCE, 2 * ETH_ALEN);
 	assert_true(ip_frame_parse(bytes, len, &layout));
 	assert_int_equal(layout.ipv6, sent->ipv6);
 	assert_int_equal(layout.udp, sent->udp);
@@ -257,7 +259,7 @@ static void expect_near_partial(struct rig *rig, const struct ip_frame *sent)
 				 sent->payload, gathered.done, gathered.frames);
 		len = host_frame_bytes(frame, bytes, sizeof(bytes));
 		assert_int_equal(len, frame->len);
-		if (memcmp(bytes + 6, IP_FRAME_SOURCE, 6) == 0) {
+		if (memcmp(bytes + ETH_ALEN, IP_FRAME_SOURCE, ETH_ALEN) == 0) {
 			assert_memory_equal(frame->snapshot, bytes, GW_FRAME_SNAPSHOT);
 			gather(&gathered, bytes, len, &frame->header);
 		}

@@ -2,6 +2,7 @@
 /* The answer to the query: what this queue can lend, and if not, why. */
 #include "xdp.h"
 
+#include "contiguity.h"
 #include "xdp_rules.h"
 #include <stdio.h>
 #include <string.h>
@@ -70,16 +71,23 @@ static uint32_t segs_max(const struct xdp_channel *ch, uint32_t page_bytes)
 	return segs > XDP_COPY_SEGS && !ch->xsk->zerocopy ? XDP_COPY_SEGS : segs;
 }
 
-static void say_limits(const struct xdp_channel *ch, struct gw_memmap *memmap,
-		       struct gw_answer *answer)
+/* Before it is pinned, memory is what it is made of; after that, what was found. */
+static uint32_t page_bytes_of(const struct xdp_channel *mine, const struct xdp_port *p,
+			      struct gw_memmap *memmap)
 {
-	struct gw_window window = { .page_bytes = XSK_CHUNK_BYTES };
+	struct gw_window window;
 
-	if (memmap)
-		gw_memmap_window(memmap, &window);
-	answer->verdict = memmap ? GW_PARTLY : GW_YES;
+	if (mine)
+		return mine->page_bytes;
+	if (p->pages_apart || p->channel[0].reads != GW_READS_DMA)
+		return CONTIGUOUS_BYTES_LEAST;
+	gw_memmap_window(memmap, &window);
+	return (uint32_t)window.page_bytes;
+}
+
+static void say_limits(const struct xdp_channel *ch, struct gw_answer *answer)
+{
 	answer->single_page_segs = ch->tx.split_pages;
-	answer->page_bytes = (uint32_t)window.page_bytes;
 	answer->max_segs = (uint16_t)segs_max(ch, answer->page_bytes);
 }
 
@@ -150,6 +158,8 @@ void xdp_query(struct gw_port *port, struct gw_memmap *memmap, struct gw_answer 
 		return;
 	answer->needs_map = !mine;
 	/* All queues of an interface are alike: the first speaks for one not bound yet. */
-	say_limits(mine ? mine : &p->channel[0], memmap, answer);
+	answer->verdict = memmap ? GW_PARTLY : GW_YES;
+	answer->page_bytes = page_bytes_of(mine, p, memmap);
+	say_limits(mine ? mine : &p->channel[0], answer);
 	say_yes(mine ? mine : channel_vacant(p), answer);
 }

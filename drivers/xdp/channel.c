@@ -10,6 +10,7 @@
  */
 #include "xdp.h"
 
+#include "contiguity.h"
 #include <errno.h>
 #include <stdio.h>
 #include <syslog.h>
@@ -45,6 +46,7 @@ static int channel_init(struct xdp_port *p, unsigned int index, uint8_t **pool,
 
 	ch->p = p;
 	ch->index = index;
+	ch->page_bytes = CONTIGUOUS_BYTES_LEAST;
 	ch->queue_index = p->queue_first + index;
 	if (tx_init(ch, p->tx_entries))
 		return gw_error_set(err, -ENOMEM, "port %s: no memory for %u descriptors",

@@ -90,8 +90,9 @@ struct xdp_channel {
 	unsigned int queue_index; /* of the interface */
 	enum gw_reads reads;
 	struct gw_memmap *mapped;
-	bool unreleased; /* a closed socket's frames: the kernel has not let go yet */
-	bool elsewhere;  /* somebody else has the queue, as far as we know */
+	uint32_t page_bytes; /* of the guest's memory: what lies side by side for the device */
+	bool unreleased;     /* a closed socket's frames: the kernel has not let go yet */
+	bool elsewhere;      /* somebody else has the queue, as far as we know */
 
 	/* worker */
 	struct xsk *xsk; /* NULL: no socket now */
@@ -122,7 +123,10 @@ void channel_unmap(struct xdp_channel *ch);
 
 int tx_init(struct xdp_channel *ch, uint32_t entries);
 void tx_free(struct xdp_channel *ch);
-/* Limits of a socket that was just bound to `memmap`'s window (NULL: the arena). In apply. */
+/*
+ * Limits of a socket that was just bound to `memmap`'s window (NULL: the arena), by
+ * ch->reads and ch->page_bytes. In apply.
+ */
 void tx_attach(struct xdp_channel *ch, struct gw_memmap *memmap);
 /* A frame is over. */
 void tx_done(struct xdp_channel *ch, struct gw_frame *frame, enum gw_done_status status);

@@ -9,6 +9,7 @@
  */
 #include "xdp.h"
 
+#include "contiguity.h"
 #include "fd.h"
 #include "loop.h"
 #include "packet_rx.h"
@@ -267,6 +268,7 @@ int device_start(struct xdp_port *p, struct gw_error *err)
 
 	if (rc)
 		return rc;
+	p->pages_apart = contiguity_translated(&p->netdev);
 	rc = receive_start(p, err);
 	if (rc)
 		goto fail;
@@ -320,12 +322,31 @@ static int move_over(struct xdp_port *p, struct gw_error *err)
 	for (unsigned int i = 0; i < p->channel_count; i++)
 		window_clear(&p->channel[i], 0);
 	everything_off(p);
+	p->pages_apart = contiguity_translated(&p->netdev);
 	rc = receive_start(p, err);
 	if (rc)
 		p->netdev.ifindex = 0; /* all of it again, next time */
 	else
 		promiscuous_start(p);
 	return rc;
+}
+
+/*
+ * A NIC that reads huge pages met an invalid descriptor: the likely cause is an IOMMU
+ * that nobody told us of. It will not happen twice.
+ */
+static void doubt_pages(struct xdp_channel *ch)
+{
+	struct xdp_port *p = ch->p;
+
+	if (p->pages_apart || !ch->xsk || !ch->xsk->invalid ||
+	    ch->page_bytes == CONTIGUOUS_BYTES_LEAST)
+		return;
+	p->pages_apart = true;
+	gw_port_log(p->port, LOG_WARNING,
+		    "%s refused a frame from huge pages: is there an IOMMU? From now on no frame "
+		    "is lent across a page of 4096 bytes",
+		    gw_port_target(p->port));
 }
 
 /* Channels in trouble lose their sockets; the first gets another one. */
@@ -335,8 +356,10 @@ static int reopen(struct xdp_port *p, struct gw_error *err)
 	int rc;
 
 	for (unsigned int i = 0; i < p->channel_count; i++)
-		if (window_troubled(&p->channel[i]))
+		if (window_troubled(&p->channel[i])) {
+			doubt_pages(&p->channel[i]);
 			window_clear(&p->channel[i], XDP_BIND_LIMIT_MS);
+		}
 	rc = netdev_read(gw_port_target(p->port), &p->netdev, err);
 	if (!rc && p->netdev.ifindex != before)
 		rc = move_over(p, err);

@@ -79,6 +79,7 @@ void tx_attach(struct xdp_channel *ch, struct gw_memmap *memmap)
 	memset(&tx->window, 0, sizeof(tx->window));
 	if (memmap)
 		gw_memmap_window(memmap, &tx->window);
+	tx->window.page_bytes = ch->page_bytes;
 	tx->pieces_max = rules_pieces_max(&ch->p->netdev, ch->reads, ch->xsk->multi_buffer);
 	/* The kernel counts the room for a request to each descriptor, with or without one. */
 	tx->metadata = ch->xsk->metadata;

@@ -22,6 +22,7 @@
  */
 #include "xdp.h"
 
+#include "contiguity.h"
 #include "loop.h"
 #include "xdp_rules.h"
 #include <errno.h>
@@ -141,6 +142,17 @@ static void old_away(struct xdp_channel *ch)
 	ch->unreleased = look_out(ch) > 0;
 }
 
+/* The memory is pinned by now. Fragments of a packet are small pages of any memory. */
+static uint32_t page_bytes_of(const struct xdp_channel *ch, struct gw_memmap *memmap)
+{
+	struct gw_window window;
+
+	if (!memmap || ch->reads != GW_READS_DMA || ch->p->pages_apart)
+		return CONTIGUOUS_BYTES_LEAST;
+	gw_memmap_window(memmap, &window);
+	return contiguity_of_window(&window);
+}
+
 static int new_in(struct xdp_channel *ch, struct xsk *xsk, struct gw_memmap *memmap,
 		  struct gw_error *err)
 {
@@ -152,6 +164,7 @@ static int new_in(struct xdp_channel *ch, struct xsk *xsk, struct gw_memmap *mem
 		return rc;
 	ch->unreleased = false;
 	ch->reads = rules_reads(&p->netdev, xsk->zerocopy);
+	ch->page_bytes = page_bytes_of(ch, memmap);
 	gw_port_apply(p->port, attach_apply, &attach);
 	ch->mapped = memmap;
 	if (p->receive && p->program.link_fd >= 0) {

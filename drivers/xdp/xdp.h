@@ -61,8 +61,9 @@ struct xdp_port {
 	struct program program;
 	int promiscuous_fd;
 	bool started;
-	bool metadata;   /* sockets are opened for checksum requests, and in copy mode */
-	bool no_program; /* so the NIC would not send in zero-copy mode: why_copy */
+	bool metadata;    /* sockets are opened for checksum requests, and in copy mode */
+	bool pages_apart; /* huge pages are not contiguous for this device */
+	bool no_program;  /* so the NIC would not send in zero-copy mode: why_copy */
 	char why_packet[GW_ERROR_TEXT_BYTES]; /* no XDP program: why */
 	char why_copy[GW_ERROR_TEXT_BYTES];   /* no zero-copy though the NIC has it: why */
 	char trouble[GW_ERROR_TEXT_BYTES];    /* why the socket is gone */

@@ -311,6 +311,27 @@ static void zero_copy_pieces_stay_in_their_page(void **state)
 	assert_int_equal(fake_offset(desc[1].addr) % 4096, 0);
 }
 
+/* What is known to be contiguous is not cut, but for its end and a chunk's length. */
+static void huge_pages_are_cut_at_their_ends(void **state)
+{
+	struct fixture *f = *state;
+	struct gw_frame frame;
+
+	f->ch->page_bytes = 64 << 10;
+	attach(f, true, true);
+	guest_frame(f, &frame, 8192 - 700, 1514);
+	assert_int_equal(offer(f, &frame), 1);
+	assert_int_equal(fake_takes(&f->kernel).len, 1514);
+	guest_frame(f, &frame, 8192 - 700, 4100);
+	assert_int_equal(offer(f, &frame), 1);
+	assert_int_equal(fake_takes(&f->kernel).len, 4096);
+	assert_int_equal(fake_takes(&f->kernel).len, 4);
+	guest_frame(f, &frame, (64 << 10) - 700, 1514);
+	assert_int_equal(offer(f, &frame), 1);
+	assert_int_equal(fake_takes(&f->kernel).len, 700);
+	assert_int_equal(fake_takes(&f->kernel).len, 814);
+}
+
 static void copy_pieces_cross_pages_and_fit_a_chunk(void **state)
 {
 	struct fixture *f = *state;
@@ -474,6 +495,7 @@ int main(void)
 		TEST(frame_is_over_with_its_last_descriptor),
 		TEST(full_ring_takes_whole_frames_or_none),
 		TEST(zero_copy_pieces_stay_in_their_page),
+		TEST(huge_pages_are_cut_at_their_ends),
 		TEST(copy_pieces_cross_pages_and_fit_a_chunk),
 		TEST(what_cannot_be_described_is_dropped),
 		TEST(bad_checksum_requests_are_dropped),

@@ -59,6 +59,8 @@ struct row {
 		name, KIND_CHOICE, AT(field), 0, 0, 0, names, help \
 	}
 
+/* Beyond what getopt_long returns of its own: '?' is 63. */
+#define FIRST_OPTION       256
 #define MAX_SECONDS        1e6
 #define DEFAULT_SIZE       1514
 #define DEFAULT_MEMORY_MIB 64
@@ -487,21 +489,24 @@ enum guest_parse guest_options_parse(struct guest_options *options, int argc, ch
 		getopt_rows[i] =
 			(struct option){ rows[i].name,
 					 takes_argument(&rows[i]) ? required_argument : no_argument,
-					 NULL, (int)i };
+					 NULL, FIRST_OPTION + (int)i };
 	fill_defaults(options);
 	while ((at = getopt_long(argc, argv, "", getopt_rows, NULL)) != -1) {
-		if (at == '?')
+		const struct row *row;
+
+		if (at < FIRST_OPTION)
 			return complain("cannot use this command line", NULL, NULL);
-		if (rows[at].kind == KIND_HELP) {
+		row = &rows[at - FIRST_OPTION];
+		if (row->kind == KIND_HELP) {
 			print_help();
 			return PARSE_DONE;
 		}
-		if (rows[at].kind == KIND_VERSION) {
+		if (row->kind == KIND_VERSION) {
 			printf("guestwire-guest %s\n", GW_VERSION);
 			return PARSE_DONE;
 		}
-		if (!parse_value(options, &rows[at], optarg))
-			return complain("--", rows[at].name, optarg);
+		if (!parse_value(options, row, optarg))
+			return complain("--", row->name, optarg);
 	}
 	if (optind < argc)
 		return complain("no use for argument ", argv[optind], NULL);

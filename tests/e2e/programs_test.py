@@ -133,6 +133,13 @@ def test_what_only_prints(t, word):
               may_fail=True).returncode == 1, "a full disk is no success")
 
 
+@cases("program", ("guestwire", "guestwire-guest"))
+def test_help_and_version(t, program):
+    for word in ("--help", "--version"):
+        done = run([t.program(program), word], may_fail=True)
+        check(done.returncode == 0 and done.stdout and not done.stderr, done)
+
+
 def test_file_and_command_line_add_up(t):
     path = t.path("conf")
     with open(path, "w", encoding="utf-8") as f:

@@ -19,6 +19,7 @@ LOANS = 8
 COUNT = 400
 RATE = 2000
 FRAME_BYTES = 1000
+SUPER_BYTES, MSS_BYTES = 9000, 1400
 
 
 def explain(be, *words):
@@ -224,6 +225,36 @@ def test_a_loan_is_the_guests_page(t, driver):
     homes = {e["loan"] for e in events
              if e["event"] == "home" and e["source"] == "a"}
     check(homes == {e["loan"] for e in lends}, "each loan has its end")
+    t.note(f"{len(lends)} loans")
+
+
+def test_pieces_of_a_super_frame_are_the_guests_payload(t):
+    """[private header | slices of the guest's payload], one after the other."""
+    memlock.need(64)
+    wire = Wire(t, "xdp")
+    wire.start()
+    trace = start_trace(t, wire.be, "up")
+    process = wire.start_guest(
+        *addresses(1, 2), "--send", 0, "--size", SUPER_BYTES, "--packet",
+        "tcp4", "--offloads", "host", "--mss", MSS_BYTES, "--rate", 200,
+        "--addresses")
+    wire.be.wait_show(lambda _: wire.lent() > COUNT, TIMEOUT_S, "loans")
+    stop_sending(process)
+    wire.be.stop()
+    check(ended(trace), trace.err.text())
+    whole = {f[0][0]: f[0][1]
+             for f in said_addresses(process.err.text())}
+    lends = [e for e in events_of(trace)
+             if e["event"] == "lend" and e["header_bytes"]]
+    check(len(lends) > COUNT // 2, f"{len(lends)} loans behind a header")
+    for lend in lends:
+        check(lend["bytes"] - lend["header_bytes"] ==
+              sum(s["bytes"] for s in lend["segments"]), f"{lend}")
+        for segment in lend["segments"]:
+            first, size = segment["guest_address"], segment["bytes"]
+            check(any(a < first and first + size <= a + n
+                      for a, n in whole.items()),
+                  f"{segment} is no part of a frame of the guest")
     t.note(f"{len(lends)} loans")
 
 

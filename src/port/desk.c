@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "desk_inside.h"
 
+#include "net_features.h"
 #include "witness.h"
+#include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <string.h>
 
 /* ---- the decision ---- */
@@ -276,7 +279,20 @@ static inline bool asks_for_something(const struct gw_frame *frame)
 	return frame->header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM || frame->header.gso_type;
 }
 
-/* What the header asks for is done by the device, and a copy could hold it, too. */
+/* What the frames of the wire will be long at least, each but the last, going by the header. */
+static uint32_t wire_len_least(const struct virtio_net_hdr_v1 *header)
+{
+	bool udp = header->gso_type == VIRTIO_NET_HDR_GSO_UDP_L4;
+	size_t header_len =
+		header->csum_start + (udp ? sizeof(struct udphdr) : sizeof(struct tcphdr));
+
+	return (uint32_t)header_len + header->gso_size;
+}
+
+/*
+ * What the header asks for is done by the device, and a copy could hold it, too. What
+ * would be too long on the wire is not the device's to find out.
+ */
 static bool device_does_it(const struct gw_port *egress, const struct pair *pair,
 			   const struct gw_frame *frame)
 {
@@ -285,7 +301,8 @@ static bool device_does_it(const struct gw_port *egress, const struct pair *pair
 	if (offloads->header_private || super_frame_missing(&frame->header, offloads->takes))
 		return false;
 	return !frame->header.gso_type ||
-	       (frame->len <= offloads->len_max && bounce_fits(pair, frame->len));
+	       (frame->len <= offloads->len_max && bounce_fits(pair, frame->len) &&
+		wire_len_least(&frame->header) <= gw_load_relaxed(&egress->max_len));
 }
 
 /* A frame, whole, as it is. */

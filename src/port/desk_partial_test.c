@@ -677,12 +677,15 @@ static void frames_too_long_for_the_port(void **state)
 		struct mock_super_shape shape;
 		uint16_t csum_start;
 		bool too_long;
+		uint32_t takes;
 	} table[] = {
-		{ { .payload = 10000, .gso_size = 1460 }, 0, false },
-		{ { .payload = 10000, .gso_size = 1461 }, 0, true },
-		{ { .payload = 1460, .whole = true }, 0, false },
-		{ { .payload = 1461, .whole = true }, 0, true },
-		{ { .payload = 1461, .whole = true }, 900, true },
+		{ { .payload = 10000, .gso_size = 1460 }, 0, false, 0 },
+		{ { .payload = 10000, .gso_size = 1461 }, 0, true, 0 },
+		{ { .payload = 10000, .gso_size = 1460 }, 0, false, GW_OFFLOAD_ALL },
+		{ { .payload = 10000, .gso_size = 1461 }, 0, true, GW_OFFLOAD_ALL },
+		{ { .payload = 1460, .whole = true }, 0, false, 0 },
+		{ { .payload = 1461, .whole = true }, 0, true, 0 },
+		{ { .payload = 1461, .whole = true }, 900, true, 0 },
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -691,11 +694,14 @@ static void frames_too_long_for_the_port(void **state)
 
 		open_rig(&rig, two);
 		gw_port_set_max_len(rig.port[1], 1514);
+		take(&rig, 1, (struct gw_offloads){ .takes = table[i].takes });
 		frame = super_of(&rig, &table[i].shape, 0);
 		if (table[i].csum_start)
 			frame->header.csum_start = table[i].csum_start;
 		assert_int_equal(offer_super(&rig, 1, frame, true), DESK_TAKEN);
 		desk_flush(rig.port[1]);
+		if (table[i].takes)
+			rig.offered = 1;
 		if (table[i].too_long) {
 			struct pair *pair = pair_to(&rig, 1);
 

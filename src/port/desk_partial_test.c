@@ -977,6 +977,27 @@ static void headers_never_run_out(void **state)
 	}
 }
 
+/* More loans than there can be headers: the last one is kept for frames that are copied. */
+static void the_last_header_is_not_lent(void **state)
+{
+	struct piece *taken[PIECES_MAX];
+	unsigned int count = 0;
+	struct pieces *pieces;
+	struct rig rig;
+
+	open_rig(&rig, two);
+	pieces = &pair_to(&rig, 1)->pieces;
+	while (pieces->free_count > 4)
+		taken[count++] = piece_get(pieces, &rig.source->frame[0]);
+	offer_super(&rig, 1, super_of(&rig, &ten, 0), false);
+	desk_flush(rig.port[1]);
+	assert_int_equal(got.lent, 3);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_COPY_LOANS_OUT], 7);
+	while (count)
+		piece_put(pieces, taken[--count]);
+	end(&rig);
+}
+
 /* ---- the way back ---- */
 
 static void shuffle(struct fake *fake, uint64_t *random)
@@ -1155,6 +1176,7 @@ int main(void)
 		cmocka_unit_test(a_port_that_pauses_or_goes_down_in_the_middle),
 		cmocka_unit_test(the_ring_share_counts_parents),
 		cmocka_unit_test(headers_never_run_out),
+		cmocka_unit_test(the_last_header_is_not_lent),
 		cmocka_unit_test(parents_come_home_after_their_last_piece_in_any_order),
 		cmocka_unit_test(failed_pieces_are_counted_by_frame),
 		cmocka_unit_test(taking_back_in_the_middle),

@@ -235,7 +235,13 @@ struct gw_frame *fake_frame(struct fake *fake, unsigned int id, struct gw_memmap
 				    .memmap = memmap,
 				    .seg = seg,
 				    .seg_count = (uint16_t)count,
-				    .id = id };
+				    .id = id,
+				    /* The core's: whatever was left in it (desk_enter). */
+				    .holders = 7,
+				    .loans = 7,
+				    .bounce = 1,
+				    .dropped = 1,
+				    .cut = CUT_BEGUN };
 	if (count <= GW_FRAME_SEGS) {
 		memcpy(frame->own, seg, count * sizeof(*seg));
 		frame->seg = frame->own;

@@ -195,8 +195,8 @@ static void split_headers(struct guest_run *run, uint64_t arg)
 	struct driver_ring *tx = &run->nic.tx.ring;
 	uint32_t pieces = tx->size < 128 ? tx->size : 128, at = 0;
 
-	for (uint16_t i = 0; i < pieces; i++) {
-		bool last = i + 1u == pieces;
+	for (uint32_t i = 0; i < pieces; i++) {
+		bool last = i + 1 == pieces;
 		uint32_t len = last ? AT_FRAME + SUPER_BYTES - at : 1;
 
 		tx->desc[i] = (struct vring_desc){ htole64(s.gpa + at), htole32(len),

@@ -124,7 +124,8 @@ static void attempt_all(struct trial *trial)
 		    (!rules_zerocopy_worth_trying(&trial->facts->netdev) || lacks_program(trial)))
 			continue;
 		/* The plain kind is for those who have no better one. */
-		if (!(rules_bind_attempts[i] & XDP_USE_SG) && before->attempted && !before->rc)
+		if (before && !(rules_bind_attempts[i] & XDP_USE_SG) && before->attempted &&
+		    !before->rc)
 			continue;
 		attempt(trial, i);
 		/* It will not be better with other flags. */

@@ -94,18 +94,20 @@ static unsigned int count_of(const struct if_nameindex *names)
 static int probe_all(bool attempt, struct report_block **block, struct gw_error *err)
 {
 	struct if_nameindex *names = if_nameindex();
+	struct report_block *made;
 	int rc = 0;
 
 	if (!names)
 		return gw_error_sys(err, -errno, "listing the interfaces");
-	*block = block_create(count_of(names));
-	if (!*block)
-		rc = gw_error_sys(err, -ENOMEM, "probe");
-	else
-		probe_host(*block, attempt);
+	*block = made = block_create(count_of(names));
+	if (!made) {
+		if_freenameindex(names);
+		return gw_error_sys(err, -ENOMEM, "probe");
+	}
+	probe_host(made, attempt);
 	/* One that goes away meanwhile is not there. */
 	for (unsigned int i = 0; !rc && names[i].if_name; i++) {
-		rc = probe_device(*block, names[i].if_name, err);
+		rc = probe_device(made, names[i].if_name, err);
 		if (rc == -ENODEV)
 			rc = 0;
 	}

@@ -27,6 +27,12 @@
 #define NIC_HEADER_BYTES        12u
 #define NIC_LEGACY_HEADER_BYTES 10u
 
+/* Newer than some kernel headers (section 5.1.3). */
+#define NIC_GUEST_USO4 54
+#define NIC_GUEST_USO6 55
+#define NIC_HOST_USO   56
+#define NIC_GSO_UDP_L4 5
+
 struct nic_slot {
 	struct guest_span span;
 	struct guest_span table; /* room for an indirect table, when needed */
@@ -85,6 +91,14 @@ int guest_nic_open(struct guest_nic *nic, const struct guest_options *options,
 /* After negotiation: makes slots in guest memory and offers all RX buffers. */
 int guest_nic_prepare(struct guest_nic *nic, uint64_t features, struct fail *fail);
 void guest_nic_close(struct guest_nic *nic);
+
+static inline bool guest_nic_has(const struct guest_nic *nic, int bit)
+{
+	return nic->features >> bit & 1;
+}
+
+/* Makes a receive slot's chain available, again; false: the ring has no room. */
+bool guest_nic_offer(struct guest_nic *nic, uint32_t number);
 
 /* Pieces that the largest frame is, or becomes. */
 uint32_t guest_nic_pieces_max(const struct guest_nic *nic);

@@ -101,6 +101,10 @@ struct guest_options {
 	const char *misbehave;
 };
 
+/* Before the command line is read, and after it; NULL, or why it cannot be. */
+void options_defaults(struct guest_options *options);
+void options_complete(struct guest_options *options);
+const char *options_contradiction(const struct guest_options *options);
 /* Bits of all offloads there are. */
 uint64_t options_all_offloads(void);
 /* The size of frame number n. */

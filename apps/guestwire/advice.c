@@ -22,7 +22,7 @@ static const struct advice table[] = {
 	{ "device_cannot_read", NULL, "query.text",
 	  "as the driver's answer says; another driver or device (`guestwire probe` lists what they can)" },
 	{ "memory_taken", NULL, "query.text",
-	  "a queue of its own for this guest: `queue=N` on a port for it; `ethtool -L IFNAME combined N` for more queues" },
+	  "a queue of its own for this guest: `queue=auto` on the port gives one while there are any; `ethtool -L IFNAME combined N` for more" },
 	{ "memory_file_backed", NULL, "query.text",
 	  "give the guest a memfd: `memory-backend-memfd,share=on`" },
 	{ "memory_too_large", NULL, "query.text",
@@ -46,7 +46,7 @@ static const struct advice table[] = {
 	{ "pages", NULL, "query.max_segs query.single_page_segs",
 	  "hugepages behind the guest's memory: `memory-backend-memfd,hugetlb=on,share=on`" },
 	{ "private_header", NULL, "query.max_segs",
-	  "switch the guest's offloads off (`csum=off` on the QEMU device)" },
+	  "`offloads=auto` or `offloads=off` on the guest's port, so that it completes its headers itself" },
 
 	{ "egress_full", NULL, "loans_peak loans_max bounce_peak bounce_max",
 	  "nothing if the device is simply slower than the guest; else higher `loans=N`, `bounce=N`" },

@@ -11,7 +11,7 @@ GUEST ?= builtin
 MESON_OPTIONS ?=
 export BUILD
 
-.PHONY: all build demo check install clean help
+.PHONY: all build demo check check-lab install clean help
 
 all: build
 
@@ -25,8 +25,13 @@ demo:
 	@scripts/demo --guest '$(GUEST)' --build '$(BUILD)'
 
 check:
-	@scripts/deps build check qemu
+	@scripts/deps build check qemu lab
 	@scripts/run-checks --build '$(BUILD)'
+
+check-lab:
+	@scripts/deps build lab
+	@scripts/build --quiet '$(BUILD)' --prefix='$(PREFIX)' $(MESON_OPTIONS)
+	@GW_BUILD='$(BUILD)' tests/lab/run.py
 
 install: build
 	@meson configure '$(BUILD)' -Dprefix='$(PREFIX)'
@@ -40,6 +45,7 @@ help:
 	@echo 'make demo               two built-in guests, two networks, one picture; installs what it needs'
 	@echo 'make demo GUEST=qemu    the same with two Linux guests in QEMU (downloads a kernel to a cache)'
 	@echo 'make check              all tests; installs what it needs'
+	@echo 'make check-lab          NICs under QEMU that send from guest memory (downloads a kernel to a cache)'
 	@echo 'make install            install below PREFIX=$(PREFIX), staged in DESTDIR if that is set'
 	@echo 'make clean              remove $(BUILD)/'
 	@echo

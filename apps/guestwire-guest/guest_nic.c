@@ -220,27 +220,46 @@ static uint32_t next_size(const struct guest_nic *nic)
 	return options_size(nic->options, nic->sent);
 }
 
+static void fill_tx(struct guest_nic *nic, const struct nic_slot *slot, uint64_t stream)
+{
+	uint8_t *linear = slot->count == 1 ? slot->segments[0].host : nic->frame;
+	struct virtio_net_hdr_v1 header = { 0 }; /* no offloads (5.1.6.2) */
+
+	if (nic->packet.kind == PACKET_RAW)
+		pattern_make(linear + nic->header_len, slot->frame_len, &nic->address,
+			     (uint32_t)stream, slot->sequence);
+	else
+		packet_make(&nic->packet, linear + nic->header_len, slot->frame_len,
+			    (uint32_t)stream, slot->sequence, &header);
+	memcpy(linear, &header, nic->header_len);
+	if (slot->count > 1)
+		layout_scatter(slot->segments, slot->count, nic->frame);
+}
+
 static void build_tx(struct guest_nic *nic, struct nic_slot *slot, uint64_t sequence)
 {
 	struct nic_side *tx = &nic->tx;
-	uint32_t stream = (uint32_t)nic->options->stream, size = next_size(nic);
-	struct virtio_net_hdr_v1 header = { 0 }; /* no offloads (5.1.6.2) */
-	uint8_t *linear;
 
-	slot->frame_len = size;
-	slot->count = layout_place(&tx->shape, &slot->span, nic->header_len, size, tx->turn++,
-				   slot->segments);
-	linear = slot->count == 1 ? slot->segments[0].host : nic->frame;
-	if (nic->packet.kind == PACKET_RAW)
-		pattern_make(linear + nic->header_len, size, &nic->address, stream, sequence);
-	else
-		packet_make(&nic->packet, linear + nic->header_len, size, stream, sequence,
-			    &header);
-	memcpy(linear, &header, nic->header_len);
-	if (slot->count == 1)
-		return;
-	layout_guard(slot->segments, slot->count);
-	layout_scatter(slot->segments, slot->count, nic->frame);
+	slot->frame_len = next_size(nic);
+	slot->sequence = sequence;
+	slot->count = layout_place(&tx->shape, &slot->span, nic->header_len, slot->frame_len,
+				   tx->turn++, slot->segments);
+	if (slot->count > 1)
+		layout_guard(slot->segments, slot->count);
+	fill_tx(nic, slot, nic->options->stream);
+}
+
+uint32_t guest_nic_rewrite(struct guest_nic *nic, uint32_t stream)
+{
+	uint32_t done = 0;
+
+	for (uint32_t i = 0; i < nic->tx.ring.size; i++) {
+		if (!nic->tx.slots[i].out)
+			continue;
+		fill_tx(nic, &nic->tx.slots[i], stream);
+		done++;
+	}
+	return done;
 }
 
 static bool send_one(struct guest_nic *nic)
@@ -265,6 +284,7 @@ static bool send_one(struct guest_nic *nic)
 	if (nic->options->addresses)
 		layout_print(stderr, slot->segments, slot->count, nic->header_len);
 	tx->free_count--;
+	slot->out = true;
 	nic->sent++;
 	nic->sent_pieces +=
 		nic->packet.kind == PACKET_RAW ? 1 : packet_pieces(&nic->packet, slot->frame_len);
@@ -300,6 +320,7 @@ uint32_t guest_nic_reap(struct guest_nic *nic)
 			continue;
 		slot = &tx->slots[token];
 		nic->completed++;
+		slot->out = false;
 		nic->tx_used_len_set += len != 0;
 		if (nic->options->scribble)
 			layout_fill(slot->segments, slot->count, SCRIBBLE);

@@ -4,9 +4,10 @@
  * guest memory for each chain that can be out.
  *
  * Transmit: a slot that is free is filled with the next frame and added; from
- * publish to completion nobody here touches it; after it, it is scribbled over when
- * asked. Receive: every RX slot is out all the time but while its frame is looked
- * at; guard bytes around the pieces show a device that writes beyond them.
+ * publish to completion nobody here touches it, but for --rewrite, which shows who
+ * reads what, and when; after it, it is scribbled over when asked. Receive: every RX
+ * slot is out all the time but while its frame is looked at; guard bytes around the
+ * pieces show a device that writes beyond them.
  *
  * Ring errors are counted in the rings, frame errors here and in the tally.
  */
@@ -39,6 +40,8 @@ struct nic_slot {
 	struct ring_segment *segments;
 	uint16_t count;
 	bool built; /* fixed pattern: already holds its frame */
+	bool out;   /* TX: sent and not seen used */
+	uint64_t sequence;
 	uint32_t frame_len;
 };
 
@@ -107,5 +110,7 @@ uint32_t guest_nic_pieces_max(const struct guest_nic *nic);
 uint32_t guest_nic_send(struct guest_nic *nic, uint32_t limit);
 /* Takes completions; returns how many used elements were seen, good or bad. */
 uint32_t guest_nic_reap(struct guest_nic *nic);
+/* Makes all that is out anew, as frames of this stream; returns how many. */
+uint32_t guest_nic_rewrite(struct guest_nic *nic, uint32_t stream);
 /* Takes received buffers, tallies their frames, offers the buffers again. */
 uint32_t guest_nic_receive(struct guest_nic *nic);

@@ -66,6 +66,8 @@ struct guest_options {
 	int indirect; /* enum guest_indirect */
 	int header;   /* enum layout_header */
 	bool unaligned, cross_page, scribble;
+	bool rewrite_given;
+	uint64_t rewrite; /* stream */
 	uint64_t rx_buffer;
 	struct guest_range rx_descriptors;
 	int rx_header;
@@ -83,6 +85,7 @@ struct guest_options {
 	/* pace and end */
 	uint64_t rate;
 	uint64_t window;
+	uint64_t lead; /* frames a second while --start-fd has not said go */
 	uint64_t batch;
 	bool poll;
 	bool hold;

@@ -90,6 +90,8 @@ const char *options_contradiction(const struct guest_options *o)
 		return "a chain cannot have more descriptors than the ring (VIRTIO 1.2 2.7.5.3.1)";
 	if (o->scribble && o->pattern == GUEST_PATTERN_FIXED)
 		return "--scribble and --pattern fixed exclude each other";
+	if (o->rewrite_given && (!o->socket || o->pattern == GUEST_PATTERN_FIXED))
+		return "--rewrite needs --socket, and not --pattern fixed";
 	if (o->misbehave && o->interface)
 		return "--misbehave needs --socket";
 	if (o->listen && !o->socket)

@@ -37,6 +37,8 @@ int pacer_open(struct pacer *pacer, const struct guest_options *options, struct 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	if (options->rewrite_given)
+		sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	pacer->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (pacer->signal_fd < 0)
@@ -71,8 +73,13 @@ double pacer_seconds(const struct pacer *pacer)
 	return (double)(pacer->now_ns - pacer->start_ns) / (double)NS_PER_S;
 }
 
+static uint64_t current_rate(const struct pacer *pacer)
+{
+	return pacer->held ? pacer->options->lead : pacer->options->rate;
+}
+
 /* The rate, and --duration, count from when sending may begin. */
-static void look_for_start(struct pacer *pacer)
+static void look_for_start(struct pacer *pacer, uint64_t sent)
 {
 	struct pollfd start = { .fd = (int)pacer->options->start_fd, .events = POLLIN };
 
@@ -80,6 +87,7 @@ static void look_for_start(struct pacer *pacer)
 		return;
 	pacer->held = false;
 	pacer->rate_from_ns = pacer->now_ns;
+	pacer->rate_from = sent;
 	pacer->send_end_ns = after(pacer->now_ns, pacer->options->duration_s);
 }
 
@@ -88,7 +96,7 @@ void pacer_tick(struct pacer *pacer, struct guest_summary *summary)
 	pacer->now_ns = clock_ns();
 	summary->seconds = pacer_seconds(pacer);
 	if (pacer->held)
-		look_for_start(pacer);
+		look_for_start(pacer, summary->sent);
 	if (pacer->now_ns < pacer->next_stats_ns)
 		return;
 	pacer->next_stats_ns = after(pacer->now_ns, pacer->options->stats_interval_s);
@@ -100,7 +108,7 @@ void pacer_tick(struct pacer *pacer, struct guest_summary *summary)
 static uint64_t due(struct pacer *pacer, uint64_t sent)
 {
 	double since_s = (double)(pacer->now_ns - pacer->rate_from_ns) / (double)NS_PER_S;
-	uint64_t until = pacer->rate_from + 1 + (uint64_t)(since_s * (double)pacer->options->rate);
+	uint64_t until = pacer->rate_from + 1 + (uint64_t)(since_s * (double)current_rate(pacer));
 
 	if (until <= sent)
 		return 0;
@@ -145,11 +153,11 @@ uint32_t pacer_allowance(struct pacer *pacer, uint64_t sent, uint64_t sent_piece
 	const struct guest_options *o = pacer->options;
 	uint64_t limit = o->batch;
 
-	if (pacer->held || pacer_sending_over(pacer, sent))
+	if ((pacer->held && !o->lead) || pacer_sending_over(pacer, sent))
 		return 0;
 	if (o->send)
 		limit = smaller(limit, o->send - sent);
-	if (o->rate)
+	if (current_rate(pacer))
 		limit = smaller(limit, due(pacer, sent));
 	if (o->window)
 		limit = smaller(limit, window_room(pacer, sent_pieces, received));
@@ -215,6 +223,10 @@ void pacer_read_signal(struct pacer *pacer)
 {
 	struct signalfd_siginfo info;
 
-	if (read(pacer->signal_fd, &info, sizeof(info)) == sizeof(info))
+	if (read(pacer->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGUSR1)
+		pacer->rewrite = true;
+	else
 		pacer->interrupted = true;
 }

@@ -26,11 +26,12 @@ struct pacer {
 	int64_t settle_ns;   /* PACER_NEVER until all is done */
 	uint32_t pieces_max; /* pieces that one frame may be, for the window */
 	bool interrupted;
-	bool held; /* --start-fd has not said go */
+	bool rewrite; /* SIGUSR1 came; whoever does it clears this */
+	bool held;    /* --start-fd has not said go */
 	int signal_fd;
 };
 
-/* Blocks SIGTERM and SIGINT and reads them from signal_fd. */
+/* Blocks SIGTERM and SIGINT, and SIGUSR1 for --rewrite, and reads them from signal_fd. */
 int pacer_open(struct pacer *pacer, const struct guest_options *options, struct fail *fail);
 void pacer_close(struct pacer *pacer);
 /* The clock starts now; tells --ready-fd. */

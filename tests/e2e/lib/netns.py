@@ -88,12 +88,13 @@ class NetNs:
             self.ip("address", "add", address, "dev", ifname)
         self.ip("link", "set", ifname, "up")
 
-    def add_tap(self, ifname, address=None, mtu=None):
+    def add_tap(self, ifname, address=None, mtu=None, vnet_header=False):
         try:
             os.close(os.open(TUN, os.O_RDWR))
         except OSError as e:
             raise Skip(f"no taps here: cannot open {TUN}: {e.strerror}") from e
-        self.ip("tuntap", "add", "dev", ifname, "mode", "tap")
+        header = ["vnet_hdr"] if vnet_header else []
+        self.ip("tuntap", "add", "dev", ifname, "mode", "tap", *header)
         self.set_up(ifname, address, mtu)
 
     def statistics(self, ifname):

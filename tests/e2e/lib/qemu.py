@@ -129,7 +129,8 @@ class QemuGuest:
 
     def __init__(self, test, nics, name="vm", memory_mib=256, hugetlb=False,
                  ns=None, append="", machine="q35", image_options=(),
-                 arguments=(), memory_option=None):
+                 arguments=(), memory_option=None, made=None):
+        """made: what scripts/make-guest-image printed, if not for this."""
         test.need_tool(QEMU, "qemu-system-x86")
         self.test = test
         self.nics = nics
@@ -141,7 +142,7 @@ class QemuGuest:
         self.append = append
         self.machine = machine
         self.more_arguments = list(arguments)
-        self.image = image.paths(test.root, *image_options)
+        self.image = made or image.paths(test.root, *image_options)
         self.process = None
         self.agent = None
         self.boots = []
@@ -292,7 +293,8 @@ class QemuGuest:
         huge = ",hugetlb=on,hugetlbsize=2M" if self.hugetlb else ""
         size = f"{self.memory_mib}M"
         arguments = [
-            QEMU, "-accel", os.environ.get("GW_QEMU_ACCEL", "tcg"),
+            self.image.get("qemu", QEMU),
+            "-accel", os.environ.get("GW_QEMU_ACCEL", "tcg"),
             "-machine", f"{self.machine},memory-backend=ram", "-cpu", "max",
             "-m", self.memory_option, "-nodefaults", "-no-user-config", "-display", "none",
             "-object", f"memory-backend-memfd,id=ram,size={size},share=on"

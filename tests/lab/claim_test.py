@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The claim, to the letter, in one process: guest A's frames are fetched from
+its memory by a NIC's DMA engine, guest B's are copied once and go out
+elsewhere, at the same time."""
+
+from lib.proc import check
+from lib.scenario import cases
+
+from lablib import hosts
+from lablib.load import Load, guest_port, patient
+
+COUNT = 3000
+SIZES = (300, 1514)
+
+lab = hosts.sockets
+
+
+@cases("fast", ("igb", "virtio"))
+@patient
+def test_one_lent_one_copied(lab, fast):
+    be = lab.daemon([guest_port("a", ",network=red"),
+                     f"fast=xdp:{fast},network=red",
+                     guest_port("b", ",network=blue"),
+                     "plain=packet:e1000e,network=blue"])
+    for ifname in (fast, "e1000e"):
+        lab.wait_carrier(ifname)
+    a = Load(lab, be, "a", "fast", fast, COUNT, SIZES, 1, ["--hugetlb"])
+    b = Load(lab, be, "b", "plain", "e1000e", COUNT, SIZES, 2, ["--hugetlb"])
+    a.go()
+    b.go()
+    for load in (a, b):
+        load.wait()
+    check_lent(be, a.finish())
+    check_copied(be, b.finish())
+    log = be.log()
+    for line in ("port fast asked about frames of port a: partly",
+                 "port plain asked about frames of port b: no"):
+        check(line in log, f"the daemon does not say '{line}':\n{log}")
+    be.stop()
+
+
+def check_lent(be, ledger):
+    check(be.port("fast")["device_reads"] == "dma", "who reads a's frames")
+    check(ledger.lent_frames == ledger.frames and not ledger.copied_bytes
+          and not ledger.kernel_copied_bytes, f"a is lent: {ledger}")
+
+
+def check_copied(be, ledger):
+    check(be.port("plain")["device_reads"] == "bounce", "who reads b's frames")
+    check(ledger.copied_frames == ledger.frames and
+          ledger.copied_bytes == ledger.bytes and not ledger.lent_frames and
+          set(ledger.copies) == {"device_cannot_read"},
+          f"b is copied, once: {ledger}")

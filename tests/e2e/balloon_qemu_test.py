@@ -40,7 +40,7 @@ class Ballooned:
         options = ["--add", t.program("guest-tool")]
         for module in modules:
             options += ["--module", module]
-        self.side = Side(t, "xdp", options=",loans=1024", arguments=arguments,
+        self.side = Side(t, "xdp", arguments=arguments,
                          image_options=tuple(options), **more)
         self.be = start_site(t, [self.side])
         self.side.reach()

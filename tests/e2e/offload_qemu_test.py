@@ -26,10 +26,10 @@ SOME_BYTES = 4 << 20
 
 # what a port does with the super-frames of a guest:
 #   we_cut   do we cut them for it, or is that left to the kernel?
-#   options  of the port; when we cut, a super-frame becomes 45 loans
+#   options  of the port
 Offloads = collections.namedtuple("Offloads", "driver we_cut options")
 PORTS = {
-    "xdp": Offloads("xdp", True, ",loans=1024"),
+    "xdp": Offloads("xdp", True, ""),
     "tap": Offloads("tap", False, ""),
     "tap,offloads=off": Offloads("tap", True, ",offloads=off"),
     "packet": Offloads("packet", False, ""),

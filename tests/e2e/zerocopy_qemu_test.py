@@ -26,8 +26,8 @@ DATAGRAMS = 16
 STREAM_PAGES = 64
 TIMEOUT_S = 30
 DRIVERS = ("xdp", "tap")
-# the end of a stream too, however short, and a whole burst of it
-LEND_ALL = ",copybreak=0,loans=1024"
+# the end of a stream too, however short
+LEND_ALL = ",copybreak=0"
 
 
 class Trace:

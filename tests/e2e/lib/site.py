@@ -22,11 +22,13 @@ PENDING = ("query_pending", "mapping_pending")
 #   lends   may guest memory be read in place?
 #   reads   by whom, as the port says it
 #   pins    is guest memory pinned, so that the memlock limit matters?
-Device = collections.namedtuple("Device", "lends reads pins")
+#   options of each port: a super-frame that is cut becomes 45 loans
+Device = collections.namedtuple("Device", "lends reads pins options")
 DEVICES = {
-    "xdp": Device(lends=True, reads="kernel-copy", pins=True),
-    "tap": Device(lends=True, reads="kernel-copy", pins=False),
-    "packet": Device(lends=False, reads="bounce", pins=False),
+    "xdp": Device(lends=True, reads="kernel-copy", pins=True,
+                  options=",loans=1024"),
+    "tap": Device(lends=True, reads="kernel-copy", pins=False, options=""),
+    "packet": Device(lends=False, reads="bounce", pins=False, options=""),
 }
 
 
@@ -45,7 +47,8 @@ class Side:
         network = f"network=net{number}"
         self.ports = [
             f"{self.port}=guest:{self.socket},{network}{guest_options}",
-            f"{self.up}={driver}:{self.up},{network}{options}",
+            f"{self.up}={driver}:{self.up},{network}"
+            + self.device.options + options,
         ]
         self.guest_arguments = guest
         self.number = number

@@ -19,6 +19,8 @@ ATTEMPTS = 3
 COPYBREAK_BYTES = 256
 LEAD_PER_SECOND = 100
 LOANS = 1024
+# while memory is mapped the port rests, and all that comes then is kept as copies
+BOUNCE = 512
 ASKED_TIMEOUT_S = 60
 GUEST_TIMEOUT_S = 150
 # all buffers of the guest are in its first 2 MiB: no frame crosses huge pages
@@ -80,18 +82,24 @@ class Load:
         self.pcap = lab.pcap(wire) if wire else None
         self.count, self.sizes, self.stream = count, sizes, stream
         low, high = sizes
+        # of an earlier guest at the same port
+        earlier = be.pairs().get((source, egress))
         self.guest = lab.guest(
             "--socket", f"/tmp/{source}.sock", "--ring-size", RING_SIZE,
             "--memory", MEMORY_MIB, "--stream", stream, "--send", count,
             "--size", f"{low}-{high}", "--rate", RATE, "--lead", lead, "--start-fd", 0,
             "--timeout", GUEST_TIMEOUT_S, "--hold", *options, name=f"guest-{source}")
-        self.before = self._wait_answered()
+        self.before = self._wait_answered(earlier)
+        self.earlier_frames = earlier.frames if earlier else 0
         self.ledger = None
 
-    def _wait_answered(self):
+    def _wait_answered(self, earlier):
+        lent = earlier.lent_frames if earlier else 0
+
         def answered(_):
             pair = self.be.pairs().get((self.source, self.egress))
-            return pair and (pair.lent_frames or self._said_no(pair.query))
+            return pair and (pair.lent_frames > lent or
+                             self._said_no(pair.query))
         self.be.wait_show(answered, ASKED_TIMEOUT_S,
                           f"an answer of {self.egress} for {self.source}")
         return self.be.settled_pair(self.source, self.egress)
@@ -133,7 +141,7 @@ class Load:
             judge.check_stream(self.pcap, self.stream, self.sizes, self.count)
         if set(SLOW) & set(self.ledger.copies):
             raise Slow(f"too slow for the daemon: {self.ledger.copies}")
-        check(self.ledger.frames == self.count - self.before.frames and
+        check(self.ledger.frames == self.count - self.ahead() and
               not self.ledger.drops and not self.ledger.loans_out,
               f"the ledger: {self.ledger}")
         return self.ledger
@@ -147,8 +155,13 @@ class Load:
         """Of the frames that were counted, those of at least so many bytes."""
         low, high = self.sizes
         return sum(low + i % (high - low + 1) >= least
-                   for i in range(self.before.frames, self.count))
+                   for i in range(self.ahead(), self.count))
+
+    def ahead(self):
+        """Frames of this guest that went before the ledger is counted."""
+        return self.before.frames - self.earlier_frames
 
 
 def guest_port(name, options=""):
-    return f"{name}=guest:/tmp/{name}.sock,loans={LOANS}{options}"
+    return (f"{name}=guest:/tmp/{name}.sock,loans={LOANS},bounce={BOUNCE}"
+            f"{options}")

@@ -37,6 +37,17 @@ unsigned int channels_buffers(unsigned int count, uint32_t rx_entries, bool rece
 	return buffers;
 }
 
+/* A part of the port's buffers; NULL if it is of none (a port may have none at all). */
+static uint8_t *part_of(uint8_t **pool, uint32_t buffers)
+{
+	uint8_t *part = *pool;
+
+	if (!buffers)
+		return NULL;
+	*pool += (size_t)buffers * GW_ARENA_BUFFER_BYTES;
+	return part;
+}
+
 /* Its part of the port's receive buffers begins at *pool, which moves on. */
 static int channel_init(struct xdp_port *p, unsigned int index, uint8_t **pool,
 			struct gw_error *err)
@@ -51,14 +62,11 @@ static int channel_init(struct xdp_port *p, unsigned int index, uint8_t **pool,
 	if (tx_init(ch, p->tx_entries))
 		return gw_error_set(err, -ENOMEM, "port %s: no memory for %u descriptors",
 				    gw_port_name(p->port), p->tx_entries);
-	if (rx_init(ch, *pool, entries))
+	if (rx_init(ch, part_of(pool, entries), entries))
 		return gw_error_set(err, -ENOMEM, "port %s: no memory for %u receive buffers",
 				    gw_port_name(p->port), entries);
-	*pool += (size_t)entries * GW_ARENA_BUFFER_BYTES;
-	if (p->pass) {
-		ch->rx.pass = *pool;
-		*pool += (size_t)XDP_PASS_BUFFERS * GW_ARENA_BUFFER_BYTES;
-	}
+	if (p->pass)
+		ch->rx.pass = part_of(pool, XDP_PASS_BUFFERS);
 	return 0;
 }
 

@@ -20,7 +20,8 @@
 #define PORT_OPTIONS_MAX  24u
 
 #define PORT_COPYBREAK_DEFAULT 256u
-#define PORT_LOANS_DEFAULT     128u
+/* A super-frame of 64 KiB at an MTU of 1500 is 45 loans: room for eleven. */
+#define PORT_LOANS_DEFAULT     512u
 #define PORT_BOUNCE_DEFAULT    64u
 
 struct pair;

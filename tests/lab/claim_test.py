@@ -8,6 +8,7 @@ from lib.scenario import cases
 
 from lablib import hosts
 from lablib.load import Load, guest_port, patient
+from lablib.queries import Queries
 
 COUNT = 3000
 SIZES = (300, 1514)
@@ -24,6 +25,7 @@ def test_one_lent_one_copied(lab, fast):
                      "plain=packet:e1000e,network=blue"])
     for ifname in (fast, "e1000e"):
         lab.wait_carrier(ifname)
+    queries = Queries(lab)
     a = Load(lab, be, "a", "fast", fast, COUNT, SIZES, 1, ["--hugetlb"])
     b = Load(lab, be, "b", "plain", "e1000e", COUNT, SIZES, 2, ["--hugetlb"])
     a.go()
@@ -37,6 +39,22 @@ def test_one_lent_one_copied(lab, fast):
                  "port plain asked about frames of port b: no"):
         check(line in log, f"the daemon does not say '{line}':\n{log}")
     be.stop()
+    check_asked(queries.of("a", "fast"), "partly", None, "dma")
+    check_asked(queries.of("b", "plain"), "no", "device_cannot_read", "bounce")
+
+
+def check_asked(events, verdict, reason, reads):
+    """Asked first, and at last answered so."""
+    kinds = [e["event"] for e in events]
+    check(kinds[0] == "ask" and events[0]["why"] == "first", f"{events}")
+    answers = [e for e in events if e["event"] == "answer"]
+    check(answers, f"no answer: {events}")
+    last = answers[-1]
+    check((last["verdict"], last["reason"], last["device_reads"]) ==
+          (verdict, reason, reads) and
+          last["memory"] == events[0]["memory"], f"{events}")
+    mapped = any(e["event"] == "map" and not e["failed"] for e in events)
+    check(mapped == (verdict != "no"), f"mapped for the device: {events}")
 
 
 def check_lent(be, ledger):

@@ -5,7 +5,7 @@ the NIC has scatter-gather, and the kernel passes guest pages on as fragments.""
 from lib.proc import check
 from lib.scenario import cases
 
-from lablib import hosts, mutation
+from lablib import foresight, hosts, mutation
 from lablib.gate import TimerGate
 from lablib.load import Load, guest_port, patient
 
@@ -50,3 +50,7 @@ def test_every_frame(lab, layout):
 def test_device_reads_guest(lab):
     mutation.check_device_reads_guest(lab, lambda: start(lab, "late"),
                                       TimerGate(lab, "late"), "late")
+
+
+def test_what_is_foretold_comes_true(lab):
+    foresight.comes_true(lab, "nic", 1500, "no")

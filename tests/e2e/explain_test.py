@@ -145,13 +145,23 @@ def test_nothing_was_copied(t):
     be.stop()
 
 
+def saved_and_explained(be, path):
+    """What explain says of the snapshot in path; None: it has changed since."""
+    saved = be.command("show", "--json").stdout
+    live = be.command("explain", "d").stdout
+    if be.command("show", "--json").stdout != saved:
+        return None
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(saved)
+    return live
+
+
 def test_a_saved_snapshot(t):
     be = loop_daemon(t, "copybreak=2000")
     send(t, t.path("a.sock"), COUNT, "--size", FRAME_BYTES)
     path = t.path("saved.json")
-    with open(path, "w", encoding="utf-8") as f:
-        f.write(be.command("show", "--json").stdout)
-    live = be.command("explain", "d").stdout
+    live = wait_for(lambda: saved_and_explained(be, path), TIMEOUT_S,
+                    "two snapshots that are equal")
     done = be.command("explain", "z", may_fail=True)
     check(done.returncode == 1 and "no port named 'z'" in done.stderr, done)
     be.stop()
@@ -171,6 +181,13 @@ def start_trace(t, be, *words):
 def events_of(process):
     """All but the first, which says that the trace is on."""
     return [json.loads(line) for line in process.out.text().splitlines()[1:]]
+
+
+def told_and_lost(process):
+    whole = process.out.text().rpartition("\n")[0]
+    events = [json.loads(line) for line in whole.splitlines()[1:]]
+    return (len([e for e in events if "loan" in e or "reason" in e]),
+            sum(e["count"] for e in events if e["event"] == "lost"))
 
 
 def ended(process):
@@ -312,11 +329,11 @@ def test_a_trace_that_nobody_reads(t):
     check(said["completed"] == count, f"{said}")
     check(be.port("d")["state"] == "running", "the daemon is not answering")
     trace.signal(18)
-    wait_for(lambda: '"lost"' in trace.out.text(), TIMEOUT_S,
-             "the trace to say that events were lost")
+    # each frame is one event at least, told or lost
+    wait_for(lambda: sum(told_and_lost(trace)) >= count, TIMEOUT_S,
+             "all events to be told or lost")
     be.stop()
     check(ended(trace), trace.err.text())
-    events = events_of(trace)
-    lost = sum(e["count"] for e in events if e["event"] == "lost")
-    pair_events = len([e for e in events if "loan" in e or "reason" in e])
-    t.note(f"{lost} lost, {pair_events} told")
+    told, lost = told_and_lost(trace)
+    check(lost, "nothing was lost")
+    t.note(f"{lost} lost, {told} told")

@@ -42,14 +42,16 @@ class Slow(Failure):
 
 
 def patient(function):
-    """A test that is run again where the machine was too slow for it."""
+    """A test that is run again where the machine was too slow for it, and says
+    so in its line."""
     @functools.wraps(function)
     def again(lab, *arguments, **options):
-        for _ in range(ATTEMPTS - 1):
+        for attempt in range(2, ATTEMPTS + 1):
             try:
                 return function(lab, *arguments, **options)
-            except Slow:
+            except Slow as e:
                 lab.begin()
+                lab.test.notes[:] = [f"(attempt {attempt} of {ATTEMPTS}: {e})"]
         return function(lab, *arguments, **options)
     return again
 

@@ -124,7 +124,9 @@ class Runner:
             result, text = "skip", str(e)
         except Exception as e:  # pylint: disable=broad-except
             result, text = "FAIL", str(e) or type(e).__name__
-            details = traceback.format_exc() + bench.last_words()
+            notes = bench.test.notes if bench.test else []
+            details = "\n".join([*notes, traceback.format_exc(),
+                                 bench.last_words()])
         self.report(result, test_id, time.monotonic() - started, text, details)
         if result == "FAIL":
             bench.close(self.keep)

@@ -39,7 +39,10 @@ def start_a(t, *arguments):
 
 
 def send_for_ever(t):
-    return start_a(t, "--ring-size", RING_SIZE, "--send", 0, "--rate", 5000)
+    # little memory is mapped soon: a device that holds copies and completes
+    # nothing is stalled after 0.2 s, and is lent nothing then
+    return start_a(t, "--memory", 8, "--ring-size", RING_SIZE, "--send", 0,
+                   "--rate", 5000)
 
 
 def rate_of_b(t):

@@ -97,7 +97,7 @@ def send_all(trunk, which, sweep):
         drops = pair.drops()
         check(pair.frames + sum(drops.values()) == sweep.count() and
               set(drops) <= {"egress_full", "egress_down"}, f"unaccounted for: {drops}, {pair.data}")
-    return [sum(pair.drops().values()) for pair in pairs]
+    return [pair.drops() for pair in pairs]
 
 
 @cases("queues", (1, 2, 4))
@@ -107,9 +107,11 @@ def test_three_guests(t, queues):
     dropped = send_all(trunk, (0, 1, 2), SWEEP)
     lenders = sum(trunk.lends(i) for i in range(3))
     check(lenders == min(queues, 3), f"{lenders} of 3 lend on {queues} queues")
-    check(queues < 4 or not any(dropped), f"a pause nobody needed: {dropped}")
+    # more than the bounce buffers hold, on a slow machine, is another matter
+    check(queues < 4 or not any("egress_down" in drops for drops in dropped),
+          f"a pause nobody needed: {dropped}")
     trunk.be.stop()
-    return f"{sum(dropped)} dropped while the first queue rested"
+    t.note(f"dropped: {dropped}")
 
 
 def test_who_leaves_is_followed(t):

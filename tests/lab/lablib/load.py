@@ -94,6 +94,7 @@ class Load:
         self.before = self._wait_answered(earlier)
         self.earlier_frames = earlier.frames if earlier else 0
         self.ledger = None
+        self.said = None
 
     def _wait_answered(self, earlier):
         lent = earlier.lent_frames if earlier else 0
@@ -130,7 +131,7 @@ class Load:
     def end(self):
         """The guest ends in good order: it got all of its buffers back."""
         self.guest.signal(signal.SIGTERM)
-        said = result(self.guest)
+        said = self.said = result(self.guest)
         check(said["sent"] == said["completed"] == self.count and
               said["stop"]["clean"] and not said["errors"], f"guest: {said}")
 

@@ -16,6 +16,7 @@ FULL_MIN_BYTES = 38
 PADDED_BYTES = 60
 SOURCE = struct.Struct(">BBI")
 SOURCE_PREFIX = (0x52, 0x57)
+BROADCAST = b"\xff" * 6
 HEADER = struct.Struct(">IIQII")
 
 
@@ -41,6 +42,12 @@ def payload(stream, sequence, size):
     check = _mix(stream, sequence ^ size << 32) & 0xFFFFFFFF
     head = HEADER.pack(MAGIC, stream, sequence, size, check)
     return head + _fill(_mix(stream, sequence), size - FULL_MIN_BYTES)
+
+
+def frame(stream, sequence, size):
+    """A broadcast frame, as a guest would send it."""
+    return (BROADCAST + SOURCE.pack(*SOURCE_PREFIX, stream) +
+            ETHERTYPE.to_bytes(2, "big") + payload(stream, sequence, size))
 
 
 def is_ours(data):

@@ -2,16 +2,11 @@
 """A NIC that goes away with a guest's frames in it: the guest gets every buffer
 back, and sends again when the NIC is there again."""
 
-from lib.proc import check
 from lib.scenario import cases
 
 from lablib import hosts, zerocopy
-from lablib.gate import IgbGate
 from lablib.load import Load
-
-COUNT = 150
-SIZES = (300, 1514)
-SUBMIT_TIMEOUT_S = 60
+from lablib.stuck import COUNT, SIZES, stuck
 
 lab = hosts.sockets
 
@@ -20,19 +15,6 @@ TROUBLES = {
     "down-and-up": "ip link set igb down; ip link set igb up",
     "another-mtu": "ip link set igb mtu 1400; ip link set igb mtu 1500",
 }
-
-
-def stuck(lab, be):
-    """A guest whose frames wait in the NIC."""
-    load = Load(lab, be, "a", "up", None, COUNT, SIZES, options=["--hugetlb"],
-                lead=4)
-    gate = IgbGate(lab, "igb")
-    lab.run(gate.shut_script)
-    load.go()
-    be.wait_show(lambda _: be.port("a")["rx_frames"] == COUNT,
-                 SUBMIT_TIMEOUT_S, "the guest's frames in the daemon")
-    check(be.pair("a", "up").loans_out, "no loans are out")
-    return load
 
 
 @cases("trouble", TROUBLES)

@@ -65,8 +65,7 @@ class LabHost(QemuGuest):
         self.pcaps = {nic.name: Pcap(nic.pcap) for nic in self.nics}
         self.run(PREPARE)
         for nic in self.nics:
-            self.run(NAME_NIC.format(mac=nic.mac, name=nic.name,
-                                     model=nic.model))
+            self.name_nic(nic)
         for nic in self.nics:
             self.wait_carrier(nic.name)
 
@@ -86,6 +85,9 @@ class LabHost(QemuGuest):
             pcap.mark()
 
     # interfaces
+
+    def name_nic(self, nic):
+        self.run(NAME_NIC.format(mac=nic.mac, name=nic.name, model=nic.model))
 
     def wait_carrier(self, ifname):
         wait_for(lambda: self.run(f"cat /sys/class/net/{ifname}/carrier",

@@ -25,3 +25,8 @@ def taps(t):
         nic.Nic("nic", "virtio-net-pci", tap="tap0"),
         nic.Nic("late", "virtio-net-pci", TimerGate.TIMER, tap="tap1"),
     ], ns=ns)
+
+
+def slots(t):
+    """A NIC that can be pulled out."""
+    return LabHost(t, [nic.Nic("igb", "igb", slot=True)])

@@ -182,7 +182,7 @@ void partial_open(struct rig *rig, const char *const *specs)
 	rig_open(rig, specs);
 	memset(&got, 0, sizeof(got));
 	got.rig = rig;
-	for (unsigned int i = 1; i < rig->count; i++) {
+	for (unsigned int i = 1; i < rig->count && i < sizeof(gets) / sizeof(gets[0]); i++) {
 		device(rig, i)->in_tx = gets[i];
 		answer(rig, i, yes());
 	}

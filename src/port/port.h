@@ -16,7 +16,7 @@
 
 /* Ports of one network: bounds the pair tables and the work of a flood. */
 #define PORT_NETWORK_MAX  64u
-#define PORT_STATUS_BYTES 160
+#define PORT_STATUS_BYTES 320
 #define PORT_OPTIONS_MAX  24u
 
 #define PORT_COPYBREAK_DEFAULT 256u

@@ -107,8 +107,9 @@ def test_three_guests(t, queues):
     dropped = send_all(trunk, (0, 1, 2), SWEEP)
     lenders = sum(trunk.lends(i) for i in range(3))
     check(lenders == min(queues, 3), f"{lenders} of 3 lend on {queues} queues")
-    # more than the bounce buffers hold, on a slow machine, is another matter
-    check(queues < 4 or not any("egress_down" in drops for drops in dropped),
+    # a sanitizer maps memory so late that bounce buffers run out meanwhile
+    check(queues < 4 or not any("egress_down" in drops if trunk.be.sanitized()
+                                else drops for drops in dropped),
           f"a pause nobody needed: {dropped}")
     trunk.be.stop()
     t.note(f"dropped: {dropped}")

@@ -191,7 +191,7 @@ static void tx_stopped(struct guest *guest)
 {
 	struct handover h = { .guest = guest };
 	struct lender *lender;
-	uint16_t base;
+	uint32_t base;
 
 	gw_timer_stop(guest->loop, &guest->stop_timer);
 	guest->stop_phase = STOP_NONE;
@@ -254,7 +254,7 @@ static void stop_tx(struct guest *guest)
 static void stop_rx(struct guest *guest)
 {
 	struct handover h = { .guest = guest };
-	uint16_t base;
+	uint32_t base;
 
 	gw_port_apply(guest->port, receiver_end, &h);
 	base = ring_base(h.receiver->ring);

@@ -149,7 +149,7 @@ int session_op_begin(struct session *session, enum session_op op, unsigned int m
 								: op_end(session);
 }
 
-void session_ring_stopped(struct session *session, unsigned int index, uint16_t base)
+void session_ring_stopped(struct session *session, unsigned int index, uint32_t base)
 {
 	struct session_ring_state *ring = &session->ring[index];
 

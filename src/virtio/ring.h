@@ -10,11 +10,17 @@
  * Used entries may be pushed in any order. ring_push only collects; ring_flush
  * publishes all of them with one store of the used index.
  *
- * The split ring (VIRTIO 1.2 section 2.7) is in ring_split.c; a packed ring
- * (section 2.8) takes a second file behind the same functions.
+ * The split ring (VIRTIO 1.2 section 2.7) is in ring_split.c, the packed ring
+ * (section 2.8) in ring_packed.c, both behind the same functions; which of them it
+ * is says the feature VIRTIO_F_RING_PACKED.
+ *
+ * With VIRTIO_F_IN_ORDER used entries are published in the order in which chains
+ * were popped, whatever the order of ring_push: what is ahead of its turn waits.
  */
 #pragma once
 
+#include "dirty_log.h"
+#include "iotlb.h"
 #include <guestwire/driver.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,11 +32,27 @@ struct ring;
 
 struct ring_config {
 	struct gw_memmap *memmap; /* the ring takes a reference */
-	uint32_t size;            /* a power of two, 1 to RING_SIZE_MAX */
-	/* In the front-end's address space (vhost-user: SET_VRING_ADDR). */
+	uint32_t size;            /* 1 to RING_SIZE_MAX; a power of two on a split ring */
+	/*
+	 * In the front-end's address space (vhost-user: SET_VRING_ADDR), or I/O addresses
+	 * if there is an iotlb. Packed: descriptors, driver's and device's event area.
+	 */
 	uint64_t desc_addr, avail_addr, used_addr;
-	uint16_t base;     /* next head to take: SET_VRING_BASE */
+	/*
+	 * SET_VRING_BASE. Split: the next head to take. Packed: its place in bits 0 to 14,
+	 * its wrap counter in bit 15; the same for the next used one in bits 16 to 31.
+	 */
+	uint32_t base;
 	uint64_t features; /* negotiated, by bit number */
+	/* NULL, or what the ring takes a reference of; see ring_set_log, ring_set_iotlb. */
+	struct dirty_log *log;
+	struct iotlb *iotlb;
+	/*
+	 * NULL, or the record of heads in flight (ring_record.h), ring_record_bytes long,
+	 * which outlives the ring. If it fits, the chains it names are popped again,
+	 * first and in their order, and `base` is what the front-end knows: the used index.
+	 */
+	void *record;
 };
 
 /* Which rule of the specification the guest broke. X(id, name, text) */
@@ -49,7 +71,10 @@ struct ring_config {
 	X(RING_FAULT_FEATURE,   "indirect_not_negotiated", "indirect descriptor without the feature") \
 	X(RING_FAULT_REUSED,    "head_reused",             "head made available again while in flight") \
 	X(RING_FAULT_DIRECTION, "wrong_direction",         "descriptors of the wrong direction for this ring") \
-	X(RING_FAULT_HEADER,    "no_header",               "chain no longer than its virtio-net header")
+	X(RING_FAULT_HEADER,    "no_header",               "chain no longer than its virtio-net header") \
+	X(RING_FAULT_WRAP,      "bad_wrap",                "packed descriptor in a chain that is not available") \
+	X(RING_FAULT_ID,        "id_out_of_range",         "packed buffer id beyond the ring") \
+	X(RING_FAULT_IOVA,      "iova_unmapped",           "I/O address that maps outside guest memory")
 /* clang-format on */
 
 #define RING_FAULT_ENUM(id, name, text) id,
@@ -58,7 +83,7 @@ enum ring_fault { RING_FAULT_NONE = 0, RING_FAULTS(RING_FAULT_ENUM) RING_FAULT_C
 
 /* One chain: readable segments first, then writable ones, in the caller's array. */
 struct ring_chain {
-	uint16_t head;
+	uint16_t head; /* names it until it is pushed, < ring_size; packed: the buffer id */
 	uint16_t read_count, write_count; /* segments */
 	uint64_t read_bytes, write_bytes;
 };
@@ -74,7 +99,8 @@ void ring_destroy(struct ring *ring);
  * Takes the next chain. 1: taken, segments in seg[0 .. read+write), pointers in
  * the memmap's window; 0: none is available; -1: the ring is broken (now or
  * before). Adjacent segments may be merged. A chain with more than max segments
- * is a fault (max is at most GW_FRAME_SEGS_MAX).
+ * is a fault (max is at most GW_FRAME_SEGS_MAX). None is available also while an
+ * I/O address is missing: see ring_missing.
  */
 int ring_pop(struct ring *ring, struct ring_chain *chain, struct iovec *seg, unsigned int max);
 /* Puts the last count popped chains back, to be popped again. */
@@ -99,8 +125,20 @@ enum ring_fault ring_fault(const struct ring *ring);
 const char *ring_fault_name(enum ring_fault fault);
 const char *ring_fault_text(enum ring_fault fault);
 
-/* Next head to take (what GET_VRING_BASE answers), heads popped but not pushed, used index. */
-uint16_t ring_base(const struct ring *ring);
+/*
+ * Between two visits: other I/O addresses, or a dirty log (NULL: none any more). The
+ * ring takes a reference and gives back the one before, so the caller keeps another
+ * until he is back on a control thread.
+ */
+void ring_set_iotlb(struct ring *ring, struct iotlb *iotlb);
+void ring_set_log(struct ring *ring, struct dirty_log *log);
+/* The I/O address that ring_pop stopped at; false: none. Forgotten by ring_set_iotlb. */
+bool ring_missing(const struct ring *ring, struct iotlb_miss *miss);
+/* Chains of an earlier run that the record named: popped again, or still to be. */
+uint32_t ring_resubmitted(const struct ring *ring);
+
+/* What GET_VRING_BASE answers (see ring_config.base), heads popped but not pushed, used index. */
+uint32_t ring_base(const struct ring *ring);
 uint32_t ring_in_flight(const struct ring *ring);
 uint16_t ring_used_index(const struct ring *ring);
 uint32_t ring_size(const struct ring *ring);

@@ -150,7 +150,7 @@ int ring_create(const struct ring_config *config, struct ring **result, struct g
 		return rc;
 	}
 	ring->memmap = memmap_get(config->memmap);
-	ring->avail_next = ring->avail_seen = config->base;
+	ring->avail_next = ring->avail_seen = (uint16_t)config->base;
 	ring->used_next = ring->used_shown = gw_read_once(&ring->used->idx);
 	ring->used_flags = VRING_USED_F_NO_NOTIFY; /* so that the next line writes it */
 	ring_want_kick(ring);
@@ -360,7 +360,7 @@ enum ring_fault ring_fault(const struct ring *ring)
 	return ring->fault;
 }
 
-uint16_t ring_base(const struct ring *ring)
+uint32_t ring_base(const struct ring *ring)
 {
 	return ring->avail_next;
 }

@@ -191,6 +191,7 @@ static int begin_session(struct guest *guest, int fd)
 		.protocol_features = GUEST_PROTOCOL_FEATURES,
 		.arena = { port_arena_fd(guest->port), gw_port_arena(guest->port).iov_len },
 		.ring_size_max = GUEST_RING_SIZE_MAX,
+		.pairs_max = 1,
 	};
 	int ret = session_create(&config, &guest->session);
 

@@ -264,7 +264,7 @@ static void stop_rx(struct guest *guest)
 	session_ring_stopped(guest->session, GUEST_RX, base);
 }
 
-static void op_ring_stop(void *arg, unsigned int index)
+static void op_ring_stop(void *arg, unsigned int index, bool handed)
 {
 	if (index == GUEST_TX)
 		stop_tx(arg);
@@ -331,9 +331,46 @@ static void op_note(void *arg, int level, const char *line)
 	gw_port_log(((struct guest *)arg)->port, level, "%s", line);
 }
 
-static int op_send(void *arg, const uint8_t *bytes, size_t len)
+static int op_send(void *arg, const uint8_t *bytes, size_t len, int fd)
 {
-	return connection_send(arg, bytes, len);
+	return fd < 0 ? connection_send(arg, bytes, len) : -EOPNOTSUPP;
+}
+
+/* The protocol features behind these are not offered, so they are not called. */
+static void op_log(void *arg, struct dirty_log *log)
+{
+}
+
+static void op_iotlb(void *arg, struct iotlb *iotlb, const struct session_stale *stale)
+{
+}
+
+static void op_backend_channel(void *arg, int fd)
+{
+	gw_fd_close(&fd);
+}
+
+static int op_backend_send(void *arg, const uint8_t *bytes, size_t len)
+{
+	return -EPIPE;
+}
+
+static void op_announce(void *arg, const uint8_t mac[6])
+{
+}
+
+static void op_mtu(void *arg, uint32_t mtu)
+{
+}
+
+static size_t op_state_save(void *arg, uint8_t *bytes, size_t room)
+{
+	return 0;
+}
+
+static int op_state_load(void *arg, const uint8_t *bytes, size_t len, struct gw_error *err)
+{
+	return 0;
 }
 
 const struct session_ops guest_session_ops = {
@@ -344,6 +381,14 @@ const struct session_ops guest_session_ops = {
 	.ring_fds = op_ring_fds,
 	.memory = op_memory,
 	.features = op_features,
+	.log = op_log,
+	.iotlb = op_iotlb,
+	.backend_channel = op_backend_channel,
+	.backend_send = op_backend_send,
+	.announce = op_announce,
+	.mtu = op_mtu,
+	.state_save = op_state_save,
+	.state_load = op_state_load,
 	.note = op_note,
 };
 

@@ -107,11 +107,15 @@ static const struct rule *rule_of(uint32_t request)
 
 int session_create(const struct session_config *config, struct session **session)
 {
-	struct session *new = calloc(1, sizeof(*new));
+	struct session *new;
 
+	if (!config->pairs_max || config->pairs_max > SESSION_PAIRS_MAX)
+		return -EINVAL;
+	new = calloc(1, sizeof(*new));
 	if (!new)
 		return -ENOMEM;
 	new->config = *config;
+	new->rings = 2 * config->pairs_max;
 	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++) {
 		new->ring[i].set.kick_fd = -1;
 		new->ring[i].set.call_fd = -1;
@@ -142,7 +146,8 @@ void session_close(struct session *session)
 	message_drop_fds(&session->message);
 	memmap_put(session->op_memmap);
 	session->op_memmap = NULL;
-	session_op_begin(session, SESSION_OP_CLOSE, (1u << SESSION_RINGS_MAX) - 1);
+	session_choose_all(session);
+	session_op_begin(session, SESSION_OP_CLOSE);
 }
 
 bool session_busy(const struct session *session)
@@ -323,7 +328,7 @@ int session_reply(struct session *session, uint32_t request, const void *payload
 	int ret;
 
 	assert(len);
-	ret = session->config.ops->send(session->config.arg, bytes, len);
+	ret = session->config.ops->send(session->config.arg, bytes, len, -1);
 	if (!ret)
 		return SESSION_ANSWERED;
 	gw_error_sys(&why, ret, "vhost-user %s: sending the reply", message_name(request));
@@ -380,4 +385,9 @@ uint32_t session_mtu(const struct session *session)
 bool session_ring_running(const struct session *session, unsigned int index)
 {
 	return session->ring[index].phase == SESSION_RING_RUNNING;
+}
+
+struct dirty_log *session_log(const struct session *session)
+{
+	return NULL;
 }

@@ -28,12 +28,16 @@
  */
 #pragma once
 
+#include "dirty_log.h"
+#include "iotlb.h"
 #include "memmap.h"
 #include "message.h"
 #include "ring.h"
 #include <guestwire/error.h>
 
-#define SESSION_RINGS_MAX 2u /* one queue pair; RX is 0, TX is 1 */
+/* Queue pairs of one session (the ring index of vhost-user messages has 8 bits). */
+#define SESSION_PAIRS_MAX 128u
+#define SESSION_RINGS_MAX (2 * SESSION_PAIRS_MAX) /* of pair n: 2n receives, 2n + 1 transmits */
 /* Bytes not yet worked on that a session keeps: any message, and more. */
 #define SESSION_INPUT_MAX 4096u
 /* NET_SET_MTU: the smallest that IPv4 permits, and the largest of virtio-net. */
@@ -47,17 +51,28 @@ struct session_ring {
 	bool enabled;
 };
 
+/* Memory that an IOTLB invalidation takes away, as this process sees it. */
+struct session_stale {
+	const struct iovec *range;
+	unsigned int count;
+};
+
 struct session_ops {
-	/* A whole reply; 0 or -errno (then the session is over). */
-	int (*send)(void *arg, const uint8_t *bytes, size_t len);
+	/*
+	 * A whole reply, and a descriptor beside it (-1: none; it stays the session's). 0
+	 * or -errno (then the session is over).
+	 */
+	int (*send)(void *arg, const uint8_t *bytes, size_t len, int fd);
 	/* A ring has all it needs. If it cannot start, it stays stopped and err says why. */
 	int (*ring_start)(void *arg, unsigned int index, const struct session_ring *ring,
 			  struct gw_error *err);
 	/*
 	 * Stop taking chains, bring loans home; then session_ring_stopped(). May call it
-	 * before it returns. The ring's fds stay open until then.
+	 * before it returns. The ring's fds stay open until then. With `handed` the loans
+	 * need not come home: what is in flight stays in the record (ring.config.record)
+	 * for the next back-end (GET_VRING_BASE without a drain), once no device reads it.
 	 */
-	void (*ring_stop)(void *arg, unsigned int index);
+	void (*ring_stop)(void *arg, unsigned int index, bool handed);
 	/* SET_VRING_ENABLE on a running ring. */
 	void (*ring_enable)(void *arg, unsigned int index, bool enabled);
 	/*
@@ -73,6 +88,31 @@ struct session_ops {
 	void (*memory)(void *arg, struct gw_memmap *memmap);
 	/* Features were acknowledged. */
 	void (*features)(void *arg, uint64_t features);
+	/*
+	 * The dirty log for all rings that run: on, another, or off (NULL). The receiver
+	 * takes its own reference; when this returns nobody writes unmarked.
+	 */
+	void (*log)(void *arg, struct dirty_log *log);
+	/*
+	 * Other I/O addresses for all rings that run. If `stale` is not NULL, these were
+	 * taken away: nothing may be read or written there any more when session_iotlb_done()
+	 * is called, here or later.
+	 */
+	void (*iotlb)(void *arg, struct iotlb *iotlb, const struct session_stale *stale);
+	/* SET_BACKEND_REQ_FD: the channel on which we ask; the receiver owns fd. -1: none any more. */
+	void (*backend_channel)(void *arg, int fd);
+	/* A whole message of ours on that channel; 0 or -errno. */
+	int (*backend_send)(void *arg, const uint8_t *bytes, size_t len);
+	/* SEND_RARP: the guest's address, to be announced in its network. */
+	void (*announce)(void *arg, const uint8_t mac[6]);
+	/* NET_SET_MTU. */
+	void (*mtu)(void *arg, uint32_t mtu);
+	/*
+	 * DEVICE_STATE: what a back-end elsewhere has to know and no ring tells. save
+	 * writes at most `room` bytes and returns how many; load: 0, or -errno with a text.
+	 */
+	size_t (*state_save)(void *arg, uint8_t *bytes, size_t room);
+	int (*state_load)(void *arg, const uint8_t *bytes, size_t len, struct gw_error *err);
 	/* Something for people to read: what a front-end did wrong, what was ignored. */
 	void (*note)(void *arg, int level, const char *line);
 };
@@ -84,6 +124,7 @@ struct session_config {
 	uint64_t protocol_features; /* offered */
 	struct memmap_arena arena;  /* second view in each memmap */
 	uint32_t ring_size_max;
+	unsigned int pairs_max; /* 1 to SESSION_PAIRS_MAX: GET_QUEUE_NUM */
 };
 
 struct session;
@@ -121,7 +162,12 @@ int session_continue(struct session *session, struct gw_error *err);
  * replied with it. If that makes session_busy() false, session_continue() is due,
  * and says also whether something failed here.
  */
-void session_ring_stopped(struct session *session, unsigned int index, uint16_t base);
+void session_ring_stopped(struct session *session, unsigned int index, uint32_t base);
+
+/* The answer to ops->iotlb with `stale`: nothing is read there any more. */
+void session_iotlb_done(struct session *session);
+/* A ring misses an I/O address (ring_missing): the front-end is asked, once for each. */
+void session_iotlb_miss(struct session *session, const struct iotlb_miss *miss);
 
 /*
  * The connection is gone: all rings are stopped through ops->ring_stop (answers
@@ -134,3 +180,5 @@ uint64_t session_features(const struct session *session);
 bool session_ring_running(const struct session *session, unsigned int index);
 /* What NET_SET_MTU said; 0: nothing yet. */
 uint32_t session_mtu(const struct session *session);
+/* The dirty log that is in force, or NULL; no reference. */
+struct dirty_log *session_log(const struct session *session);

@@ -64,12 +64,17 @@ int front_other_fd(unsigned int kind)
 
 /* ---- the owner ---- */
 
-static int on_send(void *arg, const uint8_t *bytes, size_t len)
+static int on_send(void *arg, const uint8_t *bytes, size_t len, int fd)
 {
 	struct front *front = arg;
 
 	if (front->send_ret)
 		return front->send_ret;
+	if (fd >= 0) {
+		assert_int_equal(front->reply_fd, -1);
+		front->reply_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		assert_true(front->reply_fd >= 0);
+	}
 	assert_true(front->reply_len + len <= sizeof(front->reply));
 	memcpy(front->reply + front->reply_len, bytes, len);
 	front->reply_len += len;
@@ -89,11 +94,12 @@ static int on_ring_start(void *arg, unsigned int index, const struct session_rin
 	return 0;
 }
 
-static void on_ring_stop(void *arg, unsigned int index)
+static void on_ring_stop(void *arg, unsigned int index, bool handed)
 {
 	struct front *front = arg;
 
 	front->stops[index]++;
+	front->handed[index] = handed;
 	if (front->late)
 		front->stopping[index] = true;
 	else
@@ -121,7 +127,7 @@ static void on_memory(void *arg, struct gw_memmap *memmap)
 	struct front *front = arg;
 	struct gw_memmap *before = front->memmap;
 
-	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++)
+	for (unsigned int i = 0; i < front->rings; i++)
 		assert_false(session_ring_running(front->session, i));
 	front->memories++;
 	front->memories_gone += !memmap;
@@ -135,6 +141,87 @@ static void on_features(void *arg, uint64_t features)
 
 	front->feature_sets++;
 	front->features = features;
+}
+
+static void on_log(void *arg, struct dirty_log *log)
+{
+	struct front *front = arg;
+
+	front->logs++;
+	front->log = log;
+}
+
+static void on_iotlb(void *arg, struct iotlb *iotlb, const struct session_stale *stale)
+{
+	struct front *front = arg;
+
+	front->iotlbs++;
+	front->iotlb = iotlb;
+	if (!stale)
+		return;
+	front->stale_count = stale->count;
+	front->stale_bytes = 0;
+	for (unsigned int i = 0; i < stale->count; i++)
+		front->stale_bytes += stale->range[i].iov_len;
+	if (front->late_iotlb)
+		front->iotlb_waits = true;
+	else
+		session_iotlb_done(front->session);
+}
+
+static void on_backend_channel(void *arg, int fd)
+{
+	struct front *front = arg;
+
+	front->channels++;
+	gw_fd_close(&front->channel_fd);
+	front->channel_fd = fd;
+}
+
+static int on_backend_send(void *arg, const uint8_t *bytes, size_t len)
+{
+	struct front *front = arg;
+
+	assert_true(front->channel_fd >= 0);
+	if (front->backend_len + len > sizeof(front->backend))
+		return -EAGAIN;
+	memcpy(front->backend + front->backend_len, bytes, len);
+	front->backend_len += len;
+	return 0;
+}
+
+static void on_announce(void *arg, const uint8_t mac[6])
+{
+	struct front *front = arg;
+
+	front->announcements++;
+	memcpy(front->mac, mac, sizeof(front->mac));
+}
+
+static void on_mtu(void *arg, uint32_t mtu)
+{
+	((struct front *)arg)->mtu = mtu;
+}
+
+static size_t on_state_save(void *arg, uint8_t *bytes, size_t room)
+{
+	struct front *front = arg;
+
+	assert_true(front->state_len <= room);
+	memcpy(bytes, front->state, front->state_len);
+	return front->state_len;
+}
+
+static int on_state_load(void *arg, const uint8_t *bytes, size_t len, struct gw_error *err)
+{
+	struct front *front = arg;
+
+	if (front->load_ret || len > sizeof(front->state))
+		return gw_error_set(err, -EINVAL, "no state of this device");
+	if (len)
+		memcpy(front->state, bytes, len);
+	front->state_len = len;
+	return 0;
 }
 
 static void on_note(void *arg, int level, const char *line)
@@ -153,21 +240,38 @@ static const struct session_ops front_ops = {
 	.ring_fds = on_ring_fds,
 	.memory = on_memory,
 	.features = on_features,
+	.log = on_log,
+	.iotlb = on_iotlb,
+	.backend_channel = on_backend_channel,
+	.backend_send = on_backend_send,
+	.announce = on_announce,
+	.mtu = on_mtu,
+	.state_save = on_state_save,
+	.state_load = on_state_load,
 	.note = on_note,
 };
 
 void front_open(struct front *front)
 {
+	front_open_as(front, FRONT_FEATURES, FRONT_PROTOCOL_FEATURES, FRONT_RINGS / 2);
+}
+
+void front_open_as(struct front *front, uint64_t features, uint64_t protocol_features,
+		   unsigned int pairs)
+{
 	const struct session_config config = {
 		.ops = &front_ops,
 		.arg = front,
-		.features = FRONT_FEATURES,
-		.protocol_features = FRONT_PROTOCOL_FEATURES,
+		.features = features,
+		.protocol_features = protocol_features,
 		.arena = { -1, 0 },
 		.ring_size_max = 1024,
+		.pairs_max = pairs,
 	};
 
 	memset(front, 0, sizeof(*front));
+	front->rings = 2 * pairs;
+	front->reply_fd = front->channel_fd = -1;
 	front->open_fds = front_count_fds();
 	front->memory_fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	assert_true(front->memory_fd >= 0);
@@ -177,7 +281,7 @@ void front_open(struct front *front)
 
 int front_stop_rings(struct front *front)
 {
-	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++) {
+	for (unsigned int i = 0; i < front->rings; i++) {
 		if (!front->stopping[i])
 			continue;
 		assert_true(session_busy(front->session));
@@ -197,6 +301,8 @@ void front_close(struct front *front)
 	assert_null(session_memmap(front->session));
 	assert_null(front->memmap);
 	session_destroy(front->session);
+	gw_fd_close(&front->reply_fd);
+	assert_int_equal(front->channel_fd, -1);
 	gw_fd_close(&front->memory_fd);
 	assert_int_equal(front_count_fds(), front->open_fds);
 }
@@ -207,6 +313,7 @@ int front_bytes(struct front *front, const void *bytes, size_t len, const int *f
 		unsigned int fd_count)
 {
 	front->reply_len = 0;
+	gw_fd_close(&front->reply_fd);
 	return session_input(front->session, bytes, len, fds, fd_count, &front->err);
 }
 
@@ -310,9 +417,9 @@ void front_connect(struct front *front)
 		front_u64(front, VHOST_USER_SET_PROTOCOL_FEATURES, FRONT_PROTOCOL_FEATURES), 0);
 	assert_int_equal(front_empty(front, VHOST_USER_SET_OWNER), 0);
 	assert_int_equal(front_empty(front, VHOST_USER_GET_FEATURES), 0);
-	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++)
+	for (unsigned int i = 0; i < front->rings; i++)
 		assert_int_equal(front_eventfd(front, VHOST_USER_SET_VRING_CALL, i), 0);
-	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++)
+	for (unsigned int i = 0; i < front->rings; i++)
 		assert_int_equal(front_state(front, VHOST_USER_SET_VRING_ENABLE, i, 1), 0);
 }
 
@@ -320,7 +427,7 @@ void front_start(struct front *front, uint16_t base)
 {
 	assert_int_equal(front_memory(front, 2, VHOST_USER_NEED_REPLY), 0);
 	assert_int_equal(front_reply_u64(front, VHOST_USER_SET_MEM_TABLE), 0);
-	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++) {
+	for (unsigned int i = 0; i < front->rings; i++) {
 		assert_int_equal(front_state(front, VHOST_USER_SET_VRING_NUM, i, FRONT_RING_SIZE),
 				 0);
 		assert_int_equal(front_state(front, VHOST_USER_SET_VRING_BASE, i, base), 0);

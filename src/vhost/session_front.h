@@ -17,6 +17,7 @@
 #define FRONT_USER_ADDR    0x7f0000000000ull
 #define FRONT_HIGH_ADDR    0x100000000ull
 #define FRONT_RING_SIZE    256u
+#define FRONT_RINGS        2u /* of front_open */
 
 #define FRONT_PROTOCOL_FEATURES                                                         \
 	(1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK | 1ull << VHOST_USER_PROTOCOL_F_RARP | \
@@ -32,16 +33,33 @@ struct front {
 	int memory_fd;
 
 	/* How the owner behaves. */
-	bool late;             /* ring_stop is answered by front_stop_rings only */
-	uint16_t stop_base[2]; /* what it is answered with */
-	int start_ret, send_ret;
+	bool late;       /* ring_stop is answered by front_stop_rings only */
+	bool late_iotlb; /* ops->iotlb with a stale range is answered by front_iotlb_done only */
+	uint32_t stop_base[SESSION_RINGS_MAX]; /* what it is answered with */
+	int start_ret, send_ret, load_ret;
+	unsigned int rings; /* that front_connect and front_start are about */
+	char state[64];     /* of the device: what is saved, and what was loaded */
+	size_t state_len;
 
 	/* What the session did. */
 	uint8_t reply[8192]; /* the replies to the last input, one after the other */
 	size_t reply_len;
-	unsigned int starts[2], stops[2], enables[2], fd_changes[2];
-	bool stopping[2];
-	struct session_ring ring[2]; /* as of the last ring_start or ring_fds */
+	int reply_fd; /* beside one of them; closed by the next input */
+	unsigned int starts[SESSION_RINGS_MAX], stops[SESSION_RINGS_MAX];
+	unsigned int enables[SESSION_RINGS_MAX], fd_changes[SESSION_RINGS_MAX];
+	bool stopping[SESSION_RINGS_MAX], handed[SESSION_RINGS_MAX];
+	struct session_ring ring[SESSION_RINGS_MAX]; /* as of the last ring_start or ring_fds */
+	unsigned int logs, iotlbs, channels, announcements;
+	struct dirty_log *log; /* no reference */
+	struct iotlb *iotlb;   /* no reference */
+	bool iotlb_waits;
+	unsigned int stale_count;
+	uint64_t stale_bytes;
+	int channel_fd;        /* -1: none */
+	uint8_t backend[8192]; /* messages on the back-end's channel, all of them */
+	size_t backend_len;
+	uint8_t mac[6];
+	uint32_t mtu;
 	unsigned int memories, memories_gone, feature_sets, notes;
 	struct gw_memmap *memmap; /* the owner's reference */
 	uint64_t features;
@@ -49,6 +67,9 @@ struct front {
 };
 
 void front_open(struct front *front);
+/* With other features, protocol features, and so many queue pairs. */
+void front_open_as(struct front *front, uint64_t features, uint64_t protocol_features,
+		   unsigned int pairs);
 /* Disconnects (a ring that is stopping is answered), and compares the descriptors. */
 void front_close(struct front *front);
 

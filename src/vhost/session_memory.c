@@ -39,7 +39,8 @@ int session_set_mem_table(struct session *session, struct message *message, stru
 	ret = memmap_create(regions, count, session->config.arena, &session->op_memmap, err);
 	if (ret)
 		return ret;
-	return session_op_begin(session, SESSION_OP_MEMORY, (1u << SESSION_RINGS_MAX) - 1);
+	session_choose_all(session);
+	return session_op_begin(session, SESSION_OP_MEMORY);
 }
 
 int session_memory_swap(struct session *session, struct gw_error *err)

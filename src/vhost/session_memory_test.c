@@ -49,7 +49,7 @@ static void memory_is_plugged(void **state)
 	assert_int_equal(front_stop_rings(&front), 0);
 	assert_int_equal(front_reply_u64(&front, VHOST_USER_SET_MEM_TABLE), 0);
 	assert_int_equal(front.memories, 2);
-	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++) {
+	for (unsigned int i = 0; i < FRONT_RINGS; i++) {
 		assert_int_equal(front.starts[i], 2);
 		assert_int_equal(front.ring[i].config.base, 11 * (i + 1));
 		assert_true(session_ring_running(front.session, i));

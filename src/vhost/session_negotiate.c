@@ -31,7 +31,7 @@ int session_get_protocol_features(struct session *session, struct message *messa
 
 int session_get_queue_num(struct session *session, struct message *message, struct gw_error *err)
 {
-	return reply_u64(session, message->request, SESSION_RINGS_MAX / 2);
+	return reply_u64(session, message->request, session->config.pairs_max);
 }
 
 int session_set_owner(struct session *session, struct message *message, struct gw_error *err)
@@ -64,7 +64,7 @@ int session_set_features(struct session *session, struct message *message, struc
 	 * has sent SET_VRING_ENABLE by now, so nothing is switched off here.
 	 */
 	if (!virtio_has(features, VHOST_USER_F_PROTOCOL_FEATURES))
-		for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++)
+		for (unsigned int i = 0; i < session->rings; i++)
 			session->ring[i].set.enabled = true;
 	session->config.ops->features(session->config.arg, features);
 	return session_rings_try_start(session, err);

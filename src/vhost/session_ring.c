@@ -15,7 +15,7 @@
 
 bool session_any_ring(const struct session *session, enum session_ring_phase phase)
 {
-	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++)
+	for (unsigned int i = 0; i < session->rings; i++)
 		if (session->ring[i].phase == phase)
 			return true;
 	return false;
@@ -45,7 +45,7 @@ int session_rings_try_start(struct session *session, struct gw_error *err)
 	int ret = 0;
 
 	/* All of them, also after a failure: one bad ring is no reason to stop another. */
-	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++) {
+	for (unsigned int i = 0; i < session->rings; i++) {
 		int one = session_ring_try_start(session, i, ret ? &later : err);
 
 		if (!ret)
@@ -64,7 +64,7 @@ static void forget_kick(struct session_ring_state *ring)
 
 void session_rings_drop_fds(struct session *session)
 {
-	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++) {
+	for (unsigned int i = 0; i < session->rings; i++) {
 		forget_kick(&session->ring[i]);
 		gw_fd_close(&session->ring[i].set.call_fd);
 		gw_fd_close(&session->ring[i].set.err_fd);
@@ -86,7 +86,7 @@ static int end_reset(struct session *session)
 	bool enabled = session->has_features &&
 		       !virtio_has(session->features, VHOST_USER_F_PROTOCOL_FEATURES);
 
-	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++) {
+	for (unsigned int i = 0; i < session->rings; i++) {
 		forget_kick(&session->ring[i]);
 		session->ring[i].set.enabled = enabled;
 	}
@@ -129,21 +129,35 @@ static int op_end(struct session *session)
 	return SESSION_ANSWERED;
 }
 
-int session_op_begin(struct session *session, enum session_op op, unsigned int mask)
+void session_choose(struct session *session, unsigned int index)
 {
-	unsigned int stopping = 0;
+	session->ring[index].chosen = true;
+}
 
+void session_choose_all(struct session *session)
+{
+	for (unsigned int i = 0; i < session->rings; i++)
+		session_choose(session, i);
+}
+
+int session_op_begin(struct session *session, enum session_op op)
+{
 	session->op = op;
 	session->beginning = true;
-	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++) {
-		if (!(mask >> i & 1) || session->ring[i].phase != SESSION_RING_RUNNING)
-			continue;
-		session->ring[i].phase = SESSION_RING_STOPPING;
-		stopping |= 1u << i;
+	/* All of them first: who is asked about a ring sees the others' state. */
+	for (unsigned int i = 0; i < session->rings; i++) {
+		struct session_ring_state *ring = &session->ring[i];
+
+		ring->chosen = ring->chosen && ring->phase == SESSION_RING_RUNNING;
+		if (ring->chosen)
+			ring->phase = SESSION_RING_STOPPING;
 	}
-	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++)
-		if (stopping >> i & 1)
-			session->config.ops->ring_stop(session->config.arg, i);
+	for (unsigned int i = 0; i < session->rings; i++) {
+		if (!session->ring[i].chosen)
+			continue;
+		session->ring[i].chosen = false;
+		session->config.ops->ring_stop(session->config.arg, i, false);
+	}
 	session->beginning = false;
 	return session_any_ring(session, SESSION_RING_STOPPING) ? SESSION_ANSWERED
 								: op_end(session);

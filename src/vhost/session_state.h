@@ -12,8 +12,8 @@
  *     STOPPING -- session_ring_stopped() --> STOPPED, base remembered
  *
  * and whoever wants rings to stop is an op, of which there is at most one: it
- * begins with session_op_begin, which stops the rings in its mask, and its second
- * half runs when the last of them has stopped, at once or much later.
+ * chooses rings and begins with session_op_begin, which stops those that run, and
+ * its second half runs when the last of them has stopped, at once or much later.
  */
 #pragma once
 
@@ -29,6 +29,7 @@ struct session_ring_state {
 	struct session_ring set; /* as the front-end has it; memmap and features at start */
 	enum session_ring_phase phase;
 	bool has_addr;
+	bool chosen;   /* to be stopped by the op that begins: session_choose */
 	bool has_kick; /* a kick descriptor, or the wish to be polled */
 };
 
@@ -43,6 +44,7 @@ enum session_op {
 struct session {
 	struct session_config config;
 	struct session_ring_state ring[SESSION_RINGS_MAX];
+	unsigned int rings;       /* how many there are: 2 * pairs_max */
 	struct gw_memmap *memmap; /* one reference, or NULL */
 
 	uint64_t features;          /* acknowledged; valid if has_features */
@@ -83,11 +85,14 @@ void session_note(struct session *session, int level, const char *format, ...)
 
 /* ---- session_ring.c ---- */
 
+/* The op that begins next stops this ring, or all of them, if they run. */
+void session_choose(struct session *session, unsigned int index);
+void session_choose_all(struct session *session);
 /*
- * Begins op for the message being worked on: stops the rings in mask (bit per
- * ring). SESSION_ANSWERED, or -EPROTO if it ended at once and the session with it.
+ * Begins op for the message being worked on: stops the rings that were chosen.
+ * SESSION_ANSWERED, or -EPROTO if it ended at once and the session with it.
  */
-int session_op_begin(struct session *session, enum session_op op, unsigned int mask);
+int session_op_begin(struct session *session, enum session_op op);
 bool session_any_ring(const struct session *session, enum session_ring_phase phase);
 /* Starts a ring if it has all it needs and does not run. 0, or what ops->ring_start said. */
 int session_ring_try_start(struct session *session, unsigned int index, struct gw_error *err);

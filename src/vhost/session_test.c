@@ -30,7 +30,7 @@ static void qemu_starts(void **state)
 	front_connect_start(&front);
 	assert_int_equal(front.features, FRONT_FEATURES);
 	assert_int_equal(session_features(front.session), FRONT_FEATURES);
-	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++) {
+	for (unsigned int i = 0; i < FRONT_RINGS; i++) {
 		const struct session_ring *ring = &front.ring[i];
 
 		assert_int_equal(front.starts[i], 1);
@@ -54,8 +54,8 @@ static void qemu_stops(void **state)
 	struct message_vring_state base;
 
 	front_connect_start(&front);
-	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++) {
-		front.stop_base[i] = (uint16_t)(40 + i);
+	for (unsigned int i = 0; i < FRONT_RINGS; i++) {
+		front.stop_base[i] = 40 + i;
 		assert_int_equal(front_state(&front, VHOST_USER_GET_VRING_BASE, i, 0), 0);
 		base = front_reply_state(&front, VHOST_USER_GET_VRING_BASE);
 		assert_int_equal(base.index, i);
@@ -91,7 +91,7 @@ static void guest_reboots(void **state)
 {
 	front_connect_start(&front);
 	for (unsigned int round = 0; round < 3; round++) {
-		for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++)
+		for (unsigned int i = 0; i < FRONT_RINGS; i++)
 			assert_int_equal(front_state(&front, VHOST_USER_GET_VRING_BASE, i, 0), 0);
 		assert_int_equal(front_u64(&front, VHOST_USER_SET_FEATURES, FRONT_FEATURES), 0);
 		front_start(&front, 0);
@@ -107,7 +107,7 @@ static void driver_is_reloaded(void **state)
 	const uint64_t fewer = FRONT_FEATURES & ~(1ull << 29);
 
 	front_connect_start(&front);
-	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++)
+	for (unsigned int i = 0; i < FRONT_RINGS; i++)
 		assert_int_equal(front_state(&front, VHOST_USER_GET_VRING_BASE, i, 0), 0);
 	assert_int_equal(front_u64(&front, VHOST_USER_SET_FEATURES, fewer), 0);
 	front_start(&front, 0);

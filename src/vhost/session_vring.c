@@ -29,10 +29,10 @@
 static struct session_ring_state *ring_of(struct session *session, const struct message *message,
 					  uint32_t index, struct gw_error *err)
 {
-	if (index < SESSION_RINGS_MAX)
+	if (index < session->rings)
 		return &session->ring[index];
 	gw_error_set(err, -EPROTO, "vhost-user %s: ring %u, but there are only %u",
-		     message_name(message->request), index, SESSION_RINGS_MAX);
+		     message_name(message->request), index, session->rings);
 	return NULL;
 }
 
@@ -136,7 +136,8 @@ int session_get_vring_base(struct session *session, struct message *message, str
 	if (!ring_of(session, message, index, err))
 		return -EPROTO;
 	session->op_index = index;
-	return session_op_begin(session, SESSION_OP_GET_BASE, 1u << index);
+	session_choose(session, index);
+	return session_op_begin(session, SESSION_OP_GET_BASE);
 }
 
 int session_set_vring_enable(struct session *session, struct message *message, struct gw_error *err)
@@ -166,7 +167,8 @@ int session_set_vring_enable(struct session *session, struct message *message, s
 int session_reset_owner(struct session *session, struct message *message, struct gw_error *err)
 {
 	/* The specification calls it deprecated and advises to disable rings, no more. */
-	return session_op_begin(session, SESSION_OP_RESET, (1u << SESSION_RINGS_MAX) - 1);
+	session_choose_all(session);
+	return session_op_begin(session, SESSION_OP_RESET);
 }
 
 /* ---- descriptors ---- */

@@ -2,6 +2,184 @@
 /* What does not depend on the ring's layout. */
 #include "ring.h"
 
+#include "memmap.h"
+#include "net_header.h"
+#include "ring_internal.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
+#include <stdlib.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rings are little-endian, and so are we");
+
+/* ---- creation and end ---- */
+
+int ring_locate(const struct ring *ring, const struct ring_part *part, void **at,
+		struct gw_error *err)
+{
+	*at = memmap_translate_user(ring->memmap, part->addr, part->bytes);
+	if (!*at)
+		return gw_error_set(err, -EINVAL,
+				    "%s at 0x%" PRIx64 " (%" PRIu64 " bytes) is not inside one "
+				    "memory region",
+				    part->what, part->addr, part->bytes);
+	if ((uintptr_t)*at % part->align)
+		return gw_error_set(err, -EINVAL,
+				    "%s at 0x%" PRIx64 " is not a multiple of %" PRIu64, part->what,
+				    part->addr, part->align);
+	return 0;
+}
+
+/* The struct, the layout's arrays, and ours, largest alignment first. */
+static struct ring *allocate(const struct ring_layout *layout, uint32_t size)
+{
+	size_t ours = sizeof(uint32_t) + sizeof(uint16_t) + sizeof(uint8_t);
+	size_t bytes = layout->struct_bytes + size * (layout->per_head_bytes + ours);
+	struct ring *ring;
+
+	bytes = (bytes + RING_CACHE_LINE - 1) & -(size_t)RING_CACHE_LINE;
+	ring = aligned_alloc(RING_CACHE_LINE, bytes);
+	if (!ring)
+		return NULL;
+	__builtin_memset(ring, 0, bytes);
+	ring->written = (uint32_t *)((uint8_t *)ring + layout->struct_bytes);
+	ring->popped = (uint16_t *)(ring->written + size);
+	ring->state = (uint8_t *)(ring->popped + size) + size * layout->per_head_bytes;
+	ring->size = size;
+	return ring;
+}
+
+static void configure(struct ring *ring, const struct ring_layout *layout,
+		      const struct ring_config *config)
+{
+	ring->ops = ring->layout = &layout->ops;
+	ring->memmap = ring->home = memmap_get(config->memmap);
+	ring->event_idx = virtio_has(config->features, VIRTIO_RING_F_EVENT_IDX);
+	ring->indirect = virtio_has(config->features, VIRTIO_RING_F_INDIRECT_DESC);
+	ring->desc_addr = config->desc_addr;
+	ring->avail_addr = config->avail_addr;
+	ring->used_addr = config->used_addr;
+	ring->base = config->base;
+}
+
+int ring_create(const struct ring_config *config, struct ring **result, struct gw_error *err)
+{
+	const struct ring_layout *layout = &ring_split;
+	struct ring *ring;
+	int rc;
+
+	rc = layout->check(config, err);
+	if (rc)
+		return rc;
+	ring = allocate(layout, config->size);
+	if (!ring)
+		return gw_error_sys(err, -ENOMEM, "ring of %u descriptors", config->size);
+	configure(ring, layout, config);
+	rc = ring->layout->locate(ring, err);
+	if (rc) {
+		ring_destroy(ring);
+		return rc;
+	}
+	ring->layout->begin(ring);
+	ring_want_kick(ring);
+	*result = ring;
+	return 0;
+}
+
+void ring_destroy(struct ring *ring)
+{
+	if (!ring)
+		return;
+	memmap_put(ring->home);
+	free(ring);
+}
+
+/* ---- worker ---- */
+
+int ring_pop(struct ring *ring, struct ring_chain *chain, struct iovec *seg, unsigned int max)
+{
+	return ring->ops->pop(ring, chain, seg, max);
+}
+
+void ring_unpop(struct ring *ring, unsigned int count)
+{
+	uint16_t head;
+
+	assert(count <= ring->in_flight);
+	for (; count; count--) {
+		ring->pop_slot = (ring->pop_slot ? ring->pop_slot : ring->size) - 1;
+		head = ring->popped[ring->pop_slot];
+		assert(ring->state[head] == HEAD_TAKEN);
+		ring->state[head] = HEAD_FREE;
+		ring->in_flight--;
+		ring->layout->unpop(ring, head);
+	}
+}
+
+void ring_push(struct ring *ring, uint16_t head, uint32_t written_bytes)
+{
+	assert(head < ring->size && ring->state[head] == HEAD_TAKEN);
+	ring->state[head] = HEAD_FREE;
+	ring->in_flight--;
+	ring->ops->push(ring, head, written_bytes);
+}
+
+bool ring_flush(struct ring *ring)
+{
+	return ring->ops->flush(ring);
+}
+
+bool ring_want_kick(struct ring *ring)
+{
+	return ring->ops->want_kick(ring);
+}
+
+void ring_no_kick(struct ring *ring)
+{
+	ring->ops->no_kick(ring);
+}
+
+bool ring_has_avail(struct ring *ring)
+{
+	return ring->ops->has_avail(ring);
+}
+
+/* ---- state ---- */
+
+void ring_break(struct ring *ring, enum ring_fault fault)
+{
+	if (!ring->fault)
+		ring->fault = fault;
+}
+
+enum ring_fault ring_fault(const struct ring *ring)
+{
+	return ring->fault;
+}
+
+uint32_t ring_base(const struct ring *ring)
+{
+	return ring->layout->base(ring);
+}
+
+uint32_t ring_in_flight(const struct ring *ring)
+{
+	return ring->in_flight;
+}
+
+uint16_t ring_used_index(const struct ring *ring)
+{
+	return ring->layout->used_index(ring);
+}
+
+uint32_t ring_size(const struct ring *ring)
+{
+	return ring->size;
+}
+
+/* ---- rules ---- */
+
 #define FAULT_NAME(id, name, text) [id] = name,
 #define FAULT_TEXT(id, name, text) [id] = text,
 

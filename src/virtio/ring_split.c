@@ -27,143 +27,86 @@
 
 #include "atomic.h"
 #include "memmap.h"
-#include "net_header.h"
+#include "ring_internal.h"
 #include "ring_walk.h"
-#include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
-#include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
-#include <stdlib.h>
-
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rings are little-endian, and so are we");
 
 /* Alignment of the three structures (section 2.7). */
 #define DESC_ALIGN  16u
 #define AVAIL_ALIGN 2u
 #define USED_ALIGN  4u
 
-#define CACHE_LINE 64u
-
-/* One worker's. `map` and `popped` follow in the same allocation. */
-struct ring {
-	struct gw_memmap *memmap;
+struct split_ring {
+	struct ring ring;
 	const struct vring_desc *desc;
 	struct vring_avail *avail;
 	struct vring_used *used;
 	uint16_t *used_event;  /* behind the available ring: the guest's */
 	uint16_t *avail_event; /* behind the used ring: ours */
-	uint8_t *taken;        /* [size] head is in flight */
-	uint16_t *popped;      /* [size] head that was popped at this index */
-	uint32_t size;
-	uint32_t in_flight;
 	uint16_t mask;
 	uint16_t avail_next; /* next index to pop */
 	uint16_t avail_seen; /* avail->idx when it was last read */
 	uint16_t used_next;  /* next index to push */
 	uint16_t used_shown; /* used->idx as the guest sees it */
 	uint16_t used_flags; /* used->flags as the guest sees it */
-	bool event_idx;
-	bool indirect;
-	bool signalled; /* an interrupt was considered before: used_shown is an old value */
-	enum ring_fault fault;
+	bool signalled;      /* an interrupt was considered before: used_shown is an old value */
 };
 
-/* ---- creation and end ---- */
-
-static int locate(const struct ring_config *config, const char *what, uint64_t addr, uint64_t len,
-		  uint64_t align, void **at, struct gw_error *err)
+static inline struct split_ring *split_of(struct ring *ring)
 {
-	*at = memmap_translate_user(config->memmap, addr, len);
-	if (!*at)
-		return gw_error_set(err, -EINVAL,
-				    "%s at 0x%" PRIx64 " (%" PRIu64 " bytes) is not inside one "
-				    "memory region",
-				    what, addr, len);
-	if ((uintptr_t)*at % align)
-		return gw_error_set(err, -EINVAL,
-				    "%s at 0x%" PRIx64 " is not a multiple of %" PRIu64, what, addr,
-				    align);
-	return 0;
+	return (struct split_ring *)ring;
+}
+
+/* ---- creation ---- */
+
+static int split_check(const struct ring_config *config, struct gw_error *err)
+{
+	if (config->size && config->size <= RING_SIZE_MAX && !(config->size & (config->size - 1)))
+		return 0;
+	return gw_error_set(err, -EINVAL,
+			    "ring of %u descriptors; powers of two up to %u are possible",
+			    config->size, RING_SIZE_MAX);
 }
 
 /* Sizes: section 2.7; the two event indices exist where EVENT_IDX was negotiated. */
-static int locate_all(struct ring *ring, const struct ring_config *config, struct gw_error *err)
+static int split_locate(struct ring *ring, struct gw_error *err)
 {
-	uint64_t size = config->size, tail = ring->event_idx ? sizeof(uint16_t) : 0;
-	void *desc, *avail, *used;
+	uint64_t size = ring->size, tail = ring->event_idx ? sizeof(uint16_t) : 0;
+	const struct ring_part parts[] = {
+		{ "descriptor table", ring->desc_addr, size * sizeof(struct vring_desc),
+		  DESC_ALIGN },
+		{ "available ring", ring->avail_addr,
+		  sizeof(struct vring_avail) + size * sizeof(uint16_t) + tail, AVAIL_ALIGN },
+		{ "used ring", ring->used_addr,
+		  sizeof(struct vring_used) + size * sizeof(struct vring_used_elem) + tail,
+		  USED_ALIGN },
+	};
+	struct split_ring *split = split_of(ring);
+	void *at[3];
 	int rc;
 
-	rc = locate(config, "descriptor table", config->desc_addr, size * sizeof(struct vring_desc),
-		    DESC_ALIGN, &desc, err);
-	if (!rc)
-		rc = locate(config, "available ring", config->avail_addr,
-			    sizeof(struct vring_avail) + size * sizeof(uint16_t) + tail,
-			    AVAIL_ALIGN, &avail, err);
-	if (!rc)
-		rc = locate(config, "used ring", config->used_addr,
-			    sizeof(struct vring_used) + size * sizeof(struct vring_used_elem) +
-				    tail,
-			    USED_ALIGN, &used, err);
-	if (rc)
-		return rc;
-	ring->desc = desc;
-	ring->avail = avail;
-	ring->used = used;
-	ring->used_event = &ring->avail->ring[size];
-	ring->avail_event = (uint16_t *)&ring->used->ring[size];
-	return 0;
-}
-
-static struct ring *allocate(uint32_t size)
-{
-	size_t bytes = sizeof(struct ring) + size * (sizeof(uint16_t) + sizeof(uint8_t));
-	struct ring *ring = aligned_alloc(CACHE_LINE, (bytes + CACHE_LINE - 1) & -CACHE_LINE);
-
-	if (!ring)
-		return NULL;
-	__builtin_memset(ring, 0, bytes);
-	ring->popped = (uint16_t *)(ring + 1);
-	ring->taken = (uint8_t *)(ring->popped + size);
-	ring->size = size;
-	ring->mask = (uint16_t)(size - 1);
-	return ring;
-}
-
-int ring_create(const struct ring_config *config, struct ring **result, struct gw_error *err)
-{
-	struct ring *ring;
-	int rc;
-
-	if (!config->size || config->size > RING_SIZE_MAX || (config->size & (config->size - 1)))
-		return gw_error_set(err, -EINVAL,
-				    "ring of %u descriptors; powers of two up to %u are possible",
-				    config->size, RING_SIZE_MAX);
-	ring = allocate(config->size);
-	if (!ring)
-		return gw_error_sys(err, -ENOMEM, "ring of %u descriptors", config->size);
-	ring->event_idx = virtio_has(config->features, VIRTIO_RING_F_EVENT_IDX);
-	ring->indirect = virtio_has(config->features, VIRTIO_RING_F_INDIRECT_DESC);
-	rc = locate_all(ring, config, err);
-	if (rc) {
-		free(ring);
-		return rc;
+	for (unsigned int i = 0; i < 3; i++) {
+		rc = ring_locate(ring, &parts[i], &at[i], err);
+		if (rc)
+			return rc;
 	}
-	ring->memmap = memmap_get(config->memmap);
-	ring->avail_next = ring->avail_seen = (uint16_t)config->base;
-	ring->used_next = ring->used_shown = gw_read_once(&ring->used->idx);
-	ring->used_flags = VRING_USED_F_NO_NOTIFY; /* so that the next line writes it */
-	ring_want_kick(ring);
-	*result = ring;
+	split->desc = at[0];
+	split->avail = at[1];
+	split->used = at[2];
+	split->used_event = &split->avail->ring[size];
+	split->avail_event = (uint16_t *)&split->used->ring[size];
 	return 0;
 }
 
-void ring_destroy(struct ring *ring)
+static void split_begin(struct ring *ring)
 {
-	if (!ring)
-		return;
-	memmap_put(ring->memmap);
-	free(ring);
+	struct split_ring *split = split_of(ring);
+
+	split->mask = (uint16_t)(ring->size - 1);
+	split->avail_next = split->avail_seen = (uint16_t)ring->base;
+	split->used_next = split->used_shown = gw_read_once(&split->used->idx);
+	split->used_flags = VRING_USED_F_NO_NOTIFY; /* so that asking for kicks writes it */
 }
 
 /* ---- walking a chain ---- */
@@ -211,21 +154,22 @@ static enum ring_fault enter_indirect(const struct ring *ring, struct walk *walk
 	return walk_indirect(walk, desc->addr, desc->len);
 }
 
-static inline enum ring_fault walk_chain(const struct ring *ring, struct walk *walk, uint16_t head)
+static inline enum ring_fault walk_chain(const struct split_ring *split, struct walk *walk,
+					 uint16_t head)
 {
 	struct vring_desc desc;
 	enum ring_fault fault;
 	uint32_t i = head;
 
-	for (uint32_t walked = 0; walked < ring->size; walked++) {
-		gw_copy_once(&desc, &ring->desc[i], sizeof(desc));
+	for (uint32_t walked = 0; walked < split->ring.size; walked++) {
+		gw_copy_once(&desc, &split->desc[i], sizeof(desc));
 		if (desc.flags & VRING_DESC_F_INDIRECT)
-			return enter_indirect(ring, walk, &desc);
+			return enter_indirect(&split->ring, walk, &desc);
 		fault = walk_add(walk, desc.addr, desc.len, desc.flags & VRING_DESC_F_WRITE);
 		if (fault || !(desc.flags & VRING_DESC_F_NEXT))
 			return fault;
 		i = desc.next;
-		if (i >= ring->size)
+		if (i >= split->ring.size)
 			return RING_FAULT_NEXT;
 	}
 	return RING_FAULT_LOOP;
@@ -234,148 +178,136 @@ static inline enum ring_fault walk_chain(const struct ring *ring, struct walk *w
 /* ---- taking chains ---- */
 
 /* Looks at the guest's index only when what was seen of it is used up. */
-static inline bool look_for_avail(struct ring *ring)
+static inline bool look_for_avail(struct split_ring *split)
 {
-	if (ring->avail_next == ring->avail_seen)
-		ring->avail_seen = gw_load_acquire(&ring->avail->idx); /* pair A */
-	return ring->avail_next != ring->avail_seen;
+	if (split->avail_next == split->avail_seen)
+		split->avail_seen = gw_load_acquire(&split->avail->idx); /* pair A */
+	return split->avail_next != split->avail_seen;
 }
 
-static int fail(struct ring *ring, enum ring_fault fault)
-{
-	ring_break(ring, fault);
-	return -1;
-}
-
-int ring_pop(struct ring *ring, struct ring_chain *chain, struct iovec *seg, unsigned int max)
+static int split_pop(struct ring *ring, struct ring_chain *chain, struct iovec *seg,
+		     unsigned int max)
 {
 	struct walk walk = { .memmap = ring->memmap, .chain = chain, .seg = seg, .max = max };
+	struct split_ring *split = split_of(ring);
 	enum ring_fault fault;
 	uint16_t head;
 
 	if (__builtin_expect(ring->fault, 0))
 		return -1;
-	if (!look_for_avail(ring))
+	if (!look_for_avail(split))
 		return 0;
-	if ((uint16_t)(ring->avail_seen - ring->avail_next) > ring->size)
-		return fail(ring, RING_FAULT_INDEX);
-	head = gw_read_once(&ring->avail->ring[ring->avail_next & ring->mask]);
+	if ((uint16_t)(split->avail_seen - split->avail_next) > ring->size)
+		return ring_fail(ring, RING_FAULT_INDEX);
+	head = gw_read_once(&split->avail->ring[split->avail_next & split->mask]);
 	if (head >= ring->size)
-		return fail(ring, RING_FAULT_HEAD);
-	if (ring->taken[head])
-		return fail(ring, RING_FAULT_REUSED);
+		return ring_fail(ring, RING_FAULT_HEAD);
+	if (ring->state[head] != HEAD_FREE)
+		return ring_fail(ring, RING_FAULT_REUSED);
 	*chain = (struct ring_chain){ .head = head };
-	fault = walk_chain(ring, &walk, head);
+	fault = walk_chain(split, &walk, head);
 	if (__builtin_expect(fault, 0))
-		return fail(ring, fault);
-	ring->taken[head] = 1;
-	ring->popped[ring->avail_next & ring->mask] = head;
-	ring->avail_next++;
-	ring->in_flight++;
+		return ring_fail(ring, fault);
+	split->avail_next++;
+	ring_note_pop(ring, head);
 	return 1;
 }
 
-void ring_unpop(struct ring *ring, unsigned int count)
+static void split_unpop(struct ring *ring, uint16_t head)
 {
-	uint16_t head;
-
-	for (; count; count--) {
-		ring->avail_next--;
-		head = ring->popped[ring->avail_next & ring->mask];
-		assert(ring->taken[head]);
-		ring->taken[head] = 0;
-		ring->in_flight--;
-	}
+	(void)head;
+	split_of(ring)->avail_next--;
 }
 
-bool ring_has_avail(struct ring *ring)
+static bool split_has_avail(struct ring *ring)
 {
-	return !ring->fault && look_for_avail(ring);
+	return !ring->fault && look_for_avail(split_of(ring));
 }
 
 /* ---- giving chains back ---- */
 
-void ring_push(struct ring *ring, uint16_t head, uint32_t written_bytes)
+static void split_push(struct ring *ring, uint16_t head, uint32_t written_bytes)
 {
-	struct vring_used_elem *elem = &ring->used->ring[ring->used_next & ring->mask];
+	struct split_ring *split = split_of(ring);
+	struct vring_used_elem *elem = &split->used->ring[split->used_next & split->mask];
 
-	assert(head < ring->size && ring->taken[head]);
-	ring->taken[head] = 0;
-	ring->in_flight--;
 	gw_write_once(&elem->id, head);
 	gw_write_once(&elem->len, written_bytes);
-	ring->used_next++;
+	split->used_next++;
 }
 
-bool ring_flush(struct ring *ring)
+static bool split_flush(struct ring *ring)
 {
-	uint16_t before = ring->used_shown, now = ring->used_next;
-	bool first = !ring->signalled;
+	struct split_ring *split = split_of(ring);
+	uint16_t before = split->used_shown, now = split->used_next;
+	bool first = !split->signalled;
 
 	if (before == now)
 		return false;
-	gw_store_release(&ring->used->idx, now); /* pair B */
-	ring->used_shown = now;
-	ring->signalled = true;
+	gw_store_release(&split->used->idx, now); /* pair B */
+	split->used_shown = now;
+	split->signalled = true;
 	gw_fence(); /* pair C */
 	if (!ring->event_idx)
-		return !(gw_read_once(&ring->avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);
+		return !(gw_read_once(&split->avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);
 	/* Nobody knows for what the run before this one has signalled. */
-	return vring_need_event(gw_read_once(ring->used_event), now, before) || first;
+	return vring_need_event(gw_read_once(split->used_event), now, before) || first;
 }
 
 /* ---- kicks ---- */
 
-bool ring_want_kick(struct ring *ring)
+static bool split_want_kick(struct ring *ring)
 {
+	struct split_ring *split = split_of(ring);
+
 	if (ring->event_idx) {
-		gw_write_once(ring->avail_event, ring->avail_seen);
-	} else if (ring->used_flags) {
-		ring->used_flags = 0;
-		gw_write_once(&ring->used->flags, 0);
+		gw_write_once(split->avail_event, split->avail_seen);
+	} else if (split->used_flags) {
+		split->used_flags = 0;
+		gw_write_once(&split->used->flags, 0);
 	}
 	gw_fence(); /* pair D */
-	return ring_has_avail(ring);
+	return split_has_avail(ring);
 }
 
 /* With EVENT_IDX there is nothing to do: the event index falls behind by itself. */
-void ring_no_kick(struct ring *ring)
+static void split_no_kick(struct ring *ring)
 {
-	if (ring->event_idx || ring->used_flags)
+	struct split_ring *split = split_of(ring);
+
+	if (ring->event_idx || split->used_flags)
 		return;
-	ring->used_flags = VRING_USED_F_NO_NOTIFY;
-	gw_write_once(&ring->used->flags, VRING_USED_F_NO_NOTIFY);
+	split->used_flags = VRING_USED_F_NO_NOTIFY;
+	gw_write_once(&split->used->flags, VRING_USED_F_NO_NOTIFY);
 }
 
 /* ---- state ---- */
 
-void ring_break(struct ring *ring, enum ring_fault fault)
+static uint32_t split_base(const struct ring *ring)
 {
-	if (!ring->fault)
-		ring->fault = fault;
+	return ((const struct split_ring *)ring)->avail_next;
 }
 
-enum ring_fault ring_fault(const struct ring *ring)
+static uint16_t split_used_index(const struct ring *ring)
 {
-	return ring->fault;
+	return ((const struct split_ring *)ring)->used_next;
 }
 
-uint32_t ring_base(const struct ring *ring)
-{
-	return ring->avail_next;
-}
-
-uint32_t ring_in_flight(const struct ring *ring)
-{
-	return ring->in_flight;
-}
-
-uint16_t ring_used_index(const struct ring *ring)
-{
-	return ring->used_next;
-}
-
-uint32_t ring_size(const struct ring *ring)
-{
-	return ring->size;
-}
+const struct ring_layout ring_split = {
+	.ops = {
+		.pop = split_pop,
+		.unpop = split_unpop,
+		.push = split_push,
+		.flush = split_flush,
+		.want_kick = split_want_kick,
+		.no_kick = split_no_kick,
+		.has_avail = split_has_avail,
+		.locate = split_locate,
+		.begin = split_begin,
+		.base = split_base,
+		.used_index = split_used_index,
+	},
+	.struct_bytes = sizeof(struct split_ring),
+	.per_head_bytes = 0,
+	.check = split_check,
+};

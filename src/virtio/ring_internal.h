@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the layouts of a ring share.
+ *
+ * A ring is a struct ring with the layout's own part around it (split_ring,
+ * packed_ring). The functions of ring.h that depend on the layout are one indirect
+ * jump through `ops`; all that does not, is here and in ring.c:
+ *
+ *     state      of each head: free, taken by us, or done and held back
+ *     popped     the order in which heads were popped: for ring_unpop, IN_ORDER
+ *
+ * A head that was pushed is held back while its used entry cannot be written: with
+ * IN_ORDER before its turn, or while the ring has no place (I/O addresses missing).
+ */
+#pragma once
+
+#include "ring.h"
+#include <assert.h>
+
+#define RING_CACHE_LINE 64u
+
+enum ring_head_state {
+	HEAD_FREE = 0, /* the guest's */
+	HEAD_TAKEN,    /* popped */
+	HEAD_DONE,     /* pushed, but the guest does not know yet: held back */
+};
+
+/* What a layout does. All of them are called with a struct ring that is its own. */
+struct ring_ops {
+	/* ---- worker: as in ring.h ---- */
+	int (*pop)(struct ring *ring, struct ring_chain *chain, struct iovec *seg,
+		   unsigned int max);
+	/* The place of the chain that was popped last becomes the next one again. */
+	void (*unpop)(struct ring *ring, uint16_t head);
+	/* The used entry; the head is the guest's from here on. */
+	void (*push)(struct ring *ring, uint16_t head, uint32_t written_bytes);
+	bool (*flush)(struct ring *ring);
+	bool (*want_kick)(struct ring *ring);
+	void (*no_kick)(struct ring *ring);
+	bool (*has_avail)(struct ring *ring);
+
+	/* ---- control, or between two visits ---- */
+	/* Finds the ring's parts. 0, or what ring_locate says. */
+	int (*locate)(struct ring *ring, struct gw_error *err);
+	/* Once, after the first locate: what the run begins with is read and written. */
+	void (*begin)(struct ring *ring);
+	uint32_t (*base)(const struct ring *ring);
+	uint16_t (*used_index)(const struct ring *ring);
+};
+
+/* One worker's. The layout's part and the arrays follow in the same allocation. */
+struct ring {
+	const struct ring_ops *ops; /* the layout's, or those of a ring that has no place */
+	const struct gw_memmap *memmap;
+	uint8_t *state;   /* [size] enum ring_head_state */
+	uint16_t *popped; /* [size] heads, in a circle: the order of pops */
+	uint32_t size;
+	uint32_t pop_slot; /* in popped: where the next one goes */
+	uint32_t in_flight;
+	enum ring_fault fault;
+	bool event_idx, indirect, in_order;
+	bool holding; /* a push may have to be held back */
+
+	/* Cold. */
+	uint32_t held;          /* heads in HEAD_DONE */
+	uint32_t *written;      /* [size] bytes, of heads in HEAD_DONE */
+	struct gw_memmap *home; /* memmap, with the right to give it back */
+	const struct ring_ops *layout;
+	uint64_t desc_addr, avail_addr, used_addr;
+	uint32_t base; /* of ring_config */
+};
+
+/* The layouts. Each begins with a struct ring; check refuses sizes that it cannot have. */
+struct ring_layout {
+	struct ring_ops ops;
+	size_t struct_bytes;   /* of the whole struct, a multiple of 8 */
+	size_t per_head_bytes; /* of its own arrays, behind it; a multiple of 2 */
+	int (*check)(const struct ring_config *config, struct gw_error *err);
+};
+
+extern const struct ring_layout ring_split;
+
+/* One of a ring's three parts. */
+struct ring_part {
+	const char *what;
+	uint64_t addr, bytes, align;
+};
+
+/* A part as a pointer. 0, or -EINVAL with a text. */
+int ring_locate(const struct ring *ring, const struct ring_part *part, void **at,
+		struct gw_error *err);
+
+static inline int ring_fail(struct ring *ring, enum ring_fault fault)
+{
+	ring_break(ring, fault);
+	return -1;
+}
+
+/* A head was popped: the common part of it. */
+static inline void ring_note_pop(struct ring *ring, uint16_t head)
+{
+	uint32_t next = ring->pop_slot + 1;
+
+	ring->state[head] = HEAD_TAKEN;
+	ring->popped[ring->pop_slot] = head;
+	ring->pop_slot = next == ring->size ? 0 : next;
+	ring->in_flight++;
+}

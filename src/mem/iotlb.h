@@ -28,7 +28,7 @@ struct iotlb_range {
 	uint8_t access; /* enum iotlb_access, bits */
 };
 
-/* What a ring could not translate. size: bytes that were wanted from there on, a hint. */
+/* What a ring could not translate. */
 struct iotlb_miss {
 	uint64_t iova;
 	uint8_t access;
@@ -48,12 +48,15 @@ struct iotlb *iotlb_without(const struct iotlb *iotlb, uint64_t iova, uint64_t s
 			    struct gw_error *err);
 unsigned int iotlb_count(const struct iotlb *iotlb);
 const struct iotlb_range *iotlb_range(const struct iotlb *iotlb, unsigned int i);
+/* The first range, in their order, that ends at iova or behind it; iotlb_count: none. */
+unsigned int iotlb_find(const struct iotlb *iotlb, uint64_t iova);
 
 /*
  * The longest prefix of [iova, iova + len) that is mapped with this access and lies in
- * one region of the memmap: a pointer and its length (>= 1). NULL: nothing is; then
- * *missing says whether the table has no range there (ask for it), or the front-end
- * named an address outside of its memory (a fault). Threads: any that holds a reference.
+ * one piece in this process, also if several ranges make it up: a pointer and its
+ * length (>= 1). NULL: nothing is; then *missing says whether the table has no range
+ * there that permits it (ask for one), or the front-end named an address outside of
+ * its memory (a fault). Threads: any that holds a reference.
  */
 void *iotlb_translate(const struct iotlb *iotlb, const struct gw_memmap *memmap, uint64_t iova,
 		      uint64_t len, uint8_t access, uint64_t *part, bool *missing);

@@ -4,6 +4,7 @@
 #include "atomic.h"
 #include "backing.h"
 #include "sigbus.h"
+#include "span.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -14,22 +15,15 @@
 /* Of the first region: so that huge pages of shared memory, if any, can be mapped as such. */
 #define MEMMAP_ALIGN_BYTES (2u << 20)
 
-/* What the translator looks at: one line of cache holds two. */
-struct span {
-	uint64_t guest_addr;
-	uint64_t size;
-	uint8_t *host;
-	uint64_t user_addr;
-};
-
 /*
  * Immutable after memmap_create, but for the reference count, `shortened`, and
  * what is said to be protected by blocks_lock.
  */
 struct gw_memmap {
-	unsigned int count;
-	struct span span[MEMMAP_REGIONS_MAX]; /* largest first: most addresses lie there */
+	struct span_table spans;
+	struct span *room; /* of spans */
 
+	unsigned int count;
 	struct gw_ref ref;
 	uint64_t generation;
 	struct gw_window window;
@@ -212,22 +206,25 @@ static int build_window(struct gw_memmap *memmap, struct memmap_arena arena, str
 	return rc ? rc : enter_sigbus(memmap, order, err);
 }
 
-static void fill_spans(struct gw_memmap *memmap)
+static int fill_spans(struct gw_memmap *memmap, struct gw_error *err)
 {
-	const struct backing *backing;
-	unsigned int i, j;
+	struct span spans[MEMMAP_REGIONS_MAX];
 
-	for (i = 0; i < memmap->count; i++) {
-		backing = &memmap->backing[i];
-		for (j = i; j > 0 && memmap->span[j - 1].size < backing->given.size; j--)
-			memmap->span[j] = memmap->span[j - 1];
-		memmap->span[j] = (struct span){
+	memmap->room = calloc(3 * (size_t)memmap->count, sizeof(*memmap->room));
+	if (!memmap->room)
+		return gw_error_sys(err, -ENOMEM, "memory table of %u regions", memmap->count);
+	for (unsigned int i = 0; i < memmap->count; i++) {
+		const struct backing *backing = &memmap->backing[i];
+
+		spans[i] = (struct span){
 			.guest_addr = backing->given.guest_addr,
 			.size = backing->given.size,
 			.user_addr = backing->given.user_addr,
 			.host = backing_host(backing),
 		};
 	}
+	span_table_fill(&memmap->spans, spans, memmap->count, memmap->room);
+	return 0;
 }
 
 const struct backing *memmap_backing(const struct gw_memmap *memmap, unsigned int *count)
@@ -261,6 +258,7 @@ static void memmap_free(struct gw_memmap *memmap)
 	for (unsigned int i = 0; i < memmap->count; i++)
 		backing_close(&memmap->backing[i]);
 	pthread_mutex_destroy(&memmap->blocks_lock);
+	free(memmap->room);
 	free(memmap);
 }
 
@@ -286,11 +284,12 @@ int memmap_create(const struct memmap_region *regions, unsigned int count,
 		rc = take_region(memmap, regions, i, err);
 	if (!rc)
 		rc = build_window(memmap, arena, err);
+	if (!rc)
+		rc = fill_spans(memmap, err);
 	if (rc) {
 		memmap_free(memmap);
 		return rc;
 	}
-	fill_spans(memmap);
 	gw_ref_init(&memmap->ref);
 	memmap->generation = gw_atomic_add(&last_generation, 1) + 1;
 	*result = memmap;
@@ -320,69 +319,68 @@ bool memmap_same(const struct gw_memmap *memmap, const struct memmap_region *reg
 	return true;
 }
 
+unsigned int memmap_regions(const struct gw_memmap *memmap, struct memmap_region *regions)
+{
+	for (unsigned int i = 0; i < memmap->count; i++)
+		regions[i] = memmap->backing[i].given;
+	return memmap->count;
+}
+
 /* ---- the translator ---- */
 
-/*
- * One comparison for both ends: an address below the region makes the difference
- * wrap to more than any size that passed check_numbers.
- */
+/* len bytes from offset on in the span, as many as there are; len is not 0. */
+static uint8_t *part_of(const struct span *span, uint64_t offset, uint64_t len, uint64_t *part)
+{
+	*part = len <= span->size - offset ? len : span->size - offset;
+	return span->host + offset;
+}
+
 void *memmap_translate(const struct gw_memmap *memmap, uint64_t addr, uint64_t len)
 {
-	const struct span *span = memmap->span;
+	const struct span *span = span_of_guest(&memmap->spans, addr);
 	uint64_t offset;
 
-	for (unsigned int i = 0; i < memmap->count; i++, span++) {
-		offset = addr - span->guest_addr;
-		if (offset < span->size)
-			return len <= span->size - offset ? span->host + offset : NULL;
-	}
-	return NULL;
+	if (!span)
+		return NULL;
+	offset = addr - span->guest_addr;
+	return len <= span->size - offset ? span->host + offset : NULL;
 }
 
 void *memmap_translate_part(const struct gw_memmap *memmap, uint64_t addr, uint64_t len,
 			    uint64_t *part)
 {
-	const struct span *span = memmap->span;
-	uint64_t offset;
+	const struct span *span = len ? span_of_guest(&memmap->spans, addr) : NULL;
 
-	if (!len)
-		return NULL;
-	for (unsigned int i = 0; i < memmap->count; i++, span++) {
-		offset = addr - span->guest_addr;
-		if (offset >= span->size)
-			continue;
-		*part = len <= span->size - offset ? len : span->size - offset;
-		return span->host + offset;
-	}
-	return NULL;
+	return span ? part_of(span, addr - span->guest_addr, len, part) : NULL;
 }
 
 void *memmap_translate_user(const struct gw_memmap *memmap, uint64_t user_addr, uint64_t len)
 {
-	const struct span *span = memmap->span;
+	const struct span *span = span_of_user(&memmap->spans, user_addr, len);
 	uint64_t offset;
 
-	for (unsigned int i = 0; i < memmap->count; i++, span++) {
-		offset = user_addr - span->user_addr;
-		if (offset < span->size && len <= span->size - offset)
-			return span->host + offset;
-	}
-	return NULL;
+	if (!span)
+		return NULL;
+	offset = user_addr - span->user_addr;
+	return len <= span->size - offset ? span->host + offset : NULL;
+}
+
+void *memmap_translate_user_part(const struct gw_memmap *memmap, uint64_t user_addr, uint64_t len,
+				 uint64_t *part)
+{
+	const struct span *span = len ? span_of_user(&memmap->spans, user_addr, len) : NULL;
+
+	return span ? part_of(span, user_addr - span->user_addr, len, part) : NULL;
 }
 
 bool memmap_guest_address(const struct gw_memmap *memmap, const void *host, uint64_t *addr)
 {
-	const struct span *span = memmap->span;
+	const struct span *span = span_of_host(&memmap->spans, host);
 
-	for (unsigned int i = 0; i < memmap->count; i++, span++) {
-		uint64_t offset = (uint64_t)((uintptr_t)host - (uintptr_t)span->host);
-
-		if (offset >= span->size)
-			continue;
-		*addr = span->guest_addr + offset;
-		return true;
-	}
-	return false;
+	if (!span)
+		return false;
+	*addr = span->guest_addr + (uint64_t)((uintptr_t)host - (uintptr_t)span->host);
+	return true;
 }
 
 /* ---- what became of the memory ---- */

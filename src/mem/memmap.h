@@ -27,8 +27,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Limit of regions in one memmap (a vhost-user table has 8; memory slots later more). */
-#define MEMMAP_REGIONS_MAX 64u
+/*
+ * Limit of regions in one memmap: as many memory slots as KVM's oldest limit leaves to
+ * a front-end, which is what QEMU asks for at most (vhost-user, GET_MAX_MEM_SLOTS).
+ */
+#define MEMMAP_REGIONS_MAX 509u
 
 /* One region as the front-end describes it. */
 struct memmap_region {
@@ -62,6 +65,12 @@ bool memmap_same(const struct gw_memmap *memmap, const struct memmap_region *reg
 		 unsigned int count);
 
 /*
+ * What it was made from, in that order, with the memmap's own descriptors (borrowed).
+ * Room for MEMMAP_REGIONS_MAX; returns how many.
+ */
+unsigned int memmap_regions(const struct gw_memmap *memmap, struct memmap_region *regions);
+
+/*
  * The translator: len bytes at guest physical address addr, as a pointer, if all
  * of them lie in one region; NULL otherwise. memmap_translate_part gives the
  * longest prefix instead (*part, >= 1), for ranges that cross regions which
@@ -70,8 +79,10 @@ bool memmap_same(const struct gw_memmap *memmap, const struct memmap_region *reg
 void *memmap_translate(const struct gw_memmap *memmap, uint64_t addr, uint64_t len);
 void *memmap_translate_part(const struct gw_memmap *memmap, uint64_t addr, uint64_t len,
 			    uint64_t *part);
-/* The same for an address of the front-end's process (ring addresses). Control. */
+/* The same for addresses of the front-end's process (ring addresses, and behind an IOTLB). */
 void *memmap_translate_user(const struct gw_memmap *memmap, uint64_t user_addr, uint64_t len);
+void *memmap_translate_user_part(const struct gw_memmap *memmap, uint64_t user_addr, uint64_t len,
+				 uint64_t *part);
 
 /*
  * The way back, for people: the guest physical address of a byte; false if it is no

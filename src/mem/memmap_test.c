@@ -90,7 +90,7 @@ static void too_many_regions(void **state)
 {
 	struct memmap_region regions[MEMMAP_REGIONS_MAX + 1] = { 0 };
 
-	refused(*state, regions, MEMMAP_REGIONS_MAX + 1, "65 regions");
+	refused(*state, regions, MEMMAP_REGIONS_MAX + 1, "510 regions");
 }
 
 static void region_size_zero(void **state)
@@ -314,6 +314,40 @@ static void address_range_across_two_regions(void **state)
 	p = memmap_translate_part(f->memmap, border, 10, &part);
 	assert_int_equal(part, 10);
 	assert_int_equal(*p, 7);
+}
+
+/* A front-end with all its memory slots in use, in an order of no kind. */
+static void as_many_regions_as_there_are_slots(void **state)
+{
+	struct fixture *f = *state;
+	struct memmap_region regions[MEMMAP_REGIONS_MAX], back[MEMMAP_REGIONS_MAX];
+	uint64_t part, addr;
+	uint8_t *p;
+
+	for (unsigned int i = 0; i < MEMMAP_REGIONS_MAX; i++)
+		regions[i] = (struct memmap_region){
+			.guest_addr = (i * 100ull % MEMMAP_REGIONS_MAX) << 20,
+			.size = PAGE,
+			.user_addr = USER_OFFSET + i * 2 * PAGE,
+			.mmap_offset = i % 64 * PAGE,
+			.fd = f->fd,
+		};
+	make(f, regions, MEMMAP_REGIONS_MAX);
+	assert_int_equal(memmap_regions(f->memmap, back), MEMMAP_REGIONS_MAX);
+	for (unsigned int i = 0; i < MEMMAP_REGIONS_MAX; i++) {
+		p = memmap_translate(f->memmap, regions[i].guest_addr, PAGE);
+		assert_non_null(p);
+		assert_int_equal(*p, i % 64);
+		assert_ptr_equal(memmap_translate_user(f->memmap, regions[i].user_addr + 8, 8),
+				 p + 8);
+		assert_ptr_equal(memmap_translate_user_part(
+					 f->memmap, regions[i].user_addr + PAGE - 2, 8, &part),
+				 p + PAGE - 2);
+		assert_int_equal(part, 2);
+		assert_true(memmap_guest_address(f->memmap, p + 5, &addr));
+		assert_int_equal(addr, regions[i].guest_addr + 5);
+		assert_int_equal(back[i].guest_addr, regions[i].guest_addr);
+	}
 }
 
 /* Offsets and sizes that are no whole pages: virtio-user and others send such. */
@@ -571,6 +605,7 @@ int main(void)
 		MEMMAP_TEST(address_range_half_mapped),
 		MEMMAP_TEST(address_range_wraps),
 		MEMMAP_TEST(address_range_across_two_regions),
+		MEMMAP_TEST(as_many_regions_as_there_are_slots),
 		MEMMAP_TEST(region_within_pages),
 		MEMMAP_TEST(window_has_the_arena_first_and_no_holes),
 		MEMMAP_TEST(hugetlb_regions_come_first_and_aligned),

@@ -28,7 +28,7 @@ static int set_up(void **state)
 	struct fail fail;
 
 	if (guest_memory_open(&bed.memory, &config, &fail) ||
-	    driver_ring_open(&bed.ring, &bed.memory, SIZE, &fail) ||
+	    driver_ring_open(&bed.ring, &bed.memory, DRIVER_RING_SPLIT, SIZE, &fail) ||
 	    guest_memory_alloc(&bed.memory, 4096, 64, &bed.buffer, &fail))
 		return -1;
 	for (uint32_t i = 0; i < 4; i++)
@@ -201,13 +201,66 @@ static void calls_are_asked_for_and_refused(void **state)
 
 	driver_ring_refuse_call(ring);
 	assert_int_equal(ring->avail->flags, VRING_AVAIL_F_NO_INTERRUPT);
-	assert_false(driver_ring_want_call(ring, 1));
+	assert_false(driver_ring_want_call(ring));
 	assert_int_equal(ring->avail->flags, 0);
 	ring->event_idx = true;
-	assert_false(driver_ring_want_call(ring, 3));
+	ring->used_seen = 2;
+	ring->used->idx = 2;
+	assert_false(driver_ring_want_call(ring));
 	assert_int_equal(*ring->used_event, 2);
 	ring->used->idx = 3;
-	assert_true(driver_ring_want_call(ring, 3));
+	assert_true(driver_ring_want_call(ring));
+}
+
+/* One used element, that of the last, for a batch (2.7.5.1); then the next one. */
+static void in_order_batches_come_back_one_by_one(void **state)
+{
+	struct bed *bed = *state;
+	struct driver_ring *ring = &bed->ring;
+	/* what was skipped was used up (2.7.8.2) */
+	static const uint32_t lens[] = { 10, 10 + 11, 7, 5 };
+	uint32_t token, len;
+	int heads[4];
+
+	ring->in_order = true;
+	for (uint32_t turn = 0; turn < 40; turn++) {
+		for (uint32_t i = 0; i < 4; i++)
+			heads[i] = driver_ring_add(ring, bed->segments, 1 + i % 2, true, NULL, i);
+		assert_int_equal(heads[2], (heads[0] + 3) % SIZE);
+		driver_ring_publish(ring);
+		ring->used->ring[ring->used->idx % SIZE] =
+			(struct vring_used_elem){ (uint32_t)heads[2], 7 };
+		ring->used->idx += 3;
+		use(bed, (uint32_t)heads[3], 5);
+		for (uint32_t i = 0; i < 4; i++) {
+			assert_true(driver_ring_has_used(ring));
+			assert_int_equal(driver_ring_reap(ring, &token, &len), RING_DONE);
+			assert_int_equal(token, i);
+			assert_int_equal(len, lens[i]);
+		}
+		assert_int_equal(driver_ring_reap(ring, &token, &len), RING_NOTHING);
+		assert_int_equal(ring->free_count, SIZE);
+	}
+}
+
+/* A device that comes back and goes on at the used index: what it had taken and not
+ * given back, out of order, is forgotten. */
+static void what_a_base_forgets_is_lost(void **state)
+{
+	struct bed *bed = *state;
+	struct driver_ring *ring = &bed->ring;
+	uint32_t token, len;
+	int heads[4];
+
+	for (uint32_t i = 0; i < 4; i++)
+		heads[i] = driver_ring_add(ring, bed->segments, 1, true, NULL, i);
+	driver_ring_publish(ring);
+	use(bed, (uint32_t)heads[1], 0);
+	assert_int_equal(driver_ring_reap(ring, &token, &len), RING_DONE);
+	assert_int_equal(driver_ring_base(ring), 1);
+	assert_int_equal(driver_ring_lost(ring, 1), 1);
+	assert_int_equal(driver_ring_lost(ring, 0), 0);
+	assert_int_equal(driver_ring_lost(ring, 4), 3);
 }
 
 int main(void)
@@ -221,6 +274,8 @@ int main(void)
 		RING_TEST(unknown_id_and_index_jump_are_seen),
 		RING_TEST(kicks_are_suppressed_as_asked),
 		RING_TEST(calls_are_asked_for_and_refused),
+		RING_TEST(in_order_batches_come_back_one_by_one),
+		RING_TEST(what_a_base_forgets_is_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

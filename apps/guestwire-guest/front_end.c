@@ -25,6 +25,8 @@ const struct front_end_feature front_end_features[] = {
 	{ "mq", VHOST_USER_PROTOCOL_F_MQ, FEATURE_PROTOCOL },
 	{ "reply_ack", VHOST_USER_PROTOCOL_F_REPLY_ACK, FEATURE_PROTOCOL },
 	{ "status", VHOST_USER_PROTOCOL_F_STATUS, FEATURE_PROTOCOL },
+	{ "ring_packed", VIRTIO_F_RING_PACKED, FEATURE_CHOSEN },
+	{ "in_order", VIRTIO_F_IN_ORDER, FEATURE_CHOSEN },
 	{ "csum", VIRTIO_NET_F_CSUM, FEATURE_HOST_OFFLOAD },
 	{ "host_tso4", VIRTIO_NET_F_HOST_TSO4, FEATURE_HOST_OFFLOAD },
 	{ "host_tso6", VIRTIO_NET_F_HOST_TSO6, FEATURE_HOST_OFFLOAD },
@@ -166,6 +168,17 @@ static int announce_ring(struct front_end *fe, uint32_t index, const struct driv
 	return rc ? rc : front_end_set_fd(fe, VHOST_USER_SET_VRING_ERR, index, ring->err_fd);
 }
 
+static int check_required(struct front_end *fe)
+{
+	uint64_t missing = fe->config->required & ~fe->features;
+
+	for (const struct front_end_feature *f = front_end_features; missing && f->name; f++)
+		if (f->kind != FEATURE_PROTOCOL && missing >> f->bit & 1)
+			return fail_set(&fe->fail, -ENOTSUP, "the back-end does not offer %s",
+					f->name);
+	return 0;
+}
+
 int front_end_negotiate(struct front_end *fe, struct driver_ring *rx, struct driver_ring *tx)
 {
 	int rc = front_end_get_u64(fe, VHOST_USER_GET_FEATURES, &fe->offered);
@@ -183,7 +196,10 @@ int front_end_negotiate(struct front_end *fe, struct driver_ring *rx, struct dri
 		rc = announce_ring(fe, FRONT_END_RX, rx);
 	if (!rc)
 		rc = announce_ring(fe, FRONT_END_TX, tx);
+	if (!rc)
+		rc = check_required(fe);
 	rx->event_idx = tx->event_idx = fe->features >> VIRTIO_RING_F_EVENT_IDX & 1;
+	rx->in_order = tx->in_order = fe->features >> VIRTIO_F_IN_ORDER & 1;
 	return rc;
 }
 
@@ -204,7 +220,8 @@ static int start_ring(struct front_end *fe, uint32_t index, struct driver_ring *
 	int rc = front_end_set_state(fe, VHOST_USER_SET_VRING_NUM, index, ring->size);
 
 	if (!rc)
-		rc = front_end_set_state(fe, VHOST_USER_SET_VRING_BASE, index, ring->used_seen);
+		rc = front_end_set_state(fe, VHOST_USER_SET_VRING_BASE, index,
+					 driver_ring_base(ring));
 	if (!rc)
 		rc = front_end_set_addr(fe, index, ring);
 	if (!rc)
@@ -256,7 +273,7 @@ int front_end_stop(struct front_end *fe)
 	return front_end_set_u64(fe, VHOST_USER_SET_STATUS, 0);
 }
 
-int front_end_stop_ring(struct front_end *fe, uint32_t index, uint16_t *base)
+int front_end_stop_ring(struct front_end *fe, uint32_t index, uint32_t *base)
 {
 	struct vhost_vring_state state = { index, 0 };
 	uint32_t header[3] = { VHOST_USER_GET_VRING_BASE, VHOST_USER_VERSION, sizeof(state) };
@@ -271,6 +288,6 @@ int front_end_stop_ring(struct front_end *fe, uint32_t index, uint16_t *base)
 	if (!rc && state.index != index)
 		rc = fail_set(&fe->fail, -EPROTO, "GET_VRING_BASE of ring %u answered for ring %u",
 			      index, state.index);
-	*base = (uint16_t)state.num;
+	*base = state.num;
 	return rc;
 }

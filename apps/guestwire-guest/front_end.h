@@ -42,9 +42,10 @@ struct front_end_config {
 	int reply_timeout_ms;   /* for each answer */
 	uint64_t wanted;        /* virtio features, PROTOCOL_FEATURES among them */
 	uint64_t wanted_protocol;
-	bool ack_all;     /* NEED_REPLY on every message, not only where QEMU asks */
-	bool enable_last; /* SET_VRING_ENABLE after the rings are set up */
-	bool trace;       /* each message on stderr */
+	uint64_t required; /* virtio features without which there is no point */
+	bool ack_all;      /* NEED_REPLY on every message, not only where QEMU asks */
+	bool enable_last;  /* SET_VRING_ENABLE after the rings are set up */
+	bool trace;        /* each message on stderr */
 };
 
 struct front_end {
@@ -67,7 +68,7 @@ int front_end_start(struct front_end *fe, const struct guest_memory *memory, str
 /* Before the rings stop: says so through the status, where negotiated. */
 int front_end_stop(struct front_end *fe);
 /* Stops a ring; base is where the back-end would go on in the available ring. */
-int front_end_stop_ring(struct front_end *fe, uint32_t index, uint16_t *base);
+int front_end_stop_ring(struct front_end *fe, uint32_t index, uint32_t *base);
 
 /* Single messages, for start above and for misbehaviour. */
 int front_end_set_memory(struct front_end *fe, const struct guest_memory *memory);
@@ -91,6 +92,7 @@ enum front_end_kind {
 	FEATURE_PROTOCOL,     /* of vhost-user */
 	FEATURE_HOST_OFFLOAD, /* virtio's, negotiated only if asked for: what the device does */
 	FEATURE_GUEST_OFFLOAD,
+	FEATURE_CHOSEN, /* virtio's, each by an option of its own */
 };
 
 struct front_end_feature {

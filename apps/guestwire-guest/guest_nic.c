@@ -48,9 +48,11 @@ int guest_nic_open(struct guest_nic *nic, const struct guest_options *options,
 	nic->frame = malloc(GUEST_MAX_FRAME + NIC_HEADER_BYTES);
 	if (!nic->frame)
 		return fail_set(fail, -ENOMEM, "no memory for a frame");
-	rc = driver_ring_open(&nic->rx.ring, memory, (uint16_t)options->ring_size, fail);
+	rc = driver_ring_open(&nic->rx.ring, memory, (enum driver_ring_kind)options->ring,
+			      (uint16_t)options->ring_size, fail);
 	if (!rc)
-		rc = driver_ring_open(&nic->tx.ring, memory, (uint16_t)options->ring_size, fail);
+		rc = driver_ring_open(&nic->tx.ring, memory, (enum driver_ring_kind)options->ring,
+				      (uint16_t)options->ring_size, fail);
 	return rc;
 }
 

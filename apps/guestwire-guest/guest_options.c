@@ -139,6 +139,8 @@ static const struct row rows[] = {
 	FLAG("no-seal", no_seal, "leave the memfd unsealed (QEMU seals it against shrinking)"),
 	{ "ring-size", KIND_NUMBER, AT(ring_size), 0, DRIVER_RING_MIN_SIZE, DRIVER_RING_MAX_SIZE,
 	  "N", "of both rings, a power of two (default 256)" },
+	CHOICE("ring", ring, "split|packed", "the kind of both rings (default split)"),
+	FLAG("in-order", in_order, "negotiate IN_ORDER: buffers are used in the order they were given"),
 	{ "features-off", KIND_FEATURES, 0, 0, 0, 0, "NAME[,NAME...]",
 	  "do not negotiate: version_1 indirect_desc event_idx mrg_rxbuf protocol_features "
 	  "mq reply_ack status" },

@@ -77,6 +77,8 @@ struct guest_options {
 	bool hugetlb, adjacent, no_seal;
 	uint64_t regions;
 	uint64_t ring_size;
+	int ring; /* enum driver_ring_kind */
+	bool in_order;
 	uint64_t features_off; /* virtio bits; protocol bits apart */
 	uint64_t protocol_off;
 	int ack;   /* enum guest_ack */

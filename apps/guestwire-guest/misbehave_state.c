@@ -70,7 +70,8 @@ static void move_ring(struct guest_run *run, uint64_t arg)
 	send_some(run);
 	if (arg) {
 		front_end_set_addr(&run->fe, FRONT_END_TX, &run->nic.rx.ring);
-	} else if (!driver_ring_open(&moved, &run->memory, run->nic.tx.ring.size, &fail)) {
+	} else if (!driver_ring_open(&moved, &run->memory, run->nic.tx.ring.kind,
+				     run->nic.tx.ring.size, &fail)) {
 		front_end_set_addr(&run->fe, FRONT_END_TX, &moved);
 		driver_ring_close(&moved);
 	}
@@ -103,7 +104,7 @@ static void replace_kick(struct guest_run *run, uint64_t arg)
 /* A ring that was stopped is asked again, and kicked. */
 static void base_twice(struct guest_run *run, uint64_t arg)
 {
-	uint16_t base;
+	uint32_t base;
 
 	(void)arg;
 	front_end_stop_ring(&run->fe, FRONT_END_TX, &base);
@@ -113,7 +114,7 @@ static void base_twice(struct guest_run *run, uint64_t arg)
 
 static void wrong_base(struct guest_run *run, uint64_t arg)
 {
-	uint16_t base;
+	uint32_t base;
 
 	front_end_stop_ring(&run->fe, FRONT_END_TX, &base);
 	front_end_set_state(&run->fe, VHOST_USER_SET_VRING_BASE, FRONT_END_TX,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Memory orders of the driver's side of a ring: the three that VIRTIO 1.2
- * section 2.7 asks for, and plain single accesses. The only atomics here.
+ * sections 2.7 and 2.8 ask for, and plain single accesses. The only atomics here.
  */
 #pragma once
 
@@ -13,20 +13,25 @@ static inline uint16_t load_once16(const uint16_t *from)
 	return __atomic_load_n(from, __ATOMIC_RELAXED);
 }
 
+static inline uint32_t load_once32(const uint32_t *from)
+{
+	return __atomic_load_n(from, __ATOMIC_RELAXED);
+}
+
 static inline void store_once16(uint16_t *to, uint16_t value)
 {
 	__atomic_store_n(to, value, __ATOMIC_RELAXED);
 }
 
-/* Pairs with the device's release of used->idx: the used elements it covers, and
- * what it wrote into buffers, are read after it (2.7.14). */
+/* Pairs with the device's release of used->idx, or of a packed descriptor's flags: the
+ * used elements it covers, and what it wrote into buffers, are read after it (2.7.14). */
 static inline uint16_t load_acquire16(const uint16_t *from)
 {
 	return __atomic_load_n(from, __ATOMIC_ACQUIRE);
 }
 
-/* Pairs with the device's acquire of avail->idx: descriptors and avail elements
- * are written before it (2.7.13.3.1). */
+/* Pairs with the device's acquire of avail->idx, or of a packed descriptor's flags: other
+ * descriptors and avail elements are written before it (2.7.13.3.1, 2.8.21). */
 static inline void store_release16(uint16_t *to, uint16_t value)
 {
 	__atomic_store_n(to, value, __ATOMIC_RELEASE);

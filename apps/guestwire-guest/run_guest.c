@@ -10,6 +10,7 @@
 #include "run.h"
 
 #include <errno.h>
+#include <linux/virtio_config.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,9 +34,15 @@ static uint64_t feature_bit(int bit)
 	return 1ull << bit;
 }
 
+static uint64_t chosen_features(const struct guest_options *o)
+{
+	return (o->ring == DRIVER_RING_PACKED ? feature_bit(VIRTIO_F_RING_PACKED) : 0) |
+	       (o->in_order ? feature_bit(VIRTIO_F_IN_ORDER) : 0);
+}
+
 static struct front_end_config front_end_config(const struct guest_options *o)
 {
-	uint64_t wanted = 0, wanted_protocol = 0;
+	uint64_t wanted = 0, wanted_protocol = 0, chosen = chosen_features(o);
 
 	for (const struct front_end_feature *f = front_end_features; f->name; f++)
 		if (f->kind == FEATURE_PROTOCOL)
@@ -47,7 +54,8 @@ static struct front_end_config front_end_config(const struct guest_options *o)
 		.listen = o->listen,
 		.connect_timeout_ms = (int)(o->connect_timeout_s * 1000),
 		.reply_timeout_ms = REPLY_TIMEOUT_MS,
-		.wanted = (wanted | o->offloads) & ~o->features_off,
+		.wanted = (wanted | chosen | o->offloads) & ~o->features_off,
+		.required = chosen,
 		.wanted_protocol = wanted_protocol & ~o->protocol_off,
 		.ack_all = o->ack == ACK_ALL,
 		.enable_last = o->order == ORDER_ENABLE_LAST,
@@ -187,7 +195,7 @@ static void look_for_missed_call(struct guest_run *run, struct driver_ring *ring
 {
 	struct pollfd call = { .fd = ring->call_fd, .events = POLLIN };
 
-	if (driver_ring_used_idx(ring) == ring->used_seen || ring->broken)
+	if (!driver_ring_has_used(ring))
 		return;
 	if (poll(&call, 1, LATE_CALL_MS) > 0)
 		return;
@@ -205,8 +213,8 @@ static bool nap(struct guest_run *run, struct pacer *pacer)
 	bool more, alive;
 	int woken;
 
-	more = driver_ring_want_call(rx, 1);
-	more |= driver_ring_want_call(tx, 1);
+	more = driver_ring_want_call(rx);
+	more |= driver_ring_want_call(tx);
 	if (more)
 		ts = (struct timespec){ 0, 0 };
 	fill_wait(run, pacer, wait);
@@ -290,16 +298,27 @@ static void exchange(struct guest_run *run, struct pacer *pacer)
 	}
 }
 
-static struct summary_ring ring_summary(const struct driver_ring *ring, uint16_t base)
+static struct summary_ring ring_summary(const struct driver_ring *ring, uint32_t base)
 {
-	return (struct summary_ring){ driver_ring_used_idx(ring), ring->published, base };
+	return (struct summary_ring){ driver_ring_used_idx(ring), driver_ring_avail_idx(ring),
+				      (uint16_t)base };
+}
+
+/* The device would go on where used ends, and has forgotten none. Some fill only the lower
+ * half of a packed ring's base. */
+static bool at_rest(const struct driver_ring *ring, uint32_t base)
+{
+	uint16_t used = driver_ring_used_idx(ring);
+
+	return (uint16_t)base == used && (base >> 16 == 0 || base >> 16 == used) &&
+	       !driver_ring_lost(ring, base);
 }
 
 void guest_run_stop(struct guest_run *run)
 {
 	struct guest_summary *s = run->summary;
 	struct guest_nic *nic = &run->nic;
-	uint16_t rx_base, tx_base;
+	uint32_t rx_base, tx_base;
 
 	if (run->lost)
 		return;
@@ -314,7 +333,7 @@ void guest_run_stop(struct guest_run *run)
 	s->stopped = true;
 	s->rx = ring_summary(&nic->rx.ring, rx_base);
 	s->tx = ring_summary(&nic->tx.ring, tx_base);
-	s->clean = s->tx.used_idx == tx_base && s->rx.used_idx == rx_base;
+	s->clean = at_rest(&nic->tx.ring, tx_base) && at_rest(&nic->rx.ring, rx_base);
 	/* Nobody cut us short, so every head must be back. */
 	if (!s->interrupted && s->exit == EXIT_GOOD)
 		s->clean = s->clean && s->tx.used_idx == s->tx.avail_idx;
@@ -322,7 +341,8 @@ void guest_run_stop(struct guest_run *run)
 		summary_error(s, EXIT_WRONG,
 			      "not a clean stop: tx used %u, base %u, available %u; rx used %u, "
 			      "base %u",
-			      s->tx.used_idx, tx_base, s->tx.avail_idx, s->rx.used_idx, rx_base);
+			      s->tx.used_idx, s->tx.base, s->tx.avail_idx, s->rx.used_idx,
+			      s->rx.base);
 }
 
 static void ring_errors(struct guest_summary *s, const struct driver_ring *ring, const char *name)

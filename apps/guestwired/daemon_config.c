@@ -36,6 +36,8 @@ static int set_bounce(struct daemon_config *config, const char *value, struct gw
 static int set_stop(struct daemon_config *config, const char *value, struct gw_error *err);
 static int set_level(struct daemon_config *config, const char *value, struct gw_error *err);
 static int set_time(struct daemon_config *config, const char *value, struct gw_error *err);
+static int set_user(struct daemon_config *config, const char *value, struct gw_error *err);
+static int set_confine(struct daemon_config *config, const char *value, struct gw_error *err);
 static int set_check(struct daemon_config *config, const char *value, struct gw_error *err);
 static int set_list(struct daemon_config *config, const char *value, struct gw_error *err);
 static int set_help(struct daemon_config *config, const char *value, struct gw_error *err);
@@ -60,6 +62,10 @@ static const struct setting settings[] = {
 	  0, true, true, set_level },
 	{ "log-time", NULL, "begin log lines with the time",
 	  0, true, true, set_time },
+	{ "user", "NAME[:GROUP]", "run as this user",
+	  0, true, false, set_user },
+	{ "confine", "on|off", "give up rights at the start (default on)",
+	  0, true, true, set_confine },
 	{ "check", NULL, "check command line and file, then exit", 0, false, true, set_check },
 	{ "list-drivers", NULL, "show drivers, their options, and reasons",
 	  0, false, true, set_list },
@@ -151,6 +157,21 @@ static int set_time(struct daemon_config *config, const char *value, struct gw_e
 	config->log_time = !value || strcmp(value, "yes") == 0;
 	if (value && !config->log_time && strcmp(value, "no") != 0)
 		return gw_error_set(err, -EINVAL, "log-time: '%.40s' is neither yes nor no", value);
+	return 0;
+}
+
+static int set_user(struct daemon_config *config, const char *value, struct gw_error *err)
+{
+	if (!value[0] || !gw_text_copy(config->user, sizeof(config->user), value))
+		return gw_error_set(err, -EINVAL, "user: '%.80s' is no NAME[:GROUP]", value);
+	return 0;
+}
+
+static int set_confine(struct daemon_config *config, const char *value, struct gw_error *err)
+{
+	config->confine = strcmp(value, "on") == 0;
+	if (!config->confine && strcmp(value, "off") != 0)
+		return gw_error_set(err, -EINVAL, "confine: '%.40s' is neither on nor off", value);
 	return 0;
 }
 
@@ -258,7 +279,7 @@ int daemon_config_set(struct daemon_config *config, const char *key, const char 
 		      struct gw_error *err)
 {
 	struct daemon_config ignored = { 0 };
-	char keys[128];
+	char keys[256];
 
 	for (size_t i = 0; i < SETTING_COUNT; i++) {
 		const struct setting *setting = &settings[i];
@@ -344,7 +365,11 @@ int daemon_config_parse(struct daemon_config *config, int argc, char **argv, str
 {
 	int rc;
 
-	*config = (struct daemon_config){ .stop_ms = STOP_MS_DEFAULT, .log_level = LOG_INFO };
+	*config = (struct daemon_config){
+		.stop_ms = STOP_MS_DEFAULT,
+		.log_level = LOG_INFO,
+		.confine = true,
+	};
 	rc = parse_args(config, argc, argv, err);
 	if (rc < 0 || config->action > DAEMON_CHECK)
 		return rc;

@@ -16,7 +16,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define DAEMON_PORTS_MAX 1024u
+#define DAEMON_PORTS_MAX  1024u
+#define DAEMON_USER_BYTES 128
 
 enum daemon_action {
 	DAEMON_RUN,
@@ -39,7 +40,9 @@ struct daemon_config {
 	unsigned int stop_ms;
 	int log_level;
 	bool log_time;
-	const char *file; /* of --config; NULL: none */
+	bool confine;
+	char user[DAEMON_USER_BYTES]; /* NAME[:GROUP]; "": whoever started it */
+	const char *file;             /* of --config; NULL: none */
 	struct daemon_port *ports;
 	unsigned int port_count;
 	uint32_t given; /* a bit for each setting of the table that is decided */

@@ -16,6 +16,7 @@
  * context; gw_close gives all devices back; whoever sent "stop" is told; the end.
  */
 #include "daemon_run.h"
+#include "confine.h"
 #include "control_server.h"
 #include "daemon_log.h"
 #include "daemon_notify.h"
@@ -44,6 +45,9 @@ struct daemon {
 	struct gw_watch signal_watch;
 	unsigned int signals; /* wishes to stop that came as signals; control thread */
 	sem_t stop;           /* posted by the control thread, for the main thread */
+	struct confine_plan plan,
+		control_plan;             /* what the main thread may do; the control thread */
+	struct confine_state confinement; /* main thread, before the server serves */
 };
 
 /* ---- what the control thread does ---- */
@@ -54,6 +58,15 @@ static void on_stop_command(void *arg)
 
 	daemon_log(LOG_INFO, "stopping: asked through the control socket");
 	sem_post(&daemon->stop);
+}
+
+static json_t *on_about(void *arg)
+{
+	const struct daemon *daemon = arg;
+	json_t *json = json_object();
+
+	json_object_set_new(json, "confinement", confine_json(&daemon->confinement));
+	return json;
 }
 
 static void take_signal(struct daemon *daemon, const struct signalfd_siginfo *info)
@@ -87,7 +100,15 @@ static void on_signal(struct gw_watch *watch, uint32_t events)
 
 static void *control_thread(void *arg)
 {
-	gw_loop_run(arg);
+	struct daemon *daemon = arg;
+	struct gw_error err = { 0 };
+
+	if (confine_thread(&daemon->control_plan, NULL, &err) < 0) {
+		daemon_log(LOG_ERR, "%s", err.text);
+		control_server_detach(daemon->server);
+		_exit(EXIT_FAIL);
+	}
+	gw_loop_run(daemon->loop);
 	return NULL;
 }
 
@@ -114,7 +135,7 @@ static int open_signals(struct daemon *daemon, struct gw_error *err)
 
 static int open_control(struct daemon *daemon, struct gw_error *err)
 {
-	struct control_actions actions = { on_stop_command, daemon };
+	struct control_actions actions = { on_stop_command, daemon, on_about };
 	int rc = gw_loop_create(&daemon->loop);
 
 	if (rc < 0)
@@ -125,7 +146,7 @@ static int open_control(struct daemon *daemon, struct gw_error *err)
 					 daemon->config->control, &actions, err);
 	if (rc < 0)
 		return rc;
-	rc = -pthread_create(&daemon->thread, NULL, control_thread, daemon->loop);
+	rc = -pthread_create(&daemon->thread, NULL, control_thread, daemon);
 	if (rc < 0)
 		return gw_error_sys(err, rc, "start the control thread");
 	daemon->thread_runs = true;
@@ -145,6 +166,43 @@ static void close_control(struct daemon *daemon)
 		gw_watch_stop(daemon->loop, &daemon->signal_watch);
 	gw_fd_close(&daemon->signal_fd);
 	gw_loop_destroy(daemon->loop);
+}
+
+/* ---- confinement ---- */
+
+/* gw_start: all ports are up, and no thread of the library runs. */
+static int on_prepared(void *arg, struct gw_error *err)
+{
+	struct daemon *daemon = arg;
+
+	return confine_thread(&daemon->plan, &daemon->confinement, err);
+}
+
+/* Both threads remove the control socket; nothing else is done to files by the second. */
+static int plan_confinement(struct daemon *daemon, struct gw_error *err)
+{
+	const char *control = daemon->config->control;
+	int rc = confine_plan_ports(&daemon->plan, daemon->gw, err);
+
+	if (rc < 0)
+		return rc;
+	daemon->plan.on = daemon->control_plan.on = daemon->config->confine;
+	rc = confine_plan_folder_of(&daemon->plan, control, CONFINE_SOCKETS);
+	if (rc == 0)
+		rc = confine_plan_folder_of(&daemon->control_plan, control, CONFINE_SOCKETS);
+	return rc < 0 ? gw_error_sys(err, rc, "confine") : 0;
+}
+
+/* While there is one thread. */
+static int prepare_confinement(struct daemon *daemon, struct gw_error *err)
+{
+	int rc = plan_confinement(daemon, err);
+
+	if (rc == 0 && daemon->config->user[0])
+		rc = confine_user(&daemon->plan, daemon->config->user, err);
+	if (rc == 0 && daemon->plan.on)
+		rc = confine_limits(&daemon->plan, err);
+	return rc;
 }
 
 /* ---- the library ---- */
@@ -170,6 +228,8 @@ static int open_library(struct daemon *daemon)
 		.bounce_mib = config->bounce_mib,
 		.stop_ms = config->stop_ms,
 		.log = daemon_log_sink,
+		.prepared = on_prepared,
+		.prepared_arg = daemon,
 	};
 	struct gw_error err = { 0 };
 
@@ -214,12 +274,15 @@ static void stop_all(struct daemon *daemon)
 static int run_ports(struct daemon *daemon)
 {
 	struct gw_error err = { 0 };
+	char confinement[256];
 
 	if (gw_start(daemon->gw, &err) < 0 || control_server_serve(daemon->server, &err) < 0) {
 		daemon_log(LOG_ERR, "%s", err.text);
 		control_server_detach(daemon->server);
 		return EXIT_FAIL;
 	}
+	confine_say(&daemon->confinement, confinement, sizeof(confinement));
+	daemon_log(LOG_INFO, "%s", confinement);
 	daemon_log(LOG_INFO, "ready: %u port%s, control socket %s", daemon->config->port_count,
 		   daemon->config->port_count == 1 ? "" : "s", daemon->config->control);
 	notify("READY=1");
@@ -237,7 +300,8 @@ int daemon_run(const struct daemon_config *config)
 	int status = open_library(&daemon);
 
 	sem_init(&daemon.stop, 0, 0);
-	if (status == EXIT_OK && open_control(&daemon, &err) < 0) {
+	if (status == EXIT_OK &&
+	    (prepare_confinement(&daemon, &err) < 0 || open_control(&daemon, &err) < 0)) {
 		daemon_log(LOG_ERR, "%s", err.text);
 		status = EXIT_FAIL;
 	}
@@ -245,6 +309,8 @@ int daemon_run(const struct daemon_config *config)
 		status = run_ports(&daemon);
 	close_control(&daemon);
 	gw_close(daemon.gw);
+	confine_plan_free(&daemon.plan);
+	confine_plan_free(&daemon.control_plan);
 	sem_destroy(&daemon.stop);
 	return status;
 }

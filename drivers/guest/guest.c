@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 static const struct gw_option guest_options[] = {
 	{ "mode", "server|client", "server", "listen on the socket, or connect to it" },
@@ -16,6 +17,11 @@ static const struct gw_option guest_options[] = {
 	  "offer checksum and segmentation offloads; auto: unless a device of the network "
 	  "takes one segment only" },
 	{ 0 },
+};
+
+static const struct gw_needs guest_needs = {
+	.families = 1ull << AF_UNIX,
+	.target_is_socket = true,
 };
 
 static void guest_close(struct gw_port *port)
@@ -171,6 +177,7 @@ const struct gw_driver gw_driver_guest = {
 	.target = "SOCKET",
 	.help = "a virtual machine's NIC: virtio-net over a vhost-user socket",
 	.options = guest_options,
+	.needs = &guest_needs,
 	.open = guest_open,
 	.start = guest_start,
 	.stop = guest_stop,

@@ -39,10 +39,12 @@
 #include "loop.h"
 #include "packet_probe.h"
 #include <errno.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #define SLOTS_MAX 4096u
 #define NS_PER_MS 1000000u
@@ -365,11 +367,19 @@ static void packet_query(struct gw_port *port, struct gw_memmap *memmap, struct 
 		gw_port_target(port));
 }
 
+/* Its sockets are opened anew when it is started over. */
+static const struct gw_needs packet_needs = {
+	.start_capabilities = 1ull << CAP_NET_RAW,
+	.capabilities = 1ull << CAP_NET_RAW,
+	.families = 1ull << AF_PACKET | 1ull << AF_INET,
+};
+
 const struct gw_driver gw_driver_packet = {
 	.name = "packet",
 	.target = "IFNAME",
 	.help = "any Ethernet interface through a packet socket; frames are copied",
 	.options = packet_options,
+	.needs = &packet_needs,
 	.probe = packet_probe,
 	.arena_buffers = packet_arena_buffers,
 	.open = packet_open,

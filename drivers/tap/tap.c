@@ -27,10 +27,12 @@
 #include "tap_interface.h"
 #include "tap_probe.h"
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 /* UIO_MAXIOV, which <limits.h> does not promise: entries of one writev. One is the header. */
@@ -317,11 +319,18 @@ static void tap_query(struct gw_port *port, struct gw_memmap *memmap, struct gw_
 		 "the kernel gathers each frame from where it lies and copies it once");
 }
 
+/* The interface is opened once. Later there are questions about its MTU and state only. */
+static const struct gw_needs tap_needs = {
+	.start_capabilities = 1ull << CAP_NET_ADMIN,
+	.families = 1ull << AF_INET | 1ull << AF_UNIX,
+};
+
 const struct gw_driver gw_driver_tap = {
 	.name = "tap",
 	.target = "IFNAME",
 	.help = "a tap interface of this host, made if it does not exist",
 	.options = tap_options,
+	.needs = &tap_needs,
 	.probe = tap_probe,
 	.arena_buffers = tap_arena_buffers,
 	.open = tap_open,

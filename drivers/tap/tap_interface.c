@@ -164,7 +164,8 @@ int tap_interface_up(struct gw_port *port, const struct tap_interface *tap, stru
 	if (!tap->created)
 		return 0;
 	ret = ask(SIOCGIFFLAGS, &request);
-	if (!ret) {
+	/* Started over, the daemon may have given up the right to do this. */
+	if (!ret && !(request.ifr_flags & IFF_UP)) {
 		request.ifr_flags |= IFF_UP;
 		ret = ask(SIOCSIFFLAGS, &request);
 	}

@@ -31,9 +31,11 @@
 #include "xdp_probe.h"
 #include "xdp_rules.h"
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #define RING_MIN 64u
 #define RING_MAX 8192u
@@ -215,11 +217,26 @@ static void xdp_unmap(struct gw_port *port, struct gw_memmap *memmap)
 	gw_port_requery(port);
 }
 
+/* The bus is where an interface's IOMMU and virtio features are found, behind links. */
+static const char *const read_later[] = { "/sys/bus", "/sys/devices", "/sys/kernel/iommu_groups",
+					  "/proc/self/pagemap", NULL };
+/* Sockets are opened, and memory pinned, for each guest that comes; programs when it moves. */
+#define XDP_CAPABILITIES \
+	(1ull << CAP_NET_ADMIN | 1ull << CAP_NET_RAW | 1ull << CAP_BPF | 1ull << CAP_IPC_LOCK)
+static const struct gw_needs xdp_needs = {
+	.start_capabilities = XDP_CAPABILITIES,
+	.capabilities = XDP_CAPABILITIES,
+	.families = 1ull << AF_XDP | 1ull << AF_PACKET | 1ull << AF_NETLINK | 1ull << AF_INET |
+		    1ull << AF_UNIX,
+	.reads = read_later,
+};
+
 const struct gw_driver gw_driver_xdp = {
 	.name = "xdp",
 	.target = "IFNAME",
 	.help = "a queue of a network interface through AF_XDP, sending from guest memory",
 	.options = options,
+	.needs = &xdp_needs,
 	.probe = xdp_probe,
 	.arena_buffers = xdp_arena_buffers,
 	.open = xdp_open,

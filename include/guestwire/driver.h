@@ -225,6 +225,21 @@ struct gw_option {
 };
 
 /*
+ * What a driver's ports ask of the system, for a program that confines itself before
+ * the threads start (gw_options.prepared): it leaves them this much and no more.
+ * "Later" is after the start, when guests come, memory changes, or a port is stopped
+ * and started again.
+ */
+struct gw_needs {
+	uint64_t start_capabilities; /* to be opened and started: bits 1 << CAP_... */
+	uint64_t capabilities;       /* later */
+	uint64_t families;           /* sockets that are made later: bits 1 << AF_... */
+	const char *const *reads;    /* files and folders read later, NULL at the end; NULL: none */
+	const char *const *devices;  /* device files opened later, the same */
+	bool target_is_socket;       /* makes and removes the file TARGET at any time */
+};
+
+/*
  * The table of functions. Order of members is the order of life. A member that
  * may be NULL says so, with the meaning of its absence.
  */
@@ -233,6 +248,7 @@ struct gw_driver {
 	const char *target;              /* what TARGET is ("IFNAME"); NULL: none is taken */
 	const char *help;                /* one line */
 	const struct gw_option *options; /* ended by a NULL name; NULL: none */
+	const struct gw_needs *needs;    /* NULL: nothing but memory and eventfds */
 
 	/*
 	 * What a port could do on this host and on one of its interfaces: adds findings

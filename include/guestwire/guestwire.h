@@ -48,6 +48,12 @@ struct gw_options {
 	   too: it must not wait for long, nor call functions of the library. */
 	void (*log)(void *arg, int level, const char *line);
 	void *log_arg;
+	/* Called by gw_start when all ports are up and before the first thread is started: the
+	   time to give up rights, since threads inherit what is left (gw_driver.needs says what
+	   that must be). It must not call functions of the library. An error ends the start.
+	   NULL: nothing is to be done. */
+	int (*prepared)(void *arg, struct gw_error *err);
+	void *prepared_arg;
 };
 
 int gw_open(const struct gw_options *options, struct gw_context **context, struct gw_error *err);

@@ -215,6 +215,11 @@ static json_t *run_show(const struct request *request)
 		json_object_set_new(reply, "pid", json_integer(getpid()));
 		json_object_update(reply, members);
 		json_decref(members);
+		if (request->actions->about) {
+			members = request->actions->about(request->actions->arg);
+			json_object_update(reply, members);
+			json_decref(members);
+		}
 	}
 	gw_snapshot_free(snapshot);
 	return reply;

@@ -14,6 +14,8 @@ struct control_actions {
 	/* Asks for an orderly stop; returns at once. Loop thread; may come more than once. */
 	void (*stop)(void *arg);
 	void *arg;
+	/* Members of the program's own for "show", a new reference; NULL: none. Loop thread. */
+	json_t *(*about)(void *arg);
 };
 
 /* What a request sets off besides its reply. */

@@ -48,7 +48,7 @@ static void *run_loop(void *arg)
 static int setup(void **state)
 {
 	struct bench *bench = calloc(1, sizeof(*bench));
-	struct control_actions actions = { count_stop, bench };
+	struct control_actions actions = { .stop = count_stop, .arg = bench };
 	struct gw_error err;
 
 	fake_context_fill(&bench->context);
@@ -246,7 +246,7 @@ static void a_client_that_leaves_while_it_waits_for_stop(void **state)
 static void a_client_that_comes_before_the_daemon_is_ready(void **state)
 {
 	struct bench *bench = *state;
-	struct control_actions actions = { count_stop, bench };
+	struct control_actions actions = { .stop = count_stop, .arg = bench };
 	struct control_server *server;
 	struct gw_error err;
 	char usual[sizeof(path)];

@@ -279,6 +279,8 @@ int engine_start(struct engine *engine, struct gw_error *err)
 		ret = questions_open(engine, err);
 	if (!ret)
 		ret = start_ports(engine, err);
+	if (!ret && engine->config.prepared)
+		ret = engine->config.prepared(engine->config.prepared_arg, err);
 	if (!ret)
 		ret = start_threads(engine, err);
 	if (ret)

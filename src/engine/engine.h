@@ -13,7 +13,7 @@
  *
  * Life: engine_create, engine_add_port ..., engine_start, engine_stop,
  * engine_free. Start: arena, pairs, open and start of each port on the caller's
- * thread, then workers, then control. Stop: the other way round.
+ * thread, then the caller's "prepared", then workers, then control. Stop: the other way round.
  */
 #pragma once
 
@@ -30,6 +30,9 @@ struct engine_config {
 	unsigned int workers;
 	size_t arena_bytes; /* 0: what the ports need */
 	unsigned int stop_ms;
+	/* Called when all ports are started and no thread is; NULL: nothing. */
+	int (*prepared)(void *arg, struct gw_error *err);
+	void *prepared_arg;
 };
 
 int engine_create(const struct engine_config *config, struct engine **engine, struct gw_error *err);

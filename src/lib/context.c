@@ -87,6 +87,8 @@ int gw_open(const struct gw_options *given, struct gw_context **out, struct gw_e
 			.workers = options.workers,
 			.arena_bytes = (size_t)options.bounce_mib << 20,
 			.stop_ms = options.stop_ms,
+			.prepared = options.prepared,
+			.prepared_arg = options.prepared_arg,
 		};
 		ret = engine_create(&config, &context->engine, err);
 	}

@@ -117,7 +117,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	struct fuzz_input input = { bytes, len };
 	struct gw_context context;
 	unsigned int stops = 0;
-	struct control_actions actions = { stop, &stops };
+	struct control_actions actions = { .stop = stop, .arg = &stops };
 	char *line = malloc(CONTROL_REQUEST_BYTES);
 	size_t line_len;
 	struct control_outcome outcome;

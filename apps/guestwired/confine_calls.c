@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * System calls, by seccomp.
+ *
+ * The lists below are all that the daemon may ask of the kernel once it is confined;
+ * anything else kills the process at once. They are compared with what the daemon
+ * does in all end-to-end tests by scripts/syscalls. Besides what is seen there they
+ * have what the C library does now and then (memory, threads, signals) and what it
+ * does on other architectures; a name that an architecture does not have is left out
+ * by itself.
+ *
+ * Some calls are allowed with some arguments only. A filter sees numbers, not what
+ * pointers lead to: so paths are a matter of Landlock, and clone3, whose flags are in
+ * memory, does "not exist", upon which the C library takes clone.
+ *
+ * The kernel remembers which calls pass whatever their arguments, so that the calls of
+ * the data path cost nothing measurable.
+ */
+#include "confine.h"
+
+#include <errno.h>
+#include <linux/bpf.h>
+#include <linux/capability.h>
+#include <linux/if_tun.h>
+#include <linux/sockios.h>
+#include <linux/userfaultfd.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifdef __SANITIZE_ADDRESS__
+#define SANITIZED 1
+#elif defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+/* linux/fs.h has it since 6.7. */
+#define PAGEMAP_SCAN_REQUEST 0xc0606610u
+/* Not in all headers. */
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1
+#endif
+
+#define NAMESPACE_FLAGS                                                                \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | \
+	 CLONE_NEWPID | CLONE_NEWNET)
+
+/* ---- whatever the arguments ---- */
+
+static const int plain_calls[] = {
+	/* files and sockets that are open */
+	SCMP_SYS(read),
+	SCMP_SYS(write),
+	SCMP_SYS(readv),
+	SCMP_SYS(writev),
+	SCMP_SYS(pread64),
+	SCMP_SYS(pwrite64),
+	SCMP_SYS(preadv2),
+	SCMP_SYS(pwritev2),
+	SCMP_SYS(lseek),
+	SCMP_SYS(close),
+	SCMP_SYS(dup),
+	SCMP_SYS(dup3),
+	SCMP_SYS(fcntl),
+	SCMP_SYS(fstat),
+	SCMP_SYS(fstatfs),
+	SCMP_SYS(fsync),
+	SCMP_SYS(fdatasync),
+	SCMP_SYS(flock),
+	SCMP_SYS(ftruncate),
+	SCMP_SYS(fallocate),
+	SCMP_SYS(fchmod),
+	/* files by name: Landlock says which */
+	SCMP_SYS(open),
+	SCMP_SYS(openat),
+	SCMP_SYS(access),
+	SCMP_SYS(faccessat),
+	SCMP_SYS(faccessat2),
+	SCMP_SYS(stat),
+	SCMP_SYS(lstat),
+	SCMP_SYS(newfstatat),
+	SCMP_SYS(statx),
+	SCMP_SYS(readlink),
+	SCMP_SYS(readlinkat),
+	SCMP_SYS(getdents64),
+	SCMP_SYS(rename),
+	SCMP_SYS(renameat),
+	SCMP_SYS(renameat2),
+	SCMP_SYS(unlink),
+	SCMP_SYS(unlinkat),
+	SCMP_SYS(mkdir),
+	SCMP_SYS(mkdirat),
+	/* waiting */
+	SCMP_SYS(poll),
+	SCMP_SYS(ppoll),
+	SCMP_SYS(epoll_create1),
+	SCMP_SYS(epoll_ctl),
+	SCMP_SYS(epoll_wait),
+	SCMP_SYS(epoll_pwait),
+	SCMP_SYS(epoll_pwait2),
+	SCMP_SYS(eventfd2),
+	SCMP_SYS(timerfd_create),
+	SCMP_SYS(timerfd_settime),
+	SCMP_SYS(signalfd4),
+	SCMP_SYS(nanosleep),
+	SCMP_SYS(clock_nanosleep),
+	SCMP_SYS(clock_gettime),
+	SCMP_SYS(clock_getres),
+	SCMP_SYS(gettimeofday),
+	SCMP_SYS(time),
+	/* sockets; which are made is below */
+	SCMP_SYS(bind),
+	SCMP_SYS(connect),
+	SCMP_SYS(listen),
+	SCMP_SYS(accept4),
+	SCMP_SYS(shutdown),
+	SCMP_SYS(sendto),
+	SCMP_SYS(sendmsg),
+	SCMP_SYS(sendmmsg),
+	SCMP_SYS(recvfrom),
+	SCMP_SYS(recvmsg),
+	SCMP_SYS(recvmmsg),
+	SCMP_SYS(getsockname),
+	SCMP_SYS(getpeername),
+	SCMP_SYS(getsockopt),
+	SCMP_SYS(setsockopt),
+	/* memory */
+	SCMP_SYS(brk),
+	SCMP_SYS(munmap),
+	SCMP_SYS(mremap),
+	SCMP_SYS(madvise),
+	SCMP_SYS(msync),
+	SCMP_SYS(mincore),
+	SCMP_SYS(memfd_create),
+	SCMP_SYS(membarrier),
+	/* threads of this process */
+	SCMP_SYS(futex),
+	SCMP_SYS(set_robust_list),
+	SCMP_SYS(rseq),
+	SCMP_SYS(gettid),
+	SCMP_SYS(getpid),
+	SCMP_SYS(sched_yield),
+	SCMP_SYS(sched_getaffinity),
+	SCMP_SYS(getcpu),
+	SCMP_SYS(rt_sigaction),
+	SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(sigaltstack),
+	SCMP_SYS(restart_syscall),
+	SCMP_SYS(exit),
+	SCMP_SYS(exit_group),
+	/* facts */
+	SCMP_SYS(getuid),
+	SCMP_SYS(geteuid),
+	SCMP_SYS(getgid),
+	SCMP_SYS(getegid),
+	SCMP_SYS(getrlimit),
+	SCMP_SYS(getrandom),
+	SCMP_SYS(sysinfo),
+	SCMP_SYS(uname),
+#ifdef SANITIZED
+	/* a leak is looked for by a process that stops our threads, and lists them */
+	SCMP_SYS(clone),
+	SCMP_SYS(ptrace),
+	SCMP_SYS(wait4),
+	SCMP_SYS(kill),
+	SCMP_SYS(getppid),
+	SCMP_SYS(prctl),
+	SCMP_SYS(arch_prctl),
+	SCMP_SYS(personality),
+	SCMP_SYS(process_vm_readv),
+	SCMP_SYS(pipe2),
+	SCMP_SYS(setrlimit),
+	SCMP_SYS(getrusage),
+#endif
+};
+
+/* ---- with some arguments ---- */
+
+struct call_rule {
+	int call;
+	struct scmp_arg_cmp argument;
+};
+
+/* The flags of clone are its second argument on s390. */
+#ifdef __s390x__
+#define CLONE_FLAGS(mask, value) SCMP_A1_64(SCMP_CMP_MASKED_EQ, mask, value)
+#else
+#define CLONE_FLAGS(mask, value) SCMP_A0_64(SCMP_CMP_MASKED_EQ, mask, value)
+#endif
+#define REQUEST(number) SCMP_A1_32(SCMP_CMP_EQ, (uint32_t)(number))
+
+static const struct call_rule argument_calls[] = {
+	/* no memory becomes a program */
+	{ SCMP_SYS(mmap), SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0) },
+	{ SCMP_SYS(mprotect), SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0) },
+	/* threads, no processes and no namespaces */
+	{ SCMP_SYS(clone),
+	  CLONE_FLAGS(CLONE_THREAD | CLONE_VM | NAMESPACE_FLAGS, CLONE_THREAD | CLONE_VM) },
+	{ SCMP_SYS(prctl), SCMP_A0_64(SCMP_CMP_EQ, PR_SET_NAME) },
+	/* limits are read, not set */
+	{ SCMP_SYS(prlimit64), SCMP_A2_64(SCMP_CMP_EQ, 0) },
+	/* faults of this process, not of the kernel on its behalf */
+	{ SCMP_SYS(userfaultfd),
+	  SCMP_A0_64(SCMP_CMP_MASKED_EQ, UFFD_USER_MODE_ONLY, UFFD_USER_MODE_ONLY) },
+	{ SCMP_SYS(ioctl), REQUEST(FIONREAD) },
+	{ SCMP_SYS(ioctl), REQUEST(UFFDIO_API) },
+	{ SCMP_SYS(ioctl), REQUEST(UFFDIO_REGISTER) },
+	{ SCMP_SYS(ioctl), REQUEST(UFFDIO_UNREGISTER) },
+	{ SCMP_SYS(ioctl), REQUEST(PAGEMAP_SCAN_REQUEST) },
+	{ SCMP_SYS(ioctl), REQUEST(SIOCETHTOOL) },
+	{ SCMP_SYS(ioctl), REQUEST(SIOCGIFINDEX) },
+	{ SCMP_SYS(ioctl), REQUEST(SIOCGIFNAME) },
+	{ SCMP_SYS(ioctl), REQUEST(SIOCGIFMTU) },
+	{ SCMP_SYS(ioctl), REQUEST(SIOCGIFFLAGS) },
+	{ SCMP_SYS(ioctl), REQUEST(SIOCGIFADDR) },
+	{ SCMP_SYS(ioctl), REQUEST(SIOCGIFHWADDR) },
+	{ SCMP_SYS(ioctl), REQUEST(TUNSETIFF) },
+	{ SCMP_SYS(ioctl), REQUEST(TUNSETOFFLOAD) },
+	{ SCMP_SYS(ioctl), REQUEST(TUNSETVNETHDRSZ) },
+	{ SCMP_SYS(ioctl), REQUEST(TUNSETVNETLE) },
+};
+
+/* Only for those who may load programs. */
+static const unsigned int bpf_commands[] = {
+	BPF_MAP_CREATE, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM,    BPF_MAP_DELETE_ELEM,
+	BPF_PROG_LOAD,  BPF_LINK_CREATE,     BPF_OBJ_GET_INFO_BY_FD,
+};
+
+/* ---- calls that are refused, and not fatal ---- */
+
+static const struct {
+	int call;
+	int error;
+} refused_calls[] = {
+	{ SCMP_SYS(clone3), ENOSYS },
+#ifdef SANITIZED
+	/* a report tries to run a program that makes it readable */
+	{ SCMP_SYS(execve), EPERM },
+	{ SCMP_SYS(vfork), EPERM },
+	{ SCMP_SYS(fork), EPERM },
+#endif
+};
+
+/* ---- the filter ---- */
+
+/* Calls that this architecture does not have have negative numbers. */
+static int allow(scmp_filter_ctx filter, int call, unsigned int count,
+		 const struct scmp_arg_cmp *argument)
+{
+	return call < 0 ? 0 : seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, count, argument);
+}
+
+static int add_plain(scmp_filter_ctx filter)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < sizeof(plain_calls) / sizeof(plain_calls[0]) && rc == 0; i++)
+		rc = allow(filter, plain_calls[i], 0, NULL);
+	for (size_t i = 0; i < sizeof(refused_calls) / sizeof(refused_calls[0]) && rc == 0; i++)
+		if (refused_calls[i].call >= 0)
+			rc = seccomp_rule_add_array(
+				filter, SCMP_ACT_ERRNO((uint16_t)refused_calls[i].error),
+				refused_calls[i].call, 0, NULL);
+	return rc;
+}
+
+static bool is_plain(int call)
+{
+	for (size_t i = 0; i < sizeof(plain_calls) / sizeof(plain_calls[0]); i++)
+		if (plain_calls[i] == call)
+			return true;
+	return false;
+}
+
+static int add_with_arguments(scmp_filter_ctx filter)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < sizeof(argument_calls) / sizeof(argument_calls[0]) && rc == 0; i++)
+		if (!is_plain(argument_calls[i].call))
+			rc = allow(filter, argument_calls[i].call, 1, &argument_calls[i].argument);
+	return rc;
+}
+
+/* What depends on the ports that there are, and on the process. */
+static int add_for_plan(scmp_filter_ctx filter, const struct confine_plan *plan)
+{
+	uint64_t families = plan->families | 1ull << AF_UNIX;
+	struct scmp_arg_cmp argument = SCMP_A0_32(SCMP_CMP_EQ, (uint32_t)getpid());
+	int rc = allow(filter, SCMP_SYS(tgkill), 1, &argument);
+
+	for (unsigned int family = 0; family < 64 && rc == 0; family++) {
+		argument = SCMP_A0_32(SCMP_CMP_EQ, family);
+		if (families >> family & 1)
+			rc = allow(filter, SCMP_SYS(socket), 1, &argument);
+	}
+	if (!(plan->capabilities >> CAP_BPF & 1))
+		return rc;
+	for (size_t i = 0; i < sizeof(bpf_commands) / sizeof(bpf_commands[0]) && rc == 0; i++) {
+		argument = SCMP_A0_32(SCMP_CMP_EQ, bpf_commands[i]);
+		rc = allow(filter, SCMP_SYS(bpf), 1, &argument);
+	}
+	return rc;
+}
+
+int confine_calls(const struct confine_plan *plan, struct confine_state *state,
+		  struct gw_error *err)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int rc;
+
+	if (!filter)
+		return gw_error_sys(err, -ENOMEM, "confine: make a system call filter");
+	/* A tree instead of a list; and no slower memory accesses for us (spec_store_bypass). */
+	(void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	(void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_SSB, 1);
+	rc = add_plain(filter);
+	if (rc == 0)
+		rc = add_with_arguments(filter);
+	if (rc == 0)
+		rc = add_for_plan(filter, plan);
+	if (rc == 0)
+		rc = seccomp_load(filter);
+	seccomp_release(filter);
+	if (rc < 0)
+		return gw_error_sys(err, rc,
+				    "confine: apply the system call filter; --confine=off runs "
+				    "without");
+	state->seccomp = true;
+	return 0;
+}

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What a running daemon could still do to its host, as the kernel sees it.
+
+What the walls keep out is tried by apps/guestwired/confine_test.c, in processes
+that confine themselves. That the daemon does its work behind them is shown by
+all other tests here: they run it as it is.
+"""
+
+import os
+
+from lib.daemon import Daemon
+from lib.guest import run_guest
+from lib.proc import check, run
+from lib.scenario import cases
+
+# bits of linux/capability.h
+NET_ADMIN, NET_RAW, IPC_LOCK, BPF = 1 << 12, 1 << 13, 1 << 14, 1 << 39
+SETS = ("CapInh", "CapPrm", "CapEff", "CapAmb")
+SECCOMP_FILTER = 2
+FRAMES = 100
+NOBODY = "nobody"
+
+# ports, and the capabilities that may stay
+SITES = {
+    "null": (("n=null:",), 0),
+    "loop": (("n=loop:",), 0),
+    "tap": (("n=tap:near",), 0),
+    "packet": (("n=packet:near",), NET_RAW),
+    "xdp": (("n=xdp:near",), NET_ADMIN | NET_RAW | BPF | IPC_LOCK),
+}
+
+
+def statuses(pid):
+    """{thread: {name: value}} of /proc/PID/task/*/status."""
+    found = {}
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/status", encoding="ascii") as f:
+            found[thread] = dict(line.rstrip("\n").split(":\t", 1)
+                                 for line in f if ":\t" in line)
+    return found
+
+
+def held_here():
+    with open("/proc/self/status", encoding="ascii") as f:
+        return next(int(line.split()[1], 16) for line in f
+                    if line.startswith("CapPrm"))
+
+
+def site(t, name):
+    """A daemon with a guest and a device of this kind."""
+    ports, kept = SITES[name]
+    ns = t.netns("daemon")
+    if name == "tap":
+        ns.add_tap("near")
+    elif name in ("packet", "xdp"):
+        ns.ip("link", "add", "near", "type", "veth", "peer", "name", "far")
+        ns.set_up("near")
+        ns.set_up("far")
+    sock = t.path("a.sock")
+    be = Daemon(t, [f"a=guest:{sock}", *ports], ns=ns)
+    return be, sock, kept
+
+
+def check_thread(thread, status, kept):
+    for name in SETS:
+        extra = int(status[name], 16) & ~kept
+        check(not extra, f"thread {thread} ({status['Name']}): {name} "
+              f"{status[name]} has {extra:#x} too much")
+    check(status["NoNewPrivs"] == "1", f"thread {thread}: {status}")
+    check(int(status["Seccomp"]) == SECCOMP_FILTER, f"thread {thread}: "
+          f"{status}")
+
+
+@cases("name", SITES)
+def test_no_thread_has_more_than_the_ports_need(t, name):
+    be, sock, kept = site(t, name)
+    be.start()
+    said = run_guest(t, "--socket", sock, "--send", FRAMES)
+    check(said["sent"] == FRAMES, f"{said}")
+    threads = statuses(be.pid)
+    for thread, status in threads.items():
+        check_thread(thread, status, kept)
+    about = be.show()["confinement"]
+    check(about["seccomp"] and about["no_new_privileges"], f"{about}")
+    expected = [word for word, bit in (("net_admin", NET_ADMIN),
+                ("net_raw", NET_RAW), ("ipc_lock", IPC_LOCK), ("bpf", BPF))
+                if kept & bit & held_here()]
+    check(about["capabilities"] == ", ".join(expected), f"{about}")
+    be.process.wait_line("confined: capabilities", 1, stream=be.process.err)
+    t.note(f"{len(threads)} threads, Landlock {about['landlock_version']}")
+    be.stop()
+    check(not os.path.exists(sock) and not os.path.exists(be.control),
+          "a socket is left behind")
+
+
+def test_off_is_off(t):
+    be, sock, _ = site(t, "null")
+    be.arguments += ["--confine", "off"]
+    be.start()
+    status = statuses(be.pid)[str(be.pid)]
+    check(int(status["CapPrm"], 16) == held_here(), f"{status}")
+    check(status["Seccomp"] != str(SECCOMP_FILTER) or
+          os.environ.get("GW_CALLS"), f"{status}")
+    check(not be.show()["confinement"]["seccomp"], "show says it is confined")
+    be.process.wait_line("not confined", 1, stream=be.process.err)
+    check(run_guest(t, "--socket", sock, "--send", FRAMES)["sent"] == FRAMES,
+          "no frames")
+    be.stop()
+
+
+@cases("name", SITES)
+def test_as_another_user(t, name):
+    """Sockets and all else belong to that user, who can remove them where
+    the folder is his."""
+    if os.geteuid() != 0 or run(["setpriv", "--reuid", NOBODY, "true"],
+                                may_fail=True).returncode:
+        t.skip(f"cannot become {NOBODY} here")
+    be, sock, kept = site(t, name)
+    be.arguments += ["--user", NOBODY]
+    os.chmod(t.folder, 0o711)
+    be.start()
+    owner = os.stat(sock).st_uid
+    check(owner != 0 and os.stat(be.control).st_uid == owner,
+          f"the sockets are of user {owner}")
+    for thread, status in statuses(be.pid).items():
+        check_thread(thread, status, kept)
+        check(status["Uid"].split() == [str(owner)] * 4, f"{status['Uid']}")
+    said = run_guest(t, "--socket", sock, "--send", FRAMES)
+    check(said["sent"] == FRAMES, f"{said}")
+    os.chown(t.folder, owner, -1)
+    be.stop()
+    check(not os.path.exists(sock), "the socket is left behind")
+
+
+def test_a_user_that_does_not_exist(t):
+    done = run([t.program("guestwired"), "--control", t.path("c"), "--user",
+                "no-such-user-here", "--port", "a=null:"], may_fail=True)
+    check(done.returncode == 1 and "there is no user 'no-such-user-here'"
+          in done.stderr, f"{done}")

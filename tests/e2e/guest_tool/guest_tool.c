@@ -121,6 +121,9 @@ static const struct {
 	{ "tcp", 3, send_pages },
 	{ "sendfile", 3, send_file },
 	{ "stream", 4, send_stream },
+	/* until SIGTERM */
+	{ "duplex", 3, duplex },
+	{ "flood", 2, flood },
 };
 
 int main(int argc, char **argv)
@@ -130,5 +133,6 @@ int main(int argc, char **argv)
 			commands[i].run(argv + 2);
 			return 0;
 		}
-	die("usage: udp|tcp|sendfile ADDRESS PORT PAGES, or stream ADDRESS PORT MIB SEED");
+	die("usage: udp|tcp|sendfile ADDRESS PORT PAGES, stream ADDRESS PORT MIB SEED, "
+	    "duplex ADDRESS PORT SEED, or flood ADDRESS PORT");
 }

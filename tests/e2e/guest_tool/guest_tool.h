@@ -36,9 +36,16 @@ struct zerocopy {
 void zerocopy_open(struct zerocopy *zc, int kind, const char *address, const char *port);
 /* All of the bytes. Memory is the kernel's until the completion. */
 void zerocopy_send(struct zerocopy *zc, const void *bytes, size_t len);
+/* Reads the completions that are there. */
+void zerocopy_read(struct zerocopy *zc);
 /* Reads completions until at most `left` are open. */
 void zerocopy_wait(struct zerocopy *zc, uint32_t left);
 /* After the last byte: the peer closes, too; so all of it has arrived. */
 void zerocopy_finish(struct zerocopy *zc);
+
+/* ---- commands that have a file of their own ---- */
+
+void duplex(char **arg);
+void flood(char **arg);
 
 __attribute__((noreturn, format(printf, 1, 2))) void die(const char *format, ...);

@@ -60,18 +60,22 @@ static bool read_completion(struct zerocopy *zc)
 	return true;
 }
 
+void zerocopy_read(struct zerocopy *zc)
+{
+	while (read_completion(zc))
+		;
+}
+
 void zerocopy_wait(struct zerocopy *zc, uint32_t left)
 {
 	struct pollfd queue = { .fd = zc->fd };
 
-	while (read_completion(zc))
-		;
+	zerocopy_read(zc);
 	while (zc->sent - zc->completed > left) {
 		/* POLLERR is reported unasked. */
 		if (poll(&queue, 1, COMPLETION_TIMEOUT_MS) != 1)
 			die("%u of %u completions", zc->completed, zc->sent);
-		while (read_completion(zc))
-			;
+		zerocopy_read(zc);
 	}
 }
 

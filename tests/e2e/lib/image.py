@@ -29,6 +29,11 @@ def paths(root, *options):
     return _script(root, "make-guest-image", *options)
 
 
+def lab_qemu(root):
+    """A QEMU newer than Debian 12's: the lab's."""
+    return _script(root, "fetch-lab")["qemu"]
+
+
 def tool(root, name):
     """The argv that runs a tool of the image on this machine."""
     folder = _script(root, "fetch-guest-tools")["root"]

@@ -44,17 +44,29 @@ class VhostUserNic:
     """
 
     def __init__(self, path, mac="52:54:00:00:00:01", server=False,
-                 options=""):
+                 options="", queues=1):
         self.path = path
         self.mac = mac
         self.server = server
         self.options = options
+        self.queues = queues
 
     def arguments(self, i):
         mode = "server=on" if self.server else "reconnect=1"
         return ["-chardev", f"socket,id=c{i},path={self.path},{mode}",
-                "-netdev", f"vhost-user,id=n{i},chardev=c{i}",
+                "-netdev", f"vhost-user,id=n{i},chardev=c{i},"
+                           f"queues={self.queues}",
                 *device(i, self.mac, self.options)]
+
+
+class Device:
+    """Any other device, where its place among the NICs matters."""
+
+    def __init__(self, words):
+        self.words = words
+
+    def arguments(self, _):
+        return ["-device", self.words]
 
 
 class TapNic:

@@ -36,7 +36,8 @@ class Side:
     """One guest, one device, and the host behind it; N tells them apart."""
 
     def __init__(self, t, driver, number=1, guest_options="", options="",
-                 **guest):
+                 nic=None, before=(), **guest):
+        """nic: of VhostUserNic; before: what QEMU has to make before it."""
         self.t = t
         self.device = DEVICES[driver]
         self.driver = driver
@@ -50,7 +51,8 @@ class Side:
             f"{self.up}={driver}:{self.up},{network}"
             + self.device.options + options,
         ]
-        self.guest_arguments = guest
+        self.nic, self.before = nic or {}, list(before)
+        self.guest_arguments = {"memory_mib": GUEST_MIB, **guest}
         self.number = number
         self.peer_ns = self.peer_if = self.vm = None
 
@@ -65,9 +67,9 @@ class Side:
 
     def make_guest(self, **nic):
         mac = f"52:54:00:77:00:{self.number:02x}"
-        self.vm = QemuGuest(self.t, [VhostUserNic(self.socket, mac, **nic)],
-                            name=f"vm{self.number}", memory_mib=GUEST_MIB,
-                            **self.guest_arguments)
+        nic = VhostUserNic(self.socket, mac, **{**nic, **self.nic})
+        self.vm = QemuGuest(self.t, [*self.before, nic],
+                            name=f"vm{self.number}", **self.guest_arguments)
 
     def reach(self):
         """A static address, and pings both ways."""

@@ -45,7 +45,8 @@ static struct ring *allocate(const struct ring_layout *layout, uint32_t size)
 	__builtin_memset(ring, 0, bytes);
 	ring->written = (uint32_t *)((uint8_t *)ring + layout->struct_bytes);
 	ring->popped = (uint16_t *)(ring->written + size);
-	ring->state = (uint8_t *)(ring->popped + size) + size * layout->per_head_bytes;
+	ring->own = ring->popped + size;
+	ring->state = (uint8_t *)ring->own + size * layout->per_head_bytes;
 	ring->size = size;
 	return ring;
 }
@@ -65,7 +66,8 @@ static void configure(struct ring *ring, const struct ring_layout *layout,
 
 int ring_create(const struct ring_config *config, struct ring **result, struct gw_error *err)
 {
-	const struct ring_layout *layout = &ring_split;
+	const struct ring_layout *layout =
+		virtio_has(config->features, VIRTIO_F_RING_PACKED) ? &ring_packed : &ring_split;
 	struct ring *ring;
 	int rc;
 

@@ -65,6 +65,7 @@ struct ring {
 	uint32_t held;          /* heads in HEAD_DONE */
 	uint32_t *written;      /* [size] bytes, of heads in HEAD_DONE */
 	struct gw_memmap *home; /* memmap, with the right to give it back */
+	void *own;              /* the layout's arrays */
 	const struct ring_ops *layout;
 	uint64_t desc_addr, avail_addr, used_addr;
 	uint32_t base; /* of ring_config */
@@ -78,7 +79,7 @@ struct ring_layout {
 	int (*check)(const struct ring_config *config, struct gw_error *err);
 };
 
-extern const struct ring_layout ring_split;
+extern const struct ring_layout ring_split, ring_packed;
 
 /* One of a ring's three parts. */
 struct ring_part {

@@ -111,33 +111,28 @@ static void split_begin(struct ring *ring)
 
 /* ---- walking a chain ---- */
 
-/*
- * The buffers of an indirect table (section 2.7.5.3). The table is read where it
- * lies, each descriptor once, so that it can change under us without harm.
- */
+/* The buffers of an indirect table (section 2.7.5.3), linked like those of the ring. */
 static enum ring_fault walk_indirect(struct walk *walk, uint64_t addr, uint32_t len)
 {
-	uint32_t count = len / sizeof(struct vring_desc), i = 0;
-	const uint8_t *table = memmap_translate(walk->memmap, addr, len);
 	struct vring_desc desc;
+	struct walk_table table;
 	enum ring_fault fault;
+	uint32_t i = 0;
 
-	if (!count || len % sizeof(desc) || count > GW_FRAME_SEGS_MAX)
-		return RING_FAULT_INDIRECT;
-	if (len > UINT64_MAX - addr)
-		return RING_FAULT_ADDRESS;
-	for (uint32_t walked = 0; walked < count; walked++) {
-		if (table)
-			gw_copy_once(&desc, table + i * sizeof(desc), sizeof(desc));
-		else if (!walk_copy(walk, &desc, addr + i * sizeof(desc), sizeof(desc)))
-			return RING_FAULT_ADDRESS;
+	fault = walk_open_table(walk, &table, addr, len);
+	if (fault)
+		return fault;
+	for (uint32_t walked = 0; walked < table.count; walked++) {
+		fault = walk_read_table(walk, &table, i, &desc);
+		if (fault)
+			return fault;
 		if (desc.flags & VRING_DESC_F_INDIRECT)
 			return RING_FAULT_NESTED;
 		fault = walk_add(walk, desc.addr, desc.len, desc.flags & VRING_DESC_F_WRITE);
 		if (fault || !(desc.flags & VRING_DESC_F_NEXT))
 			return fault;
 		i = desc.next;
-		if (i >= count)
+		if (i >= table.count)
 			return RING_FAULT_NEXT;
 	}
 	return RING_FAULT_LOOP;

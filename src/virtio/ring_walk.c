@@ -65,7 +65,8 @@ enum ring_fault walk_add(struct walk *walk, uint64_t addr, uint32_t len, bool wr
 	return add_pieces(walk, addr, len, writable);
 }
 
-bool walk_copy(const struct walk *walk, void *dst, uint64_t addr, uint64_t len)
+/* A copy of guest memory that may cross regions which touch; false if it is not all there. */
+static bool walk_copy(const struct walk *walk, void *dst, uint64_t addr, uint64_t len)
 {
 	uint8_t *to = dst;
 	uint64_t part;
@@ -81,4 +82,30 @@ bool walk_copy(const struct walk *walk, void *dst, uint64_t addr, uint64_t len)
 		len -= part;
 	}
 	return true;
+}
+
+enum ring_fault walk_open_table(const struct walk *walk, struct walk_table *table, uint64_t addr,
+				uint32_t len)
+{
+	*table = (struct walk_table){ .addr = addr, .count = len / WALK_TABLE_ENTRY_BYTES };
+	if (!table->count || len % WALK_TABLE_ENTRY_BYTES || table->count > GW_FRAME_SEGS_MAX)
+		return RING_FAULT_INDIRECT;
+	if (len > UINT64_MAX - addr)
+		return RING_FAULT_ADDRESS;
+	table->at = memmap_translate(walk->memmap, addr, len);
+	return RING_FAULT_NONE;
+}
+
+enum ring_fault walk_read_table(const struct walk *walk, const struct walk_table *table, uint32_t i,
+				void *desc)
+{
+	uint32_t offset = i * WALK_TABLE_ENTRY_BYTES;
+
+	if (table->at) {
+		gw_copy_once(desc, table->at + offset, WALK_TABLE_ENTRY_BYTES);
+		return RING_FAULT_NONE;
+	}
+	return walk_copy(walk, desc, table->addr + offset, WALK_TABLE_ENTRY_BYTES)
+		       ? RING_FAULT_NONE
+		       : RING_FAULT_ADDRESS;
 }

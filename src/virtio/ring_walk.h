@@ -16,5 +16,20 @@ struct walk {
  * the rule that it breaks.
  */
 enum ring_fault walk_add(struct walk *walk, uint64_t addr, uint32_t len, bool writable);
-/* A copy of guest memory that may cross regions which touch; false if it is not all there. */
-bool walk_copy(const struct walk *walk, void *dst, uint64_t addr, uint64_t len);
+/*
+ * An indirect table: 16 bytes for each descriptor in all layouts. It is read where it
+ * lies, each descriptor once, so that it can change under us without harm.
+ */
+struct walk_table {
+	const uint8_t *at; /* NULL: it does not lie in one piece */
+	uint64_t addr;
+	uint32_t count;
+};
+
+#define WALK_TABLE_ENTRY_BYTES 16u
+
+enum ring_fault walk_open_table(const struct walk *walk, struct walk_table *table, uint64_t addr,
+				uint32_t len);
+/* Descriptor i < count. */
+enum ring_fault walk_read_table(const struct walk *walk, const struct walk_table *table, uint32_t i,
+				void *desc);

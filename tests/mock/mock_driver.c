@@ -2,91 +2,16 @@
 #include "mock_driver.h"
 
 #include "atomic.h"
-#include "fd.h"
 #include <linux/virtio_config.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-/* Also in builds without assert. */
-#define MOCK_CHECK(cond)                                                           \
-	do {                                                                       \
-		if (!(cond)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __func__, __LINE__, #cond); \
-			abort();                                                   \
-		}                                                                  \
-	} while (0)
-
-/* ---- memory ---- */
-
-static void open_region(struct mock_region *region)
-{
-	region->fd = gw_memfd("mock-guest", region->bytes);
-	MOCK_CHECK(region->fd >= 0);
-	region->view = mmap(NULL, region->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, region->fd, 0);
-	MOCK_CHECK(region->view != MAP_FAILED);
-}
-
-void mock_memory_open(struct mock_memory *memory, const struct mock_region *regions,
-		      unsigned int count, struct memmap_arena arena)
-{
-	struct memmap_region table[MOCK_REGIONS_MAX];
-	struct gw_error err;
-
-	MOCK_CHECK(count <= MOCK_REGIONS_MAX);
-	*memory = (struct mock_memory){ .count = count };
-	for (unsigned int i = 0; i < count; i++) {
-		memory->region[i] = regions[i];
-		open_region(&memory->region[i]);
-		table[i] = (struct memmap_region){
-			.guest_addr = regions[i].guest_addr,
-			.size = regions[i].bytes,
-			.user_addr = MOCK_USER_OFFSET + regions[i].guest_addr,
-			.fd = memory->region[i].fd,
-		};
-	}
-	if (memmap_create(table, count, arena, &memory->memmap, &err)) {
-		fprintf(stderr, "memmap_create: %s\n", err.text);
-		abort();
-	}
-}
-
-void mock_memory_close(struct mock_memory *memory)
-{
-	memmap_put(memory->memmap);
-	for (unsigned int i = 0; i < memory->count; i++) {
-		munmap(memory->region[i].view, memory->region[i].bytes);
-		gw_fd_close(&memory->region[i].fd);
-	}
-	memory->count = 0;
-}
-
-void *mock_at(const struct mock_memory *memory, uint64_t guest_addr)
-{
-	const struct mock_region *region;
-
-	for (unsigned int i = 0; i < memory->count; i++) {
-		region = &memory->region[i];
-		if (guest_addr >= region->guest_addr &&
-		    guest_addr - region->guest_addr < region->bytes)
-			return region->view + (guest_addr - region->guest_addr);
-	}
-	MOCK_CHECK(!"address is guest memory");
-	return NULL;
-}
-
-void mock_write(const struct mock_memory *memory, uint64_t guest_addr, const void *from, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		*(uint8_t *)mock_at(memory, guest_addr + i) = ((const uint8_t *)from)[i];
-}
-
-void mock_read(const struct mock_memory *memory, uint64_t guest_addr, void *to, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		((uint8_t *)to)[i] = *(uint8_t *)mock_at(memory, guest_addr + i);
-}
+#define PLACE_AT_MASK  0x7fffu
+#define PLACE_WRAP     0x8000u
+#define FLAG_AVAIL     (1u << VRING_PACKED_DESC_F_AVAIL)
+#define FLAG_USED      (1u << VRING_PACKED_DESC_F_USED)
+#define EVENT_FLAGS(e) ((e) >> 16 & 3u)
+/* What a chain's descriptors but the last hold as an id: the device must not look. */
+#define ID_MEANINGLESS 0xffffu
 
 /* ---- the ring ---- */
 
@@ -115,6 +40,48 @@ size_t mock_ring_bytes(uint32_t size)
 	return used_offset(size) + used_bytes(size);
 }
 
+static void open_split(struct mock_driver *driver, uint64_t addr, uint16_t start)
+{
+	driver->avail_addr = addr + 16ull * driver->size;
+	driver->used_addr = addr + used_offset(driver->size);
+	driver->desc = mock_at(driver->memory, driver->desc_addr);
+	driver->avail = mock_at(driver->memory, driver->avail_addr);
+	driver->used = mock_at(driver->memory, driver->used_addr);
+	driver->avail_next = driver->avail_shown = driver->used_next = start;
+	driver->avail->idx = start;
+	driver->used->idx = start;
+}
+
+/* Flags of a descriptor that was made available, and used, in the lap of this place. */
+static uint16_t avail_flags(uint16_t place)
+{
+	return place & PLACE_WRAP ? FLAG_AVAIL : FLAG_USED;
+}
+
+static uint16_t used_flags(uint16_t place)
+{
+	return place & PLACE_WRAP ? FLAG_AVAIL | FLAG_USED : 0;
+}
+
+/* All descriptors look as if they had been used: behind start in this lap, from it on before. */
+static void open_packed(struct mock_driver *driver, uint64_t addr, uint16_t start)
+{
+	driver->packed = true;
+	driver->avail_addr = addr + 16ull * driver->size;
+	driver->used_addr = driver->avail_addr + sizeof(uint32_t);
+	driver->slot = mock_at(driver->memory, driver->desc_addr);
+	driver->driver_event = mock_at(driver->memory, driver->avail_addr);
+	driver->device_event = mock_at(driver->memory, driver->used_addr);
+	driver->desc = calloc(driver->size, sizeof(struct vring_desc));
+	driver->chain_len = calloc(driver->size, sizeof(uint32_t));
+	MOCK_CHECK(driver->desc && driver->chain_len);
+	MOCK_CHECK((start & PLACE_AT_MASK) < driver->size);
+	driver->avail_place = driver->used_place = driver->shown_place = start;
+	for (uint32_t i = 0; i < driver->size; i++)
+		driver->slot[i].flags = used_flags(
+			i < (start & PLACE_AT_MASK) ? start : (uint16_t)(start ^ PLACE_WRAP));
+}
+
 void mock_driver_open(struct mock_driver *driver, struct mock_memory *memory, uint32_t size,
 		      uint64_t addr, uint64_t features, uint16_t start)
 {
@@ -123,22 +90,16 @@ void mock_driver_open(struct mock_driver *driver, struct mock_memory *memory, ui
 		.size = size,
 		.features = features,
 		.desc_addr = addr,
-		.avail_addr = addr + 16ull * size,
-		.used_addr = addr + used_offset(size),
-		.avail_next = start,
-		.avail_shown = start,
-		.used_next = start,
 		.free_desc = calloc(size, sizeof(uint16_t)),
 		.chain_next = calloc(size, sizeof(uint16_t)),
 		.out = calloc(size, sizeof(bool)),
 	};
 	MOCK_CHECK(driver->free_desc && driver->chain_next && driver->out);
 	memset(mock_at(memory, addr), 0, mock_ring_bytes(size));
-	driver->desc = mock_at(memory, driver->desc_addr);
-	driver->avail = mock_at(memory, driver->avail_addr);
-	driver->used = mock_at(memory, driver->used_addr);
-	driver->avail->idx = start;
-	driver->used->idx = start;
+	if (has(driver, VIRTIO_F_RING_PACKED))
+		open_packed(driver, addr, start);
+	else
+		open_split(driver, addr, start);
 	while (driver->free_count < size) {
 		driver->free_desc[driver->free_count] = (uint16_t)(size - 1 - driver->free_count);
 		driver->free_count++;
@@ -150,6 +111,9 @@ void mock_driver_close(struct mock_driver *driver)
 	free(driver->free_desc);
 	free(driver->chain_next);
 	free(driver->out);
+	free(driver->chain_len);
+	if (driver->packed)
+		free(driver->desc);
 }
 
 struct ring_config mock_driver_config(const struct mock_driver *driver)
@@ -160,7 +124,8 @@ struct ring_config mock_driver_config(const struct mock_driver *driver)
 		.desc_addr = MOCK_USER_OFFSET + driver->desc_addr,
 		.avail_addr = MOCK_USER_OFFSET + driver->avail_addr,
 		.used_addr = MOCK_USER_OFFSET + driver->used_addr,
-		.base = driver->avail_shown,
+		.base = driver->packed ? driver->shown_place | (uint32_t)driver->used_place << 16
+				       : driver->avail_shown,
 		.features = driver->features,
 	};
 }
@@ -229,6 +194,31 @@ int mock_chain(struct mock_driver *driver, const struct mock_buffer *buffers, un
 	return head;
 }
 
+/* Both kinds of descriptors are 16 bytes long. */
+static void write_table(struct mock_driver *driver, const struct mock_buffer *buffers,
+			unsigned int entries, uint64_t table_addr)
+{
+	struct vring_packed_desc packed;
+	struct vring_desc desc;
+
+	for (unsigned int i = 0; i < entries; i++) {
+		desc = buffer_desc(&buffers[i]);
+		if (driver->packed) {
+			packed = (struct vring_packed_desc){
+				.addr = desc.addr,
+				.len = desc.len,
+				.flags = desc.flags,
+				.id = ID_MEANINGLESS,
+			};
+			memcpy(&desc, &packed, sizeof(desc));
+		} else if (i + 1 < entries) {
+			desc.flags |= VRING_DESC_F_NEXT;
+			desc.next = (uint16_t)(i + 1);
+		}
+		mock_write(driver->memory, table_addr + i * sizeof(desc), &desc, sizeof(desc));
+	}
+}
+
 int mock_chain_indirect(struct mock_driver *driver, const struct mock_buffer *buffers,
 			unsigned int count, unsigned int direct, uint64_t table_addr)
 {
@@ -242,28 +232,13 @@ int mock_chain_indirect(struct mock_driver *driver, const struct mock_buffer *bu
 	desc.len = entries * (uint32_t)sizeof(desc);
 	last = append_all(driver, buffers, direct, &head);
 	index = append(driver, last, desc);
-	for (unsigned int i = 0; i < entries; i++) {
-		desc = buffer_desc(&buffers[direct + i]);
-		if (i + 1 < entries) {
-			desc.flags |= VRING_DESC_F_NEXT;
-			desc.next = (uint16_t)(i + 1);
-		}
-		mock_write(driver->memory, table_addr + i * sizeof(desc), &desc, sizeof(desc));
-	}
+	write_table(driver, &buffers[direct], entries, table_addr);
 	return direct ? head : index;
 }
 
-/* ---- offering and collecting ---- */
+/* ---- offering and collecting: split ---- */
 
-void mock_offer(struct mock_driver *driver, uint16_t head)
-{
-	driver->avail->ring[driver->avail_next % driver->size] = head;
-	driver->avail_next++;
-	if (head < driver->size)
-		driver->out[head] = true;
-}
-
-bool mock_publish(struct mock_driver *driver)
+static bool publish_split(struct mock_driver *driver)
 {
 	const uint16_t *avail_event = (const uint16_t *)&driver->used->ring[driver->size];
 	uint16_t before = driver->avail_shown, now = driver->avail_next;
@@ -277,42 +252,180 @@ bool mock_publish(struct mock_driver *driver)
 	return (uint16_t)(now - 1 - gw_load_relaxed(avail_event)) < (uint16_t)(now - before);
 }
 
+static bool used_split(const struct mock_driver *driver)
+{
+	return gw_load_acquire(&driver->used->idx) != driver->used_next;
+}
+
+static uint16_t take_used_split(struct mock_driver *driver, uint32_t *written_bytes)
+{
+	const struct vring_used_elem *elem = &driver->used->ring[driver->used_next % driver->size];
+
+	MOCK_CHECK(elem->id < driver->size);
+	driver->used_next++;
+	*written_bytes = elem->len;
+	return (uint16_t)elem->id;
+}
+
+static void interrupt_split(struct mock_driver *driver, bool wanted)
+{
+	/* Not wanted, with EVENT_IDX: an index that has just gone by. */
+	if (has(driver, VIRTIO_RING_F_EVENT_IDX))
+		gw_store_relaxed(&driver->avail->ring[driver->size],
+				 (uint16_t)(driver->used_next - !wanted));
+	else
+		gw_store_relaxed(&driver->avail->flags, wanted ? 0 : VRING_AVAIL_F_NO_INTERRUPT);
+}
+
+/* ---- offering and collecting: packed ---- */
+
+static uint16_t place_after(const struct mock_driver *driver, uint16_t place, uint32_t count)
+{
+	uint32_t at = (place & PLACE_AT_MASK) + count;
+	uint16_t wrap = place & PLACE_WRAP;
+
+	if (at < driver->size)
+		return (uint16_t)(at | wrap);
+	return (uint16_t)((at - driver->size) | (wrap ^ PLACE_WRAP));
+}
+
+/* Each descriptor of the chain; the first flags of the batch wait for mock_publish. */
+static void offer_packed(struct mock_driver *driver, uint16_t id)
+{
+	struct vring_packed_desc *slot;
+	const struct vring_desc *desc;
+	uint16_t flags, next, i = id;
+
+	MOCK_CHECK(id < driver->size);
+	driver->chain_len[id] = 0;
+	do {
+		desc = &driver->desc[i];
+		next = driver->chain_next[i];
+		slot = &driver->slot[driver->avail_place & PLACE_AT_MASK];
+		slot->addr = desc->addr;
+		slot->len = desc->len;
+		slot->id = next == driver->size ? id : ID_MEANINGLESS;
+		flags = desc->flags ^ avail_flags(driver->avail_place);
+		if (driver->batch)
+			gw_store_release(&slot->flags, flags);
+		else
+			driver->shown_flags = flags;
+		driver->avail_place = place_after(driver, driver->avail_place, 1);
+		driver->batch++;
+		driver->chain_len[id]++;
+		i = next;
+	} while (i != driver->size);
+}
+
+static bool publish_packed(struct mock_driver *driver)
+{
+	uint16_t from = driver->shown_place, batch = driver->batch, wanted;
+	uint32_t event;
+
+	if (batch)
+		gw_store_release(&driver->slot[from & PLACE_AT_MASK].flags, driver->shown_flags);
+	driver->shown_place = driver->avail_place;
+	driver->batch = 0;
+	gw_fence();
+	event = gw_load_relaxed(driver->device_event);
+	if (EVENT_FLAGS(event) != VRING_PACKED_EVENT_FLAG_DESC)
+		return EVENT_FLAGS(event) == VRING_PACKED_EVENT_FLAG_ENABLE;
+	MOCK_CHECK(has(driver, VIRTIO_RING_F_EVENT_IDX));
+	/* Section 2.8.10: one of the new descriptors lies at that place. */
+	wanted = (uint16_t)event;
+	for (uint16_t i = 0; i < batch; i++)
+		if (place_after(driver, from, i) == wanted)
+			return true;
+	return false;
+}
+
+static bool used_packed(const struct mock_driver *driver)
+{
+	uint16_t flags = gw_load_acquire(&driver->slot[driver->used_place & PLACE_AT_MASK].flags);
+
+	return (flags & (FLAG_AVAIL | FLAG_USED)) == used_flags(driver->used_place);
+}
+
+static uint16_t take_used_packed(struct mock_driver *driver, uint32_t *written_bytes)
+{
+	const struct vring_packed_desc *slot = &driver->slot[driver->used_place & PLACE_AT_MASK];
+	uint16_t id = slot->id;
+
+	MOCK_CHECK(id < driver->size && driver->out[id]);
+	/* Section 2.8.5: without WRITE the length means nothing. */
+	*written_bytes = slot->flags & VRING_DESC_F_WRITE ? slot->len : 0;
+	driver->used_place = place_after(driver, driver->used_place, driver->chain_len[id]);
+	return id;
+}
+
+static void interrupt_packed(struct mock_driver *driver, bool wanted)
+{
+	uint32_t event = VRING_PACKED_EVENT_FLAG_DISABLE << 16;
+
+	if (wanted && has(driver, VIRTIO_RING_F_EVENT_IDX))
+		event = VRING_PACKED_EVENT_FLAG_DESC << 16 | driver->used_place;
+	else if (wanted)
+		event = VRING_PACKED_EVENT_FLAG_ENABLE << 16;
+	gw_store_relaxed(driver->driver_event, event);
+}
+
+/* ---- offering and collecting ---- */
+
+void mock_offer(struct mock_driver *driver, uint16_t head)
+{
+	if (driver->packed) {
+		offer_packed(driver, head);
+	} else {
+		driver->avail->ring[driver->avail_next % driver->size] = head;
+		driver->avail_next++;
+	}
+	if (head < driver->size)
+		driver->out[head] = true;
+}
+
+bool mock_publish(struct mock_driver *driver)
+{
+	return driver->packed ? publish_packed(driver) : publish_split(driver);
+}
+
+static bool any_used(const struct mock_driver *driver)
+{
+	return driver->packed ? used_packed(driver) : used_split(driver);
+}
+
 bool mock_collect(struct mock_driver *driver, uint16_t *head, uint32_t *written_bytes)
 {
-	const struct vring_used_elem *elem;
-	uint16_t i, next;
+	uint16_t next;
 
-	if (gw_load_acquire(&driver->used->idx) == driver->used_next)
+	if (!any_used(driver))
 		return false;
-	elem = &driver->used->ring[driver->used_next % driver->size];
-	MOCK_CHECK(elem->id < driver->size && driver->out[elem->id]);
-	driver->used_next++;
-	*head = (uint16_t)elem->id;
-	*written_bytes = elem->len;
+	*head = driver->packed ? take_used_packed(driver, written_bytes)
+			       : take_used_split(driver, written_bytes);
+	MOCK_CHECK(driver->out[*head]);
 	driver->out[*head] = false;
-	for (i = *head; i != driver->size; i = next) {
+	for (uint16_t i = *head; i != driver->size; i = next) {
 		next = driver->chain_next[i];
 		driver->free_desc[driver->free_count++] = i;
 	}
 	return true;
 }
 
+static void set_interrupt(struct mock_driver *driver, bool wanted)
+{
+	if (driver->packed)
+		interrupt_packed(driver, wanted);
+	else
+		interrupt_split(driver, wanted);
+}
+
 bool mock_want_interrupt(struct mock_driver *driver)
 {
-	if (has(driver, VIRTIO_RING_F_EVENT_IDX))
-		gw_store_relaxed(&driver->avail->ring[driver->size], driver->used_next);
-	else
-		gw_store_relaxed(&driver->avail->flags, 0);
+	set_interrupt(driver, true);
 	gw_fence();
-	return gw_load_acquire(&driver->used->idx) != driver->used_next;
+	return any_used(driver);
 }
 
 void mock_no_interrupt(struct mock_driver *driver)
 {
-	/* With EVENT_IDX: an index that has just gone by. */
-	if (has(driver, VIRTIO_RING_F_EVENT_IDX))
-		gw_store_relaxed(&driver->avail->ring[driver->size],
-				 (uint16_t)(driver->used_next - 1));
-	else
-		gw_store_relaxed(&driver->avail->flags, VRING_AVAIL_F_NO_INTERRUPT);
+	set_interrupt(driver, false);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The split ring against a driver that keeps the rules. Those that do not: ring_fault_test.c. */
+/*
+ * Rings against a driver that keeps the rules, most of it for both layouts. A driver
+ * that does not: ring_fault_test.c. What only packed rings have: ring_packed_test.c.
+ */
 #include "ring.h"
 
 #include "atomic.h"
@@ -21,6 +24,7 @@
 #define FEATURE(bit) (1ull << (bit))
 #define EVENT_IDX    FEATURE(VIRTIO_RING_F_EVENT_IDX)
 #define INDIRECT     FEATURE(VIRTIO_RING_F_INDIRECT_DESC)
+#define PACKED       (FEATURE(VIRTIO_F_RING_PACKED) | FEATURE(VIRTIO_F_VERSION_1))
 
 /* Two regions that touch in guest addresses, and a third one on its own. */
 #define LOW_ADDR    0x0ull
@@ -37,6 +41,7 @@
 struct fixture {
 	struct mock_memory memory;
 	struct mock_driver driver;
+	uint64_t layout; /* features that choose it */
 	struct ring *ring;
 	struct iovec seg[GW_FRAME_SEGS_MAX];
 	struct ring_chain chain;
@@ -47,14 +52,14 @@ static void open_ring_at(struct fixture *f, uint32_t size, uint64_t features, ui
 	struct ring_config config;
 	struct gw_error err;
 
-	mock_driver_open(&f->driver, &f->memory, size, RING_ADDR, features, start);
+	mock_driver_open(&f->driver, &f->memory, size, RING_ADDR, features | f->layout, start);
 	config = mock_driver_config(&f->driver);
 	assert_int_equal(ring_create(&config, &f->ring, &err), 0);
 }
 
 static void open_ring(struct fixture *f, uint32_t size, uint64_t features)
 {
-	open_ring_at(f, size, features, 0);
+	open_ring_at(f, size, features, f->layout ? MOCK_PLACE_FIRST : 0);
 }
 
 static int setup(void **state)
@@ -66,6 +71,7 @@ static int setup(void **state)
 	};
 	struct fixture *f = calloc(1, sizeof(*f));
 
+	f->layout = *state ? PACKED : 0;
 	mock_memory_open(&f->memory, regions, 3, (struct memmap_arena){ .fd = -1 });
 	*state = f;
 	return 0;
@@ -97,6 +103,14 @@ static void pass(struct fixture *f, int head)
 	assert_int_equal(f->chain.head, head);
 }
 
+/* The base, count descriptors and count chains after the beginning. */
+static uint32_t base_after(const struct fixture *f, uint32_t count)
+{
+	uint32_t place = MOCK_PLACE_FIRST | count;
+
+	return f->layout ? place | place << 16 : count;
+}
+
 static void takes_one_chain_and_gives_it_back(void **state)
 {
 	struct mock_buffer buffers[] = { { 0x1000, 12, false }, { 0x3001, 60, false } };
@@ -123,8 +137,8 @@ static void takes_one_chain_and_gives_it_back(void **state)
 	assert_int_equal(head, f->chain.head);
 	assert_false(mock_collect(&f->driver, &head, &written));
 	assert_int_equal(ring_in_flight(f->ring), 0);
-	assert_int_equal(ring_base(f->ring), 1);
-	assert_int_equal(ring_used_index(f->ring), 1);
+	assert_int_equal(ring_base(f->ring), f->layout ? base_after(f, 2) : 1);
+	assert_int_equal(ring_used_index(f->ring), f->layout ? MOCK_PLACE_FIRST | 2 : 1);
 	assert_false(ring_flush(f->ring));
 }
 
@@ -174,7 +188,8 @@ static void indirect_table(void **state)
 	struct fixture *f = *state;
 
 	open_ring(f, 4, INDIRECT);
-	for (unsigned int direct = 0; direct < 3; direct++) {
+	/* A packed list is all direct or all indirect (2.8.5). */
+	for (unsigned int direct = 0; direct < (f->layout ? 1 : 3); direct++) {
 		pass(f, mock_chain_indirect(&f->driver, buffers, 3, direct, TABLE_ADDR + 3));
 		assert_int_equal(f->chain.read_count, 2);
 		assert_int_equal(f->chain.write_count, 1);
@@ -285,7 +300,7 @@ static void unpop_gives_the_same_chains_again(void **state)
 	}
 	ring_unpop(f->ring, 2);
 	assert_int_equal(ring_in_flight(f->ring), 1);
-	assert_int_equal(ring_base(f->ring), 1);
+	assert_int_equal(ring_base(f->ring) & 0x7fff, 1);
 	for (int i = 1; i < 3; i++) {
 		assert_int_equal(pop(f), 1);
 		assert_int_equal(f->chain.head, heads[i]);
@@ -467,7 +482,8 @@ static int random_chain(struct fixture *f, unsigned int *seed, uint16_t slot, ui
 	}
 	if (below(seed, 2))
 		return mock_chain(&f->driver, buffers, count);
-	return mock_chain_indirect(&f->driver, buffers, count, below(seed, count), table);
+	return mock_chain_indirect(&f->driver, buffers, count, f->layout ? 0 : below(seed, count),
+				   table);
 }
 
 static void every_chain_comes_back_exactly_once_in_any_order(void **state)
@@ -691,12 +707,17 @@ static void speed_of_pop_and_push(void **state)
 		chains += SPEED_BATCH;
 		spent_ns = cpu_now_ns() - begin_ns;
 	}
-	print_message("%.1f million chains of 2 descriptors a second\n",
-		      (double)chains * 1e3 / (double)spent_ns);
+	print_message("%s: %.1f million chains of 2 descriptors a second\n",
+		      f->layout ? "packed" : "split", (double)chains * 1e3 / (double)spent_ns);
 	assert_int_equal(ring_in_flight(f->ring), 0);
 }
 
-#define RING_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define SPLIT_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define PACKED_TEST(fn)                                                \
+	{                                                              \
+#fn " (packed)", fn, setup, teardown, (void *)"packed" \
+	}
+#define RING_TEST(fn) SPLIT_TEST(fn), PACKED_TEST(fn)
 
 int main(void)
 {
@@ -711,13 +732,13 @@ int main(void)
 		RING_TEST(buffer_across_two_regions_is_split),
 		RING_TEST(used_out_of_order),
 		RING_TEST(unpop_gives_the_same_chains_again),
-		RING_TEST(indices_wrap),
+		SPLIT_TEST(indices_wrap),
 		RING_TEST(ring_of_one),
 		RING_TEST(interrupts_follow_the_flag),
-		RING_TEST(interrupts_follow_the_event_index),
+		SPLIT_TEST(interrupts_follow_the_event_index),
 		RING_TEST(kicks_follow_the_flag),
 		RING_TEST(kicks_follow_the_event_index),
-		RING_TEST(used_index_is_taken_from_the_guest),
+		SPLIT_TEST(used_index_is_taken_from_the_guest),
 		RING_TEST(ring_keeps_the_memmap),
 		RING_TEST(every_chain_comes_back_exactly_once_in_any_order),
 		RING_TEST(no_wakeup_is_lost_with_flags),

@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The packed virtqueue, device's side (VIRTIO 1.2 section 2.8).
+ *
+ * One table in guest memory, and two words for notifications:
+ *
+ *     descriptors    the guest writes chains into it, in ring order; we write used
+ *                    descriptors over them, in the order in which chains are done
+ *     driver's area  the guest says when it wants an interrupt
+ *     device's area  we say when we want a kick
+ *
+ * There are no indices in shared memory: each side keeps a place, which is a
+ * position and a wrap counter that changes with each lap, and the two flags of a
+ * descriptor say in which lap it was made available, or used. A used descriptor
+ * stands for a whole chain; both sides then skip as many descriptors as it had.
+ * So a chain is known by the buffer id in its last descriptor, and for each id we
+ * keep that number.
+ *
+ * What the guest writes can change at any time: each descriptor is copied once and
+ * only the copy is used; ids in flight, lengths of chains and both places are
+ * private.
+ *
+ *     table   | used used | ours ours ours ours | available | ...
+ *                         ^ used                ^ avail
+ *                         '-------- out --------'
+ *
+ * A batch of used descriptors is shown by the flags of its first one, which are
+ * stored last: the guest looks nowhere but at its own place.
+ *
+ * Pairs of orders:
+ *   A  acquire of a chain's first flags: the rest of that chain is complete.
+ *   B  release of used flags: the guest sees the descriptor, those of the batch
+ *      behind it, and what was written into its buffers.
+ *   C  fence between our store of used flags and our load of the driver's area; the
+ *      guest stores its event and then loads flags. Without it both could read old
+ *      values, and an interrupt would be lost.
+ *   D  fence between our store of the device's area and our load of flags; the same
+ *      for kicks.
+ */
+#include "ring.h"
+
+#include "atomic.h"
+#include "net_header.h"
+#include "ring_internal.h"
+#include "ring_walk.h"
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
+
+/* Alignment of the three parts (section 2.8.10.1). */
+#define DESC_ALIGN  16u
+#define EVENT_ALIGN 4u
+
+#define FLAG_AVAIL (1u << VRING_PACKED_DESC_F_AVAIL)
+#define FLAG_USED  (1u << VRING_PACKED_DESC_F_USED)
+
+/* An event area as one word, little-endian: off_wrap, then flags (section 2.8.14). */
+#define EVENT_FLAGS_SHIFT 16u
+#define EVENT_FLAGS_MASK  3u
+#define EVENT_OFF_MASK    0x7fffu
+#define EVENT_UNKNOWN     UINT32_MAX /* no value that we write */
+
+/* A place in 16 bits: the position, and the wrap counter on top (also vhost-user's). */
+#define PLACE_WRAP_SHIFT VRING_PACKED_EVENT_F_WRAP_CTR
+
+struct packed_place {
+	uint32_t at;
+	bool wrap;
+};
+
+struct packed_ring {
+	struct ring ring;
+	struct vring_packed_desc *desc;
+	const uint32_t *driver_event; /* the guest's */
+	uint32_t *device_event;       /* ours */
+	uint16_t *descs;              /* [size] by id: descriptors of the chain in flight */
+	struct packed_place avail;    /* next to pop */
+	struct packed_place used;     /* next to push */
+	struct packed_place shown;    /* used as the guest sees it: where the batch begins */
+	uint32_t batch;               /* descriptors between shown and used */
+	uint32_t out;                 /* descriptors between shown and avail */
+	uint32_t device_event_is;     /* what device_event holds */
+	uint16_t first_flags;         /* of the used descriptor at shown: stored last */
+	bool signalled;               /* an interrupt was considered before */
+};
+
+static inline struct packed_ring *packed_of(struct ring *ring)
+{
+	return (struct packed_ring *)ring;
+}
+
+/* ---- places ---- */
+
+/* count is at most size, so that one lap at most is passed. */
+static inline void go_on(struct packed_place *place, uint32_t count, uint32_t size)
+{
+	place->at += count;
+	if (place->at >= size) {
+		place->at -= size;
+		place->wrap = !place->wrap;
+	}
+}
+
+static inline void go_back(struct packed_place *place, uint32_t count, uint32_t size)
+{
+	if (place->at < count) {
+		place->at += size;
+		place->wrap = !place->wrap;
+	}
+	place->at -= count;
+}
+
+static inline uint16_t place_pack(struct packed_place place)
+{
+	return (uint16_t)(place.at | (uint32_t)place.wrap << PLACE_WRAP_SHIFT);
+}
+
+static inline struct packed_place place_unpack(uint16_t packed)
+{
+	return (struct packed_place){ .at = packed & EVENT_OFF_MASK,
+				      .wrap = packed >> PLACE_WRAP_SHIFT };
+}
+
+/* Section 2.8.1: the flags differ, and AVAIL is the lap's. */
+static inline bool available_at(uint16_t flags, struct packed_place place)
+{
+	return (flags & (FLAG_AVAIL | FLAG_USED)) == (place.wrap ? FLAG_AVAIL : FLAG_USED);
+}
+
+/* ---- creation ---- */
+
+/*
+ * The two halves of the base. Some front-ends know of the lower one only, which is
+ * DPDK's virtio-user: it leaves 0 above. That would be a place one lap or more behind
+ * a first lap, which no ring can have; then both places are the same.
+ */
+static void base_places(uint32_t base, struct packed_place *avail, struct packed_place *used)
+{
+	*avail = place_unpack((uint16_t)base);
+	*used = place_unpack((uint16_t)(base >> 16));
+	if (avail->wrap && !(base >> 16))
+		*used = *avail;
+}
+
+/* Descriptors from used to avail; more than size if these do not belong together. */
+static uint32_t places_between(struct packed_place used, struct packed_place avail, uint32_t size)
+{
+	return avail.at + (used.wrap == avail.wrap ? 0 : size) - used.at;
+}
+
+static int packed_check(const struct ring_config *config, struct gw_error *err)
+{
+	struct packed_place avail, used;
+
+	if (!virtio_has(config->features, VIRTIO_F_VERSION_1))
+		return gw_error_set(err, -EINVAL,
+				    "packed ring for a legacy guest: VERSION_1 "
+				    "was not negotiated");
+	if (!config->size || config->size > RING_SIZE_MAX)
+		return gw_error_set(err, -EINVAL,
+				    "packed ring of %u descriptors; 1 to %u are possible",
+				    config->size, RING_SIZE_MAX);
+	base_places(config->base, &avail, &used);
+	if (avail.at >= config->size || used.at >= config->size ||
+	    places_between(used, avail, config->size) > config->size)
+		return gw_error_set(
+			err, -EINVAL,
+			"packed ring of %u descriptors cannot begin at 0x%08x: available "
+			"at %u, lap %u, used at %u, lap %u",
+			config->size, config->base, avail.at, avail.wrap, used.at, used.wrap);
+	return 0;
+}
+
+static int packed_locate(struct ring *ring, struct gw_error *err)
+{
+	const struct ring_part parts[] = {
+		{ "descriptor ring", ring->desc_addr,
+		  (uint64_t)ring->size * sizeof(struct vring_packed_desc), DESC_ALIGN },
+		{ "driver's event area", ring->avail_addr, sizeof(uint32_t), EVENT_ALIGN },
+		{ "device's event area", ring->used_addr, sizeof(uint32_t), EVENT_ALIGN },
+	};
+	struct packed_ring *packed = packed_of(ring);
+	void *at[3];
+	int rc;
+
+	for (unsigned int i = 0; i < 3; i++) {
+		rc = ring_locate(ring, &parts[i], &at[i], err);
+		if (rc)
+			return rc;
+	}
+	packed->desc = at[0];
+	packed->driver_event = at[1];
+	packed->device_event = at[2];
+	packed->device_event_is = EVENT_UNKNOWN;
+	return 0;
+}
+
+static void packed_begin(struct ring *ring)
+{
+	struct packed_ring *packed = packed_of(ring);
+
+	packed->descs = ring->own;
+	base_places(ring->base, &packed->avail, &packed->used);
+	packed->shown = packed->used;
+	packed->out = places_between(packed->used, packed->avail, ring->size);
+}
+
+/* ---- walking a chain ---- */
+
+/*
+ * The buffers of an indirect table (section 2.8.7), one behind the other: NEXT, the
+ * lap's flags and the id mean nothing in there.
+ */
+static enum ring_fault walk_indirect(struct walk *walk, uint64_t addr, uint32_t len)
+{
+	struct vring_packed_desc desc;
+	struct walk_table table;
+	enum ring_fault fault;
+
+	fault = walk_open_table(walk, &table, addr, len);
+	for (uint32_t i = 0; !fault && i < table.count; i++) {
+		fault = walk_read_table(walk, &table, i, &desc);
+		if (!fault && (desc.flags & VRING_DESC_F_INDIRECT))
+			fault = RING_FAULT_NESTED;
+		if (!fault)
+			fault = walk_add(walk, desc.addr, desc.len,
+					 desc.flags & VRING_DESC_F_WRITE);
+	}
+	return fault;
+}
+
+/* An indirect descriptor is a chain of its own (section 2.8.19, "Indirect Descriptors"). */
+static enum ring_fault enter_indirect(const struct ring *ring, struct walk *walk,
+				      const struct vring_packed_desc *desc, uint32_t walked)
+{
+	if (!ring->indirect)
+		return RING_FAULT_FEATURE;
+	if ((desc->flags & VRING_DESC_F_NEXT) || walked)
+		return RING_FAULT_INDIRECT;
+	return walk_indirect(walk, desc->addr, desc->len);
+}
+
+/* From place on; leaves it behind the chain, and its number of descriptors in *count. */
+static inline enum ring_fault walk_chain(const struct packed_ring *packed, struct walk *walk,
+					 struct packed_place *place, uint32_t *count, uint16_t *id)
+{
+	struct vring_packed_desc desc;
+	enum ring_fault fault;
+
+	for (uint32_t walked = 0; walked < packed->ring.size; walked++) {
+		gw_copy_once(&desc, &packed->desc[place->at], sizeof(desc));
+		/* Section 2.8.6: in all descriptors of a list, not just the first. */
+		if (__builtin_expect(!available_at(desc.flags, *place), 0))
+			return RING_FAULT_WRAP;
+		if (desc.flags & VRING_DESC_F_INDIRECT)
+			fault = enter_indirect(&packed->ring, walk, &desc, walked);
+		else
+			fault = walk_add(walk, desc.addr, desc.len,
+					 desc.flags & VRING_DESC_F_WRITE);
+		if (fault)
+			return fault;
+		go_on(place, 1, packed->ring.size);
+		if (!(desc.flags & VRING_DESC_F_NEXT)) {
+			*count = walked + 1;
+			*id = desc.id; /* section 2.8.6: the last one's */
+			return RING_FAULT_NONE;
+		}
+	}
+	return RING_FAULT_LOOP;
+}
+
+/* ---- taking chains ---- */
+
+static inline bool look_for_avail(const struct packed_ring *packed)
+{
+	uint16_t flags = gw_load_acquire(&packed->desc[packed->avail.at].flags); /* pair A */
+
+	return available_at(flags, packed->avail);
+}
+
+/* What a whole chain has to keep beside its buffers. */
+static inline enum ring_fault check_chain(const struct packed_ring *packed, uint32_t count,
+					  uint16_t id)
+{
+	if (id >= packed->ring.size)
+		return RING_FAULT_ID;
+	if (packed->ring.state[id] != HEAD_FREE)
+		return RING_FAULT_REUSED;
+	/* It lies over descriptors that were not shown as used yet. */
+	if (count > packed->ring.size - packed->out)
+		return RING_FAULT_INDEX;
+	return RING_FAULT_NONE;
+}
+
+static int packed_pop(struct ring *ring, struct ring_chain *chain, struct iovec *seg,
+		      unsigned int max)
+{
+	struct walk walk = { .memmap = ring->memmap, .chain = chain, .seg = seg, .max = max };
+	struct packed_ring *packed = packed_of(ring);
+	struct packed_place place = packed->avail;
+	enum ring_fault fault;
+	uint32_t count = 0;
+	uint16_t id = 0;
+
+	if (__builtin_expect(ring->fault, 0))
+		return -1;
+	if (!look_for_avail(packed))
+		return 0;
+	*chain = (struct ring_chain){ 0 };
+	fault = walk_chain(packed, &walk, &place, &count, &id);
+	if (!fault)
+		fault = check_chain(packed, count, id);
+	if (__builtin_expect(fault, 0))
+		return ring_fail(ring, fault);
+	chain->head = id;
+	packed->avail = place;
+	packed->descs[id] = (uint16_t)count;
+	packed->out += count;
+	ring_note_pop(ring, id);
+	return 1;
+}
+
+static void packed_unpop(struct ring *ring, uint16_t id)
+{
+	struct packed_ring *packed = packed_of(ring);
+
+	go_back(&packed->avail, packed->descs[id], ring->size);
+	packed->out -= packed->descs[id];
+}
+
+static bool packed_has_avail(struct ring *ring)
+{
+	return !ring->fault && look_for_avail(packed_of(ring));
+}
+
+/* ---- giving chains back ---- */
+
+static void packed_push(struct ring *ring, uint16_t id, uint32_t written_bytes)
+{
+	struct packed_ring *packed = packed_of(ring);
+	struct vring_packed_desc *desc = &packed->desc[packed->used.at];
+	uint16_t flags = packed->used.wrap ? FLAG_AVAIL | FLAG_USED : 0;
+
+	if (written_bytes)
+		flags |= VRING_DESC_F_WRITE; /* section 2.8.4 */
+	gw_write_once(&desc->id, id);
+	gw_write_once(&desc->len, written_bytes);
+	if (packed->batch)
+		gw_store_release(&desc->flags, flags);
+	else
+		packed->first_flags = flags;
+	packed->batch += packed->descs[id];
+	go_on(&packed->used, packed->descs[id], ring->size);
+}
+
+/*
+ * Whether the guest's event lies among count descriptors from `from` on (section 2.8.10).
+ * In units of descriptors: one in the middle of a chain counts too.
+ */
+static bool event_passed(uint32_t event, struct packed_place from, uint32_t count, uint32_t size)
+{
+	struct packed_place wanted = place_unpack((uint16_t)event);
+	uint32_t at = wanted.at + (wanted.wrap == from.wrap ? 0 : size);
+
+	return at >= from.at && at - from.at < count;
+}
+
+static bool wants_interrupt(const struct packed_ring *packed, struct packed_place from,
+			    uint32_t count)
+{
+	uint32_t event = gw_read_once(packed->driver_event);
+
+	switch (event >> EVENT_FLAGS_SHIFT & EVENT_FLAGS_MASK) {
+	case VRING_PACKED_EVENT_FLAG_DISABLE:
+		return false;
+	case VRING_PACKED_EVENT_FLAG_DESC:
+		if (packed->ring.event_idx)
+			return event_passed(event, from, count, packed->ring.size);
+		return true;
+	}
+	return true;
+}
+
+static bool packed_flush(struct ring *ring)
+{
+	struct packed_ring *packed = packed_of(ring);
+	struct packed_place from = packed->shown;
+	uint32_t count = packed->batch;
+	bool first = !packed->signalled;
+
+	if (!count)
+		return false;
+	gw_store_release(&packed->desc[from.at].flags, packed->first_flags); /* pair B */
+	packed->shown = packed->used;
+	packed->out -= count;
+	packed->batch = 0;
+	packed->signalled = true;
+	gw_fence(); /* pair C */
+	/* Nobody knows for what the run before this one has signalled. */
+	return wants_interrupt(packed, from, count) || (first && ring->event_idx);
+}
+
+/* ---- kicks ---- */
+
+static void set_device_event(struct packed_ring *packed, uint32_t event)
+{
+	if (packed->device_event_is == event)
+		return;
+	packed->device_event_is = event;
+	gw_write_once(packed->device_event, event);
+}
+
+static bool packed_want_kick(struct ring *ring)
+{
+	struct packed_ring *packed = packed_of(ring);
+
+	if (ring->event_idx)
+		set_device_event(packed, place_pack(packed->avail) | VRING_PACKED_EVENT_FLAG_DESC
+									     << EVENT_FLAGS_SHIFT);
+	else
+		set_device_event(packed, VRING_PACKED_EVENT_FLAG_ENABLE << EVENT_FLAGS_SHIFT);
+	gw_fence(); /* pair D */
+	return packed_has_avail(ring);
+}
+
+static void packed_no_kick(struct ring *ring)
+{
+	set_device_event(packed_of(ring), VRING_PACKED_EVENT_FLAG_DISABLE << EVENT_FLAGS_SHIFT);
+}
+
+/* ---- state ---- */
+
+static uint32_t packed_base(const struct ring *ring)
+{
+	const struct packed_ring *packed = (const struct packed_ring *)ring;
+
+	return place_pack(packed->avail) | (uint32_t)place_pack(packed->used) << 16;
+}
+
+static uint16_t packed_used_index(const struct ring *ring)
+{
+	return place_pack(((const struct packed_ring *)ring)->used);
+}
+
+const struct ring_layout ring_packed = {
+	.ops = {
+		.pop = packed_pop,
+		.unpop = packed_unpop,
+		.push = packed_push,
+		.flush = packed_flush,
+		.want_kick = packed_want_kick,
+		.no_kick = packed_no_kick,
+		.has_avail = packed_has_avail,
+		.locate = packed_locate,
+		.begin = packed_begin,
+		.base = packed_base,
+		.used_index = packed_used_index,
+	},
+	.struct_bytes = sizeof(struct packed_ring),
+	.per_head_bytes = sizeof(uint16_t),
+	.check = packed_check,
+};

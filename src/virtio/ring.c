@@ -6,7 +6,6 @@
 #include "net_header.h"
 #include "ring_internal.h"
 #include <errno.h>
-#include <inttypes.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
@@ -14,22 +13,6 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rings are little-endian, and so are we");
 
 /* ---- creation and end ---- */
-
-int ring_locate(const struct ring *ring, const struct ring_part *part, void **at,
-		struct gw_error *err)
-{
-	*at = memmap_translate_user(ring->memmap, part->addr, part->bytes);
-	if (!*at)
-		return gw_error_set(err, -EINVAL,
-				    "%s at 0x%" PRIx64 " (%" PRIu64 " bytes) is not inside one "
-				    "memory region",
-				    part->what, part->addr, part->bytes);
-	if ((uintptr_t)*at % part->align)
-		return gw_error_set(err, -EINVAL,
-				    "%s at 0x%" PRIx64 " is not a multiple of %" PRIu64, part->what,
-				    part->addr, part->align);
-	return 0;
-}
 
 /* The struct, the layout's arrays, and ours, largest alignment first. */
 static struct ring *allocate(const struct ring_layout *layout, uint32_t size)
@@ -56,8 +39,10 @@ static void configure(struct ring *ring, const struct ring_layout *layout,
 {
 	ring->ops = ring->layout = &layout->ops;
 	ring->memmap = ring->home = memmap_get(config->memmap);
+	ring->iotlb = config->iotlb ? iotlb_get(config->iotlb) : NULL;
 	ring->event_idx = virtio_has(config->features, VIRTIO_RING_F_EVENT_IDX);
 	ring->indirect = virtio_has(config->features, VIRTIO_RING_F_INDIRECT_DESC);
+	ring->in_order = virtio_has(config->features, VIRTIO_F_IN_ORDER);
 	ring->desc_addr = config->desc_addr;
 	ring->avail_addr = config->avail_addr;
 	ring->used_addr = config->used_addr;
@@ -78,13 +63,11 @@ int ring_create(const struct ring_config *config, struct ring **result, struct g
 	if (!ring)
 		return gw_error_sys(err, -ENOMEM, "ring of %u descriptors", config->size);
 	configure(ring, layout, config);
-	rc = ring->layout->locate(ring, err);
+	rc = ring_place(ring, err);
 	if (rc) {
 		ring_destroy(ring);
 		return rc;
 	}
-	ring->layout->begin(ring);
-	ring_want_kick(ring);
 	*result = ring;
 	return 0;
 }
@@ -93,6 +76,8 @@ void ring_destroy(struct ring *ring)
 {
 	if (!ring)
 		return;
+	if (ring->iotlb)
+		iotlb_put(ring->iotlb);
 	memmap_put(ring->home);
 	free(ring);
 }
@@ -119,17 +104,55 @@ void ring_unpop(struct ring *ring, unsigned int count)
 	}
 }
 
+static void give_back(struct ring *ring, uint16_t head)
+{
+	ring->state[head] = HEAD_FREE;
+	ring->held--;
+	ring->layout->push(ring, head, ring->written[head]);
+}
+
+/* IN_ORDER: as far as the chains popped first are done. Else: all, in any order. */
+void ring_settle(struct ring *ring)
+{
+	if (!ring->in_order) {
+		for (uint32_t head = 0; ring->held; head++)
+			if (ring->state[head] == HEAD_DONE)
+				give_back(ring, (uint16_t)head);
+		return;
+	}
+	while (ring->held && ring->state[ring->popped[ring->order_slot]] == HEAD_DONE) {
+		give_back(ring, ring->popped[ring->order_slot]);
+		ring->order_slot = ring_slot_after(ring, ring->order_slot);
+	}
+}
+
+static void hold(struct ring *ring, uint16_t head, uint32_t written_bytes)
+{
+	ring->state[head] = HEAD_DONE;
+	ring->written[head] = written_bytes;
+	ring->held++;
+	if (ring->placed)
+		ring_settle(ring);
+}
+
 void ring_push(struct ring *ring, uint16_t head, uint32_t written_bytes)
 {
 	assert(head < ring->size && ring->state[head] == HEAD_TAKEN);
-	ring->state[head] = HEAD_FREE;
 	ring->in_flight--;
+	if (__builtin_expect(ring->holding, 0)) {
+		hold(ring, head, written_bytes);
+		return;
+	}
+	ring->state[head] = HEAD_FREE;
 	ring->ops->push(ring, head, written_bytes);
 }
 
 bool ring_flush(struct ring *ring)
 {
-	return ring->ops->flush(ring);
+	bool wanted = ring->ops->flush(ring) || ring->interrupt;
+
+	ring->interrupt = false;
+	return wanted;
 }
 
 bool ring_want_kick(struct ring *ring)
@@ -162,7 +185,7 @@ enum ring_fault ring_fault(const struct ring *ring)
 
 uint32_t ring_base(const struct ring *ring)
 {
-	return ring->layout->base(ring);
+	return ring->begun ? ring->layout->base(ring) : ring->base;
 }
 
 uint32_t ring_in_flight(const struct ring *ring)
@@ -172,7 +195,7 @@ uint32_t ring_in_flight(const struct ring *ring)
 
 uint16_t ring_used_index(const struct ring *ring)
 {
-	return ring->layout->used_index(ring);
+	return ring->begun ? ring->layout->used_index(ring) : (uint16_t)ring->base;
 }
 
 uint32_t ring_size(const struct ring *ring)

@@ -10,7 +10,12 @@
  *     popped     the order in which heads were popped: for ring_unpop, IN_ORDER
  *
  * A head that was pushed is held back while its used entry cannot be written: with
- * IN_ORDER before its turn, or while the ring has no place (I/O addresses missing).
+ * IN_ORDER before its turn, or while the ring has no place.
+ *
+ * With an iotlb an I/O address can be missing: of a buffer, or of the ring itself,
+ * which has no place then. Until there is another iotlb `ops` are those of a ring
+ * that waits (ring_iova.c), so that the layouts know nothing of it, and a ring
+ * without an iotlb pays nothing for it.
  */
 #pragma once
 
@@ -40,7 +45,7 @@ struct ring_ops {
 	bool (*has_avail)(struct ring *ring);
 
 	/* ---- control, or between two visits ---- */
-	/* Finds the ring's parts. 0, or what ring_locate says. */
+	/* Finds the ring's parts; all or none change. 0, or what ring_locate says. */
 	int (*locate)(struct ring *ring, struct gw_error *err);
 	/* Once, after the first locate: what the run begins with is read and written. */
 	void (*begin)(struct ring *ring);
@@ -50,10 +55,11 @@ struct ring_ops {
 
 /* One worker's. The layout's part and the arrays follow in the same allocation. */
 struct ring {
-	const struct ring_ops *ops; /* the layout's, or those of a ring that has no place */
+	const struct ring_ops *ops; /* the layout's, or those of a ring that waits */
 	const struct gw_memmap *memmap;
-	uint8_t *state;   /* [size] enum ring_head_state */
-	uint16_t *popped; /* [size] heads, in a circle: the order of pops */
+	struct iotlb *iotlb; /* NULL: buffers have guest physical addresses */
+	uint8_t *state;      /* [size] enum ring_head_state */
+	uint16_t *popped;    /* [size] heads, in a circle: the order of pops */
 	uint32_t size;
 	uint32_t pop_slot; /* in popped: where the next one goes */
 	uint32_t in_flight;
@@ -62,10 +68,16 @@ struct ring {
 	bool holding; /* a push may have to be held back */
 
 	/* Cold. */
+	bool placed;    /* its parts have been found, with the present iotlb */
+	bool begun;     /* they have been found once */
+	bool missing;   /* an I/O address, in miss */
+	bool interrupt; /* ring_flush owes one */
+	struct iotlb_miss miss;
 	uint32_t held;          /* heads in HEAD_DONE */
+	uint32_t order_slot;    /* in popped: IN_ORDER, the next one to give back */
 	uint32_t *written;      /* [size] bytes, of heads in HEAD_DONE */
-	struct gw_memmap *home; /* memmap, with the right to give it back */
 	void *own;              /* the layout's arrays */
+	struct gw_memmap *home; /* memmap, with the right to give it back */
 	const struct ring_ops *layout;
 	uint64_t desc_addr, avail_addr, used_addr;
 	uint32_t base; /* of ring_config */
@@ -85,25 +97,46 @@ extern const struct ring_layout ring_split, ring_packed;
 struct ring_part {
 	const char *what;
 	uint64_t addr, bytes, align;
+	uint8_t access; /* enum iotlb_access, what we need */
 };
 
-/* A part as a pointer. 0, or -EINVAL with a text. */
-int ring_locate(const struct ring *ring, const struct ring_part *part, void **at,
-		struct gw_error *err);
+/* A part as a pointer. 0; -EINVAL with a text; -EAGAIN: an I/O address is missing. */
+int ring_locate(struct ring *ring, const struct ring_part *part, void **at, struct gw_error *err);
 
+/* Gives back what is held and need not be any more. */
+void ring_settle(struct ring *ring);
+
+/*
+ * Finds the ring's parts, begins the run if that was not done, and goes on, or waits.
+ * -EINVAL with a text: they can never be found.
+ */
+int ring_place(struct ring *ring, struct gw_error *err);
+
+/* Between a layout's functions only: not a fault, an I/O address is missing. */
+#define RING_MISSING RING_FAULT_COUNT
+
+/* An I/O address is missing: the ring waits. RING_MISSING. */
+enum ring_fault ring_miss(struct ring *ring, uint64_t iova, uint8_t access);
+
+/* What ring_pop returns when it did not come to the end of a chain. */
 static inline int ring_fail(struct ring *ring, enum ring_fault fault)
 {
+	if (fault == RING_MISSING)
+		return 0;
 	ring_break(ring, fault);
 	return -1;
+}
+
+static inline uint32_t ring_slot_after(const struct ring *ring, uint32_t slot)
+{
+	return slot + 1 == ring->size ? 0 : slot + 1;
 }
 
 /* A head was popped: the common part of it. */
 static inline void ring_note_pop(struct ring *ring, uint16_t head)
 {
-	uint32_t next = ring->pop_slot + 1;
-
 	ring->state[head] = HEAD_TAKEN;
 	ring->popped[ring->pop_slot] = head;
-	ring->pop_slot = next == ring->size ? 0 : next;
+	ring->pop_slot = ring_slot_after(ring, ring->pop_slot);
 	ring->in_flight++;
 }

@@ -175,9 +175,12 @@ static int packed_locate(struct ring *ring, struct gw_error *err)
 {
 	const struct ring_part parts[] = {
 		{ "descriptor ring", ring->desc_addr,
-		  (uint64_t)ring->size * sizeof(struct vring_packed_desc), DESC_ALIGN },
-		{ "driver's event area", ring->avail_addr, sizeof(uint32_t), EVENT_ALIGN },
-		{ "device's event area", ring->used_addr, sizeof(uint32_t), EVENT_ALIGN },
+		  (uint64_t)ring->size * sizeof(struct vring_packed_desc), DESC_ALIGN,
+		  IOTLB_READ_WRITE },
+		{ "driver's event area", ring->avail_addr, sizeof(uint32_t), EVENT_ALIGN,
+		  IOTLB_READ },
+		{ "device's event area", ring->used_addr, sizeof(uint32_t), EVENT_ALIGN,
+		  IOTLB_WRITE },
 	};
 	struct packed_ring *packed = packed_of(ring);
 	void *at[3];
@@ -192,6 +195,7 @@ static int packed_locate(struct ring *ring, struct gw_error *err)
 	packed->driver_event = at[1];
 	packed->device_event = at[2];
 	packed->device_event_is = EVENT_UNKNOWN;
+	packed->descs = ring->own;
 	return 0;
 }
 
@@ -199,7 +203,6 @@ static void packed_begin(struct ring *ring)
 {
 	struct packed_ring *packed = packed_of(ring);
 
-	packed->descs = ring->own;
 	base_places(ring->base, &packed->avail, &packed->used);
 	packed->shown = packed->used;
 	packed->out = places_between(packed->used, packed->avail, ring->size);
@@ -295,7 +298,7 @@ static inline enum ring_fault check_chain(const struct packed_ring *packed, uint
 static int packed_pop(struct ring *ring, struct ring_chain *chain, struct iovec *seg,
 		      unsigned int max)
 {
-	struct walk walk = { .memmap = ring->memmap, .chain = chain, .seg = seg, .max = max };
+	struct walk walk = { .ring = ring, .chain = chain, .seg = seg, .max = max };
 	struct packed_ring *packed = packed_of(ring);
 	struct packed_place place = packed->avail;
 	enum ring_fault fault;

@@ -74,13 +74,14 @@ static int split_locate(struct ring *ring, struct gw_error *err)
 {
 	uint64_t size = ring->size, tail = ring->event_idx ? sizeof(uint16_t) : 0;
 	const struct ring_part parts[] = {
-		{ "descriptor table", ring->desc_addr, size * sizeof(struct vring_desc),
-		  DESC_ALIGN },
+		{ "descriptor table", ring->desc_addr, size * sizeof(struct vring_desc), DESC_ALIGN,
+		  IOTLB_READ },
 		{ "available ring", ring->avail_addr,
-		  sizeof(struct vring_avail) + size * sizeof(uint16_t) + tail, AVAIL_ALIGN },
+		  sizeof(struct vring_avail) + size * sizeof(uint16_t) + tail, AVAIL_ALIGN,
+		  IOTLB_READ },
 		{ "used ring", ring->used_addr,
 		  sizeof(struct vring_used) + size * sizeof(struct vring_used_elem) + tail,
-		  USED_ALIGN },
+		  USED_ALIGN, IOTLB_WRITE },
 	};
 	struct split_ring *split = split_of(ring);
 	void *at[3];
@@ -96,6 +97,7 @@ static int split_locate(struct ring *ring, struct gw_error *err)
 	split->used = at[2];
 	split->used_event = &split->avail->ring[size];
 	split->avail_event = (uint16_t *)&split->used->ring[size];
+	split->used_flags = VRING_USED_F_NO_NOTIFY; /* so that asking for kicks writes it */
 	return 0;
 }
 
@@ -106,7 +108,6 @@ static void split_begin(struct ring *ring)
 	split->mask = (uint16_t)(ring->size - 1);
 	split->avail_next = split->avail_seen = (uint16_t)ring->base;
 	split->used_next = split->used_shown = gw_read_once(&split->used->idx);
-	split->used_flags = VRING_USED_F_NO_NOTIFY; /* so that asking for kicks writes it */
 }
 
 /* ---- walking a chain ---- */
@@ -183,7 +184,7 @@ static inline bool look_for_avail(struct split_ring *split)
 static int split_pop(struct ring *ring, struct ring_chain *chain, struct iovec *seg,
 		     unsigned int max)
 {
-	struct walk walk = { .memmap = ring->memmap, .chain = chain, .seg = seg, .max = max };
+	struct walk walk = { .ring = ring, .chain = chain, .seg = seg, .max = max };
 	struct split_ring *split = split_of(ring);
 	enum ring_fault fault;
 	uint16_t head;

@@ -3,6 +3,7 @@
 
 #include "atomic.h"
 #include "memmap.h"
+#include "ring_internal.h"
 
 /* One contiguous piece, merged with the one before it where they touch. */
 static inline enum ring_fault add_piece(struct walk *walk, void *base, uint64_t len, bool writable)
@@ -25,17 +26,44 @@ static inline enum ring_fault add_piece(struct walk *walk, void *base, uint64_t 
 	return RING_FAULT_NONE;
 }
 
-/* A buffer that runs on into the next region: at most one piece for each region. */
+/*
+ * The longest piece from addr on: guest physical, or an I/O address. NULL: none, and
+ * why. addr + len does not wrap.
+ */
+static void *translate_part(struct walk *walk, uint64_t addr, uint64_t len, uint8_t access,
+			    uint64_t *part, enum ring_fault *fault)
+{
+	struct ring *ring = walk->ring;
+	bool missing;
+	void *base;
+
+	*fault = RING_FAULT_NONE;
+	if (!ring->iotlb) {
+		base = memmap_translate_part(ring->memmap, addr, len, part);
+		if (!base)
+			*fault = RING_FAULT_ADDRESS;
+		return base;
+	}
+	base = iotlb_translate(ring->iotlb, ring->memmap, addr, len, access, part, &missing);
+	if (!base)
+		*fault = missing ? ring_miss(ring, addr, access) : RING_FAULT_IOVA;
+	return base;
+}
+
+/* A buffer that lies in several pieces: regions that touch, ranges of an IOMMU. */
 static enum ring_fault add_pieces(struct walk *walk, uint64_t addr, uint64_t len, bool writable)
 {
+	uint8_t access = writable ? IOTLB_WRITE : IOTLB_READ;
 	enum ring_fault fault;
 	uint64_t part;
 	void *base;
 
+	if (len > UINT64_MAX - addr)
+		return RING_FAULT_ADDRESS;
 	while (len) {
-		base = memmap_translate_part(walk->memmap, addr, len, &part);
+		base = translate_part(walk, addr, len, access, &part, &fault);
 		if (!base)
-			return RING_FAULT_ADDRESS;
+			return fault;
 		fault = add_piece(walk, base, part, writable);
 		if (fault)
 			return fault;
@@ -47,7 +75,7 @@ static enum ring_fault add_pieces(struct walk *walk, uint64_t addr, uint64_t len
 
 enum ring_fault walk_add(struct walk *walk, uint64_t addr, uint32_t len, bool writable)
 {
-	void *base;
+	void *base = NULL;
 
 	if (!len)
 		return RING_FAULT_LENGTH;
@@ -59,32 +87,34 @@ enum ring_fault walk_add(struct walk *walk, uint64_t addr, uint32_t len, bool wr
 			return RING_FAULT_ORDER;
 		walk->chain->read_bytes += len;
 	}
-	base = memmap_translate(walk->memmap, addr, len);
+	if (__builtin_expect(!walk->ring->iotlb, 1))
+		base = memmap_translate(walk->ring->memmap, addr, len);
 	if (__builtin_expect(base != NULL, 1))
 		return add_piece(walk, base, len, writable);
 	return add_pieces(walk, addr, len, writable);
 }
 
-/* A copy of guest memory that may cross regions which touch; false if it is not all there. */
-static bool walk_copy(const struct walk *walk, void *dst, uint64_t addr, uint64_t len)
+/* A copy of guest memory that may lie in several pieces. */
+static enum ring_fault walk_copy(struct walk *walk, void *dst, uint64_t addr, uint64_t len)
 {
+	enum ring_fault fault;
 	uint8_t *to = dst;
 	uint64_t part;
 	void *from;
 
 	while (len) {
-		from = memmap_translate_part(walk->memmap, addr, len, &part);
+		from = translate_part(walk, addr, len, IOTLB_READ, &part, &fault);
 		if (!from)
-			return false;
+			return fault;
 		gw_copy_once(to, from, part);
 		to += part;
 		addr += part;
 		len -= part;
 	}
-	return true;
+	return RING_FAULT_NONE;
 }
 
-enum ring_fault walk_open_table(const struct walk *walk, struct walk_table *table, uint64_t addr,
+enum ring_fault walk_open_table(struct walk *walk, struct walk_table *table, uint64_t addr,
 				uint32_t len)
 {
 	*table = (struct walk_table){ .addr = addr, .count = len / WALK_TABLE_ENTRY_BYTES };
@@ -92,11 +122,12 @@ enum ring_fault walk_open_table(const struct walk *walk, struct walk_table *tabl
 		return RING_FAULT_INDIRECT;
 	if (len > UINT64_MAX - addr)
 		return RING_FAULT_ADDRESS;
-	table->at = memmap_translate(walk->memmap, addr, len);
+	if (!walk->ring->iotlb)
+		table->at = memmap_translate(walk->ring->memmap, addr, len);
 	return RING_FAULT_NONE;
 }
 
-enum ring_fault walk_read_table(const struct walk *walk, const struct walk_table *table, uint32_t i,
+enum ring_fault walk_read_table(struct walk *walk, const struct walk_table *table, uint32_t i,
 				void *desc)
 {
 	uint32_t offset = i * WALK_TABLE_ENTRY_BYTES;
@@ -105,7 +136,5 @@ enum ring_fault walk_read_table(const struct walk *walk, const struct walk_table
 		gw_copy_once(desc, table->at + offset, WALK_TABLE_ENTRY_BYTES);
 		return RING_FAULT_NONE;
 	}
-	return walk_copy(walk, desc, table->addr + offset, WALK_TABLE_ENTRY_BYTES)
-		       ? RING_FAULT_NONE
-		       : RING_FAULT_ADDRESS;
+	return walk_copy(walk, desc, table->addr + offset, WALK_TABLE_ENTRY_BYTES);
 }

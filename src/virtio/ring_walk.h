@@ -5,15 +5,15 @@
 #include "ring.h"
 
 struct walk {
-	const struct gw_memmap *memmap;
+	struct ring *ring;
 	struct ring_chain *chain; /* counts and bytes are added up here */
 	struct iovec *seg;
 	unsigned int count, max;
 };
 
 /*
- * One buffer of the guest, its numbers copied from the descriptor before. 0, or
- * the rule that it breaks.
+ * One buffer of the guest, its numbers copied from the descriptor before. 0, the rule
+ * that it breaks, or RING_MISSING.
  */
 enum ring_fault walk_add(struct walk *walk, uint64_t addr, uint32_t len, bool writable);
 /*
@@ -28,8 +28,8 @@ struct walk_table {
 
 #define WALK_TABLE_ENTRY_BYTES 16u
 
-enum ring_fault walk_open_table(const struct walk *walk, struct walk_table *table, uint64_t addr,
+enum ring_fault walk_open_table(struct walk *walk, struct walk_table *table, uint64_t addr,
 				uint32_t len);
 /* Descriptor i < count. */
-enum ring_fault walk_read_table(const struct walk *walk, const struct walk_table *table, uint32_t i,
+enum ring_fault walk_read_table(struct walk *walk, const struct walk_table *table, uint32_t i,
 				void *desc);

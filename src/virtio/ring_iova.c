@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Where a ring lies, and how it waits for an I/O address.
+ *
+ * Without an iotlb the parts of a ring are addresses of the front-end, found once.
+ * With one they are I/O addresses, found anew with each iotlb: the front-end may have
+ * taken the ring's own pages away ("IOTLB invalidate with cached ring pointers").
+ *
+ * What is missing is asked for by control, which comes back with ring_set_iotlb. The
+ * ring waits meanwhile: nothing is popped, so that nothing is half consumed. Chains
+ * that are out still come back; their used entries are written at once if only a
+ * buffer was missing, and held if the ring has no place.
+ */
+#include "ring.h"
+
+#include "memmap.h"
+#include "ring_internal.h"
+#include <errno.h>
+#include <inttypes.h>
+
+/* ---- a ring that waits ---- */
+
+static int waiting_pop(struct ring *ring, struct ring_chain *chain, struct iovec *seg,
+		       unsigned int max)
+{
+	return ring->fault ? -1 : 0;
+}
+
+static bool waiting_flush(struct ring *ring)
+{
+	return ring->placed && ring->layout->flush(ring);
+}
+
+static bool waiting_want_kick(struct ring *ring)
+{
+	if (ring->placed)
+		ring->layout->want_kick(ring);
+	return false;
+}
+
+static void waiting_no_kick(struct ring *ring)
+{
+	if (ring->placed)
+		ring->layout->no_kick(ring);
+}
+
+static bool waiting_has_avail(struct ring *ring)
+{
+	return false;
+}
+
+/* The rest is asked of the layout. Nothing is pushed that has no place. */
+static const struct ring_ops waiting_ops = {
+	.pop = waiting_pop,
+	.flush = waiting_flush,
+	.want_kick = waiting_want_kick,
+	.no_kick = waiting_no_kick,
+	.has_avail = waiting_has_avail,
+};
+
+enum ring_fault ring_miss(struct ring *ring, uint64_t iova, uint8_t access)
+{
+	ring->miss = (struct iotlb_miss){ .iova = iova, .access = access };
+	ring->missing = true;
+	ring->ops = &waiting_ops;
+	return RING_MISSING;
+}
+
+/* ---- finding its parts ---- */
+
+/* All of it in one piece. */
+static int locate_io(struct ring *ring, const struct ring_part *part, void **at,
+		     struct gw_error *err)
+{
+	uint64_t got = 0;
+	bool missing;
+
+	*at = NULL;
+	if (part->bytes <= UINT64_MAX - part->addr)
+		*at = iotlb_translate(ring->iotlb, ring->memmap, part->addr, part->bytes,
+				      part->access, &got, &missing);
+	if (*at && got == part->bytes)
+		return 0;
+	if (part->bytes <= UINT64_MAX - part->addr) {
+		/* What stopped it? */
+		iotlb_translate(ring->iotlb, ring->memmap, part->addr + got, part->bytes - got,
+				part->access, &(uint64_t){ 0 }, &missing);
+		if (missing) {
+			ring_miss(ring, part->addr + got, part->access);
+			return -EAGAIN;
+		}
+	}
+	return gw_error_set(err, -EINVAL,
+			    "%s at I/O address 0x%" PRIx64 " (%" PRIu64
+			    " bytes) is not in one piece inside one memory region",
+			    part->what, part->addr, part->bytes);
+}
+
+static int locate_user(const struct ring *ring, const struct ring_part *part, void **at,
+		       struct gw_error *err)
+{
+	*at = memmap_translate_user(ring->memmap, part->addr, part->bytes);
+	if (*at)
+		return 0;
+	return gw_error_set(err, -EINVAL,
+			    "%s at 0x%" PRIx64 " (%" PRIu64 " bytes) is not inside one "
+			    "memory region",
+			    part->what, part->addr, part->bytes);
+}
+
+int ring_locate(struct ring *ring, const struct ring_part *part, void **at, struct gw_error *err)
+{
+	int rc = ring->iotlb ? locate_io(ring, part, at, err) : locate_user(ring, part, at, err);
+
+	if (rc)
+		return rc;
+	if ((uintptr_t)*at % part->align)
+		return gw_error_set(err, -EINVAL,
+				    "%s at 0x%" PRIx64 " is not a multiple of %" PRIu64, part->what,
+				    part->addr, part->align);
+	return 0;
+}
+
+static void go_on(struct ring *ring)
+{
+	ring->placed = true;
+	ring->holding = ring->in_order;
+	ring->ops = ring->layout;
+	if (!ring->begun)
+		ring->layout->begin(ring);
+	ring->begun = true;
+	ring_settle(ring);
+	/* A kick too many does no harm; the worker says again when it wants none. */
+	ring->layout->want_kick(ring);
+}
+
+int ring_place(struct ring *ring, struct gw_error *err)
+{
+	int rc;
+
+	ring->missing = false;
+	rc = ring->layout->locate(ring, err);
+	if (!rc) {
+		go_on(ring);
+		return 0;
+	}
+	ring->placed = false;
+	ring->holding = true;
+	ring->ops = &waiting_ops;
+	return rc == -EAGAIN ? 0 : rc;
+}
+
+/* ---- another iotlb ---- */
+
+void ring_set_iotlb(struct ring *ring, struct iotlb *iotlb)
+{
+	struct iotlb *before = ring->iotlb;
+
+	/* What was pushed lies where the ring was until now. */
+	if (ring->placed && ring->layout->flush(ring))
+		ring->interrupt = true;
+	ring->iotlb = iotlb ? iotlb_get(iotlb) : NULL;
+	if (before)
+		iotlb_put(before);
+	if (ring_place(ring, NULL))
+		ring_break(ring, RING_FAULT_IOVA);
+}
+
+bool ring_missing(const struct ring *ring, struct iotlb_miss *miss)
+{
+	if (ring->missing)
+		*miss = ring->miss;
+	return ring->missing;
+}

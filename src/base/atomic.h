@@ -76,3 +76,14 @@ static inline bool gw_ref_put(struct gw_ref *ref)
 /* A number that any thread counts up (answer generations, flags). */
 #define gw_atomic_add(p, v)      __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
 #define gw_atomic_exchange(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
+/* Sets bits that another party takes away; what was stored before is seen by who finds them. */
+#define gw_atomic_or(p, v)       __atomic_fetch_or((p), (v), __ATOMIC_ACQ_REL)
+
+/*
+ * For memory that is looked at after this process was killed: what it stored before the
+ * kill arrives there in any case, so only the compiler has to keep the order.
+ */
+static inline void gw_compiler_barrier(void)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}

@@ -53,7 +53,7 @@ static int check_length(const struct memmap_region *given, uint64_t file_len, un
  * a file on a disk of milliseconds. On a file system that somebody serves (FUSE,
  * network) it takes as long as he likes, and a worker would wait for it.
  */
-static bool is_prompt(const struct statfs *fs)
+bool backing_is_prompt(const struct statfs *fs)
 {
 	static const unsigned int kinds[] = { TMPFS_MAGIC, HUGETLBFS_MAGIC, EXT4_SUPER_MAGIC,
 					      XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC };
@@ -74,7 +74,7 @@ static int inspect_file(struct backing *backing, unsigned int i, struct gw_error
 		return gw_error_sys(err, -errno, "memory region %u: looking at its file", i);
 	if (!S_ISREG(st.st_mode))
 		return refuse(err, i, "its descriptor is not memory (not a regular file)");
-	if (!is_prompt(&fs))
+	if (!backing_is_prompt(&fs))
 		return refuse(
 			err, i,
 			"its file is not shared memory (memfd, tmpfs, hugetlbfs) nor on ext4, "

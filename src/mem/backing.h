@@ -34,6 +34,9 @@ void backing_close(struct backing *backing);
 bool backing_same(const struct backing *backing, const struct memmap_region *region);
 /* Where in its map the region begins. */
 uint8_t *backing_host(const struct backing *backing);
+/* Its pages are there in microseconds, or those of a local disk: fstatfs of a descriptor. */
+struct statfs;
+bool backing_is_prompt(const struct statfs *fs);
 /*
  * Bytes that the file has lost since the last look; *shortened is set if it no
  * longer reaches to the end of the region.

@@ -13,7 +13,7 @@
  *
  * The front-end can shorten the file: the mapping is covered by the SIGBUS handler
  * like guest memory, and dirty_log_broken says so afterwards. A page beyond the
- * bitmap's end is not marked, but counted.
+ * bitmap's end is not marked, but counted (in pages).
  */
 #pragma once
 

@@ -373,14 +373,25 @@ void *memmap_translate_user_part(const struct gw_memmap *memmap, uint64_t user_a
 	return span ? part_of(span, user_addr - span->user_addr, len, part) : NULL;
 }
 
-bool memmap_guest_address(const struct gw_memmap *memmap, const void *host, uint64_t *addr)
+bool memmap_guest_range(const struct gw_memmap *memmap, const void *host, uint64_t len,
+			uint64_t *addr, uint64_t *part)
 {
 	const struct span *span = span_of_host(&memmap->spans, host);
+	uint64_t offset;
 
 	if (!span)
 		return false;
-	*addr = span->guest_addr + (uint64_t)((uintptr_t)host - (uintptr_t)span->host);
+	offset = (uint64_t)((uintptr_t)host - (uintptr_t)span->host);
+	*addr = span->guest_addr + offset;
+	*part = len <= span->size - offset ? len : span->size - offset;
 	return true;
+}
+
+bool memmap_guest_address(const struct gw_memmap *memmap, const void *host, uint64_t *addr)
+{
+	uint64_t part;
+
+	return memmap_guest_range(memmap, host, 1, addr, &part);
 }
 
 /* ---- what became of the memory ---- */

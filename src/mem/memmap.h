@@ -89,6 +89,12 @@ void *memmap_translate_user_part(const struct gw_memmap *memmap, uint64_t user_a
  * guest memory (the arena's part of the window). Threads: as memmap_translate.
  */
 bool memmap_guest_address(const struct gw_memmap *memmap, const void *host, uint64_t *addr);
+/*
+ * The same for len bytes: how many of them (*part, >= 1) follow in guest physical memory.
+ * Regions lie side by side in the window, and need not where the guest sees them.
+ */
+bool memmap_guest_range(const struct gw_memmap *memmap, const void *host, uint64_t len,
+			uint64_t *addr, uint64_t *part);
 
 /*
  * The front-end shortened a file: an access met SIGBUS and got zero pages, or

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Which ranges of this process are guest memory, for a SIGBUS handler.
+ * Which ranges of this process are memory that a front-end shares, for a SIGBUS handler:
+ * guest memory, a view of it, a dirty log, a record of heads in flight.
  *
  * A front-end can shorten the file that it shared; the next access to a page
  * that is gone raises SIGBUS on whichever thread made it. The handler has to
  * find out, without a lock and without touching anything that may be freed,
- * whether the address is guest memory and of which memmap. So what it needs lies
- * in a static array of slots, one for each memmap, each guarded by a sequence
+ * whether the address is such memory and whose. So what it needs lies in a static
+ * array of slots, one for each memmap or other mapping, each guarded by a sequence
  * number.
  *
  * A system call that meets such a page does not raise SIGBUS; it returns EFAULT.
@@ -15,12 +16,12 @@
 
 #include "memmap.h"
 
-/* Memmaps that can exist at one time in one process. */
+/* Memmaps and other shared mappings that can exist at one time in one process. */
 #define SIGBUS_SLOTS 1024u
 
 /*
- * Enters the guest part of a window: regions lie side by side from begin, region
- * i ends at end[i]. A slot number, or -ENOSPC. Threads: control.
+ * Enters a mapping, as the guest part of a window: regions lie side by side from begin,
+ * region i ends at end[i]. A slot number, or -ENOSPC. Threads: control.
  */
 int sigbus_enter(uintptr_t begin, const uintptr_t *end, unsigned int count);
 /* No thread accesses the range any more. -1 is fine. Threads: control. */

@@ -9,9 +9,9 @@
 
 /*
  * Files of one port at most: kick, call and error of the rings that a session can
- * have, its memory, device and timers; and of the daemon besides.
+ * have, its regions of memory, device and timers; and of the daemon besides.
  */
-#define FILES_PORT   1024u
+#define FILES_PORT   1536u
 #define FILES_DAEMON 1024u
 /*
  * A core file would hold guests' memory. 0 keeps it from being written, but not from

@@ -186,48 +186,51 @@ static const int plain_calls[] = {
 
 /* ---- with some arguments ---- */
 
+/* The argument, with the mask, has to be this value. Others do not matter. */
 struct call_rule {
 	int call;
-	struct scmp_arg_cmp argument;
+	unsigned int argument;
+	uint64_t mask, value;
 };
 
 /* The flags of clone are its second argument on s390. */
 #ifdef __s390x__
-#define CLONE_FLAGS(mask, value) SCMP_A1_64(SCMP_CMP_MASKED_EQ, mask, value)
+#define CLONE_FLAGS 1
 #else
-#define CLONE_FLAGS(mask, value) SCMP_A0_64(SCMP_CMP_MASKED_EQ, mask, value)
+#define CLONE_FLAGS 0
 #endif
-#define REQUEST(number) SCMP_A1_32(SCMP_CMP_EQ, (uint32_t)(number))
+#define ALL         0xffffffffull
+/* of struct confine_plan */
+#define FAMILY_BITS 64u
 
 static const struct call_rule argument_calls[] = {
 	/* no memory becomes a program */
-	{ SCMP_SYS(mmap), SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0) },
-	{ SCMP_SYS(mprotect), SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0) },
+	{ SCMP_SYS(mmap), 2, PROT_EXEC, 0 },
+	{ SCMP_SYS(mprotect), 2, PROT_EXEC, 0 },
 	/* threads, no processes and no namespaces */
-	{ SCMP_SYS(clone),
-	  CLONE_FLAGS(CLONE_THREAD | CLONE_VM | NAMESPACE_FLAGS, CLONE_THREAD | CLONE_VM) },
-	{ SCMP_SYS(prctl), SCMP_A0_64(SCMP_CMP_EQ, PR_SET_NAME) },
+	{ SCMP_SYS(clone), CLONE_FLAGS, CLONE_THREAD | CLONE_VM | NAMESPACE_FLAGS,
+	  CLONE_THREAD | CLONE_VM },
+	{ SCMP_SYS(prctl), 0, ALL, PR_SET_NAME },
 	/* limits are read, not set */
-	{ SCMP_SYS(prlimit64), SCMP_A2_64(SCMP_CMP_EQ, 0) },
+	{ SCMP_SYS(prlimit64), 2, UINT64_MAX, 0 },
 	/* faults of this process, not of the kernel on its behalf */
-	{ SCMP_SYS(userfaultfd),
-	  SCMP_A0_64(SCMP_CMP_MASKED_EQ, UFFD_USER_MODE_ONLY, UFFD_USER_MODE_ONLY) },
-	{ SCMP_SYS(ioctl), REQUEST(FIONREAD) },
-	{ SCMP_SYS(ioctl), REQUEST(UFFDIO_API) },
-	{ SCMP_SYS(ioctl), REQUEST(UFFDIO_REGISTER) },
-	{ SCMP_SYS(ioctl), REQUEST(UFFDIO_UNREGISTER) },
-	{ SCMP_SYS(ioctl), REQUEST(PAGEMAP_SCAN_REQUEST) },
-	{ SCMP_SYS(ioctl), REQUEST(SIOCETHTOOL) },
-	{ SCMP_SYS(ioctl), REQUEST(SIOCGIFINDEX) },
-	{ SCMP_SYS(ioctl), REQUEST(SIOCGIFNAME) },
-	{ SCMP_SYS(ioctl), REQUEST(SIOCGIFMTU) },
-	{ SCMP_SYS(ioctl), REQUEST(SIOCGIFFLAGS) },
-	{ SCMP_SYS(ioctl), REQUEST(SIOCGIFADDR) },
-	{ SCMP_SYS(ioctl), REQUEST(SIOCGIFHWADDR) },
-	{ SCMP_SYS(ioctl), REQUEST(TUNSETIFF) },
-	{ SCMP_SYS(ioctl), REQUEST(TUNSETOFFLOAD) },
-	{ SCMP_SYS(ioctl), REQUEST(TUNSETVNETHDRSZ) },
-	{ SCMP_SYS(ioctl), REQUEST(TUNSETVNETLE) },
+	{ SCMP_SYS(userfaultfd), 0, UFFD_USER_MODE_ONLY, UFFD_USER_MODE_ONLY },
+	{ SCMP_SYS(ioctl), 1, ALL, FIONREAD },
+	{ SCMP_SYS(ioctl), 1, ALL, UFFDIO_API },
+	{ SCMP_SYS(ioctl), 1, ALL, UFFDIO_REGISTER },
+	{ SCMP_SYS(ioctl), 1, ALL, UFFDIO_UNREGISTER },
+	{ SCMP_SYS(ioctl), 1, ALL, PAGEMAP_SCAN_REQUEST },
+	{ SCMP_SYS(ioctl), 1, ALL, SIOCETHTOOL },
+	{ SCMP_SYS(ioctl), 1, ALL, SIOCGIFINDEX },
+	{ SCMP_SYS(ioctl), 1, ALL, SIOCGIFNAME },
+	{ SCMP_SYS(ioctl), 1, ALL, SIOCGIFMTU },
+	{ SCMP_SYS(ioctl), 1, ALL, SIOCGIFFLAGS },
+	{ SCMP_SYS(ioctl), 1, ALL, SIOCGIFADDR },
+	{ SCMP_SYS(ioctl), 1, ALL, SIOCGIFHWADDR },
+	{ SCMP_SYS(ioctl), 1, ALL, TUNSETIFF },
+	{ SCMP_SYS(ioctl), 1, ALL, TUNSETOFFLOAD },
+	{ SCMP_SYS(ioctl), 1, ALL, TUNSETVNETHDRSZ },
+	{ SCMP_SYS(ioctl), 1, ALL, TUNSETVNETLE },
 };
 
 /* Only for those who may load programs. */
@@ -254,10 +257,21 @@ static const struct {
 /* ---- the filter ---- */
 
 /* Calls that this architecture does not have have negative numbers. */
-static int allow(scmp_filter_ctx filter, int call, unsigned int count,
-		 const struct scmp_arg_cmp *argument)
+static int allow(scmp_filter_ctx filter, int call)
 {
-	return call < 0 ? 0 : seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, count, argument);
+	return call < 0 ? 0 : seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0);
+}
+
+static int allow_with(scmp_filter_ctx filter, const struct call_rule *rule)
+{
+	const struct scmp_arg_cmp argument = { .arg = rule->argument,
+					       .op = SCMP_CMP_MASKED_EQ,
+					       .datum_a = rule->mask,
+					       .datum_b = rule->value };
+
+	return rule->call < 0
+		       ? 0
+		       : seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, rule->call, 1, &argument);
 }
 
 static int add_plain(scmp_filter_ctx filter)
@@ -265,12 +279,12 @@ static int add_plain(scmp_filter_ctx filter)
 	int rc = 0;
 
 	for (size_t i = 0; i < sizeof(plain_calls) / sizeof(plain_calls[0]) && rc == 0; i++)
-		rc = allow(filter, plain_calls[i], 0, NULL);
+		rc = allow(filter, plain_calls[i]);
 	for (size_t i = 0; i < sizeof(refused_calls) / sizeof(refused_calls[0]) && rc == 0; i++)
 		if (refused_calls[i].call >= 0)
-			rc = seccomp_rule_add_array(
-				filter, SCMP_ACT_ERRNO((uint16_t)refused_calls[i].error),
-				refused_calls[i].call, 0, NULL);
+			rc = seccomp_rule_add(filter,
+					      SCMP_ACT_ERRNO((uint16_t)refused_calls[i].error),
+					      refused_calls[i].call, 0);
 	return rc;
 }
 
@@ -288,7 +302,7 @@ static int add_with_arguments(scmp_filter_ctx filter)
 
 	for (size_t i = 0; i < sizeof(argument_calls) / sizeof(argument_calls[0]) && rc == 0; i++)
 		if (!is_plain(argument_calls[i].call))
-			rc = allow(filter, argument_calls[i].call, 1, &argument_calls[i].argument);
+			rc = allow_with(filter, &argument_calls[i]);
 	return rc;
 }
 
@@ -296,19 +310,19 @@ static int add_with_arguments(scmp_filter_ctx filter)
 static int add_for_plan(scmp_filter_ctx filter, const struct confine_plan *plan)
 {
 	uint64_t families = plan->families | 1ull << AF_UNIX;
-	struct scmp_arg_cmp argument = SCMP_A0_32(SCMP_CMP_EQ, (uint32_t)getpid());
-	int rc = allow(filter, SCMP_SYS(tgkill), 1, &argument);
+	struct call_rule rule = { SCMP_SYS(tgkill), 0, ALL, (uint64_t)getpid() };
+	int rc = allow_with(filter, &rule);
 
-	for (unsigned int family = 0; family < 64 && rc == 0; family++) {
-		argument = SCMP_A0_32(SCMP_CMP_EQ, family);
-		if (families >> family & 1)
-			rc = allow(filter, SCMP_SYS(socket), 1, &argument);
-	}
+	rule.call = SCMP_SYS(socket);
+	for (rule.value = 0; rule.value < FAMILY_BITS && rc == 0; rule.value++)
+		if (families >> rule.value & 1)
+			rc = allow_with(filter, &rule);
 	if (!(plan->capabilities >> CAP_BPF & 1))
 		return rc;
+	rule.call = SCMP_SYS(bpf);
 	for (size_t i = 0; i < sizeof(bpf_commands) / sizeof(bpf_commands[0]) && rc == 0; i++) {
-		argument = SCMP_A0_32(SCMP_CMP_EQ, bpf_commands[i]);
-		rc = allow(filter, SCMP_SYS(bpf), 1, &argument);
+		rule.value = bpf_commands[i];
+		rc = allow_with(filter, &rule);
 	}
 	return rc;
 }

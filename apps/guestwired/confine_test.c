@@ -531,7 +531,7 @@ static void there_is_no_core_and_room_for_files(void **state)
 			_exit(1);
 		getrlimit(RLIMIT_NOFILE, &files);
 		getrlimit(RLIMIT_CORE, &core);
-		_exit(core.rlim_max <= 1 && files.rlim_cur >= 3072 ? 0
+		_exit(core.rlim_max <= 1 && files.rlim_cur >= 4096 ? 0
 		      : files.rlim_cur == files.rlim_max           ? 0
 								   : 2);
 	}

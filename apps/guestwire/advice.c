@@ -47,6 +47,8 @@ static const struct advice table[] = {
 	  "hugepages behind the guest's memory: `memory-backend-memfd,hugetlb=on,share=on`" },
 	{ "private_header", NULL, "query.max_segs",
 	  "`offloads=auto` or `offloads=off` on the guest's port, so that it completes its headers itself" },
+	{ "in_order", NULL, "query.text",
+	  "take `in_order=on` away from the guest's port" },
 
 	{ "egress_full", NULL, "loans_peak loans_max bounce_peak bounce_max",
 	  "nothing if the device is simply slower than the guest; else higher `loans=N`, `bounce=N`" },

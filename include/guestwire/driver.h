@@ -214,6 +214,8 @@ struct gw_queue {
 	enum gw_reason refusal;
 	/* Frames this queue can have lent at the same time (ring size); 0: no limit. */
 	uint32_t lend_max;
+	/* Its frames have to come home in order: they are lent only where loans end in tx. */
+	bool in_order;
 };
 
 /* One option of a driver, for parsing, --help and the manual. */

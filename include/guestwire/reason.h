@@ -30,7 +30,8 @@
 	X(GW_COPY_QUARANTINE,       "quarantine",         "the device never gave loans back and is not trusted with new ones") \
 	X(GW_COPY_SEGMENTS,         "segments",           "more segments than the device takes for one frame") \
 	X(GW_COPY_PAGES,            "pages",              "the frame crosses pages in a way the device cannot fetch") \
-	X(GW_COPY_PRIVATE_HEADER,   "private_header",     "the header has to be private and the device takes one segment only")
+	X(GW_COPY_PRIVATE_HEADER,   "private_header",     "the header has to be private and the device takes one segment only") \
+	X(GW_COPY_IN_ORDER,         "in_order",           "the guest wants its buffers back in order, and loans here end in any order")
 
 #define GW_DROP_REASONS(X) \
 	X(GW_DROP_EGRESS_FULL,      "egress_full",        "the egress device takes no more and the pair's loans and bounce buffers are used up") \

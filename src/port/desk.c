@@ -77,6 +77,8 @@ enum gw_reason desk_decide(struct pair *pair, struct gw_frame *frame)
 	/* A loan that ends within tx costs nothing to keep: no bounce could be cheaper. */
 	if (answer->ends_in_tx)
 		return GW_REASON_NONE;
+	if (pair->source->queue.in_order)
+		return GW_COPY_IN_ORDER;
 	if (egress->untrusted)
 		return GW_COPY_QUARANTINE;
 	if (frame->len < pair->copybreak)
@@ -548,4 +550,5 @@ void desk_reset(struct gw_port *port)
 	for (unsigned int i = 0; i < GW_QUEUE_FDS; i++)
 		port->queue.fd[i].fd = -1;
 	port->queue.lend_max = 0;
+	port->queue.in_order = false;
 }

@@ -111,6 +111,32 @@ static void decisions(void **state)
 	}
 }
 
+/* VIRTIO_F_IN_ORDER: a loan that ends later than another must not have begun. */
+static void in_order_is_lent_only_where_loans_end_in_tx(void **state)
+{
+	static const char *const specs[] = { "a=fake:", "d=fake:", "e=sink:", NULL };
+	struct gw_answer in_tx = yes();
+	struct rig rig;
+
+	in_tx.ends_in_tx = true;
+	rig_open(&rig, specs);
+	rig.port[0]->queue.in_order = true;
+	answer(&rig, 1, yes());
+	answer(&rig, 2, in_tx);
+	offer(&rig, 1, LEN);
+	rig.offered = 0;
+	offer(&rig, 2, LEN);
+	desk_flush(rig.port[1]);
+	desk_flush(rig.port[2]);
+	assert_int_equal(pair_to(&rig, 1)->lent_frames, 0);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_COPY_IN_ORDER], 1);
+	assert_int_equal(pair_to(&rig, 2)->lent_frames, 1);
+	complete_all(&rig, 1);
+	complete_all(&rig, 2);
+	check_books(&rig, 2);
+	rig_close(&rig);
+}
+
 static void other_memory_and_a_requery_ask_again(void **state)
 {
 	struct gw_frame *frame;
@@ -543,6 +569,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(first_frame_asks_once_and_is_copied),
 		cmocka_unit_test(decisions),
+		cmocka_unit_test(in_order_is_lent_only_where_loans_end_in_tx),
 		cmocka_unit_test(other_memory_and_a_requery_ask_again),
 		cmocka_unit_test(a_quarter_of_the_ring_stays_free_of_loans),
 		cmocka_unit_test(beyond_loans_and_copies_is_dropped_and_counted),

@@ -262,6 +262,22 @@ static int first_socket(struct xdp_port *p, struct gw_error *err)
 	return p->channel[0].xsk ? 0 : window_set(&p->channel[0], NULL, err);
 }
 
+/*
+ * A daemon that was killed leaves sockets behind for a moment, on any of these queues,
+ * and they may still be reading the memory of guests, who will be told that their
+ * buffers are free as soon as they are served again. That a queue can be bound proves
+ * that the socket which had it is gone. No guest is served before all ports have started.
+ */
+static void wait_for_the_dead(struct xdp_port *p)
+{
+	uint64_t deadline_ns = gw_now_ns() + XDP_BIND_LIMIT_MS * 1000000ull;
+
+	for (unsigned int i = 1; i < p->channel_count; i++)
+		if (p->channel[i].queue_index < p->netdev.queues &&
+		    !bind_released(&p->channel[i], deadline_ns))
+			p->channel[i].elsewhere = true;
+}
+
 int device_start(struct xdp_port *p, struct gw_error *err)
 {
 	int rc = netdev_read(gw_port_target(p->port), &p->netdev, err);
@@ -275,6 +291,7 @@ int device_start(struct xdp_port *p, struct gw_error *err)
 	rc = first_socket(p, err);
 	if (rc)
 		goto fail;
+	wait_for_the_dead(p);
 	promiscuous_start(p);
 	warn_own_address(p);
 	p->started = true;

@@ -37,14 +37,48 @@ static void next_connection(struct guest *guest);
 
 /* ---- replies ---- */
 
-int connection_send(struct guest *guest, const uint8_t *bytes, size_t len)
+/* A message is small; a front-end that does not read even one is not worth waiting for. */
+static int send_all(int socket_fd, const uint8_t *bytes, size_t len, int fd)
 {
-	ssize_t sent = send(guest->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { 0 };
+	struct iovec iov = { (void *)(uintptr_t)bytes, len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t sent;
 
-	/* A reply is small; a front-end that does not read even one is not worth waiting for. */
+	if (fd >= 0) {
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = sizeof(control.bytes);
+		*CMSG_FIRSTHDR(&msg) = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+							 .cmsg_type = SCM_RIGHTS,
+							 .cmsg_len = CMSG_LEN(sizeof(int)) };
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), &fd, sizeof(fd));
+	}
+	sent = sendmsg(socket_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (sent == (ssize_t)len)
 		return 0;
 	return sent < 0 ? -errno : -EPIPE;
+}
+
+int connection_send(struct guest *guest, const uint8_t *bytes, size_t len, int fd)
+{
+	return send_all(guest->fd, bytes, len, fd);
+}
+
+/* We ask for no replies there, so that nothing has to be read from it. */
+int connection_send_backend(struct guest *guest, const uint8_t *bytes, size_t len)
+{
+	if (guest->backend_fd < 0)
+		return -ENOTCONN;
+	return send_all(guest->backend_fd, bytes, len, -1);
+}
+
+void connection_set_backend(struct guest *guest, int fd)
+{
+	gw_fd_close(&guest->backend_fd);
+	guest->backend_fd = fd;
 }
 
 /* ---- reading ---- */
@@ -179,6 +213,7 @@ static void connection_end(struct guest *guest)
 	guest->session = NULL;
 	guest->session_ending = false;
 	gw_fd_close(&guest->fd);
+	gw_fd_close(&guest->backend_fd);
 	next_connection(guest);
 }
 
@@ -188,10 +223,10 @@ static int begin_session(struct guest *guest, int fd)
 		.ops = &guest_session_ops,
 		.arg = guest,
 		.features = guest_offered(guest),
-		.protocol_features = GUEST_PROTOCOL_FEATURES,
+		.protocol_features = guest_offered_protocol(guest),
 		.arena = { port_arena_fd(guest->port), gw_port_arena(guest->port).iov_len },
 		.ring_size_max = GUEST_RING_SIZE_MAX,
-		.pairs_max = 1,
+		.pairs_max = guest->pairs_max,
 	};
 	int ret = session_create(&config, &guest->session);
 

@@ -13,6 +13,11 @@
 
 static const struct gw_option guest_options[] = {
 	{ "mode", "server|client", "server", "listen on the socket, or connect to it" },
+	{ "queues", "N", "128", "queue pairs that a guest may have, at most" },
+	{ "in_order", "on|off", "off",
+	  "offer VIRTIO_F_IN_ORDER: such a guest is lent from only where loans end at once" },
+	{ "config", "on|off", "off",
+	  "offer the configuration space, for front-ends that have none of their own" },
 	{ "offloads", "auto|on|off", "auto",
 	  "offer checksum and segmentation offloads; auto: unless a device of the network "
 	  "takes one segment only" },
@@ -30,7 +35,8 @@ static void guest_close(struct gw_port *port)
 
 	if (!guest)
 		return;
-	rings_free_ghosts(guest);
+	drain_free_ghosts(guest);
+	gw_fd_close(&guest->kick_fd);
 	gw_fd_close(&guest->event_fd);
 	gw_fd_close(&guest->stopped_fd);
 	gw_port_set_priv(port, NULL);
@@ -38,36 +44,74 @@ static void guest_close(struct gw_port *port)
 	free(guest);
 }
 
-static int guest_open(struct gw_port *port, struct gw_error *err)
+static int read_options(struct gw_port *port, struct guest *guest, struct gw_error *err)
 {
 	static const char *const modes[] = { "server", "client", NULL };
 	static const char *const offers[] = { "auto", "on", "off", NULL };
-	unsigned int mode, offloads;
-	struct guest *guest;
+	static const char *const switches[] = { "off", "on", NULL };
+	unsigned int mode = 0, offloads = 0, in_order = 0, config = 0;
+	uint64_t pairs = 0;
 	int ret = gw_port_option_word(port, "mode", modes, &mode, err);
 
 	if (!ret)
 		ret = gw_port_option_word(port, "offloads", offers, &offloads, err);
-	if (ret)
-		return ret;
-	guest = calloc(1, sizeof(*guest));
+	if (!ret)
+		ret = gw_port_option_word(port, "in_order", switches, &in_order, err);
+	if (!ret)
+		ret = gw_port_option_word(port, "config", switches, &config, err);
+	if (!ret)
+		ret = gw_port_option_u64(port, "queues", 1, GUEST_PAIRS_MAX, &pairs, err);
+	guest->client = mode;
+	guest->offloads = (enum guest_offloads)offloads;
+	guest->in_order = in_order;
+	guest->config_space = config;
+	guest->pairs_max = (unsigned int)pairs;
+	return ret;
+}
+
+/* What the worker sleeps on: one descriptor for all rings. */
+static int open_fds(struct guest *guest, struct gw_error *err)
+{
+	struct gw_queue *queue = gw_port_queue(guest->port, 0);
+
+	guest->event_fd = gw_eventfd();
+	guest->stopped_fd = gw_eventfd();
+	guest->kick_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (guest->event_fd < 0 || guest->stopped_fd < 0 || guest->kick_fd < 0)
+		return gw_error_sys(err, -EMFILE, "port %s: descriptors",
+				    gw_port_name(guest->port));
+	queue->fd[0].fd = guest->kick_fd;
+	queue->fd[0].events = EPOLLIN;
+	return 0;
+}
+
+static unsigned int guest_arena_buffers(struct gw_port *port)
+{
+	return 1; /* announce.c */
+}
+
+static int guest_open(struct gw_port *port, struct gw_error *err)
+{
+	struct guest *guest = calloc(1, sizeof(*guest));
+	int ret;
+
 	if (!guest)
 		return gw_error_sys(err, -ENOMEM, "port %s", gw_port_name(port));
 	guest->port = port;
-	guest->client = mode == 1;
-	guest->offloads = (enum guest_offloads)offloads;
-	guest->fd = guest->listen_fd = -1;
+	guest->fd = guest->listen_fd = guest->backend_fd = -1;
+	guest->event_fd = guest->stopped_fd = guest->kick_fd = -1;
 	guest->watch.fd = guest->listen_watch.fd = guest->event_watch.fd = -1;
 	gw_list_init(&guest->ghosts);
-	guest->event_fd = gw_eventfd();
-	guest->stopped_fd = gw_eventfd();
 	gw_port_set_priv(port, guest);
 	gw_port_queue(port, 0)->priv = guest;
-	if (guest->event_fd < 0 || guest->stopped_fd < 0) {
+	ret = read_options(port, guest, err);
+	if (!ret)
+		ret = open_fds(guest, err);
+	if (!ret)
+		ret = announce_open(guest, err);
+	if (ret)
 		guest_close(port);
-		return gw_error_sys(err, -EMFILE, "port %s: eventfd", gw_port_name(port));
-	}
-	return 0;
+	return ret;
 }
 
 /* ---- start and stop, on the control loop ---- */
@@ -146,38 +190,13 @@ static void guest_query(struct gw_port *port, struct gw_memmap *memmap, struct g
 		 "copied once, straight into the guest's receive buffers");
 }
 
-static bool guest_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us)
-{
-	struct guest *guest = queue->priv;
-	struct lender *lender = guest->lender;
-	struct receiver *receiver = guest->receiver;
-	bool work = false;
-
-	if (lender && !lender->stopping && !lender->told) {
-		if (wants & GW_WANT_RX)
-			work |= ring_want_kick(lender->ring);
-		else
-			ring_no_kick(lender->ring);
-		if (wants & GW_WANT_RX && queue->fd[GUEST_TX].fd < 0)
-			*poll_us = GUEST_POLL_US;
-	}
-	if (receiver && !receiver->told) {
-		if (wants & GW_WANT_TX)
-			work |= ring_want_kick(receiver->ring);
-		else
-			ring_no_kick(receiver->ring);
-		if (wants & GW_WANT_TX && queue->fd[GUEST_RX].fd < 0)
-			*poll_us = GUEST_POLL_US;
-	}
-	return work;
-}
-
 const struct gw_driver gw_driver_guest = {
 	.name = "guest",
 	.target = "SOCKET",
 	.help = "a virtual machine's NIC: virtio-net over a vhost-user socket",
 	.options = guest_options,
 	.needs = &guest_needs,
+	.arena_buffers = guest_arena_buffers,
 	.open = guest_open,
 	.start = guest_start,
 	.stop = guest_stop,
@@ -186,5 +205,5 @@ const struct gw_driver gw_driver_guest = {
 	.rx = lender_rx,
 	.release = lender_release,
 	.tx = receiver_tx,
-	.arm = guest_arm,
+	.arm = rings_arm,
 };

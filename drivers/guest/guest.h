@@ -4,21 +4,29 @@
  *
  *   guest.c       the driver table, options, start and stop
  *   connection.c  the socket: listening or connecting, reading, replying
- *   offloads.c    which offloads a guest is offered
- *   rings.c       what the session asks of rings and memory; draining
- *   lender.c      the guest's transmit ring: frames are lent out of it
- *   receiver.c    the guest's receive ring: frames are delivered into it
+ *   offer.c       features and protocol features that a guest is offered
+ *   rings.c       starting rings, and what changes while they run
+ *   drain.c       stopping them: loans come home, or do not
+ *   memory.c      the memory table, and pages that go away
+ *   lender.c      a transmit ring: frames are lent out of it
+ *   receiver.c    a receive ring: frames are delivered into it
+ *   steering.c    which of several receive rings a frame goes to
+ *   announce.c    a frame of our own that says where the guest is now
  *
  * Threads. The control loop owns the connection, the session, and the life of
  * lenders and receivers; the worker owns what is in them. A lender or receiver
  * is made by control, handed over with gw_port_apply, and taken back the same
  * way. Nothing here takes a lock.
  *
- * A lender is one run of the transmit ring, from kick to GET_VRING_BASE. Frames
+ * A lender is one run of a transmit ring, from kick to GET_VRING_BASE. Frames
  * point to the lender they came from, not to the port. So a lender whose ring
  * was stopped with loans still in some device stays behind as a ghost: its late
  * frames come home to it, are not completed, and when the last one has come it is
  * freed, and with it the last reference to that guest's memory.
+ *
+ * A guest has up to GUEST_PAIRS_MAX queue pairs. All of them belong to the one worker
+ * of the port's network; their kick descriptors are in one epoll set, which is what
+ * the worker sleeps on.
  */
 #pragma once
 
@@ -28,12 +36,12 @@
 #include "memmap.h"
 #include "ring.h"
 #include "session.h"
+#include "steering.h"
 #include <guestwire/driver.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 
-#define GUEST_RX            0u /* ring numbers of a queue pair (VIRTIO 1.2 section 5.1.2) */
-#define GUEST_TX            1u
+#define GUEST_PAIRS_MAX     SESSION_PAIRS_MAX
 #define GUEST_RING_SIZE_MAX 4096u
 /* Work of one visit: frames are bounded by the caller, bytes here. */
 #define GUEST_VISIT_BYTES   (512u * 1024u)
@@ -43,16 +51,19 @@
 /* How often a ring without a kick descriptor is looked at. */
 #define GUEST_POLL_US 50u
 
-#define GUEST_FEATURES                                                      \
-	(1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_INDIRECT_DESC | \
-	 1ull << VIRTIO_RING_F_EVENT_IDX | 1ull << VIRTIO_F_ANY_LAYOUT |    \
-	 1ull << VIRTIO_NET_F_MRG_RXBUF | 1ull << VHOST_USER_F_PROTOCOL_FEATURES)
-#define GUEST_PROTOCOL_FEATURES (1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK)
+/* Ring numbers of a queue pair (VIRTIO 1.2 section 5.1.2): even ones receive. */
+static inline bool ring_transmits(unsigned int index)
+{
+	return index & 1;
+}
 
-/* offloads=auto|on|off, see offloads.c. */
+/* offloads=auto|on|off, see offer.c. */
 enum guest_offloads { GUEST_OFFLOADS_AUTO, GUEST_OFFLOADS_ON, GUEST_OFFLOADS_OFF };
 
-/* One run of the transmit ring. */
+/* Where the frame of a head is, kept where frames may have to be called back (IOMMU). */
+enum { HEAD_HOME = 0, HEAD_OUT, HEAD_STALE };
+
+/* One run of a transmit ring. */
 struct lender {
 	/* fixed */
 	struct gw_queue *queue;
@@ -60,70 +71,99 @@ struct lender {
 	struct ring *ring;
 	uint64_t features;
 	unsigned int header_len;
+	unsigned int pair;      /* queue pair */
 	int event_fd;           /* the guest's: signalled when control should look */
 	struct gw_frame *frame; /* one for each head */
+	uint8_t *head;          /* HEAD_..., one for each head; NULL: no IOMMU */
 
 	/* worker */
 	int call_fd, err_fd;
+	int kick_fd; /* -1: it has to be polled */
 	bool enabled, stopping, ghost;
-	bool told; /* control knows that the ring or the memory is broken */
+	bool told;    /* control knows that the ring or the memory is broken */
+	bool missing; /* control knows of the I/O address that the ring waits for */
 	bool unflushed;
-	uint32_t out;                        /* frames lent and not home yet */
-	struct iovec seg[GW_FRAME_SEGS_MAX]; /* the chain at hand, or the one long frame */
+	uint32_t out;   /* frames lent and not home yet */
+	uint32_t stale; /* of these, with bytes that an IOMMU took away */
 
 	/* control */
 	struct gw_list node; /* among the ghosts */
 };
 
-/* One run of the receive ring. */
+/* One run of a receive ring. */
 struct receiver {
+	/* fixed */
 	struct gw_queue *queue;
+	struct gw_memmap *memmap; /* the ring holds the reference */
 	struct ring *ring;
 	struct gw_offloads offloads; /* what the guest takes */
 	unsigned int header_len;
+	unsigned int pair;
 	bool mergeable;
 	int event_fd;
 
 	/* worker */
-	int call_fd, err_fd;
-	bool enabled, told;
-	struct iovec seg[GW_FRAME_SEGS_MAX];
+	int call_fd, err_fd, kick_fd;
+	bool enabled, told, missing, unflushed;
+	struct dirty_log *log; /* the ring holds the reference */
 };
 
-/* A ring's stop, from control's side. */
-enum stop_phase {
-	STOP_NONE = 0,
-	STOP_DRAINING, /* waiting for loans */
-	STOP_RECALLED, /* devices are being reopened for them */
-	STOP_SETTLING, /* they were; what came free is on its way */
+/* Loans that have to come home, from control's side. */
+enum drain_phase {
+	DRAIN_NONE = 0,
+	DRAIN_WAITING,  /* for devices to give them back */
+	DRAIN_RECALLED, /* devices are being reopened for them */
+	DRAIN_SETTLING, /* they were; what came free is on its way */
+};
+
+/* A frame of our own (announce.c). */
+struct announcement {
+	struct gw_frame frame;
+	uint8_t *bytes; /* in the arena */
+	bool wanted;    /* worker */
+	bool out;       /* worker: it is on its way */
 };
 
 struct guest {
 	struct gw_port *port;
 	struct gw_loop *loop; /* set by the first start */
 
-	/* ---- the owning worker ---- */
-	struct lender *lender;     /* NULL: the transmit ring does not run */
-	struct receiver *receiver; /* NULL: the receive ring does not run */
+	/* ---- the owning worker; control reads, and changes by gw_port_apply ---- */
+	struct lender *lender[GUEST_PAIRS_MAX];     /* NULL: that ring does not run */
+	struct receiver *receiver[GUEST_PAIRS_MAX]; /* the same */
+	/* Pairs whose transmit ring runs, and whose receive ring runs and is enabled. */
+	uint8_t lending[GUEST_PAIRS_MAX], receiving[GUEST_PAIRS_MAX];
+	unsigned int lending_count, receiving_count;
+	unsigned int turn; /* in lending: who is asked first */
+	struct steering steering;
+	struct announcement announcement;
+	struct iovec seg[GW_FRAME_SEGS_MAX]; /* the chain at hand, or the one long frame */
 	uint32_t blocked; /* atomic: an eventfd of the front-end made us wait; control resets */
 
 	/* ---- control loop ---- */
 	bool client; /* mode=client: we connect */
+	bool in_order, config_space;
+	unsigned int pairs_max; /* queues= */
 	enum guest_offloads offloads;
 	uint64_t acked; /* offload features that a front-end has ever acknowledged here */
 	bool closing;   /* stop was called: no new connection */
 	int listen_fd, fd;
-	bool bound; /* the socket file is ours to remove */
+	int backend_fd; /* the channel for our own requests; -1: none */
+	int kick_fd;    /* an epoll set of all kick descriptors */
+	bool bound;     /* the socket file is ours to remove */
 	struct gw_watch listen_watch, watch, event_watch;
 	struct gw_timer retry, look;
 	struct session *session;
 	bool session_ending; /* waits until it is not busy any more */
 	bool in_session;     /* one of its functions is on the stack */
 	struct gw_memmap *memmap;
+	struct dirty_log *log;    /* our reference, NULL: none in force */
+	struct iotlb *iotlb;      /* the same */
+	bool iotlb_waits;         /* session_iotlb_done is owed */
 	uint64_t discarded_bytes; /* of it, when last looked at */
-	int event_fd;             /* from the worker: drained, or broken */
-	enum stop_phase stop_phase;
-	struct gw_timer stop_timer;
+	int event_fd;             /* from the worker: drained, broken, or missing an address */
+	enum drain_phase drain_phase;
+	struct gw_timer drain_timer;
 	struct gw_list ghosts;
 	uint64_t connections;
 	struct gw_error last_error; /* of connecting: logged when it changes */
@@ -133,40 +173,79 @@ struct guest {
 };
 
 /* ---- lender.c ---- */
-int lender_create(struct gw_queue *queue, const struct session_ring *ring, int event_fd,
-		  struct lender **lender, struct gw_error *err);
+int lender_create(struct gw_queue *queue, unsigned int pair, const struct session_ring *ring,
+		  int event_fd, struct lender **lender, struct gw_error *err);
 void lender_free(struct lender *lender); /* NULL is fine; nothing may be out */
+/*
+ * The bytes of these ranges are taken away: counts the frames that are out with some
+ * of them, whose coming home is told through event_fd. Worker.
+ */
+void lender_mark_stale(struct lender *lender, const struct session_stale *stale);
 /* The driver's rx and release. */
 unsigned int lender_rx(struct gw_queue *queue, struct gw_frame **frames, unsigned int max);
 void lender_release(struct gw_queue *queue, struct gw_frame *const *frames, unsigned int count);
 
 /* ---- receiver.c ---- */
-int receiver_create(struct gw_queue *queue, const struct session_ring *ring, int event_fd,
-		    struct receiver **receiver, struct gw_error *err);
+int receiver_create(struct gw_queue *queue, unsigned int pair, const struct session_ring *ring,
+		    int event_fd, struct receiver **receiver, struct gw_error *err);
 void receiver_free(struct receiver *receiver);
 /* The driver's tx. */
 unsigned int receiver_tx(struct gw_queue *queue, struct gw_frame *const *frames,
 			 unsigned int count);
 
-/* Tells control and the front-end that a ring broke. Worker; once for each ring. */
-void guest_tell_broken(struct gw_queue *queue, struct ring *ring, const char *which, bool *told,
-		       int *err_fd, int event_fd);
+/* ---- announce.c ---- */
+/* Control, at open: takes the arena's buffer. */
+int announce_open(struct guest *guest, struct gw_error *err);
+/* Control: the guest with this address is here now. */
+void announce(struct guest *guest, const uint8_t mac[6]);
+/* Worker: the frame, if one is wanted; and when it is home. */
+struct gw_frame *announce_take(struct guest *guest);
+void announce_home(struct guest *guest);
 
+/* ---- rings.c ---- */
+extern const struct session_ops guest_session_ops;
+/* Worker: which rings run has changed. */
+void rings_list(struct guest *guest);
+/* Worker: sleep or wake for rings; the driver's arm. */
+bool rings_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us);
+/* Control: the ring is over, its kick descriptor is not waited for any more. */
+void rings_forget_kick(struct guest *guest, int fd);
+/* Control: the worker signalled event_fd. */
+void rings_event(struct gw_watch *watch, uint32_t events);
+void rings_show_state(struct guest *guest);
+/*
+ * Tells control and the front-end that a ring broke. Worker; once for each ring.
+ */
+void guest_tell_broken(struct gw_queue *queue, struct ring *ring, const char *which,
+		       unsigned int pair, bool *told, int *err_fd, int event_fd);
 /*
  * Signals an eventfd of the front-end. If it blocks (he can make it do so at any
  * time), it is forgotten and control is told. Worker.
  */
 void guest_signal(struct gw_queue *queue, int *fd, int event_fd);
 
-/* ---- offloads.c ---- */
-/* Features for a front-end that connects now. Control loop. */
-uint64_t guest_offered(struct guest *guest);
-/* ---- rings.c ---- */
-extern const struct session_ops guest_session_ops;
-/* Control: the worker signalled event_fd. */
-void rings_event(struct gw_watch *watch, uint32_t events);
+/* ---- drain.c; control loop ---- */
+/* ops->ring_stop of a transmit ring: ends in session_ring_stopped. */
+void drain_ring(struct guest *guest, unsigned int pair);
+/* Frames with stale bytes are out: ends in session_iotlb_done. */
+void drain_stale(struct guest *guest);
+/* The worker has news: something may have come home. */
+void drain_look(struct guest *guest);
 /* Frees ghosts, at the end of the port. */
-void rings_free_ghosts(struct guest *guest);
+void drain_free_ghosts(struct guest *guest);
+
+/* ---- memory.c; control loop ---- */
+void memory_change(struct guest *guest, struct gw_memmap *memmap);
+/* Ends the session if the front-end has shortened what it shares. */
+void memory_check(struct guest *guest);
+
+/* ---- offer.c; control loop ---- */
+/* Features for a front-end that connects now. */
+uint64_t guest_offered(struct guest *guest);
+uint64_t guest_offered_protocol(const struct guest *guest);
+/* ops->state_save and state_load: what a guest was offered moves with it. */
+size_t offer_save(void *arg, uint8_t *bytes, size_t room);
+int offer_load(void *arg, const uint8_t *bytes, size_t len, struct gw_error *err);
 
 /* ---- connection.c; control loop ---- */
 int connection_open(struct guest *guest, struct gw_error *err);
@@ -174,7 +253,10 @@ int connection_open(struct guest *guest, struct gw_error *err);
 void connection_close(struct guest *guest);
 /* The session may have become able to go on, or to end. */
 void connection_resume(struct guest *guest);
-/* A whole reply, now: -EAGAIN if the front-end does not read. */
-int connection_send(struct guest *guest, const uint8_t *bytes, size_t len);
+/* A whole reply, now, and a descriptor (-1: none): -EAGAIN if the front-end does not read. */
+int connection_send(struct guest *guest, const uint8_t *bytes, size_t len, int fd);
+/* The same on the channel of our own requests. */
+int connection_send_backend(struct guest *guest, const uint8_t *bytes, size_t len);
+void connection_set_backend(struct guest *guest, int fd);
 /* Ends the session because of something outside it (memory is broken). */
 void connection_fail(struct guest *guest, const char *why);

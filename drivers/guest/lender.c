@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Lending out of the guest's transmit ring.
+ * Lending out of the guest's transmit rings.
  *
  * A chain becomes a frame whose segments are the chain's own, less the
  * virtio-net header, which is read once into the frame. There is a frame for
  * each head, so finding one is an index. The head is completed when the frame
  * comes home, in whatever order that is.
  *
- * A frame with more segments than it has room for borrows the lender's array and
+ * A frame with more segments than it has room for borrows the guest's array and
  * ends the batch; the core passes such a frame on, or copies it, before it calls
  * rx again.
+ *
+ * Rings of several pairs are asked in turn, and whose turn it is goes round.
  */
 #include "guest.h"
 
@@ -19,8 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-int lender_create(struct gw_queue *queue, const struct session_ring *ring, int event_fd,
-		  struct lender **out, struct gw_error *err)
+int lender_create(struct gw_queue *queue, unsigned int pair, const struct session_ring *ring,
+		  int event_fd, struct lender **out, struct gw_error *err)
 {
 	struct lender *lender = calloc(1, sizeof(*lender));
 	int ret;
@@ -28,6 +30,7 @@ int lender_create(struct gw_queue *queue, const struct session_ring *ring, int e
 	if (!lender)
 		return gw_error_sys(err, -ENOMEM, "transmit ring");
 	lender->queue = queue;
+	lender->pair = pair;
 	lender->memmap = ring->config.memmap;
 	lender->features = ring->config.features;
 	lender->header_len = net_header_len(ring->config.features);
@@ -35,10 +38,14 @@ int lender_create(struct gw_queue *queue, const struct session_ring *ring, int e
 	lender->call_fd = ring->call_fd;
 	lender->err_fd = ring->err_fd;
 	lender->enabled = ring->enabled;
+	lender->kick_fd = ring->kick_fd;
 	gw_list_init(&lender->node);
 	lender->frame = calloc(ring->config.size, sizeof(*lender->frame));
-	ret = lender->frame ? ring_create(&ring->config, &lender->ring, err)
-			    : gw_error_sys(err, -ENOMEM, "transmit ring");
+	if (ring->config.iotlb)
+		lender->head = calloc(ring->config.size, sizeof(*lender->head));
+	ret = lender->frame && (lender->head || !ring->config.iotlb)
+		      ? ring_create(&ring->config, &lender->ring, err)
+		      : gw_error_sys(err, -ENOMEM, "transmit ring");
 	if (ret) {
 		lender_free(lender);
 		return ret;
@@ -54,6 +61,7 @@ void lender_free(struct lender *lender)
 		return;
 	ring_destroy(lender->ring);
 	free(lender->frame);
+	free(lender->head);
 	free(lender);
 }
 
@@ -97,7 +105,8 @@ static void place_segments(struct gw_frame *frame, struct iovec *seg, unsigned i
 }
 
 /* A chain that was popped becomes a frame; NULL: it was dropped, or the ring is broken now. */
-static struct gw_frame *make_frame(struct lender *lender, const struct ring_chain *chain)
+static struct gw_frame *make_frame(struct lender *lender, const struct ring_chain *chain,
+				   struct iovec *seg)
 {
 	struct gw_frame *frame = &lender->frame[chain->head];
 	unsigned int first;
@@ -107,8 +116,7 @@ static struct gw_frame *make_frame(struct lender *lender, const struct ring_chai
 		ring_break(lender->ring, RING_FAULT_DIRECTION);
 		return NULL;
 	}
-	if (!net_header_strip(lender->seg, chain->read_count, lender->header_len, &frame->header,
-			      &first)) {
+	if (!net_header_strip(seg, chain->read_count, lender->header_len, &frame->header, &first)) {
 		ring_break(lender->ring, RING_FAULT_HEADER);
 		return NULL;
 	}
@@ -128,7 +136,7 @@ static struct gw_frame *make_frame(struct lender *lender, const struct ring_chai
 		return NULL;
 	}
 	net_header_tidy(&frame->header, frame->len);
-	place_segments(frame, lender->seg + first, chain->read_count - first);
+	place_segments(frame, seg + first, chain->read_count - first);
 	take_snapshot(frame);
 	return frame;
 }
@@ -140,38 +148,84 @@ static void flush(struct lender *lender)
 		guest_signal(lender->queue, &lender->call_fd, lender->event_fd);
 }
 
-unsigned int lender_rx(struct gw_queue *queue, struct gw_frame **frames, unsigned int max)
+/* What one visit may still take. */
+struct visit {
+	struct gw_frame **frames;
+	unsigned int count, max;
+	unsigned int looks, bytes; /* left */
+};
+
+/* One ring's part of a visit; false: the visit is over (the guest's array is borrowed). */
+static bool lend(struct guest *guest, struct lender *lender, struct visit *visit)
 {
-	struct guest *guest = queue->priv;
-	struct lender *lender = guest->lender;
-	unsigned int count = 0, bytes = 0;
+	struct gw_frame *frame;
 	struct ring_chain chain;
-	int got = 0;
 
-	if (!lender || lender->stopping || lender->told)
-		return 0;
 	/* Dropped chains count as well: a visit is bounded whatever is in the ring. */
-	for (unsigned int i = 0; i < max && count < max && bytes < GUEST_VISIT_BYTES; i++) {
-		struct gw_frame *frame;
-
-		got = ring_pop(lender->ring, &chain, lender->seg, GW_FRAME_SEGS_MAX);
-		if (got <= 0)
-			break;
-		frame = make_frame(lender, &chain);
+	for (; visit->count < visit->max && visit->looks && visit->bytes; visit->looks--) {
+		if (ring_pop(lender->ring, &chain, guest->seg, GW_FRAME_SEGS_MAX) <= 0)
+			return true;
+		frame = make_frame(lender, &chain, guest->seg);
 		if (!frame)
 			continue;
 		lender->out++;
-		bytes += frame->len;
-		frames[count++] = frame;
+		if (lender->head)
+			lender->head[frame->id] = HEAD_OUT;
+		if (guest->receiving_count > 1)
+			steering_sent(&guest->steering, steering_hash(frame), lender->pair);
+		visit->bytes -= frame->len < visit->bytes ? frame->len : visit->bytes;
+		visit->frames[visit->count++] = frame;
 		if (frame->seg != frame->own)
-			break;
+			return false;
 	}
+	return false;
+}
+
+/* What a ring has to say after it was asked. */
+static void settle(struct gw_queue *queue, struct lender *lender)
+{
+	struct iotlb_miss miss;
+
 	if (lender->unflushed)
 		flush(lender);
-	if (got < 0 || memmap_broken(lender->memmap))
-		guest_tell_broken(queue, lender->ring, "transmit", &lender->told, &lender->err_fd,
-				  lender->event_fd);
-	return count;
+	if (ring_fault(lender->ring) != RING_FAULT_NONE || memmap_broken(lender->memmap))
+		guest_tell_broken(queue, lender->ring, "transmit", lender->pair, &lender->told,
+				  &lender->err_fd, lender->event_fd);
+	if (__builtin_expect(lender->head && !lender->missing, 0) &&
+	    ring_missing(lender->ring, &miss)) {
+		lender->missing = true;
+		gw_eventfd_signal(lender->event_fd);
+	}
+}
+
+unsigned int lender_rx(struct gw_queue *queue, struct gw_frame **frames, unsigned int max)
+{
+	struct guest *guest = queue->priv;
+	struct visit visit = {
+		.frames = frames, .max = max, .looks = max, .bytes = GUEST_VISIT_BYTES
+	};
+	bool more = true;
+
+	if (__builtin_expect(guest->announcement.wanted, 0))
+		frames[visit.count++] = announce_take(guest);
+	for (unsigned int i = 0; i < guest->lending_count && more; i++) {
+		struct lender *lender = guest->lender[guest->lending[guest->turn]];
+
+		if (++guest->turn >= guest->lending_count)
+			guest->turn = 0;
+		if (lender->stopping || lender->told)
+			continue;
+		more = lend(guest, lender, &visit);
+		settle(queue, lender);
+	}
+	return visit.count;
+}
+
+static void head_home(struct lender *lender, uint32_t id)
+{
+	if (lender->head[id] == HEAD_STALE && !--lender->stale)
+		gw_eventfd_signal(lender->event_fd);
+	lender->head[id] = HEAD_HOME;
 }
 
 static void come_home(struct lender *lender, const struct gw_frame *frame)
@@ -181,16 +235,57 @@ static void come_home(struct lender *lender, const struct gw_frame *frame)
 		ring_push(lender->ring, (uint16_t)frame->id, 0);
 		lender->unflushed = true;
 	}
+	if (__builtin_expect(lender->head != NULL, 0))
+		head_home(lender, frame->id);
 	if (!lender->out && (lender->stopping || lender->ghost))
 		gw_eventfd_signal(lender->event_fd);
 }
 
 void lender_release(struct gw_queue *queue, struct gw_frame *const *frames, unsigned int count)
 {
-	struct guest *guest = queue->priv;
+	for (unsigned int i = 0; i < count; i++) {
+		if (__builtin_expect(frames[i]->tag != NULL, 1))
+			come_home(frames[i]->tag, frames[i]);
+		else
+			announce_home(queue->priv);
+	}
+	for (unsigned int i = 0; i < count; i++) {
+		struct lender *lender = frames[i]->tag;
 
-	for (unsigned int i = 0; i < count; i++)
-		come_home(frames[i]->tag, frames[i]);
-	if (guest->lender && guest->lender->unflushed)
-		flush(guest->lender);
+		if (lender && lender->unflushed)
+			flush(lender);
+	}
+}
+
+/* ---- an IOMMU takes bytes away ---- */
+
+static bool touches(const struct iovec *seg, const struct session_stale *stale)
+{
+	for (unsigned int i = 0; i < stale->count; i++) {
+		uintptr_t a = (uintptr_t)seg->iov_base, b = (uintptr_t)stale->range[i].iov_base;
+
+		if (a < b ? b - a < seg->iov_len : a - b < stale->range[i].iov_len)
+			return true;
+	}
+	return false;
+}
+
+static bool is_stale(const struct gw_frame *frame, const struct session_stale *stale)
+{
+	for (unsigned int i = 0; i < frame->seg_count; i++)
+		if (touches(&frame->seg[i], stale))
+			return true;
+	return false;
+}
+
+void lender_mark_stale(struct lender *lender, const struct session_stale *stale)
+{
+	if (!lender->head)
+		return;
+	for (uint32_t id = 0; id < ring_size(lender->ring); id++) {
+		if (lender->head[id] != HEAD_OUT || !is_stale(&lender->frame[id], stale))
+			continue;
+		lender->head[id] = HEAD_STALE;
+		lender->stale++;
+	}
 }

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Delivering into the guest's receive ring.
+ * Delivering into the guest's receive rings.
  *
  * The peer's receive buffers are the device: one copy, straight from where the
  * frame lies, and the loan is over when tx returns. With MRG_RXBUF a frame may
  * spread over several chains (VIRTIO 1.2 section 5.1.6.4); if too few are there,
  * those taken are put back and nothing was written to them yet.
+ *
+ * With several rings a frame goes to one of them by its flow (steering.h), and if that
+ * one has no room the frame is dropped: to wait would hold up the others.
  */
 #include "guest.h"
 
@@ -17,8 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-int receiver_create(struct gw_queue *queue, const struct session_ring *ring, int event_fd,
-		    struct receiver **out, struct gw_error *err)
+int receiver_create(struct gw_queue *queue, unsigned int pair, const struct session_ring *ring,
+		    int event_fd, struct receiver **out, struct gw_error *err)
 {
 	struct receiver *receiver = calloc(1, sizeof(*receiver));
 	int ret;
@@ -26,6 +29,9 @@ int receiver_create(struct gw_queue *queue, const struct session_ring *ring, int
 	if (!receiver)
 		return gw_error_sys(err, -ENOMEM, "receive ring");
 	receiver->queue = queue;
+	receiver->pair = pair;
+	receiver->memmap = ring->config.memmap;
+	receiver->log = ring->config.log;
 	receiver->offloads = net_features_takes(ring->config.features);
 	receiver->header_len = net_header_len(ring->config.features);
 	receiver->mergeable = virtio_has(ring->config.features, VIRTIO_NET_F_MRG_RXBUF);
@@ -33,6 +39,7 @@ int receiver_create(struct gw_queue *queue, const struct session_ring *ring, int
 	receiver->call_fd = ring->call_fd;
 	receiver->err_fd = ring->err_fd;
 	receiver->enabled = ring->enabled;
+	receiver->kick_fd = ring->kick_fd;
 	ret = ring_create(&ring->config, &receiver->ring, err);
 	if (ret) {
 		receiver_free(receiver);
@@ -51,8 +58,9 @@ void receiver_free(struct receiver *receiver)
 	free(receiver);
 }
 
-/* The chains that one frame goes to, and their segments in receiver->seg. */
+/* The chains that one frame goes to, and their segments in the guest's array. */
 struct landing {
+	struct iovec *seg;
 	struct ring_chain chain[GUEST_MERGE_MAX];
 	unsigned int chains, segs;
 	uint64_t bytes;
@@ -63,7 +71,7 @@ enum landing_result { LANDING_OK, LANDING_NONE_FREE, LANDING_TOO_SMALL, LANDING_
 static enum landing_result take_chain(struct receiver *receiver, struct landing *landing)
 {
 	struct ring_chain *chain = &landing->chain[landing->chains];
-	int got = ring_pop(receiver->ring, chain, receiver->seg + landing->segs,
+	int got = ring_pop(receiver->ring, chain, landing->seg + landing->segs,
 			   GW_FRAME_SEGS_MAX - landing->segs);
 
 	if (got <= 0)
@@ -154,7 +162,7 @@ static void write_frame(struct receiver *receiver, const struct landing *landing
 			const struct gw_frame *frame)
 {
 	struct virtio_net_hdr_v1 header = receive_header(frame, landing->chains);
-	struct cursor to = { receiver->seg, 0 };
+	struct cursor to = { landing->seg, 0 };
 	uint64_t left = (uint64_t)frame->len + receiver->header_len;
 	size_t data = frame->len;
 
@@ -179,7 +187,8 @@ static void write_frame(struct receiver *receiver, const struct landing *landing
 /* False: not now; queue->refusal says why. */
 static bool deliver(struct gw_queue *queue, struct receiver *receiver, const struct gw_frame *frame)
 {
-	struct landing landing;
+	struct guest *guest = queue->priv;
+	struct landing landing = { .seg = guest->seg };
 
 	/* Decided for the guest that was here before, and other features. */
 	if (super_frame_missing(&frame->header, receiver->offloads.takes)) {
@@ -195,7 +204,10 @@ static bool deliver(struct gw_queue *queue, struct receiver *receiver, const str
 		return true;
 	case LANDING_NONE_FREE:
 		queue->refusal = GW_DROP_NO_RX_BUFFERS;
-		return false;
+		if (guest->receiving_count == 1)
+			return false;
+		gw_queue_drop(queue, frame, GW_DROP_NO_RX_BUFFERS);
+		return true;
 	case LANDING_BROKEN:
 		break;
 	}
@@ -203,23 +215,61 @@ static bool deliver(struct gw_queue *queue, struct receiver *receiver, const str
 	return true;
 }
 
-unsigned int receiver_tx(struct gw_queue *queue, struct gw_frame *const *frames, unsigned int count)
+/* The ring of this frame's flow; there is at least one. */
+static struct receiver *choose(struct guest *guest, const struct gw_frame *frame)
 {
-	struct guest *guest = queue->priv;
-	struct receiver *receiver = guest->receiver;
-	unsigned int done;
+	struct receiver *receiver;
+	uint32_t hash;
+	int pair;
 
-	if (!receiver || !receiver->enabled) {
-		queue->refusal = GW_DROP_EGRESS_DOWN;
-		return 0;
-	}
-	for (done = 0; done < count; done++)
-		if (!deliver(queue, receiver, frames[done]))
-			break;
+	if (__builtin_expect(guest->receiving_count == 1, 1))
+		return guest->receiver[guest->receiving[0]];
+	hash = steering_hash(frame);
+	pair = steering_pair(&guest->steering, hash);
+	receiver = pair < 0 ? NULL : guest->receiver[pair];
+	if (receiver && receiver->enabled)
+		return receiver;
+	/* A fraction of the range, not a remainder: a multiplication. */
+	pair = (int)((uint64_t)hash * guest->receiving_count >> 32);
+	return guest->receiver[guest->receiving[pair]];
+}
+
+static void settle(struct gw_queue *queue, struct receiver *receiver)
+{
+	struct iotlb_miss miss;
+
+	receiver->unflushed = false;
 	if (ring_flush(receiver->ring))
 		guest_signal(queue, &receiver->call_fd, receiver->event_fd);
 	if (ring_fault(receiver->ring) != RING_FAULT_NONE)
-		guest_tell_broken(queue, receiver->ring, "receive", &receiver->told,
+		guest_tell_broken(queue, receiver->ring, "receive", receiver->pair, &receiver->told,
 				  &receiver->err_fd, receiver->event_fd);
+	if (!receiver->missing && ring_missing(receiver->ring, &miss)) {
+		receiver->missing = true;
+		gw_eventfd_signal(receiver->event_fd);
+	}
+}
+
+unsigned int receiver_tx(struct gw_queue *queue, struct gw_frame *const *frames, unsigned int count)
+{
+	struct guest *guest = queue->priv;
+	struct receiver *touched[GW_BATCH];
+	unsigned int done, n = 0;
+
+	if (!guest->receiving_count) {
+		queue->refusal = GW_DROP_EGRESS_DOWN;
+		return 0;
+	}
+	for (done = 0; done < count && n < GW_BATCH; done++) {
+		struct receiver *receiver = choose(guest, frames[done]);
+
+		if (!receiver->unflushed)
+			touched[n++] = receiver;
+		receiver->unflushed = true;
+		if (!deliver(queue, receiver, frames[done]))
+			break;
+	}
+	for (unsigned int i = 0; i < n; i++)
+		settle(queue, touched[i]);
 	return done;
 }

@@ -1,29 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a session asks of rings and memory, and the one thing here that takes
- * time: stopping the transmit ring.
+ * What a session asks of rings: to start them, and to change what they go by while
+ * they run. Stopping is in drain.c.
  *
- *   1. the worker takes no more chains (lender->stopping);
- *   2. when nothing is out any more the ring is stopped: used index = heads
- *      consumed, and GET_VRING_BASE is answered;
- *   3. if that takes longer than the stop time, the devices that hold loans are
- *      stopped and started again (port_recall);
- *   4. what is out even then is in quarantine: the lender becomes a ghost.
+ * Each change is a function that the worker runs between two visits (gw_port_apply).
  */
 #include "guest.h"
 
 #include "fd.h"
 #include "log.h"
 #include "net_features.h"
+#include "net_header.h"
 #include "services.h"
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-
-/* After devices were stopped, for the worker to take back what they let go of. */
-#define SETTLE_MS 100u
 
 /* ---- hand-over to the worker ---- */
 
@@ -33,62 +25,51 @@ struct handover {
 	struct receiver *receiver;
 	const struct session_ring *ring;
 	bool enabled;
-	uint32_t out;
 };
 
-static void set_fd(struct gw_queue *queue, unsigned int i, int fd)
+void rings_list(struct guest *guest)
 {
-	queue->fd[i].fd = fd;
-	queue->fd[i].events = EPOLLIN;
+	struct gw_queue *queue = gw_port_queue(guest->port, 0);
+	uint32_t lend_max = 0;
+
+	guest->lending_count = guest->receiving_count = guest->turn = 0;
+	for (unsigned int i = 0; i < GUEST_PAIRS_MAX; i++) {
+		/* A disabled transmit ring is still drained, and what is in it discarded. */
+		if (guest->lender[i]) {
+			guest->lending[guest->lending_count++] = (uint8_t)i;
+			lend_max += ring_size(guest->lender[i]->ring);
+		}
+		if (guest->receiver[i] && guest->receiver[i]->enabled)
+			guest->receiving[guest->receiving_count++] = (uint8_t)i;
+	}
+	if (lend_max)
+		queue->lend_max = lend_max;
 }
 
 static void lender_begin(void *arg)
 {
 	struct handover *h = arg;
-	struct gw_queue *queue = h->lender->queue;
 
-	h->guest->lender = h->lender;
-	queue->lend_max = ring_size(h->lender->ring);
-	set_fd(queue, GUEST_TX, h->ring->kick_fd);
+	h->guest->lender[h->lender->pair] = h->lender;
+	h->lender->queue->in_order = virtio_has(h->lender->features, VIRTIO_F_IN_ORDER);
+	rings_list(h->guest);
 }
 
 static void receiver_begin(void *arg)
 {
 	struct handover *h = arg;
 
-	h->guest->receiver = h->receiver;
+	h->guest->receiver[h->receiver->pair] = h->receiver;
 	gw_port_set_offloads(h->guest->port, &h->receiver->offloads);
-	set_fd(h->receiver->queue, GUEST_RX, h->ring->kick_fd);
+	rings_list(h->guest);
 }
 
-static void lender_stopping(void *arg)
+static bool any_receiver(const struct guest *guest)
 {
-	struct handover *h = arg;
-
-	h->lender = h->guest->lender;
-	h->lender->stopping = true;
-	h->out = h->lender->out;
-	set_fd(h->lender->queue, GUEST_TX, -1);
-}
-
-static void lender_out(void *arg)
-{
-	struct handover *h = arg;
-
-	h->lender = h->guest->lender;
-	h->out = h->lender->out;
-}
-
-/* The ring is over: its descriptors and its eventfds are not touched any more. */
-static void lender_end(void *arg)
-{
-	struct handover *h = arg;
-
-	h->lender = h->guest->lender;
-	h->guest->lender = NULL;
-	h->out = h->lender->out;
-	h->lender->ghost = true;
-	h->lender->call_fd = h->lender->err_fd = -1;
+	for (unsigned int i = 0; i < GUEST_PAIRS_MAX; i++)
+		if (guest->receiver[i])
+			return true;
+	return false;
 }
 
 static void receiver_end(void *arg)
@@ -96,25 +77,25 @@ static void receiver_end(void *arg)
 	static const struct gw_offloads nothing;
 	struct handover *h = arg;
 
-	h->receiver = h->guest->receiver;
-	h->guest->receiver = NULL;
-	gw_port_set_offloads(h->guest->port, &nothing);
-	set_fd(h->receiver->queue, GUEST_RX, -1);
+	h->guest->receiver[h->receiver->pair] = NULL;
+	rings_list(h->guest);
+	if (!any_receiver(h->guest))
+		gw_port_set_offloads(h->guest->port, &nothing);
 }
 
-static void ring_change(void *arg)
+static void fds_change(void *arg)
 {
 	struct handover *h = arg;
 
 	if (h->lender) {
 		h->lender->call_fd = h->ring->call_fd;
 		h->lender->err_fd = h->ring->err_fd;
-		set_fd(h->lender->queue, GUEST_TX, h->ring->kick_fd);
+		h->lender->kick_fd = h->ring->kick_fd;
 	}
 	if (h->receiver) {
 		h->receiver->call_fd = h->ring->call_fd;
 		h->receiver->err_fd = h->ring->err_fd;
-		set_fd(h->receiver->queue, GUEST_RX, h->ring->kick_fd);
+		h->receiver->kick_fd = h->ring->kick_fd;
 	}
 }
 
@@ -126,17 +107,40 @@ static void enable_change(void *arg)
 		h->lender->enabled = h->enabled;
 	if (h->receiver)
 		h->receiver->enabled = h->enabled;
+	rings_list(h->guest);
+}
+
+/* ---- kick descriptors: any thread may change an epoll set ---- */
+
+static void kick_add(struct guest *guest, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+
+	if (fd >= 0 && epoll_ctl(guest->kick_fd, EPOLL_CTL_ADD, fd, &event) && errno != EEXIST)
+		gw_port_log(guest->port, LOG_ERR, "cannot watch a kick descriptor: %s",
+			    strerror(errno));
+}
+
+/* The front-end has a copy of it, so that closing ours would not take it out. */
+void rings_forget_kick(struct guest *guest, int fd)
+{
+	struct epoll_event event = { 0 };
+
+	if (fd >= 0)
+		epoll_ctl(guest->kick_fd, EPOLL_CTL_DEL, fd, &event);
 }
 
 /* ---- starting ---- */
 
-static void show_state(struct guest *guest)
+void rings_show_state(struct guest *guest)
 {
-	const char *state = "connected, rings stopped";
-
-	if (guest->lender && guest->receiver)
-		state = "connected, rings running";
-	gw_port_set_status(guest->port, "%s", state);
+	if (!guest->lending_count || !any_receiver(guest))
+		gw_port_set_status(guest->port, "connected, rings stopped");
+	else if (guest->lending_count == 1)
+		gw_port_set_status(guest->port, "connected, rings running");
+	else
+		gw_port_set_status(guest->port, "connected, rings of %u queue pairs running",
+				   guest->lending_count);
 }
 
 static int op_ring_start(void *arg, unsigned int index, const struct session_ring *ring,
@@ -145,177 +149,171 @@ static int op_ring_start(void *arg, unsigned int index, const struct session_rin
 	struct guest *guest = arg;
 	struct gw_queue *queue = gw_port_queue(guest->port, 0);
 	struct handover h = { .guest = guest, .ring = ring };
+	unsigned int pair = index / 2;
 	int ret;
 
-	if (index == GUEST_TX)
-		ret = lender_create(queue, ring, guest->event_fd, &h.lender, err);
+	if (ring_transmits(index))
+		ret = lender_create(queue, pair, ring, guest->event_fd, &h.lender, err);
 	else
-		ret = receiver_create(queue, ring, guest->event_fd, &h.receiver, err);
+		ret = receiver_create(queue, pair, ring, guest->event_fd, &h.receiver, err);
 	if (ret)
 		return ret;
-	gw_port_apply(guest->port, index == GUEST_TX ? lender_begin : receiver_begin, &h);
-	gw_port_log(guest->port, LOG_INFO, "%s ring of %u started at %u%s",
-		    index == GUEST_TX ? "transmit" : "receive", ring->config.size,
-		    ring->config.base, ring->enabled ? "" : ", not enabled");
-	show_state(guest);
+	kick_add(guest, ring->kick_fd);
+	gw_port_apply(guest->port, h.lender ? lender_begin : receiver_begin, &h);
+	gw_port_log(guest->port, LOG_INFO, "%s ring %u of %u started at 0x%x%s",
+		    h.lender ? "transmit" : "receive", pair, ring->config.size, ring->config.base,
+		    ring->enabled ? "" : ", not enabled");
+	rings_show_state(guest);
 	return 0;
+}
+
+/* The run that a message is about. */
+static struct handover handover_of(struct guest *guest, unsigned int index)
+{
+	struct handover h = { .guest = guest };
+
+	if (ring_transmits(index))
+		h.lender = guest->lender[index / 2];
+	else
+		h.receiver = guest->receiver[index / 2];
+	return h;
 }
 
 static void op_ring_enable(void *arg, unsigned int index, bool enabled)
 {
-	struct guest *guest = arg;
-	struct handover h = { .enabled = enabled };
+	struct handover h = handover_of(arg, index);
 
-	if (index == GUEST_TX)
-		h.lender = guest->lender;
-	else
-		h.receiver = guest->receiver;
-	gw_port_apply(guest->port, enable_change, &h);
+	h.enabled = enabled;
+	gw_port_apply(h.guest->port, enable_change, &h);
 }
 
 static void op_ring_fds(void *arg, unsigned int index, const struct session_ring *ring)
 {
-	struct guest *guest = arg;
-	struct handover h = { .ring = ring };
+	struct handover h = handover_of(arg, index);
+	int before = h.lender ? h.lender->kick_fd : h.receiver->kick_fd;
 
-	if (index == GUEST_TX)
-		h.lender = guest->lender;
-	else
-		h.receiver = guest->receiver;
-	gw_port_apply(guest->port, ring_change, &h);
+	h.ring = ring;
+	if (before != ring->kick_fd) {
+		rings_forget_kick(h.guest, before);
+		kick_add(h.guest, ring->kick_fd);
+	}
+	gw_port_apply(h.guest->port, fds_change, &h);
 }
 
 /* ---- stopping ---- */
 
-static void tx_stopped(struct guest *guest)
+static void stop_receiver(struct guest *guest, unsigned int pair)
 {
-	struct handover h = { .guest = guest };
-	struct lender *lender;
-	uint32_t base;
-
-	gw_timer_stop(guest->loop, &guest->stop_timer);
-	guest->stop_phase = STOP_NONE;
-	gw_port_apply(guest->port, lender_end, &h);
-	lender = h.lender;
-	base = ring_base(lender->ring);
-	gw_port_log(guest->port, h.out ? LOG_WARNING : LOG_INFO,
-		    "transmit ring stopped at %u, used index %u, %u frames still in devices", base,
-		    ring_used_index(lender->ring), h.out);
-	if (h.out)
-		gw_list_add_tail(&guest->ghosts, &lender->node);
-	else
-		lender_free(lender);
-	show_state(guest);
-	session_ring_stopped(guest->session, GUEST_TX, base);
-	connection_resume(guest);
-}
-
-static void stop_timeout(struct gw_timer *timer);
-
-static void stop_recalled(void *arg)
-{
-	struct guest *guest = arg;
-
-	/* It may have drained meanwhile, and a later stop may be under way. */
-	if (guest->stop_phase != STOP_RECALLED)
-		return;
-	guest->stop_phase = STOP_SETTLING;
-	gw_timer_start(guest->loop, &guest->stop_timer, SETTLE_MS, stop_timeout);
-}
-
-static void stop_timeout(struct gw_timer *timer)
-{
-	struct guest *guest = gw_container_of(timer, struct guest, stop_timer);
-
-	if (guest->stop_phase == STOP_DRAINING) {
-		guest->stop_phase = STOP_RECALLED;
-		/* Whatever the devices do, the front-end is answered. */
-		gw_timer_start(guest->loop, &guest->stop_timer,
-			       (port_stop_ms(guest->port) * 8) / 10, stop_timeout);
-		port_recall(guest->port, stop_recalled, guest);
-		return;
-	}
-	tx_stopped(guest);
-}
-
-static void stop_tx(struct guest *guest)
-{
-	struct handover h = { .guest = guest };
-
-	gw_port_apply(guest->port, lender_stopping, &h);
-	if (!h.out) {
-		tx_stopped(guest);
-		return;
-	}
-	guest->stop_phase = STOP_DRAINING;
-	gw_timer_start(guest->loop, &guest->stop_timer, port_stop_ms(guest->port), stop_timeout);
-}
-
-static void stop_rx(struct guest *guest)
-{
-	struct handover h = { .guest = guest };
+	struct handover h = { .guest = guest, .receiver = guest->receiver[pair] };
 	uint32_t base;
 
 	gw_port_apply(guest->port, receiver_end, &h);
+	rings_forget_kick(guest, h.receiver->kick_fd);
 	base = ring_base(h.receiver->ring);
-	gw_port_log(guest->port, LOG_INFO, "receive ring stopped at %u", base);
+	gw_port_log(guest->port, LOG_INFO, "receive ring %u stopped at 0x%x", pair, base);
 	receiver_free(h.receiver);
-	show_state(guest);
-	session_ring_stopped(guest->session, GUEST_RX, base);
+	rings_show_state(guest);
+	session_ring_stopped(guest->session, 2 * pair, base);
 }
 
+/* A drain is as good as a hand-over: what it does not bring home stays in the record. */
 static void op_ring_stop(void *arg, unsigned int index, bool handed)
 {
-	if (index == GUEST_TX)
-		stop_tx(arg);
+	if (ring_transmits(index))
+		drain_ring(arg, index / 2);
 	else
-		stop_rx(arg);
+		stop_receiver(arg, index / 2);
 }
 
-/* ---- memory ---- */
+/* ---- what all rings go by ---- */
 
-static void look_at_memory(struct gw_timer *timer);
+struct order {
+	struct guest *guest;
+	struct dirty_log *log;
+	struct iotlb *iotlb;
+	const struct session_stale *stale;
+	uint32_t stale_out;
+};
 
-#define LOOK_MS 1000u
+static void iotlb_change(void *arg)
+{
+	struct order *order = arg;
+	struct guest *guest = order->guest;
+
+	for (unsigned int i = 0; i < GUEST_PAIRS_MAX; i++) {
+		struct lender *lender = guest->lender[i];
+		struct receiver *receiver = guest->receiver[i];
+
+		if (receiver) {
+			ring_set_iotlb(receiver->ring, order->iotlb);
+			receiver->missing = false;
+		}
+		if (!lender)
+			continue;
+		ring_set_iotlb(lender->ring, order->iotlb);
+		lender->missing = false;
+		if (order->stale)
+			lender_mark_stale(lender, order->stale);
+		order->stale_out += lender->stale;
+	}
+}
+
+static void op_iotlb(void *arg, struct iotlb *iotlb, const struct session_stale *stale)
+{
+	struct order order = { .guest = arg, .iotlb = iotlb, .stale = stale };
+	struct guest *guest = arg;
+	struct iotlb *before = guest->iotlb;
+
+	guest->iotlb = iotlb ? iotlb_get(iotlb) : NULL;
+	gw_port_apply(guest->port, iotlb_change, &order);
+	iotlb_put(before);
+	if (!stale)
+		return;
+	if (order.stale_out)
+		drain_stale(guest);
+	else
+		session_iotlb_done(guest->session);
+}
+
+/* Addresses that rings wait for. On the worker, since rings are its own. */
+struct misses {
+	struct guest *guest;
+	struct iotlb_miss miss[2 * GUEST_PAIRS_MAX];
+	unsigned int count;
+};
+
+static void collect_misses(void *arg)
+{
+	struct misses *misses = arg;
+	const struct guest *guest = misses->guest;
+
+	for (unsigned int i = 0; i < GUEST_PAIRS_MAX; i++) {
+		const struct lender *lender = guest->lender[i];
+		const struct receiver *receiver = guest->receiver[i];
+
+		if (lender && lender->missing)
+			misses->count += ring_missing(lender->ring, &misses->miss[misses->count]);
+		if (receiver && receiver->missing)
+			misses->count += ring_missing(receiver->ring, &misses->miss[misses->count]);
+	}
+}
+
+static void tell_misses(struct guest *guest)
+{
+	struct misses misses = { .guest = guest };
+
+	if (!guest->iotlb || !guest->session || guest->session_ending)
+		return;
+	gw_port_apply(guest->port, collect_misses, &misses);
+	for (unsigned int i = 0; i < misses.count; i++)
+		session_iotlb_miss(guest->session, &misses.miss[i]);
+}
+
+/* ---- the rest of what a session asks ---- */
 
 static void op_memory(void *arg, struct gw_memmap *memmap)
 {
-	struct guest *guest = arg;
-	struct gw_memmap *before = guest->memmap;
-
-	guest->memmap = memmap ? memmap_get(memmap) : NULL;
-	if (before) {
-		port_retire_memory(guest->port, before);
-		memmap_put(before);
-	}
-	gw_timer_stop(guest->loop, &guest->look);
-	if (!memmap)
-		return;
-	guest->discarded_bytes = memmap_discarded_bytes(memmap);
-	gw_timer_start(guest->loop, &guest->look, LOOK_MS, look_at_memory);
-}
-
-/* Did the front-end shorten its memory, or the guest give pages back? */
-static void look_at_memory(struct gw_timer *timer)
-{
-	struct guest *guest = gw_container_of(timer, struct guest, look);
-	uint64_t gone;
-
-	if (!guest->memmap)
-		return;
-	if (memmap_broken(guest->memmap)) {
-		connection_fail(guest, "the front-end shortened the memory that it shared");
-		return;
-	}
-	gone = memmap_discarded_bytes(guest->memmap);
-	if (gone > guest->discarded_bytes) {
-		gw_port_log(guest->port, LOG_NOTICE,
-			    "the guest gave back %llu KiB: its memory is mapped anew",
-			    (unsigned long long)(gone - guest->discarded_bytes) >> 10);
-		guest->discarded_bytes = gone;
-		port_discarded_memory(guest->port, guest->memmap);
-	}
-	gw_timer_start(guest->loop, &guest->look, LOOK_MS, look_at_memory);
+	memory_change(arg, memmap);
 }
 
 static void op_features(void *arg, uint64_t features)
@@ -333,44 +331,32 @@ static void op_note(void *arg, int level, const char *line)
 
 static int op_send(void *arg, const uint8_t *bytes, size_t len, int fd)
 {
-	return fd < 0 ? connection_send(arg, bytes, len) : -EOPNOTSUPP;
-}
-
-/* The protocol features behind these are not offered, so they are not called. */
-static void op_log(void *arg, struct dirty_log *log)
-{
-}
-
-static void op_iotlb(void *arg, struct iotlb *iotlb, const struct session_stale *stale)
-{
+	return connection_send(arg, bytes, len, fd);
 }
 
 static void op_backend_channel(void *arg, int fd)
 {
-	gw_fd_close(&fd);
+	connection_set_backend(arg, fd);
 }
 
 static int op_backend_send(void *arg, const uint8_t *bytes, size_t len)
 {
-	return -EPIPE;
+	return connection_send_backend(arg, bytes, len);
 }
 
 static void op_announce(void *arg, const uint8_t mac[6])
 {
+	struct guest *guest = arg;
+
+	announce(guest, mac);
+	gw_port_log(guest->port, LOG_INFO,
+		    "%02x:%02x:%02x:%02x:%02x:%02x is announced in its network", mac[0], mac[1],
+		    mac[2], mac[3], mac[4], mac[5]);
 }
 
 static void op_mtu(void *arg, uint32_t mtu)
 {
-}
-
-static size_t op_state_save(void *arg, uint8_t *bytes, size_t room)
-{
-	return 0;
-}
-
-static int op_state_load(void *arg, const uint8_t *bytes, size_t len, struct gw_error *err)
-{
-	return 0;
+	gw_port_log(((struct guest *)arg)->port, LOG_INFO, "the guest's MTU is %u", mtu);
 }
 
 const struct session_ops guest_session_ops = {
@@ -381,18 +367,17 @@ const struct session_ops guest_session_ops = {
 	.ring_fds = op_ring_fds,
 	.memory = op_memory,
 	.features = op_features,
-	.log = op_log,
 	.iotlb = op_iotlb,
 	.backend_channel = op_backend_channel,
 	.backend_send = op_backend_send,
 	.announce = op_announce,
 	.mtu = op_mtu,
-	.state_save = op_state_save,
-	.state_load = op_state_load,
+	.state_save = offer_save,
+	.state_load = offer_load,
 	.note = op_note,
 };
 
-/* ---- news from the worker ---- */
+/* ---- the worker ---- */
 
 void guest_signal(struct gw_queue *queue, int *fd, int event_fd)
 {
@@ -405,8 +390,8 @@ void guest_signal(struct gw_queue *queue, int *fd, int event_fd)
 	gw_eventfd_signal(event_fd);
 }
 
-void guest_tell_broken(struct gw_queue *queue, struct ring *ring, const char *which, bool *told,
-		       int *err_fd, int event_fd)
+void guest_tell_broken(struct gw_queue *queue, struct ring *ring, const char *which,
+		       unsigned int pair, bool *told, int *err_fd, int event_fd)
 {
 	enum ring_fault fault = ring_fault(ring);
 
@@ -415,66 +400,60 @@ void guest_tell_broken(struct gw_queue *queue, struct ring *ring, const char *wh
 	*told = true;
 	if (fault != RING_FAULT_NONE)
 		gw_port_log(queue->port, LOG_WARNING,
-			    "the guest broke a rule on its %s ring (%s): %s; the ring is ignored "
-			    "until it is started anew",
-			    which, ring_fault_name(fault), ring_fault_text(fault));
+			    "the guest broke a rule on its %s ring %u (%s): %s; the ring is "
+			    "ignored until it is started anew",
+			    which, pair, ring_fault_name(fault), ring_fault_text(fault));
 	guest_signal(queue, err_fd, event_fd);
 	gw_eventfd_signal(event_fd);
 }
 
-/* Ghosts whose last frame came home are laid to rest. Worker: out is its count. */
-static void count_out(void *arg)
+/* One ring: true if there is work. What waits for an address, or is broken, is not asked. */
+static bool arm_ring(struct ring *ring, bool wanted, bool polled, unsigned int *poll_us)
 {
-	struct handover *h = arg;
-
-	h->out = h->lender->out;
-}
-
-static void visit_ghosts(struct guest *guest)
-{
-	struct gw_list *pos, *tmp;
-
-	gw_list_for_each_safe(pos, tmp, &guest->ghosts) {
-		struct handover h = { .lender = gw_container_of(pos, struct lender, node) };
-
-		gw_port_apply(guest->port, count_out, &h);
-		if (h.out)
-			continue;
-		gw_port_log(guest->port, LOG_NOTICE, "the last quarantined frame has come home");
-		gw_list_del(pos);
-		lender_free(h.lender);
+	if (!wanted) {
+		ring_no_kick(ring);
+		return false;
 	}
+	if (polled)
+		*poll_us = GUEST_POLL_US;
+	return ring_want_kick(ring);
 }
+
+bool rings_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us)
+{
+	struct guest *guest = queue->priv;
+	bool work = wants & GW_WANT_RX && guest->announcement.wanted;
+
+	for (unsigned int i = 0; i < guest->lending_count; i++) {
+		struct lender *lender = guest->lender[guest->lending[i]];
+
+		if (!lender->stopping && !lender->told && !lender->missing)
+			work |= arm_ring(lender->ring, wants & GW_WANT_RX, lender->kick_fd < 0,
+					 poll_us);
+	}
+	for (unsigned int i = 0; i < guest->receiving_count; i++) {
+		struct receiver *receiver = guest->receiver[guest->receiving[i]];
+
+		if (!receiver->told && !receiver->missing)
+			work |= arm_ring(receiver->ring, wants & GW_WANT_TX, receiver->kick_fd < 0,
+					 poll_us);
+	}
+	return work;
+}
+
+/* ---- news from the worker ---- */
 
 void rings_event(struct gw_watch *watch, uint32_t events)
 {
 	struct guest *guest = gw_container_of(watch, struct guest, event_watch);
-	struct handover h = { .guest = guest };
 
 	gw_eventfd_clear(guest->event_fd);
-	visit_ghosts(guest);
-	if (guest->memmap && memmap_broken(guest->memmap)) {
-		/* It may be ending already, and this the news that its loans are home. */
-		connection_fail(guest, "the front-end shortened the memory that it shared");
-	}
+	/* It may be ending already, and this the news that its loans are home. */
+	memory_check(guest);
 	if (gw_load_acquire(&guest->blocked)) {
 		connection_fail(guest, "an eventfd of the front-end blocked; it may come back in "
 				       "a while");
-		return;
 	}
-	if (guest->stop_phase == STOP_NONE || !guest->lender)
-		return;
-	gw_port_apply(guest->port, lender_out, &h);
-	if (!h.out)
-		tx_stopped(guest);
-}
-
-void rings_free_ghosts(struct guest *guest)
-{
-	struct gw_list *pos, *tmp;
-
-	gw_list_for_each_safe(pos, tmp, &guest->ghosts) {
-		gw_list_del(pos);
-		lender_free(gw_container_of(pos, struct lender, node));
-	}
+	tell_misses(guest);
+	drain_look(guest);
 }

@@ -99,7 +99,7 @@ struct session_ops {
 	 * is called, here or later.
 	 */
 	void (*iotlb)(void *arg, struct iotlb *iotlb, const struct session_stale *stale);
-	/* SET_BACKEND_REQ_FD: the channel on which we ask; the receiver owns fd. -1: none any more. */
+	/* SET_BACKEND_REQ_FD: our own channel, whose fd the receiver owns. -1: none any more. */
 	void (*backend_channel)(void *arg, int fd);
 	/* A whole message of ours on that channel; 0 or -errno. */
 	int (*backend_send)(void *arg, const uint8_t *bytes, size_t len);

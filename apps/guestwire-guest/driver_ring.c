@@ -194,6 +194,7 @@ enum ring_reaped driver_ring_reap(struct driver_ring *ring, uint32_t *token, uin
 	ring->free_count += ring->flight[head].descriptors;
 	ring->ops->put(ring, head);
 	ring->flight[head].token = DRIVER_RING_NO_TOKEN;
+	ring->home++;
 	ring->used_seen++;
 	return RING_DONE;
 }

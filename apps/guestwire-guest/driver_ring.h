@@ -99,6 +99,7 @@ struct driver_ring {
 	struct guest_span desc_span, avail_span, used_span;
 	int kick_fd, call_fd, err_fd;
 
+	uint64_t home; /* chains that came back, each once */
 	uint64_t kicks;
 	uint64_t calls;
 	uint64_t double_completions;

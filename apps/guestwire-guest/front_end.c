@@ -27,6 +27,8 @@ const struct front_end_feature front_end_features[] = {
 	{ "status", VHOST_USER_PROTOCOL_F_STATUS, FEATURE_PROTOCOL },
 	{ "ring_packed", VIRTIO_F_RING_PACKED, FEATURE_CHOSEN },
 	{ "in_order", VIRTIO_F_IN_ORDER, FEATURE_CHOSEN },
+	{ "net_mq", VIRTIO_NET_F_MQ, FEATURE_CHOSEN },
+	{ "inflight_shmfd", VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD, FEATURE_PROTOCOL_CHOSEN },
 	{ "csum", VIRTIO_NET_F_CSUM, FEATURE_HOST_OFFLOAD },
 	{ "host_tso4", VIRTIO_NET_F_HOST_TSO4, FEATURE_HOST_OFFLOAD },
 	{ "host_tso6", VIRTIO_NET_F_HOST_TSO6, FEATURE_HOST_OFFLOAD },
@@ -41,6 +43,9 @@ const struct front_end_feature front_end_features[] = {
 	{ NULL, -1, FEATURE_VIRTIO },
 };
 
+/* Slot 0, wrap counter 1, for both halves: where packed rings begin. */
+#define PACKED_FIRST_BASE 0x80008000u
+
 struct mem_region_wire {
 	uint64_t gpa;
 	uint64_t size;
@@ -52,6 +57,17 @@ struct mem_table_wire {
 	uint32_t count;
 	uint32_t padding;
 	struct mem_region_wire regions[VHOST_USER_MAX_REGIONS];
+};
+
+/* The specification ends with queue_size; QEMU sends the padding, too. */
+#define INFLIGHT_LEAST 20u
+
+struct inflight_wire {
+	uint64_t mmap_size;
+	uint64_t mmap_offset;
+	uint16_t queues;
+	uint16_t queue_size;
+	uint32_t padding;
 };
 
 static bool has_protocol(const struct front_end *fe, int bit)
@@ -168,18 +184,29 @@ static int announce_ring(struct front_end *fe, uint32_t index, const struct driv
 	return rc ? rc : front_end_set_fd(fe, VHOST_USER_SET_VRING_ERR, index, ring->err_fd);
 }
 
-static int check_required(struct front_end *fe)
+/* Says by name what is missing of features that have to be there. */
+static int check_features(struct front_end *fe, bool protocol, uint64_t missing)
 {
-	uint64_t missing = fe->config->required & ~fe->features;
-
 	for (const struct front_end_feature *f = front_end_features; missing && f->name; f++)
-		if (f->kind != FEATURE_PROTOCOL && missing >> f->bit & 1)
+		if (front_end_is_protocol(f->kind) == protocol && missing >> f->bit & 1)
 			return fail_set(&fe->fail, -ENOTSUP, "the back-end does not offer %s",
 					f->name);
 	return 0;
 }
 
-int front_end_negotiate(struct front_end *fe, struct driver_ring *rx, struct driver_ring *tx)
+static int check_required(struct front_end *fe, uint32_t pairs)
+{
+	int rc = check_features(fe, false, fe->config->required & ~fe->features);
+
+	if (!rc)
+		rc = check_features(fe, true, fe->config->required_protocol & ~fe->protocol);
+	if (!rc && pairs > 1 && fe->queue_count < pairs)
+		rc = fail_set(&fe->fail, -ENOTSUP, "the back-end has %llu pairs of queues, not %u",
+			      (unsigned long long)fe->queue_count, pairs);
+	return rc;
+}
+
+int front_end_negotiate(struct front_end *fe, const struct front_end_rings *rings)
 {
 	int rc = front_end_get_u64(fe, VHOST_USER_GET_FEATURES, &fe->offered);
 
@@ -193,41 +220,92 @@ int front_end_negotiate(struct front_end *fe, struct driver_ring *rx, struct dri
 	if (!rc)
 		rc = front_end_get_u64(fe, VHOST_USER_GET_FEATURES, &fe->offered);
 	if (!rc)
-		rc = announce_ring(fe, FRONT_END_RX, rx);
-	if (!rc)
-		rc = announce_ring(fe, FRONT_END_TX, tx);
-	if (!rc)
-		rc = check_required(fe);
-	rx->event_idx = tx->event_idx = fe->features >> VIRTIO_RING_F_EVENT_IDX & 1;
-	rx->in_order = tx->in_order = fe->features >> VIRTIO_F_IN_ORDER & 1;
+		rc = check_required(fe, rings->count / 2);
+	for (uint32_t i = 0; !rc && i < rings->count; i++) {
+		rc = announce_ring(fe, i, rings->ring[i]);
+		rings->ring[i]->event_idx = fe->features >> VIRTIO_RING_F_EVENT_IDX & 1;
+		rings->ring[i]->in_order = fe->features >> VIRTIO_F_IN_ORDER & 1;
+	}
 	return rc;
 }
 
-static int enable_rings(struct front_end *fe)
+int front_end_enable_ring(struct front_end *fe, uint32_t index, bool enable)
 {
-	int rc;
+	return front_end_set_state(fe, VHOST_USER_SET_VRING_ENABLE, index, enable);
+}
+
+static int enable_rings(struct front_end *fe, uint32_t count)
+{
+	int rc = 0;
 
 	if (!(fe->features >> VHOST_USER_F_PROTOCOL_FEATURES & 1))
 		return 0; /* the rings start enabled ("Ring states") */
-	rc = front_end_set_state(fe, VHOST_USER_SET_VRING_ENABLE, FRONT_END_RX, 1);
-	if (!rc)
-		rc = front_end_set_state(fe, VHOST_USER_SET_VRING_ENABLE, FRONT_END_TX, 1);
+	for (uint32_t i = 0; !rc && i < count; i++)
+		rc = front_end_enable_ring(fe, i, true);
 	return rc;
 }
 
-static int start_ring(struct front_end *fe, uint32_t index, struct driver_ring *ring)
+static uint32_t ring_base(const struct front_end *fe, const struct driver_ring *ring)
+{
+	if (ring->kind == DRIVER_RING_PACKED && fe->config->resume == RESUME_QEMU)
+		return PACKED_FIRST_BASE;
+	return driver_ring_base(ring);
+}
+
+static int start_ring(struct front_end *fe, uint32_t index, const struct driver_ring *ring)
 {
 	int rc = front_end_set_state(fe, VHOST_USER_SET_VRING_NUM, index, ring->size);
 
 	if (!rc)
-		rc = front_end_set_state(fe, VHOST_USER_SET_VRING_BASE, index,
-					 driver_ring_base(ring));
+		rc = front_end_set_state(fe, VHOST_USER_SET_VRING_BASE, index, ring_base(fe, ring));
 	if (!rc)
 		rc = front_end_set_addr(fe, index, ring);
 	if (!rc)
 		rc = front_end_set_fd(fe, VHOST_USER_SET_VRING_KICK, index, ring->kick_fd);
 	if (!rc)
 		rc = front_end_set_fd(fe, VHOST_USER_SET_VRING_CALL, index, ring->call_fd);
+	return rc;
+}
+
+static int get_inflight(struct front_end *fe, struct front_end_inflight *inflight)
+{
+	struct inflight_wire wire = { .queues = inflight->queues,
+				      .queue_size = inflight->queue_size };
+	uint32_t header[3] = { VHOST_USER_GET_INFLIGHT_FD, VHOST_USER_VERSION, sizeof(wire) };
+	uint8_t bytes[sizeof(header) + sizeof(wire)];
+	int rc;
+
+	memcpy(bytes, header, sizeof(header));
+	memcpy(bytes + sizeof(header), &wire, sizeof(wire));
+	rc = front_end_send_bytes(fe, bytes, sizeof(bytes), NULL, 0);
+	if (!rc)
+		rc = front_end_receive_fd(fe, VHOST_USER_GET_INFLIGHT_FD, &wire, INFLIGHT_LEAST,
+					  sizeof(wire), &inflight->fd);
+	if (!rc && inflight->fd < 0)
+		rc = fail_set(&fe->fail, -EPROTO, "GET_INFLIGHT_FD brought no descriptor");
+	inflight->mmap_size = wire.mmap_size;
+	inflight->mmap_offset = wire.mmap_offset;
+	return rc;
+}
+
+/* As QEMU does it for disks: features first, since they say how rings look; the file is
+ * asked for once, and given to each back-end. */
+static int share_inflight(struct front_end *fe, uint32_t count)
+{
+	struct front_end_inflight *inflight = fe->config->inflight;
+	struct inflight_wire wire;
+	int rc = 0;
+
+	if (!inflight || !has_protocol(fe, VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD))
+		return 0;
+	inflight->queues = (uint16_t)count;
+	if (inflight->fd < 0)
+		rc = get_inflight(fe, inflight);
+	wire = (struct inflight_wire){ inflight->mmap_size, inflight->mmap_offset, inflight->queues,
+				       inflight->queue_size, 0 };
+	if (!rc)
+		rc = front_end_request(fe, VHOST_USER_SET_INFLIGHT_FD, &wire, sizeof(wire),
+				       &inflight->fd, 1, false);
 	return rc;
 }
 
@@ -243,23 +321,23 @@ static int add_status(struct front_end *fe, uint64_t bits)
 	return rc ? rc : front_end_set_u64(fe, VHOST_USER_SET_STATUS, status | bits);
 }
 
-int front_end_start(struct front_end *fe, const struct guest_memory *memory, struct driver_ring *rx,
-		    struct driver_ring *tx)
+int front_end_start(struct front_end *fe, const struct guest_memory *memory,
+		    const struct front_end_rings *rings)
 {
-	int rc = fe->config->enable_last ? 0 : enable_rings(fe);
+	int rc = fe->config->enable_last ? 0 : enable_rings(fe, rings->count);
 
 	if (!rc)
 		rc = front_end_set_u64(fe, VHOST_USER_SET_FEATURES, fe->features);
 	if (!rc)
+		rc = share_inflight(fe, rings->count);
+	if (!rc)
 		rc = add_status(fe, VIRTIO_CONFIG_S_FEATURES_OK);
 	if (!rc)
 		rc = front_end_set_memory(fe, memory);
-	if (!rc)
-		rc = start_ring(fe, FRONT_END_RX, rx);
-	if (!rc)
-		rc = start_ring(fe, FRONT_END_TX, tx);
+	for (uint32_t i = 0; !rc && i < rings->count; i++)
+		rc = start_ring(fe, i, rings->ring[i]);
 	if (!rc && fe->config->enable_last)
-		rc = enable_rings(fe);
+		rc = enable_rings(fe, rings->count);
 	if (!rc)
 		rc = add_status(fe, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
 					    VIRTIO_CONFIG_S_DRIVER_OK);

@@ -15,7 +15,12 @@
  * that takes it for the end of everything loses the base.
  *
  * With enable_last, SET_VRING_ENABLE comes after all of it, as the specification's
- * ring states suggest and other front-ends do. Ring 0 is the guest's RX, ring 1 its TX.
+ * ring states suggest and other front-ends do. Ring 2n is the guest's RX of pair n, ring
+ * 2n+1 its TX.
+ *
+ * After a back-end has died the same is said to the next one: the same memory, rings
+ * and features, the rings' base at what is used (front_end_config.resume), and the
+ * in-flight file that its predecessor made, where that was negotiated.
  *
  * Every wait has a deadline. A back-end that closes, answers another question, or
  * does not answer gives an error with a sentence.
@@ -34,6 +39,24 @@
 #define FRONT_END_RX          0u
 #define FRONT_END_TX          1u
 #define FRONT_END_MAX_PAYLOAD 512u
+#define FRONT_END_MAX_PAIRS   128u /* an index of a ring has 8 bits */
+#define FRONT_END_MAX_RINGS   (2 * FRONT_END_MAX_PAIRS)
+
+struct front_end_rings {
+	uint32_t count;
+	struct driver_ring *ring[FRONT_END_MAX_RINGS];
+};
+
+/* "Inflight I/O tracking": the file that a back-end made, kept over connections. */
+struct front_end_inflight {
+	int fd; /* -1: none yet */
+	uint64_t mmap_size, mmap_offset;
+	uint16_t queues, queue_size;
+};
+
+/* Where a packed ring goes on after a loss: QEMU 7.2 says what the last orderly stop
+ * said, here the start; or behind what is used. A split ring: the used index. */
+enum front_end_resume { RESUME_QEMU, RESUME_USED };
 
 struct front_end_config {
 	const char *path;
@@ -43,9 +66,12 @@ struct front_end_config {
 	uint64_t wanted;        /* virtio features, PROTOCOL_FEATURES among them */
 	uint64_t wanted_protocol;
 	uint64_t required; /* virtio features without which there is no point */
-	bool ack_all;      /* NEED_REPLY on every message, not only where QEMU asks */
-	bool enable_last;  /* SET_VRING_ENABLE after the rings are set up */
-	bool trace;        /* each message on stderr */
+	uint64_t required_protocol;
+	struct front_end_inflight *inflight; /* NULL: not wanted */
+	enum front_end_resume resume;
+	bool ack_all;     /* NEED_REPLY on every message, not only where QEMU asks */
+	bool enable_last; /* SET_VRING_ENABLE after the rings are set up */
+	bool trace;       /* each message on stderr */
 };
 
 struct front_end {
@@ -55,16 +81,16 @@ struct front_end {
 	uint64_t features; /* negotiated */
 	uint64_t offered_protocol;
 	uint64_t protocol;
-	uint64_t queue_count;
+	uint64_t queue_count; /* pairs, as a back-end of a network counts */
 	struct fail fail;
 };
 
 /* All return 0 or a negative errno with a sentence in fail. */
 int front_end_open(struct front_end *fe, const struct front_end_config *config);
 void front_end_close(struct front_end *fe);
-int front_end_negotiate(struct front_end *fe, struct driver_ring *rx, struct driver_ring *tx);
-int front_end_start(struct front_end *fe, const struct guest_memory *memory, struct driver_ring *rx,
-		    struct driver_ring *tx);
+int front_end_negotiate(struct front_end *fe, const struct front_end_rings *rings);
+int front_end_start(struct front_end *fe, const struct guest_memory *memory,
+		    const struct front_end_rings *rings);
 /* Before the rings stop: says so through the status, where negotiated. */
 int front_end_stop(struct front_end *fe);
 /* Stops a ring; base is where the back-end would go on in the available ring. */
@@ -74,6 +100,7 @@ int front_end_stop_ring(struct front_end *fe, uint32_t index, uint32_t *base);
 int front_end_set_memory(struct front_end *fe, const struct guest_memory *memory);
 int front_end_set_addr(struct front_end *fe, uint32_t index, const struct driver_ring *ring);
 int front_end_set_state(struct front_end *fe, uint32_t request, uint32_t index, uint32_t num);
+int front_end_enable_ring(struct front_end *fe, uint32_t index, bool enable);
 int front_end_set_fd(struct front_end *fe, uint32_t request, uint32_t index, int fd);
 int front_end_get_u64(struct front_end *fe, uint32_t request, uint64_t *value);
 int front_end_set_u64(struct front_end *fe, uint32_t request, uint64_t value);
@@ -82,6 +109,9 @@ int front_end_set_u64(struct front_end *fe, uint32_t request, uint64_t value);
 int front_end_request(struct front_end *fe, uint32_t request, const void *payload, uint32_t size,
 		      const int *fds, uint32_t fd_count, bool want_ack);
 int front_end_receive(struct front_end *fe, uint32_t request, void *payload, uint32_t size);
+/* The same, of at least so many bytes, with a descriptor; -1 if none came. */
+int front_end_receive_fd(struct front_end *fe, uint32_t request, void *payload, uint32_t least,
+			 uint32_t size, int *fd);
 /* Bytes on the socket with descriptors beside them; no protocol at all. */
 int front_end_send_bytes(struct front_end *fe, const void *bytes, size_t len, const int *fds,
 			 uint32_t fd_count);
@@ -89,7 +119,8 @@ int front_end_send_bytes(struct front_end *fe, const void *bytes, size_t len, co
 /* Names of features, for options and summaries; bit < 0 at the end. */
 enum front_end_kind {
 	FEATURE_VIRTIO,
-	FEATURE_PROTOCOL,     /* of vhost-user */
+	FEATURE_PROTOCOL, /* of vhost-user */
+	FEATURE_PROTOCOL_CHOSEN,
 	FEATURE_HOST_OFFLOAD, /* virtio's, negotiated only if asked for: what the device does */
 	FEATURE_GUEST_OFFLOAD,
 	FEATURE_CHOSEN, /* virtio's, each by an option of its own */
@@ -101,3 +132,8 @@ struct front_end_feature {
 	enum front_end_kind kind;
 };
 extern const struct front_end_feature front_end_features[];
+
+static inline bool front_end_is_protocol(enum front_end_kind kind)
+{
+	return kind == FEATURE_PROTOCOL || kind == FEATURE_PROTOCOL_CHOSEN;
+}

@@ -133,8 +133,8 @@ int front_end_send_bytes(struct front_end *fe, const void *bytes, size_t len, co
 	return 0;
 }
 
-/* Descriptors that nobody asked for must not pile up. */
-static void close_stray_fds(struct msghdr *msg)
+/* Takes the first descriptor if somebody asked for one; others must not pile up. */
+static void take_fds(struct msghdr *msg, int *wanted)
 {
 	int fds[MAX_STRAY_FDS];
 
@@ -145,13 +145,16 @@ static void close_stray_fds(struct msghdr *msg)
 			continue;
 		for (size_t i = 0; i < count && i < MAX_STRAY_FDS; i++) {
 			memcpy(&fds[i], CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-			close(fds[i]);
+			if (wanted && *wanted < 0)
+				*wanted = fds[i];
+			else
+				close(fds[i]);
 		}
 	}
 }
 
 static int read_all(struct front_end *fe, uint32_t request, void *to, size_t len,
-		    int64_t deadline_ms)
+		    int64_t deadline_ms, int *fd)
 {
 	union {
 		char space[CMSG_SPACE(MAX_STRAY_FDS * sizeof(int))];
@@ -181,30 +184,43 @@ static int read_all(struct front_end *fe, uint32_t request, void *to, size_t len
 		if (got < 0)
 			return fail_set(&fe->fail, -errno, "cannot read from the back-end: %s",
 					strerror(errno));
-		close_stray_fds(&msg);
+		take_fds(&msg, fd);
 		at += got;
 		len -= (size_t)got;
 	}
 	return 0;
 }
 
-int front_end_receive(struct front_end *fe, uint32_t request, void *payload, uint32_t size)
+static int receive(struct front_end *fe, uint32_t request, void *payload, uint32_t least,
+		   uint32_t size, int *fd)
 {
 	int64_t deadline_ms = now_ms() + fe->config->reply_timeout_ms;
 	uint32_t header[3] = { 0 };
-	int rc = read_all(fe, request, header, sizeof(header), deadline_ms);
+	int rc = read_all(fe, request, header, sizeof(header), deadline_ms, fd);
 
 	if (rc)
 		return rc;
 	if (fe->config->trace)
 		fprintf(stderr, "guestwire-guest: < request %u, flags %#x, %u bytes\n", header[0],
 			header[1], header[2]);
-	if (header[0] != request || header[2] != size ||
+	if (header[0] != request || header[2] < least || header[2] > size ||
 	    (header[1] & (VHOST_USER_VERSION_MASK | VHOST_USER_REPLY)) !=
 		    (VHOST_USER_VERSION | VHOST_USER_REPLY))
 		return fail_set(&fe->fail, -EPROTO,
 				"asked request %u and expected %u bytes, the back-end answered "
 				"request %u, flags %#x, %u bytes",
 				request, size, header[0], header[1], header[2]);
-	return read_all(fe, request, payload, size, deadline_ms);
+	return read_all(fe, request, payload, header[2], deadline_ms, fd);
+}
+
+int front_end_receive(struct front_end *fe, uint32_t request, void *payload, uint32_t size)
+{
+	return receive(fe, request, payload, size, size, NULL);
+}
+
+int front_end_receive_fd(struct front_end *fe, uint32_t request, void *payload, uint32_t least,
+			 uint32_t size, int *fd)
+{
+	*fd = -1;
+	return receive(fe, request, payload, least, size, fd);
 }

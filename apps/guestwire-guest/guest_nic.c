@@ -32,27 +32,30 @@ static struct layout_shape rx_shape(const struct guest_options *o)
 				      o->cross_page };
 }
 
-int guest_nic_open(struct guest_nic *nic, const struct guest_options *options,
+int guest_nic_open(struct guest_nic *nic, const struct guest_options *options, uint32_t index,
 		   struct guest_memory *memory, struct tally *tally, struct fail *fail)
 {
+	enum driver_ring_kind kind = (enum driver_ring_kind)options->ring;
 	int rc;
 
 	memset(nic, 0, sizeof(*nic));
 	nic->options = options;
+	nic->index = index;
+	nic->stream = (uint32_t)options->stream + index;
 	nic->memory = memory;
 	nic->tally = tally;
 	nic->address.ethertype = (uint16_t)options->ethertype;
 	memcpy(nic->address.src, options->src.bytes, PATTERN_MAC_BYTES);
 	memcpy(nic->address.dst, options->dst.bytes, PATTERN_MAC_BYTES);
 	nic->packet = options_packet(options);
+	nic->packet.flow = (uint16_t)index;
 	nic->frame = malloc(GUEST_MAX_FRAME + NIC_HEADER_BYTES);
 	if (!nic->frame)
 		return fail_set(fail, -ENOMEM, "no memory for a frame");
-	rc = driver_ring_open(&nic->rx.ring, memory, (enum driver_ring_kind)options->ring,
-			      (uint16_t)options->ring_size, fail);
+	rc = driver_ring_open(&nic->rx.ring, memory, kind, (uint16_t)options->ring_size, fail);
 	if (!rc)
-		rc = driver_ring_open(&nic->tx.ring, memory, (enum driver_ring_kind)options->ring,
-				      (uint16_t)options->ring_size, fail);
+		rc = driver_ring_open(&nic->tx.ring, memory, kind, (uint16_t)options->ring_size,
+				      fail);
 	return rc;
 }
 
@@ -248,7 +251,7 @@ static void build_tx(struct guest_nic *nic, struct nic_slot *slot, uint64_t sequ
 				   tx->turn++, slot->segments);
 	if (slot->count > 1)
 		layout_guard(slot->segments, slot->count);
-	fill_tx(nic, slot, nic->options->stream);
+	fill_tx(nic, slot, nic->stream);
 }
 
 uint32_t guest_nic_rewrite(struct guest_nic *nic, uint32_t stream)

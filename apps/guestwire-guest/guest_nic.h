@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The guest's network card as its driver sees it: an RX and a TX ring, and a slot of
- * guest memory for each chain that can be out.
+ * A pair of queues of the guest's network card as its driver sees it: an RX and a TX ring,
+ * and a slot of guest memory for each chain that can be out. Each pair sends a stream
+ * of its own, so that order can be judged for each.
  *
  * Transmit: a slot that is free is filled with the next frame and added; from
  * publish to completion nobody here touches it, but for --rewrite, which shows who
@@ -56,8 +57,17 @@ struct nic_side {
 	uint64_t turn;
 };
 
+enum nic_state {
+	NIC_ON,
+	NIC_DRAINING, /* nothing more is sent; what is out comes home first */
+	NIC_OFF,      /* disabled at the device */
+};
+
 struct guest_nic {
 	const struct guest_options *options;
+	uint32_t index;  /* of the pair */
+	uint32_t stream; /* what it sends */
+	enum nic_state state;
 	struct guest_memory *memory;
 	struct nic_side rx, tx;
 	size_t header_len;
@@ -81,15 +91,17 @@ struct guest_nic {
 	uint16_t buffers_left;
 	bool skipping;
 	uint64_t rx_chains;
-	uint64_t rx_overruns;     /* guard bytes overwritten */
-	uint64_t rx_bad_length;   /* used.len below a header or above the chain */
-	uint64_t rx_bad_header;   /* offloads nobody negotiated, num_buffers 0 with mrg_rxbuf */
+	uint64_t rx_overruns;   /* guard bytes overwritten */
+	uint64_t rx_bad_length; /* used.len below a header or above the chain */
+	uint64_t rx_bad_header; /* offloads nobody negotiated, num_buffers 0 with mrg_rxbuf */
+	uint64_t rx_cut;        /* frames of several buffers that a dying device left unfinished */
+	uint64_t rx_frames;
 	uint64_t rx_zero_buffers; /* num_buffers not 1 without mrg_rxbuf: noted */
 	struct tally *tally;
 };
 
 /* Makes both rings (nothing is shown to the device yet). */
-int guest_nic_open(struct guest_nic *nic, const struct guest_options *options,
+int guest_nic_open(struct guest_nic *nic, const struct guest_options *options, uint32_t index,
 		   struct guest_memory *memory, struct tally *tally, struct fail *fail);
 /* After negotiation: makes slots in guest memory and offers all RX buffers. */
 int guest_nic_prepare(struct guest_nic *nic, uint64_t features, struct fail *fail);
@@ -114,3 +126,5 @@ uint32_t guest_nic_reap(struct guest_nic *nic);
 uint32_t guest_nic_rewrite(struct guest_nic *nic, uint32_t stream);
 /* Takes received buffers, tallies their frames, offers the buffers again. */
 uint32_t guest_nic_receive(struct guest_nic *nic);
+/* The device is dead: takes what it left, forgets half a frame. */
+void guest_nic_settle(struct guest_nic *nic);

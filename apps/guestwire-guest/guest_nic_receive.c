@@ -51,6 +51,8 @@ static uint16_t read_header(struct guest_nic *nic, const struct virtio_net_hdr_v
 
 static void take_frame(struct guest_nic *nic, const uint8_t *frame, size_t len)
 {
+	nic->rx_frames++;
+	nic->tally->queue = nic->index;
 	if (nic->packet.kind != PACKET_RAW && packet_is_ours(frame, len, nic->packet.port))
 		packet_check(&nic->packets, nic->tally, frame, len, &nic->rx_header);
 	else
@@ -136,4 +138,13 @@ uint32_t guest_nic_receive(struct guest_nic *nic)
 		driver_ring_kick(&rx->ring);
 	}
 	return seen;
+}
+
+void guest_nic_settle(struct guest_nic *nic)
+{
+	while (guest_nic_reap(nic) || guest_nic_receive(nic))
+		;
+	nic->rx_cut += nic->buffers_left && !nic->skipping;
+	nic->buffers_left = 0;
+	nic->skipping = false;
 }

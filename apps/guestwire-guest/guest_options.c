@@ -83,10 +83,11 @@ static const struct row rows[] = {
 	  "from one size of the range to the next (default 1)" },
 	{ "receive", KIND_NUMBER, AT(receive), AT(receive_given), 0, INT64_MAX, "COUNT",
 	  "wait until so many frames came; how many are missing is judged by it" },
+	FLAG("ordered", ordered, "frames of a stream that come out of order are an error"),
 	FLAG("verify", verify, "verify each received frame bit by bit"),
 	{ "stream", KIND_NUMBER, AT(stream), 0, 0, UINT32_MAX, "ID",
 	  "stream of the frames sent (default 1)" },
-	{ "receive-stream", KIND_LIST, AT(receive_streams), 0, 0, UINT32_MAX, "ID[,ID...]",
+	{ "receive-stream", KIND_LIST, AT(receive_streams), 0, 0, UINT32_MAX, "ID[-ID][,...]",
 	  "only these streams are ours, all others foreign, and foreign is an error" },
 	{ "mac", KIND_MAC, AT(src), 0, 0, 0, "MAC", "own address (default 52:57:<stream>)" },
 	{ "dst", KIND_MAC, AT(dst), 0, 0, 0, "MAC", "where to (default broadcast)" },
@@ -138,14 +139,27 @@ static const struct row rows[] = {
 	FLAG("adjacent", adjacent, "no holes between the regions"),
 	FLAG("no-seal", no_seal, "leave the memfd unsealed (QEMU seals it against shrinking)"),
 	{ "ring-size", KIND_NUMBER, AT(ring_size), 0, DRIVER_RING_MIN_SIZE, DRIVER_RING_MAX_SIZE,
-	  "N", "of both rings, a power of two (default 256)" },
-	CHOICE("ring", ring, "split|packed", "the kind of both rings (default split)"),
+	  "N", "of all rings, a power of two (default 256)" },
+	{ "queues", KIND_NUMBER, AT(queues), 0, 1, FRONT_END_MAX_PAIRS, "N",
+	  "pairs of queues (default 1); each sends a stream of its own, from --stream on" },
+	{ "toggle-queues", KIND_NUMBER, AT(toggle_ms), 0, 1, UINT32_MAX, "MS",
+	  "so often disable a pair (not the first of several), or enable it again" },
+	CHOICE("ring", ring, "split|packed", "the kind of all rings (default split)"),
 	FLAG("in-order", in_order, "negotiate IN_ORDER: buffers are used in the order they were given"),
 	{ "features-off", KIND_FEATURES, 0, 0, 0, 0, "NAME[,NAME...]",
 	  "do not negotiate: version_1 indirect_desc event_idx mrg_rxbuf protocol_features "
 	  "mq reply_ack status" },
 	CHOICE("ack", ack, "qemu|all", "ask REPLY_ACK where QEMU does, or on each message"),
 	CHOICE("order", order, "qemu|enable-last", "when SET_VRING_ENABLE is sent"),
+
+	GROUP("Another back-end"),
+	SECONDS("reconnect", reconnect_s, AT(reconnect_given),
+		"when the back-end dies wait so long for the next one, and go on with it"),
+	FLAG("inflight", inflight, "negotiate INFLIGHT_SHMFD, and keep its file over connections"),
+	CHOICE("resume", resume, "qemu|used",
+	       "base of a packed ring then: as QEMU (the start), or behind what is used"),
+	FLAG("allow-duplicates", duplicates_allowed,
+	     "frames that come twice are no error (after a death with --reconnect they are none)"),
 
 	GROUP("Pace and end"),
 	{ "rate", KIND_NUMBER, AT(rate), 0, 0, UINT32_MAX, "FPS",
@@ -268,13 +282,19 @@ static bool parse_choice(const struct row *row, const char *text, int *value)
 
 static bool parse_list(const struct row *row, const char *text, struct guest_list *list)
 {
-	uint64_t value;
+	uint64_t value, last;
 
 	for (;;) {
-		if (list->count == GUEST_MAX_STREAM_LIST || !parse_number(text, &text, &value) ||
-		    value > row->high)
+		if (!parse_number(text, &text, &value))
 			return false;
-		list->values[list->count++] = (uint32_t)value;
+		last = value;
+		if (*text == '-' && !parse_number(text + 1, &text, &last))
+			return false;
+		if (last < value || last > row->high ||
+		    last - value >= GUEST_MAX_STREAM_LIST - list->count)
+			return false;
+		while (value <= last)
+			list->values[list->count++] = (uint32_t)value++;
 		if (*text != ',')
 			return !*text;
 		text++;
@@ -330,8 +350,8 @@ static bool parse_features(struct guest_options *options, const char *text)
 			f++;
 		if (!f->name)
 			return false;
-		*(f->kind == FEATURE_PROTOCOL ? &options->protocol_off : &options->features_off) |=
-			1ull << f->bit;
+		*(front_end_is_protocol(f->kind) ? &options->protocol_off
+						 : &options->features_off) |= 1ull << f->bit;
 		text += len;
 		text += *text == ',';
 	}

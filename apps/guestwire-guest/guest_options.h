@@ -10,7 +10,7 @@
 #include "pattern.h"
 
 #define GUEST_MAX_FRAME       65562u /* two VLAN tags, Ethernet header and 64 KiB, and a bit */
-#define GUEST_MAX_STREAM_LIST 16u
+#define GUEST_MAX_STREAM_LIST 512u
 
 struct guest_range {
 	uint64_t low, high;
@@ -79,6 +79,13 @@ struct guest_options {
 	uint64_t ring_size;
 	int ring; /* enum driver_ring_kind */
 	bool in_order;
+	uint64_t queues;    /* pairs */
+	uint64_t toggle_ms; /* 0: never */
+	bool inflight;
+	int resume; /* enum front_end_resume */
+	bool reconnect_given;
+	double reconnect_s;
+	bool duplicates_allowed, ordered;
 	uint64_t features_off; /* virtio bits; protocol bits apart */
 	uint64_t protocol_off;
 	int ack;   /* enum guest_ack */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "guest_options.h"
+#include "vhost_user_spec.h"
 
 #define DEFAULT_SIZE       1514
 #define DEFAULT_MEMORY_MIB 64
@@ -25,6 +26,7 @@ void options_defaults(struct guest_options *o)
 		.indirect = INDIRECT_MIXED,
 		.memory_mib = DEFAULT_MEMORY_MIB,
 		.regions = 1,
+		.queues = 1,
 		.ring_size = DEFAULT_RING,
 		.batch = DEFAULT_BATCH,
 		.connect_timeout_s = 5,
@@ -86,6 +88,8 @@ const char *options_contradiction(const struct guest_options *o)
 		return "give one of --socket PATH and --interface IFNAME";
 	if (o->ring_size & (o->ring_size - 1))
 		return "--ring-size must be a power of two";
+	if (o->toggle_ms && o->features_off >> VHOST_USER_F_PROTOCOL_FEATURES & 1)
+		return "--toggle-queues needs protocol_features";
 	if (o->descriptors.high > o->ring_size || o->rx_descriptors.high > o->ring_size)
 		return "a chain cannot have more descriptors than the ring (VIRTIO 1.2 2.7.5.3.1)";
 	if (o->scribble && o->pattern == GUEST_PATTERN_FIXED)

@@ -35,6 +35,7 @@
 #define PACKET_MAX_TAGS     2u
 #define PACKET_MAX_EXTRA    10u
 #define PACKET_DEFAULT_PORT 18263u
+#define PACKET_FLOWS        128u
 #define PACKET_WHY_BYTES    160u
 
 enum packet_kind { PACKET_RAW, PACKET_TCP4, PACKET_TCP6, PACKET_UDP4, PACKET_UDP6 };
@@ -45,6 +46,7 @@ struct packet_shape {
 	uint32_t extra; /* IPv6 extension headers of 8 bytes, or 4 bytes of IPv4 options each */
 	uint32_t mss;   /* payload bytes of a piece */
 	uint16_t port;  /* both ways */
+	uint16_t flow;  /* the source port is so much above it */
 	bool partial;   /* leave the checksum to the device */
 	bool ecn;       /* CWR may be sent */
 	struct pattern_address address;
@@ -68,7 +70,7 @@ uint32_t packet_pieces(const struct packet_shape *shape, size_t size);
 void packet_make(const struct packet_shape *shape, uint8_t *frame, size_t size, uint32_t stream,
 		 uint64_t first, struct virtio_net_hdr_v1 *header);
 
-/* Whether this is TCP or UDP to the port. */
+/* Whether this is TCP or UDP to the port, of one of the flows. */
 bool packet_is_ours(const uint8_t *frame, size_t len, uint16_t port);
 /*
  * Verifies a frame that is ours, with the virtio-net header that came with it: its own

@@ -101,7 +101,7 @@ bool packet_is_ours(const uint8_t *frame, size_t len, uint16_t port)
 	struct view v;
 
 	return view_make(&v, frame, len) && fetch16(frame + v.l4 + 2) == port &&
-	       fetch16(frame + v.l4) == port;
+	       (uint16_t)(fetch16(frame + v.l4) - port) < PACKET_FLOWS;
 }
 
 /* ---- IP ---- */

@@ -134,7 +134,7 @@ static void make_tcp(const struct packet_shape *shape, uint8_t *tcp, size_t payl
 {
 	static const uint8_t options[] = { 1, 1, 8, 10 }; /* NOP, NOP, timestamps */
 
-	store16(tcp, shape->port);
+	store16(tcp, (uint16_t)(shape->port + shape->flow));
 	store16(tcp + 2, shape->port);
 	store32(tcp + 4, packet_seq(first));
 	store32(tcp + 8, (uint32_t)first);
@@ -150,7 +150,7 @@ static void make_tcp(const struct packet_shape *shape, uint8_t *tcp, size_t payl
 
 static void make_udp(const struct packet_shape *shape, uint8_t *udp, size_t payload)
 {
-	store16(udp, shape->port);
+	store16(udp, (uint16_t)(shape->port + shape->flow));
 	store16(udp + 2, shape->port);
 	store16(udp + 4, (uint32_t)(UDP_BYTES + payload));
 	store16(udp + UDP_CHECK, 0);

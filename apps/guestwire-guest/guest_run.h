@@ -1,18 +1,40 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A guest's parts, put together and taken apart: for run_guest and for misbehaviour. */
+/*
+ * A guest's parts, put together and taken apart: for run_guest and for misbehaviour.
+ *
+ *	guest_run.c	opens, starts, stops and closes
+ *	run_guest.c	exchanges frames meanwhile
+ *	guest_queues.c	disables and enables pairs of queues meanwhile
+ *	guest_restart.c	goes on with another back-end when one has died
+ *	guest_report.c	says what it came to
+ */
 #pragma once
+
+#include <stdint.h>
 
 #include "front_end.h"
 #include "guest_memory.h"
 #include "guest_nic.h"
 #include "guest_summary.h"
+#include "pacer.h"
+
+/* One pair after the other is taken out of use, and put back. */
+struct guest_toggle {
+	int64_t next_ns;
+	uint32_t pair; /* the last one, or the one at hand */
+};
 
 struct guest_run {
 	struct guest_memory memory;
-	struct guest_nic nic;
+	struct guest_nic *nic; /* pairs of them; who wants one takes the first */
+	uint32_t pairs;
+	struct front_end_rings rings; /* of all of them */
 	struct front_end_config config;
+	struct front_end_inflight inflight;
 	struct front_end fe;
 	struct guest_summary *summary;
+	struct pollfd *wait; /* what a nap waits for */
+	struct guest_toggle toggle;
 	bool lost; /* the connection is gone */
 };
 
@@ -21,7 +43,21 @@ int guest_run_open(struct guest_run *run, const struct guest_options *options,
 		   struct guest_summary *summary);
 /* Negotiation, buffers, rings running. */
 int guest_run_start(struct guest_run *run);
+/* Stops the rings, unless the connection is lost (then, or before). */
 void guest_run_stop(struct guest_run *run);
-/* Counts and ring errors into the summary. */
-void guest_run_report(struct guest_run *run);
 void guest_run_close(struct guest_run *run);
+
+/* Rings run: the first kicks. */
+void guest_run_kick(struct guest_run *run);
+/* Chains that are out on all TX rings. */
+uint32_t guest_run_sending(const struct guest_run *run);
+
+/* Sums for the pacer; then, once, all counts and errors. */
+void guest_run_counts(struct guest_run *run);
+void guest_run_report(struct guest_run *run);
+
+/* --toggle-queues. False: the connection is lost. */
+bool guest_queues_tick(struct guest_run *run, int64_t now_ns);
+
+/* --reconnect: goes on with the next back-end; false (and an error) if none comes. */
+bool guest_restart(struct guest_run *run, struct pacer *pacer);

@@ -34,7 +34,10 @@ void summary_judge(struct guest_summary *s)
 	const struct tally_stream *total = tally_total(s->tally);
 
 	summary_count_error(s, total->corrupted, "frames corrupted");
-	summary_count_error(s, total->duplicated, "frames received more than once");
+	if (!s->restarts && !o->duplicates_allowed)
+		summary_count_error(s, total->duplicated, "frames received more than once");
+	if (o->ordered)
+		summary_count_error(s, total->out_of_order, "frames out of order");
 	if (s->packets.bad)
 		summary_error(s, EXIT_WRONG,
 			      "%" PRIu64 " packets with wrong headers; the first: %s",
@@ -60,7 +63,7 @@ static json_t *integer(uint64_t value)
 
 static bool has_feature(const struct guest_summary *s, const struct front_end_feature *f)
 {
-	return (f->kind == FEATURE_PROTOCOL ? s->protocol : s->features) >> f->bit & 1;
+	return (front_end_is_protocol(f->kind) ? s->protocol : s->features) >> f->bit & 1;
 }
 
 static json_t *features_json(const struct guest_summary *s)
@@ -73,18 +76,49 @@ static json_t *features_json(const struct guest_summary *s)
 	return names;
 }
 
-static json_t *stop_json(const struct guest_summary *s)
+static json_t *stop_json(const struct summary_queue *q)
 {
 	json_t *stop = json_object();
 
-	json_object_set_new(stop, "tx_used_idx", integer(s->tx.used_idx));
-	json_object_set_new(stop, "tx_avail_idx", integer(s->tx.avail_idx));
-	json_object_set_new(stop, "tx_base", integer(s->tx.base));
-	json_object_set_new(stop, "rx_used_idx", integer(s->rx.used_idx));
-	json_object_set_new(stop, "rx_avail_idx", integer(s->rx.avail_idx));
-	json_object_set_new(stop, "rx_base", integer(s->rx.base));
+	json_object_set_new(stop, "tx_used_idx", integer(q->tx.used_idx));
+	json_object_set_new(stop, "tx_avail_idx", integer(q->tx.avail_idx));
+	json_object_set_new(stop, "tx_base", integer(q->tx.base));
+	json_object_set_new(stop, "rx_used_idx", integer(q->rx.used_idx));
+	json_object_set_new(stop, "rx_avail_idx", integer(q->rx.avail_idx));
+	json_object_set_new(stop, "rx_base", integer(q->rx.base));
+	json_object_set_new(stop, "lost", integer(q->rx.lost + q->tx.lost));
+	json_object_set_new(stop, "clean", json_boolean(q->clean));
+	return stop;
+}
+
+/* That of the first pair, and whether all were clean. */
+static json_t *all_stop_json(const struct guest_summary *s)
+{
+	json_t *stop = stop_json(&s->queues[0]);
+
 	json_object_set_new(stop, "clean", json_boolean(s->clean));
 	return stop;
+}
+
+static json_t *queues_json(const struct guest_summary *s)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < s->pairs; i++) {
+		const struct summary_queue *q = &s->queues[i];
+		json_t *o = json_object();
+
+		json_object_set_new(o, "pair", integer(i));
+		json_object_set_new(o, "stream", integer(q->stream));
+		json_object_set_new(o, "sent", integer(q->sent));
+		json_object_set_new(o, "completed", integer(q->completed));
+		json_object_set_new(o, "received", integer(q->received));
+		json_object_set_new(o, "kicks", integer(q->kicks));
+		json_object_set_new(o, "calls", integer(q->calls));
+		json_object_set_new(o, "stop", s->stopped ? stop_json(q) : json_null());
+		json_array_append_new(list, o);
+	}
+	return list;
 }
 
 static json_t *streams_json(const struct guest_summary *s)
@@ -105,6 +139,7 @@ static json_t *streams_json(const struct guest_summary *s)
 		json_object_set_new(o, "out_of_order", integer(t->out_of_order));
 		json_object_set_new(o, "anonymous", integer(t->anonymous));
 		json_object_set_new(o, "distinct", integer(t->distinct));
+		json_object_set_new(o, "queue_moves", integer(t->queue_moves));
 		json_array_append_new(list, o);
 	}
 	return list;
@@ -161,7 +196,15 @@ static void print_json(struct guest_summary *s)
 	counts_json(s, o);
 	if (s->is_guest) {
 		json_object_set_new(o, "features", features_json(s));
-		json_object_set_new(o, "stop", s->stopped ? stop_json(s) : json_null());
+		json_object_set_new(o, "stop", s->stopped ? all_stop_json(s) : json_null());
+		json_object_set_new(o, "queues", queues_json(s));
+		json_object_set_new(o, "toggles", integer(s->toggles));
+		json_object_set_new(o, "restarts", integer(s->restarts));
+		json_object_set_new(o, "restart_ms_max", integer(s->restart_ms_max));
+		json_object_set_new(o, "out_at_restarts", integer(s->out_at_restarts));
+		json_object_set_new(o, "chains_given", integer(s->chains_given));
+		json_object_set_new(o, "chains_home", integer(s->chains_home));
+		json_object_set_new(o, "rx_cut", integer(s->rx_cut));
 		json_object_set_new(o, "kicks", integer(s->kicks));
 		json_object_set_new(o, "calls", integer(s->calls));
 		json_object_set_new(o, "missed_calls", integer(s->missed_calls));
@@ -185,6 +228,8 @@ static void print_json(struct guest_summary *s)
 
 static void print_guest_text(const struct guest_summary *s)
 {
+	const struct summary_queue *q = &s->queues[0];
+
 	printf("features ");
 	for (const struct front_end_feature *f = front_end_features; f->name; f++)
 		if (has_feature(s, f))
@@ -192,8 +237,16 @@ static void print_guest_text(const struct guest_summary *s)
 	printf("\nsignals   %" PRIu64 " kicks, %" PRIu64 " calls\n", s->kicks, s->calls);
 	if (s->stopped)
 		printf("stop      tx used %u, available %u, base %u; rx used %u, base %u: %s\n",
-		       s->tx.used_idx, s->tx.avail_idx, s->tx.base, s->rx.used_idx, s->rx.base,
+		       q->tx.used_idx, q->tx.avail_idx, q->tx.base, q->rx.used_idx, q->rx.base,
 		       s->clean ? "clean" : "NOT clean");
+	if (s->pairs > 1)
+		printf("queues    %u pairs, %" PRIu64 " times disabled or enabled\n", s->pairs,
+		       s->toggles);
+	if (s->restarts)
+		printf("restarts  %" PRIu64 ", the longest took %" PRIu64 " ms; %" PRIu64
+		       " chains were out; %" PRIu64 " given, %" PRIu64 " home\n",
+		       s->restarts, s->restart_ms_max, s->out_at_restarts, s->chains_given,
+		       s->chains_home);
 }
 
 static void print_text(struct guest_summary *s)

@@ -17,8 +17,18 @@
 
 enum guest_exit { EXIT_GOOD, EXIT_WRONG, EXIT_USAGE, EXIT_PROTOCOL, EXIT_DEADLINE };
 
+#define SUMMARY_MAX_QUEUES 128u /* pairs */
+
 struct summary_ring {
 	uint16_t used_idx, avail_idx, base;
+	uint32_t lost; /* chains that the device would never give back */
+};
+
+struct summary_queue {
+	uint32_t stream;
+	uint64_t sent, completed, received, kicks, calls;
+	struct summary_ring rx, tx;
+	bool clean;
 };
 
 struct guest_summary {
@@ -33,9 +43,15 @@ struct guest_summary {
 	/* guest only */
 	bool is_guest;
 	uint64_t features, protocol;
-	bool stopped; /* GET_VRING_BASE was answered for both rings */
+	bool stopped; /* GET_VRING_BASE was answered for all rings */
 	bool clean;
-	struct summary_ring rx, tx;
+	uint32_t pairs;
+	struct summary_queue queues[SUMMARY_MAX_QUEUES];
+	uint64_t toggles;
+	uint64_t restarts, restart_ms_max;
+	uint64_t out_at_restarts; /* chains on TX rings when back-ends died */
+	uint64_t chains_given, chains_home;
+	uint64_t rx_cut;
 	uint64_t kicks, calls, missed_calls;
 	uint64_t tx_used_len_set, rx_chains, rx_zero_buffers;
 

@@ -96,23 +96,23 @@ static const char *read_answer(struct guest_run *run)
  * no book of ours, but the index says it. */
 static bool all_back(struct guest_run *run)
 {
-	const struct driver_ring *tx = &run->nic.tx.ring;
+	const struct driver_ring *tx = &run->nic->tx.ring;
 
 	if (tx->kind == DRIVER_RING_SPLIT)
 		return tx->published && driver_ring_used_idx(tx) == tx->published;
-	guest_nic_reap(&run->nic);
+	guest_nic_reap(run->nic);
 	return tx->published && !driver_ring_out(tx);
 }
 
 static const char *watch(struct guest_run *run, struct pacer *pacer)
 {
-	struct driver_ring *rx = &run->nic.rx.ring, *tx = &run->nic.tx.ring;
+	struct driver_ring *rx = &run->nic->rx.ring, *tx = &run->nic->tx.ring;
 	struct pollfd wait[] = { { .fd = run->fe.sock, .events = POLLIN },
 				 { .fd = rx->err_fd, .events = POLLIN },
 				 { .fd = tx->err_fd, .events = POLLIN },
 				 { .fd = pacer->signal_fd, .events = POLLIN } };
 	double limit_s =
-		run->nic.options->duration_s > 0 ? run->nic.options->duration_s : DEFAULT_WATCH_S;
+		run->nic->options->duration_s > 0 ? run->nic->options->duration_s : DEFAULT_WATCH_S;
 	const char *outcome;
 
 	if (run->fe.sock < 0)
@@ -137,7 +137,7 @@ static int bring_up(struct guest_run *run, const struct misdeed *m)
 	int rc = 0;
 
 	if (m->stage == STAGE_NEGOTIATED) {
-		rc = front_end_negotiate(&run->fe, &run->nic.rx.ring, &run->nic.tx.ring);
+		rc = front_end_negotiate(&run->fe, &run->rings);
 		if (rc)
 			summary_error(run->summary, EXIT_PROTOCOL, "%s", run->fe.fail.text);
 	} else if (m->stage == STAGE_RUNNING) {

@@ -121,7 +121,7 @@ static struct guest_span make(struct guest_run *run, enum packet_kind kind, uint
 				      .mss = MSS,
 				      .port = PACKET_DEFAULT_PORT,
 				      .partial = true,
-				      .address = run->nic.address };
+				      .address = run->nic->address };
 	struct virtio_net_hdr_v1 header;
 	struct guest_span span;
 	struct fail fail;
@@ -148,7 +148,7 @@ static void write_field(uint8_t *at, bool in_frame, uint32_t bytes, uint32_t val
 
 static void post(struct guest_run *run, uint64_t gpa, uint32_t len)
 {
-	struct driver_ring *tx = &run->nic.tx.ring;
+	struct driver_ring *tx = &run->nic->tx.ring;
 
 	*tx->desc = (struct vring_desc){ htole64(gpa), htole32(len), 0, 0 };
 	tx->avail->ring[tx->avail_idx++ & (tx->size - 1)] = 0;
@@ -173,7 +173,7 @@ static void rewrite(struct guest_run *run, uint64_t arg)
 {
 	const struct lie *lie = &lies[arg];
 	struct guest_span s = make(run, lie->kind, lie->size);
-	struct driver_ring *tx = &run->nic.tx.ring;
+	struct driver_ring *tx = &run->nic->tx.ring;
 	uint8_t good[2], *at = s.host + lie->at;
 
 	memcpy(good, at, sizeof(good));
@@ -192,7 +192,7 @@ static void rewrite(struct guest_run *run, uint64_t arg)
 static void split_headers(struct guest_run *run, uint64_t arg)
 {
 	struct guest_span s = make(run, (enum packet_kind)arg, SUPER_BYTES);
-	struct driver_ring *tx = &run->nic.tx.ring;
+	struct driver_ring *tx = &run->nic->tx.ring;
 	uint32_t pieces = tx->size < 128 ? tx->size : 128, at = 0;
 
 	for (uint32_t i = 0; i < pieces; i++) {

@@ -30,13 +30,13 @@ static struct guest_span scratch(struct guest_run *run)
 		return (struct guest_span){ run->memory.regions[0].host,
 					    run->memory.regions[0].gpa };
 	memset(span.host, 0, NIC_HEADER_BYTES);
-	pattern_make(span.host + NIC_HEADER_BYTES, FRAME, &run->nic.address, 1, 0);
+	pattern_make(span.host + NIC_HEADER_BYTES, FRAME, &run->nic->address, 1, 0);
 	return span;
 }
 
 static struct driver_ring *tx_ring(struct guest_run *run)
 {
-	return &run->nic.tx.ring;
+	return &run->nic->tx.ring;
 }
 
 static void set_desc(struct vring_desc *d, uint64_t addr, uint64_t len, uint16_t flags,
@@ -288,7 +288,7 @@ enum { RX_AS_IS, RX_READABLE, RX_NOWHERE, RX_LOOP, RX_ZERO };
 
 static void receive_ring(struct guest_run *run, uint64_t arg)
 {
-	struct driver_ring *rx = &run->nic.rx.ring;
+	struct driver_ring *rx = &run->nic->rx.ring;
 
 	for (uint16_t i = 0; arg != RX_AS_IS && i < rx->size; i++) {
 		struct vring_desc *d = &rx->desc[i];

@@ -20,14 +20,14 @@ static struct front_end second;
 
 static void send_some(struct guest_run *run)
 {
-	guest_nic_send(&run->nic, BATCH);
+	guest_nic_send(run->nic, BATCH);
 }
 
 static void again_num(struct guest_run *run, uint64_t arg)
 {
 	for (uint32_t i = 0; i < REPEATS; i++)
 		front_end_set_state(&run->fe, VHOST_USER_SET_VRING_NUM, FRONT_END_TX,
-				    (uint32_t)(arg ? arg : run->nic.tx.ring.size));
+				    (uint32_t)(arg ? arg : run->nic->tx.ring.size));
 	send_some(run);
 }
 
@@ -37,7 +37,7 @@ static void again_table(struct guest_run *run, uint64_t arg)
 	for (uint32_t i = 0; i < REPEATS; i++) {
 		send_some(run);
 		front_end_set_memory(&run->fe, &run->memory);
-		guest_nic_reap(&run->nic);
+		guest_nic_reap(run->nic);
 	}
 }
 
@@ -58,7 +58,7 @@ static void other_table(struct guest_run *run, uint64_t arg)
 		front_end_set_memory(&run->fe, &other);
 		guest_memory_close(&other);
 	}
-	driver_ring_kick_always(&run->nic.tx.ring);
+	driver_ring_kick_always(&run->nic->tx.ring);
 }
 
 /* The running TX ring moves to fresh memory, or to the addresses of the RX ring (arg). */
@@ -69,13 +69,13 @@ static void move_ring(struct guest_run *run, uint64_t arg)
 
 	send_some(run);
 	if (arg) {
-		front_end_set_addr(&run->fe, FRONT_END_TX, &run->nic.rx.ring);
-	} else if (!driver_ring_open(&moved, &run->memory, run->nic.tx.ring.kind,
-				     run->nic.tx.ring.size, &fail)) {
+		front_end_set_addr(&run->fe, FRONT_END_TX, &run->nic->rx.ring);
+	} else if (!driver_ring_open(&moved, &run->memory, run->nic->tx.ring.kind,
+				     run->nic->tx.ring.size, &fail)) {
 		front_end_set_addr(&run->fe, FRONT_END_TX, &moved);
 		driver_ring_close(&moved);
 	}
-	driver_ring_kick_always(&run->nic.tx.ring);
+	driver_ring_kick_always(&run->nic->tx.ring);
 }
 
 static void toggle_enable(struct guest_run *run, uint64_t arg)
@@ -84,7 +84,7 @@ static void toggle_enable(struct guest_run *run, uint64_t arg)
 	for (uint32_t i = 0; i < REPEATS; i++) {
 		front_end_set_state(&run->fe, VHOST_USER_SET_VRING_ENABLE, FRONT_END_TX, i & 1);
 		send_some(run);
-		guest_nic_reap(&run->nic);
+		guest_nic_reap(run->nic);
 	}
 }
 
@@ -94,10 +94,10 @@ static void replace_kick(struct guest_run *run, uint64_t arg)
 	for (uint32_t i = 0; i < REPEATS; i++) {
 		send_some(run);
 		front_end_set_fd(&run->fe, VHOST_USER_SET_VRING_KICK, FRONT_END_TX,
-				 run->nic.tx.ring.kick_fd);
+				 run->nic->tx.ring.kick_fd);
 		front_end_set_fd(&run->fe, VHOST_USER_SET_VRING_CALL, FRONT_END_TX,
-				 run->nic.tx.ring.call_fd);
-		guest_nic_reap(&run->nic);
+				 run->nic->tx.ring.call_fd);
+		guest_nic_reap(run->nic);
 	}
 }
 
@@ -120,9 +120,9 @@ static void wrong_base(struct guest_run *run, uint64_t arg)
 	front_end_set_state(&run->fe, VHOST_USER_SET_VRING_BASE, FRONT_END_TX,
 			    (uint32_t)(base + arg));
 	front_end_set_fd(&run->fe, VHOST_USER_SET_VRING_KICK, FRONT_END_TX,
-			 run->nic.tx.ring.kick_fd);
+			 run->nic->tx.ring.kick_fd);
 	send_some(run);
-	driver_ring_kick_always(&run->nic.tx.ring);
+	driver_ring_kick_always(&run->nic->tx.ring);
 }
 
 static void reset_owner(struct guest_run *run, uint64_t arg)
@@ -197,17 +197,17 @@ static void truncate_memory(struct guest_run *run, uint64_t arg)
 		if (mmap(m->regions[i].host, m->regions[i].size, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
 			_exit(EXIT_WRONG);
-	run->nic.tx.ring.published = run->nic.tx.ring.used_seen = 0;
-	driver_ring_kick_always(&run->nic.tx.ring);
-	driver_ring_kick_always(&run->nic.rx.ring);
+	run->nic->tx.ring.published = run->nic->tx.ring.used_seen = 0;
+	driver_ring_kick_always(&run->nic->tx.ring);
+	driver_ring_kick_always(&run->nic->rx.ring);
 }
 
 static void kick_storm(struct guest_run *run, uint64_t arg)
 {
 	(void)arg;
 	for (uint32_t i = 0; i < STORM; i++) {
-		driver_ring_kick_always(&run->nic.tx.ring);
-		driver_ring_kick_always(&run->nic.rx.ring);
+		driver_ring_kick_always(&run->nic->tx.ring);
+		driver_ring_kick_always(&run->nic->rx.ring);
 	}
 }
 

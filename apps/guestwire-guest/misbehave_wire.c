@@ -82,7 +82,7 @@ static void with_fds(struct guest_run *run, uint64_t arg)
 	uint64_t payload = 0;
 
 	for (size_t i = 0; i < VHOST_USER_MAX_FDS * 2; i++)
-		fds[i] = run->nic.rx.ring.kick_fd;
+		fds[i] = run->nic->rx.ring.kick_fd;
 	message(run, request, &payload, request == VHOST_USER_GET_FEATURES ? 0 : sizeof(payload),
 		fds, count);
 }
@@ -95,7 +95,7 @@ static void ring_index(struct guest_run *run, uint64_t arg)
 	uint32_t request = (uint32_t)(arg >> 32);
 
 	if (request == VHOST_USER_SET_VRING_KICK || request == VHOST_USER_SET_VRING_CALL)
-		message(run, request, &value, sizeof(value), &run->nic.rx.ring.kick_fd, 1);
+		message(run, request, &value, sizeof(value), &run->nic->rx.ring.kick_fd, 1);
 	else
 		message(run, request, &state, sizeof(state), NULL, 0);
 }
@@ -148,7 +148,7 @@ static void region(struct guest_run *run, uint64_t arg)
 	uint32_t count = 1, size, fd_count;
 
 	for (size_t i = 0; i < VHOST_USER_MAX_FDS + 1; i++)
-		fds[i] = arg == REGION_NO_MEMORY ? run->nic.rx.ring.kick_fd : run->memory.fd;
+		fds[i] = arg == REGION_NO_MEMORY ? run->nic->rx.ring.kick_fd : run->memory.fd;
 	if (arg == REGION_OVERLAP)
 		count = 2;
 	if (arg == REGION_MANY)

@@ -43,12 +43,19 @@ bool tally_expect(struct tally *tally, uint32_t stream)
 static struct tally_stream *find_stream(struct tally *tally, const struct pattern_found *found)
 {
 	uint32_t mask = found->stream_low_only ? 0xffu : UINT32_MAX;
+	uint32_t from;
 
 	if (!found->has_stream && tally->stream_count)
 		return &tally->streams[0];
-	for (uint32_t i = 0; i < tally->stream_count; i++)
-		if ((tally->streams[i].id & mask) == (found->stream & mask))
-			return &tally->streams[i];
+	from = found->stream_low_only ? 0 : tally->last;
+	for (uint32_t i = 0; i < tally->stream_count; i++) {
+		uint32_t at = (from + i) % tally->stream_count;
+
+		if ((tally->streams[at].id & mask) != (found->stream & mask))
+			continue;
+		tally->last = at;
+		return &tally->streams[at];
+	}
 	return add_stream(tally, found->stream, !tally->selective);
 }
 
@@ -129,6 +136,8 @@ void tally_piece(struct tally *tally, enum pattern_verdict verdict,
 	}
 	s = find_stream(tally, found);
 	if (s) {
+		s->queue_moves += s->received && s->queue != tally->queue;
+		s->queue = tally->queue;
 		s->received++;
 		s->received_bytes += len;
 	}
@@ -164,6 +173,7 @@ const struct tally_stream *tally_total(struct tally *tally)
 		t->corrupted += s->corrupted;
 		t->duplicated += s->duplicated;
 		t->out_of_order += s->out_of_order;
+		t->queue_moves += s->queue_moves;
 		t->anonymous += s->anonymous;
 		t->untracked += s->untracked;
 		t->distinct += s->distinct;

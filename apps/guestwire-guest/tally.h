@@ -20,7 +20,7 @@
 
 #include "pattern.h"
 
-#define TALLY_MAX_STREAMS    64u
+#define TALLY_MAX_STREAMS    512u
 #define TALLY_MAX_SEQUENCE   (1ull << 31) /* 256 MiB of bits; beyond: not tracked */
 #define TALLY_FIRST_SEQUENCE (1ull << 16)
 
@@ -36,7 +36,9 @@ struct tally_stream {
 	uint64_t anonymous; /* good, without a sequence */
 	uint64_t untracked; /* good, fixed or beyond the limit */
 	uint64_t distinct;
-	uint64_t next; /* highest sequence seen, plus one */
+	uint64_t next;        /* highest sequence seen, plus one */
+	uint32_t queue;       /* it came by last */
+	uint64_t queue_moves; /* how often it came by another than before */
 	uint64_t *seen;
 	uint64_t seen_limit; /* bits allocated */
 };
@@ -47,6 +49,8 @@ struct tally {
 	bool selective; /* tally_expect was called */
 	uint32_t stream_count;
 	struct tally_stream streams[TALLY_MAX_STREAMS];
+	uint32_t last;             /* the stream found last; frames come in trains */
+	uint32_t queue;            /* receive queue of the frame at hand */
 	struct tally_stream total; /* filled by tally_total */
 	uint64_t frames;           /* of expected streams, good or bad: --receive waits on it */
 	uint64_t foreign;

@@ -5,27 +5,6 @@
 #include "memmap.h"
 #include "ring_internal.h"
 
-/* One contiguous piece, merged with the one before it where they touch. */
-static inline enum ring_fault add_piece(struct walk *walk, void *base, uint64_t len, bool writable)
-{
-	uint16_t *count = writable ? &walk->chain->write_count : &walk->chain->read_count;
-	struct iovec *last;
-
-	if (*count) {
-		/* Of the same direction: readable ones come first. */
-		last = &walk->seg[walk->count - 1];
-		if ((uint8_t *)last->iov_base + last->iov_len == (uint8_t *)base) {
-			last->iov_len += len;
-			return RING_FAULT_NONE;
-		}
-	}
-	if (walk->count >= walk->max)
-		return RING_FAULT_SEGMENTS;
-	walk->seg[walk->count++] = (struct iovec){ .iov_base = base, .iov_len = len };
-	(*count)++;
-	return RING_FAULT_NONE;
-}
-
 /*
  * The longest piece from addr on: guest physical, or an I/O address. NULL: none, and
  * why. addr + len does not wrap.
@@ -50,8 +29,7 @@ static void *translate_part(struct walk *walk, uint64_t addr, uint64_t len, uint
 	return base;
 }
 
-/* A buffer that lies in several pieces: regions that touch, ranges of an IOMMU. */
-static enum ring_fault add_pieces(struct walk *walk, uint64_t addr, uint64_t len, bool writable)
+enum ring_fault walk_add_pieces(struct walk *walk, uint64_t addr, uint64_t len, bool writable)
 {
 	uint8_t access = writable ? IOTLB_WRITE : IOTLB_READ;
 	enum ring_fault fault;
@@ -64,34 +42,13 @@ static enum ring_fault add_pieces(struct walk *walk, uint64_t addr, uint64_t len
 		base = translate_part(walk, addr, len, access, &part, &fault);
 		if (!base)
 			return fault;
-		fault = add_piece(walk, base, part, writable);
+		fault = walk_add_piece(walk, base, part, writable);
 		if (fault)
 			return fault;
 		addr += part;
 		len -= part;
 	}
 	return RING_FAULT_NONE;
-}
-
-enum ring_fault walk_add(struct walk *walk, uint64_t addr, uint32_t len, bool writable)
-{
-	void *base = NULL;
-
-	if (!len)
-		return RING_FAULT_LENGTH;
-	if (writable) {
-		walk->chain->write_bytes += len;
-	} else {
-		/* VIRTIO 1.2 section 2.7.4.2: all readable ones before the first writable. */
-		if (walk->chain->write_count)
-			return RING_FAULT_ORDER;
-		walk->chain->read_bytes += len;
-	}
-	if (__builtin_expect(!walk->ring->iotlb, 1))
-		base = memmap_translate(walk->ring->memmap, addr, len);
-	if (__builtin_expect(base != NULL, 1))
-		return add_piece(walk, base, len, writable);
-	return add_pieces(walk, addr, len, writable);
 }
 
 /* A copy of guest memory that may lie in several pieces. */

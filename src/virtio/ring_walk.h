@@ -2,7 +2,8 @@
 /* Buffers of one chain, as they are found, become segments: the part that all rings share. */
 #pragma once
 
-#include "ring.h"
+#include "memmap.h"
+#include "ring_internal.h"
 
 struct walk {
 	struct ring *ring;
@@ -11,11 +12,57 @@ struct walk {
 	unsigned int count, max;
 };
 
+/* One contiguous piece, merged with the one before it where they touch. */
+static inline enum ring_fault walk_add_piece(struct walk *walk, void *base, uint64_t len,
+					     bool writable)
+{
+	uint16_t *count = writable ? &walk->chain->write_count : &walk->chain->read_count;
+	struct iovec *last;
+
+	if (*count) {
+		/* Of the same direction: readable ones come first. */
+		last = &walk->seg[walk->count - 1];
+		if ((uint8_t *)last->iov_base + last->iov_len == (uint8_t *)base) {
+			last->iov_len += len;
+			return RING_FAULT_NONE;
+		}
+	}
+	if (walk->count >= walk->max)
+		return RING_FAULT_SEGMENTS;
+	walk->seg[walk->count++] = (struct iovec){ .iov_base = base, .iov_len = len };
+	(*count)++;
+	return RING_FAULT_NONE;
+}
+
+/* A buffer that lies in several pieces: regions that touch, ranges of an IOMMU. */
+enum ring_fault walk_add_pieces(struct walk *walk, uint64_t addr, uint64_t len, bool writable);
+
 /*
  * One buffer of the guest, its numbers copied from the descriptor before. 0, the rule
  * that it breaks, or RING_MISSING.
  */
-enum ring_fault walk_add(struct walk *walk, uint64_t addr, uint32_t len, bool writable);
+static inline enum ring_fault walk_add(struct walk *walk, uint64_t addr, uint32_t len,
+				       bool writable)
+{
+	void *base = NULL;
+
+	if (!len)
+		return RING_FAULT_LENGTH;
+	if (writable) {
+		walk->chain->write_bytes += len;
+	} else {
+		/* VIRTIO 1.2 section 2.7.4.2: all readable ones before the first writable. */
+		if (walk->chain->write_count)
+			return RING_FAULT_ORDER;
+		walk->chain->read_bytes += len;
+	}
+	if (__builtin_expect(!walk->ring->iotlb, 1))
+		base = memmap_translate(walk->ring->memmap, addr, len);
+	if (__builtin_expect(base != NULL, 1))
+		return walk_add_piece(walk, base, len, writable);
+	return walk_add_pieces(walk, addr, len, writable);
+}
+
 /*
  * An indirect table: 16 bytes for each descriptor in all layouts. It is read where it
  * lies, each descriptor once, so that it can change under us without harm.

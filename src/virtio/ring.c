@@ -40,6 +40,7 @@ static void configure(struct ring *ring, const struct ring_layout *layout,
 	ring->ops = ring->layout = &layout->ops;
 	ring->memmap = ring->home = memmap_get(config->memmap);
 	ring->iotlb = config->iotlb ? iotlb_get(config->iotlb) : NULL;
+	ring->log = config->log ? dirty_log_get(config->log) : NULL;
 	ring->event_idx = virtio_has(config->features, VIRTIO_RING_F_EVENT_IDX);
 	ring->indirect = virtio_has(config->features, VIRTIO_RING_F_INDIRECT_DESC);
 	ring->in_order = virtio_has(config->features, VIRTIO_F_IN_ORDER);
@@ -47,6 +48,19 @@ static void configure(struct ring *ring, const struct ring_layout *layout,
 	ring->avail_addr = config->avail_addr;
 	ring->used_addr = config->used_addr;
 	ring->base = config->base;
+}
+
+static int begin_record(struct ring *ring, const struct ring_config *config, struct gw_error *err)
+{
+	if (!config->record)
+		return 0;
+	if ((uintptr_t)config->record % RING_RECORD_ALIGN)
+		return gw_error_set(err, -EINVAL, "record of heads in flight: not a multiple of %u",
+				    RING_RECORD_ALIGN);
+	ring->record = record_create(config->record, config->size);
+	if (!ring->record)
+		return gw_error_sys(err, -ENOMEM, "record of %u heads in flight", config->size);
+	return 0;
 }
 
 int ring_create(const struct ring_config *config, struct ring **result, struct gw_error *err)
@@ -63,7 +77,9 @@ int ring_create(const struct ring_config *config, struct ring **result, struct g
 	if (!ring)
 		return gw_error_sys(err, -ENOMEM, "ring of %u descriptors", config->size);
 	configure(ring, layout, config);
-	rc = ring_place(ring, err);
+	rc = begin_record(ring, config, err);
+	if (!rc)
+		rc = ring_place(ring, err);
 	if (rc) {
 		ring_destroy(ring);
 		return rc;
@@ -78,6 +94,8 @@ void ring_destroy(struct ring *ring)
 		return;
 	if (ring->iotlb)
 		iotlb_put(ring->iotlb);
+	dirty_log_put(ring->log);
+	record_destroy(ring->record);
 	memmap_put(ring->home);
 	free(ring);
 }
@@ -181,6 +199,29 @@ void ring_break(struct ring *ring, enum ring_fault fault)
 enum ring_fault ring_fault(const struct ring *ring)
 {
 	return ring->fault;
+}
+
+void ring_set_log(struct ring *ring, struct dirty_log *log)
+{
+	struct dirty_log *before = ring->log;
+
+	ring->log = log ? dirty_log_get(log) : NULL;
+	dirty_log_put(before);
+}
+
+uint32_t ring_resubmitted(const struct ring *ring)
+{
+	return ring->record ? ring->record->again_count : 0;
+}
+
+uint32_t ring_resubmit_left(const struct ring *ring)
+{
+	return ring->record ? ring->record->again_count - ring->record->again_next : 0;
+}
+
+const char *ring_record_refused(const struct ring *ring)
+{
+	return ring->record ? ring->record->refused : NULL;
 }
 
 uint32_t ring_base(const struct ring *ring)

@@ -48,9 +48,11 @@ struct ring_config {
 	struct dirty_log *log;
 	struct iotlb *iotlb;
 	/*
-	 * NULL, or the record of heads in flight (ring_record.h), ring_record_bytes long,
-	 * which outlives the ring. If it fits, the chains it names are popped again,
-	 * first and in their order, and `base` is what the front-end knows: the used index.
+	 * NULL, or the record of heads in flight (ring_record.h), ring_record_bytes long
+	 * at a multiple of RING_RECORD_ALIGN, which outlives the ring. If it fits, the
+	 * chains it names are popped again, first and in their order, and the run goes on
+	 * behind them; a split ring with none in flight, and any ring whose record does
+	 * not fit, begins at `base`.
 	 */
 	void *record;
 };
@@ -136,6 +138,13 @@ void ring_set_log(struct ring *ring, struct dirty_log *log);
 bool ring_missing(const struct ring *ring, struct iotlb_miss *miss);
 /* Chains of an earlier run that the record named: popped again, or still to be. */
 uint32_t ring_resubmitted(const struct ring *ring);
+/*
+ * Those still to be. ring_base counts them as consumed, so a run that is to end in good
+ * order pops and pushes them first.
+ */
+uint32_t ring_resubmit_left(const struct ring *ring);
+/* NULL, or why the record of an earlier run was not this ring's: it was begun anew. */
+const char *ring_record_refused(const struct ring *ring);
 
 /* What GET_VRING_BASE answers (see ring_config.base), heads popped but not pushed, used index. */
 uint32_t ring_base(const struct ring *ring);

@@ -20,6 +20,7 @@
 #pragma once
 
 #include "ring.h"
+#include "ring_record_internal.h"
 #include <assert.h>
 
 #define RING_CACHE_LINE 64u
@@ -57,9 +58,11 @@ struct ring_ops {
 struct ring {
 	const struct ring_ops *ops; /* the layout's, or those of a ring that waits */
 	const struct gw_memmap *memmap;
-	struct iotlb *iotlb; /* NULL: buffers have guest physical addresses */
-	uint8_t *state;      /* [size] enum ring_head_state */
-	uint16_t *popped;    /* [size] heads, in a circle: the order of pops */
+	struct iotlb *iotlb;        /* NULL: buffers have guest physical addresses */
+	struct dirty_log *log;      /* NULL: nobody asks what we write */
+	struct ring_record *record; /* NULL: none is kept */
+	uint8_t *state;             /* [size] enum ring_head_state */
+	uint16_t *popped;           /* [size] heads, in a circle: the order of pops */
 	uint32_t size;
 	uint32_t pop_slot; /* in popped: where the next one goes */
 	uint32_t in_flight;
@@ -125,6 +128,27 @@ static inline int ring_fail(struct ring *ring, enum ring_fault fault)
 		return 0;
 	ring_break(ring, fault);
 	return -1;
+}
+
+/* len bytes of the ring were written. */
+static inline void ring_mark(const struct ring *ring, const void *at, size_t len)
+{
+	if (__builtin_expect(ring->log != NULL, 0))
+		dirty_log_mark(ring->log, ring->memmap, at, len);
+}
+
+/* The same for count elements of an array of ring->size, from `from` on, in a circle. */
+static inline void ring_mark_circle(const struct ring *ring, const void *array, size_t elem_bytes,
+				    uint32_t from, uint32_t count)
+{
+	uint32_t to_end = ring->size - from;
+
+	if (__builtin_expect(ring->log == NULL, 1))
+		return;
+	if (count >= to_end)
+		dirty_log_mark(ring->log, ring->memmap, array, (count - to_end) * elem_bytes);
+	ring_mark(ring, (const uint8_t *)array + from * elem_bytes,
+		  (count < to_end ? count : to_end) * elem_bytes);
 }
 
 static inline uint32_t ring_slot_after(const struct ring *ring, uint32_t slot)

@@ -203,9 +203,22 @@ static void packed_begin(struct ring *ring)
 {
 	struct packed_ring *packed = packed_of(ring);
 
+	struct record_place used;
+
 	base_places(ring->base, &packed->avail, &packed->used);
-	packed->shown = packed->used;
 	packed->out = places_between(packed->used, packed->avail, ring->size);
+	if (ring->record) {
+		used = (struct record_place){ (uint16_t)packed->used.at, packed->used.wrap };
+		if (record_packed_begin(ring->record, packed->desc, &used, &packed->out,
+					packed->descs)) {
+			packed->used = (struct packed_place){ used.at, used.wrap };
+			packed->avail = packed->used;
+			go_on(&packed->avail, packed->out, ring->size);
+			ring_mark_circle(ring, packed->desc, sizeof(*packed->desc), used.at,
+					 packed->out);
+		}
+	}
+	packed->shown = packed->used;
 }
 
 /* ---- walking a chain ---- */
@@ -272,6 +285,24 @@ static inline enum ring_fault walk_chain(const struct packed_ring *packed, struc
 	return RING_FAULT_LOOP;
 }
 
+/* From the record's copies: in the ring used descriptors may lie over them. */
+static enum ring_fault walk_again(const struct packed_ring *packed, struct walk *walk, uint16_t id)
+{
+	enum ring_fault fault = RING_FAULT_NONE;
+	struct vring_packed_desc desc;
+	int32_t entry = -1;
+
+	for (uint32_t i = 0; !fault && i < packed->descs[id]; i++) {
+		record_packed_desc(packed->ring.record, id, &entry, &desc);
+		if (desc.flags & VRING_DESC_F_INDIRECT)
+			fault = enter_indirect(&packed->ring, walk, &desc, i);
+		else
+			fault = walk_add(walk, desc.addr, desc.len,
+					 desc.flags & VRING_DESC_F_WRITE);
+	}
+	return fault;
+}
+
 /* ---- taking chains ---- */
 
 static inline bool look_for_avail(const struct packed_ring *packed)
@@ -295,6 +326,22 @@ static inline enum ring_fault check_chain(const struct packed_ring *packed, uint
 	return RING_FAULT_NONE;
 }
 
+/* A chain of the run before: it has its place in the ring and in the record already. */
+static int pop_again(struct packed_ring *packed, struct walk *walk)
+{
+	struct ring *ring = &packed->ring;
+	uint16_t id = ring->record->again[ring->record->again_next].head;
+	enum ring_fault fault;
+
+	*walk->chain = (struct ring_chain){ .head = id };
+	fault = walk_again(packed, walk, id);
+	if (fault)
+		return ring_fail(ring, fault);
+	ring->record->again_next++;
+	ring_note_pop(ring, id);
+	return 1;
+}
+
 static int packed_pop(struct ring *ring, struct ring_chain *chain, struct iovec *seg,
 		      unsigned int max)
 {
@@ -307,6 +354,8 @@ static int packed_pop(struct ring *ring, struct ring_chain *chain, struct iovec 
 
 	if (__builtin_expect(ring->fault, 0))
 		return -1;
+	if (__builtin_expect(record_has_again(ring->record), 0))
+		return pop_again(packed, &walk);
 	if (!look_for_avail(packed))
 		return 0;
 	*chain = (struct ring_chain){ 0 };
@@ -316,6 +365,8 @@ static int packed_pop(struct ring *ring, struct ring_chain *chain, struct iovec 
 	if (__builtin_expect(fault, 0))
 		return ring_fail(ring, fault);
 	chain->head = id;
+	if (ring->record)
+		record_packed_pop(ring->record, packed->desc, packed->avail.at, count, id);
 	packed->avail = place;
 	packed->descs[id] = (uint16_t)count;
 	packed->out += count;
@@ -326,14 +377,21 @@ static int packed_pop(struct ring *ring, struct ring_chain *chain, struct iovec 
 static void packed_unpop(struct ring *ring, uint16_t id)
 {
 	struct packed_ring *packed = packed_of(ring);
+	struct ring_record *record = ring->record;
 
+	if (record && record_unpops_again(record)) {
+		record->again_next--;
+		return;
+	}
+	if (record)
+		record_packed_unpop(record, id);
 	go_back(&packed->avail, packed->descs[id], ring->size);
 	packed->out -= packed->descs[id];
 }
 
 static bool packed_has_avail(struct ring *ring)
 {
-	return !ring->fault && look_for_avail(packed_of(ring));
+	return !ring->fault && (record_has_again(ring->record) || look_for_avail(packed_of(ring)));
 }
 
 /* ---- giving chains back ---- */
@@ -354,6 +412,8 @@ static void packed_push(struct ring *ring, uint16_t id, uint32_t written_bytes)
 		packed->first_flags = flags;
 	packed->batch += packed->descs[id];
 	go_on(&packed->used, packed->descs[id], ring->size);
+	if (ring->record)
+		record_packed_push(ring->record, id);
 }
 
 /*
@@ -393,7 +453,13 @@ static bool packed_flush(struct ring *ring)
 
 	if (!count)
 		return false;
+	if (ring->record)
+		record_packed_flush(ring->record, (struct record_place){ (uint16_t)packed->used.at,
+									 packed->used.wrap });
 	gw_store_release(&packed->desc[from.at].flags, packed->first_flags); /* pair B */
+	if (ring->record)
+		record_packed_flushed(ring->record);
+	ring_mark_circle(ring, packed->desc, sizeof(*packed->desc), from.at, count);
 	packed->shown = packed->used;
 	packed->out -= count;
 	packed->batch = 0;
@@ -411,6 +477,7 @@ static void set_device_event(struct packed_ring *packed, uint32_t event)
 		return;
 	packed->device_event_is = event;
 	gw_write_once(packed->device_event, event);
+	ring_mark(&packed->ring, packed->device_event, sizeof(*packed->device_event));
 }
 
 static bool packed_want_kick(struct ring *ring)

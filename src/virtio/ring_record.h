@@ -6,26 +6,35 @@
  * the front-end keeps (INFLIGHT_SHMFD).
  *
  * Each chain is entered when it is popped, with a counter that gives the order, and
- * taken out when it is pushed; a flush makes both steps of the specification, so that
- * at every instruction the record and the used ring together tell what is in flight.
- * A packed ring's record also keeps copies of the descriptors, since those in the
- * ring may be overwritten by used ones of other chains.
+ * taken out when it was shown to the guest as used; a flush makes all steps of the
+ * specification, so that at every instruction the record and the ring together tell
+ * what is in flight. A packed ring's record also keeps copies of the descriptors, since
+ * those in the ring may be overwritten by used ones of other chains.
  *
  * It may be shared with a hostile front-end: what is read from it is checked, and
- * after ring_record_open nothing is decided from it any more.
+ * after the ring was made nothing is decided from it any more.
+ *
+ * Whoever ends a run in good order (GET_VRING_BASE was answered, the guest may reset
+ * its ring) calls ring_record_init afterwards: a record that fits is believed more than
+ * the base that the front-end gives, since that one does not know what was in flight.
  */
 #pragma once
 
-#include <guestwire/error.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes of one ring's record, a multiple of 64 (vhost-user: queue regions are aligned). */
+/* Where a record may begin; ring_record_bytes is a multiple. */
+#define RING_RECORD_ALIGN 64u
+
+/* Bytes of one ring's record (vhost-user: queue regions are aligned). */
 size_t ring_record_bytes(uint32_t ring_size, bool packed);
 
-/* A fresh one: zeroed memory becomes a record of nothing in flight. */
-void ring_record_init(void *record, uint32_t ring_size, bool packed, uint64_t features);
+/*
+ * A fresh one, whatever was there: nothing is in flight. The ring that begins with it
+ * enters its used index.
+ */
+void ring_record_init(void *record, uint32_t ring_size, bool packed);
 
-/* True if it was ever begun and fits a ring of this size and kind (version, size, features). */
+/* True if it was ever begun and fits a ring of this size and kind. */
 bool ring_record_fits(const void *record, size_t bytes, uint32_t ring_size, bool packed);

@@ -105,9 +105,14 @@ static void split_begin(struct ring *ring)
 {
 	struct split_ring *split = split_of(ring);
 
+	uint16_t base = (uint16_t)ring->base;
+
 	split->mask = (uint16_t)(ring->size - 1);
-	split->avail_next = split->avail_seen = (uint16_t)ring->base;
 	split->used_next = split->used_shown = gw_read_once(&split->used->idx);
+	if (ring->record)
+		base = record_split_begin(ring->record, split->used_next,
+					  gw_read_once(&split->avail->idx), base);
+	split->avail_next = split->avail_seen = base;
 }
 
 /* ---- walking a chain ---- */
@@ -181,6 +186,22 @@ static inline bool look_for_avail(struct split_ring *split)
 	return split->avail_next != split->avail_seen;
 }
 
+/* A chain of the run before: it has its place in the ring and in the record already. */
+static int pop_again(struct split_ring *split, struct walk *walk)
+{
+	struct ring *ring = &split->ring;
+	uint16_t head = ring->record->again[ring->record->again_next].head;
+	enum ring_fault fault;
+
+	*walk->chain = (struct ring_chain){ .head = head };
+	fault = walk_chain(split, walk, head);
+	if (fault)
+		return ring_fail(ring, fault);
+	ring->record->again_next++;
+	ring_note_pop(ring, head);
+	return 1;
+}
+
 static int split_pop(struct ring *ring, struct ring_chain *chain, struct iovec *seg,
 		     unsigned int max)
 {
@@ -191,6 +212,8 @@ static int split_pop(struct ring *ring, struct ring_chain *chain, struct iovec *
 
 	if (__builtin_expect(ring->fault, 0))
 		return -1;
+	if (__builtin_expect(record_has_again(ring->record), 0))
+		return pop_again(split, &walk);
 	if (!look_for_avail(split))
 		return 0;
 	if ((uint16_t)(split->avail_seen - split->avail_next) > ring->size)
@@ -205,19 +228,28 @@ static int split_pop(struct ring *ring, struct ring_chain *chain, struct iovec *
 	if (__builtin_expect(fault, 0))
 		return ring_fail(ring, fault);
 	split->avail_next++;
+	if (ring->record)
+		record_split_pop(ring->record, head);
 	ring_note_pop(ring, head);
 	return 1;
 }
 
 static void split_unpop(struct ring *ring, uint16_t head)
 {
-	(void)head;
+	struct ring_record *record = ring->record;
+
+	if (record && record_unpops_again(record)) {
+		record->again_next--;
+		return;
+	}
 	split_of(ring)->avail_next--;
+	if (record)
+		record_split_unpop(record, head);
 }
 
 static bool split_has_avail(struct ring *ring)
 {
-	return !ring->fault && look_for_avail(split_of(ring));
+	return !ring->fault && (record_has_again(ring->record) || look_for_avail(split_of(ring)));
 }
 
 /* ---- giving chains back ---- */
@@ -230,6 +262,19 @@ static void split_push(struct ring *ring, uint16_t head, uint32_t written_bytes)
 	gw_write_once(&elem->id, head);
 	gw_write_once(&elem->len, written_bytes);
 	split->used_next++;
+	if (ring->record)
+		record_split_push(ring->record, head);
+}
+
+/* What the guest was shown between two used indices. */
+static void mark_used(const struct split_ring *split, uint16_t before, uint16_t now)
+{
+	const struct ring *ring = &split->ring;
+	uint16_t count = (uint16_t)(now - before);
+
+	ring_mark_circle(ring, split->used->ring, sizeof(struct vring_used_elem),
+			 before & split->mask, count < ring->size ? count : ring->size);
+	ring_mark(ring, split->used, sizeof(*split->used));
 }
 
 static bool split_flush(struct ring *ring)
@@ -241,6 +286,9 @@ static bool split_flush(struct ring *ring)
 	if (before == now)
 		return false;
 	gw_store_release(&split->used->idx, now); /* pair B */
+	if (ring->record)
+		record_split_flushed(ring->record, now);
+	mark_used(split, before, now);
 	split->used_shown = now;
 	split->signalled = true;
 	gw_fence(); /* pair C */
@@ -258,9 +306,11 @@ static bool split_want_kick(struct ring *ring)
 
 	if (ring->event_idx) {
 		gw_write_once(split->avail_event, split->avail_seen);
+		ring_mark(ring, split->avail_event, sizeof(*split->avail_event));
 	} else if (split->used_flags) {
 		split->used_flags = 0;
 		gw_write_once(&split->used->flags, 0);
+		ring_mark(ring, split->used, sizeof(*split->used));
 	}
 	gw_fence(); /* pair D */
 	return split_has_avail(ring);
@@ -275,6 +325,7 @@ static void split_no_kick(struct ring *ring)
 		return;
 	split->used_flags = VRING_USED_F_NO_NOTIFY;
 	gw_write_once(&split->used->flags, VRING_USED_F_NO_NOTIFY);
+	ring_mark(ring, split->used, sizeof(*split->used));
 }
 
 /* ---- state ---- */

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "ring_record.h"
+
+#include "ring_record_internal.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- any ring ---- */
+
+size_t ring_record_bytes(uint32_t ring_size, bool packed)
+{
+	size_t bytes =
+		packed ? sizeof(struct record_packed) +
+				 ring_size * sizeof(struct record_packed_desc)
+		       : sizeof(struct record_split) + ring_size * sizeof(struct record_split_desc);
+
+	return (bytes + RING_RECORD_ALIGN - 1) & ~(size_t)(RING_RECORD_ALIGN - 1);
+}
+
+/* The version comes last: a record that was half begun never was. */
+void ring_record_init(void *at, uint32_t ring_size, bool packed)
+{
+	struct record_packed *record = at;
+	size_t bytes = ring_record_bytes(ring_size, packed);
+
+	gw_write_once(&record->version, 0);
+	gw_compiler_barrier();
+	memset(at, 0, bytes);
+	gw_write_once(&record->desc_num, (uint16_t)ring_size);
+	if (packed) {
+		record->used.wrap = record->used.old_wrap = 1;
+		for (uint32_t i = 0; i < ring_size; i++)
+			record->desc[i].next = (uint16_t)(i + 1);
+	}
+	gw_compiler_barrier();
+	gw_write_once(&record->version, RECORD_VERSION);
+	gw_compiler_barrier();
+}
+
+/* What both layouts begin with. */
+bool ring_record_fits(const void *at, size_t bytes, uint32_t ring_size, bool packed)
+{
+	const struct record_split *record = at;
+
+	return bytes >= ring_record_bytes(ring_size, packed) &&
+	       gw_read_once(&record->version) == RECORD_VERSION &&
+	       gw_read_once(&record->desc_num) == ring_size && gw_read_once(&record->features) == 0;
+}
+
+struct ring_record *record_create(void *at, uint32_t ring_size)
+{
+	enum { ARRAYS = 4 }; /* of uint16_t */
+	struct ring_record *record;
+	uint16_t *array;
+
+	record = calloc(1, sizeof(*record) + ring_size * (sizeof(struct record_again) +
+							  ARRAYS * sizeof(uint16_t)));
+	if (!record)
+		return NULL;
+	record->split = at;
+	record->size = ring_size;
+	record->again = (struct record_again *)(record + 1);
+	array = (uint16_t *)(record->again + ring_size);
+	record->batch = array;
+	record->next = array + ring_size;
+	record->last = array + 2 * ring_size;
+	record->entry = array + 3 * ring_size;
+	return record;
+}
+
+void record_destroy(struct ring_record *record)
+{
+	free(record);
+}
+
+/* A hostile front-end's counters give any order. */
+static int by_counter(const void *a, const void *b)
+{
+	const struct record_again *x = a, *y = b;
+
+	return (x->counter > y->counter) - (x->counter < y->counter);
+}
+
+void record_sort_again(struct ring_record *record)
+{
+	uint32_t count = record->again_count;
+
+	qsort(record->again, count, sizeof(record->again[0]), by_counter);
+	record->counter = count ? record->again[count - 1].counter + 1 : 0;
+	record->counter_base = record->counter;
+}
+
+void record_forget(struct ring_record *record, bool packed, const char *refused)
+{
+	record->again_count = record->again_next = 0;
+	record->refused = refused;
+	ring_record_init(record->split, record->size, packed);
+}
+
+/* ---- split ---- */
+
+/*
+ * The batch that was shown, but perhaps not yet taken out: as many heads of the list as
+ * the ring's index is ahead. NULL, or what is wrong with it.
+ */
+static const char *take_out_batch(struct ring_record *record, uint16_t used_idx)
+{
+	struct record_split *split = record->split;
+	uint16_t ahead = (uint16_t)(used_idx - gw_read_once(&split->used_idx));
+	uint16_t head = record->last_batch_head;
+
+	if (ahead > record->size)
+		return "its used index is not near the ring's";
+	for (; ahead; ahead--) {
+		if (head >= record->size)
+			return "its last batch names a head beyond the ring";
+		gw_write_once(&split->desc[head].inflight, 0);
+		head = gw_read_once(&split->desc[head].next);
+	}
+	gw_compiler_barrier();
+	gw_write_once(&split->used_idx, used_idx);
+	return NULL;
+}
+
+static void find_in_flight(struct ring_record *record)
+{
+	const struct record_split_desc *desc = record->split->desc;
+
+	record->again_count = 0;
+	for (uint32_t i = 0; i < record->size; i++)
+		if (gw_read_once(&desc[i].inflight) == 1)
+			record->again[record->again_count++] = (struct record_again){
+				.counter = gw_read_once(&desc[i].counter),
+				.head = (uint16_t)i,
+			};
+}
+
+uint16_t record_split_begin(struct ring_record *record, uint16_t used_idx, uint16_t avail_idx,
+			    uint16_t base)
+{
+	const char *wrong = NULL;
+	bool fits = ring_record_fits(record->split, SIZE_MAX, record->size, false);
+
+	if (!fits && gw_read_once(&record->split->version))
+		wrong = "it is of another ring: size, version or features differ";
+	if (fits) {
+		record->last_batch_head = gw_read_once(&record->split->last_batch_head);
+		wrong = take_out_batch(record, used_idx);
+	}
+	if (fits && !wrong) {
+		find_in_flight(record);
+		if (record->again_count > (uint16_t)(avail_idx - used_idx))
+			wrong = "more is in flight than the guest has made available";
+	}
+	if (!fits || wrong) {
+		record_forget(record, false, wrong);
+		gw_write_once(&record->split->used_idx, used_idx);
+	}
+	record_sort_again(record);
+	gw_compiler_barrier();
+	if (!record->again_count)
+		return base;
+	return (uint16_t)(used_idx + record->again_count);
+}

@@ -23,9 +23,8 @@
 
 #define LOG_U64_BYTES     8u /* SET_LOG_BASE without LOG_SHMFD: an address only */
 #define INFLIGHT_BYTES    20u
-#define CONFIG_MIN_BYTES  12u
-#define CONFIG_MAX_BYTES  (CONFIG_MIN_BYTES + 256u)
-#define IOTLB_BYTES       32u
+#define CONFIG_MIN_BYTES  offsetof(struct message_config, bytes)
+#define CONFIG_MAX_BYTES  sizeof(struct message_config)
 #define MEMORY_HEAD_BYTES offsetof(struct message_memory, region)
 #define FLAGS_KNOWN       (VHOST_USER_VERSION_MASK | VHOST_USER_REPLY | VHOST_USER_NEED_REPLY)
 
@@ -42,6 +41,7 @@ static int check_memory(const struct message *message, struct gw_error *err);
 static int check_mem_reg(const struct message *message, struct gw_error *err);
 static int check_log(const struct message *message, struct gw_error *err);
 static int check_inflight(const struct message *message, struct gw_error *err);
+static int check_config(const struct message *message, struct gw_error *err);
 
 /* Payload structures in short, for the table. */
 #define NONE     0, 0
@@ -52,7 +52,9 @@ static int check_inflight(const struct message *message, struct gw_error *err);
 #define MEM_REG  sizeof(struct message_mem_reg), sizeof(struct message_mem_reg)
 #define LOG      LOG_U64_BYTES, sizeof(struct message_log)
 #define CONFIG   CONFIG_MIN_BYTES, CONFIG_MAX_BYTES
-#define IOTLB    IOTLB_BYTES, IOTLB_BYTES
+#define IOTLB    sizeof(struct message_iotlb), sizeof(struct message_iotlb)
+#define UUID     16, 16
+#define TRANSFER sizeof(struct message_transfer), sizeof(struct message_transfer)
 #define ANY      0, MESSAGE_PAYLOAD_MAX
 /* The structure ends in two u16; some front-ends send the padding after them too. */
 #define INFLIGHT INFLIGHT_BYTES, sizeof(struct message_inflight)
@@ -85,8 +87,8 @@ static const struct row rows[] = {
 	ROW(SET_BACKEND_REQ_FD,     NONE,     1, 1, false, NULL),
 	ROW(IOTLB_MSG,              IOTLB,    0, 0, false, NULL),
 	ROW(SET_VRING_ENDIAN,       STATE,    0, 0, false, NULL),
-	ROW(GET_CONFIG,             CONFIG,   0, 0, true,  NULL),
-	ROW(SET_CONFIG,             CONFIG,   0, 0, false, NULL),
+	ROW(GET_CONFIG,             CONFIG,   0, 0, true,  check_config),
+	ROW(SET_CONFIG,             CONFIG,   0, 0, false, check_config),
 	ROW(CREATE_CRYPTO_SESSION,  ANY,      0, 0, true,  NULL),
 	ROW(CLOSE_CRYPTO_SESSION,   U64,      0, 0, false, NULL),
 	ROW(POSTCOPY_ADVISE,        NONE,     0, 0, true,  NULL),
@@ -102,6 +104,11 @@ static const struct row rows[] = {
 	ROW(REM_MEM_REG,            MEM_REG,  0, 1, false, check_mem_reg),
 	ROW(SET_STATUS,             U64,      0, 0, false, NULL),
 	ROW(GET_STATUS,             NONE,     0, 0, true,  NULL),
+	ROW(GET_SHARED_OBJECT,      UUID,     0, 0, true,  NULL),
+	ROW(SET_DEVICE_STATE_FD,    TRANSFER, 1, 1, true,  NULL),
+	ROW(CHECK_DEVICE_STATE,     NONE,     0, 0, true,  NULL),
+	ROW(GET_SHMEM_CONFIG,       NONE,     0, 0, true,  NULL),
+	ROW(GET_VRING_BASE_SKIP_DRAIN, STATE, 0, 0, true,  NULL),
 };
 /* clang-format on */
 
@@ -112,6 +119,8 @@ _Static_assert(sizeof(struct message_vring_addr) == 40, "wire format");
 _Static_assert(sizeof(struct message_region) == 32, "wire format");
 _Static_assert(sizeof(struct message_mem_reg) == 40, "wire format");
 _Static_assert(sizeof(struct message_memory) == 8 + 8 * 32, "wire format");
+_Static_assert(sizeof(struct message_iotlb) == 32, "wire format");
+_Static_assert(sizeof(struct message_config) == 12 + 256, "wire format");
 _Static_assert(VHOST_USER_MAX_REGIONS == 8, "one descriptor each: SET_MEM_TABLE above");
 _Static_assert(sizeof(struct message_memory) <= MESSAGE_PAYLOAD_MAX, "the buffer holds it");
 _Static_assert(CONFIG_MAX_BYTES <= MESSAGE_PAYLOAD_MAX, "the buffer holds it");
@@ -307,10 +316,20 @@ static int check_inflight(const struct message *message, struct gw_error *err)
 	return check_area(name, inflight->mmap_offset, inflight->mmap_size, err);
 }
 
-size_t message_encode_reply(uint32_t request, const void *payload, uint32_t size, uint8_t *out,
-			    size_t out_bytes)
+static int check_config(const struct message *message, struct gw_error *err)
 {
-	const uint32_t word[3] = { request, VHOST_USER_VERSION | VHOST_USER_REPLY, size };
+	const struct message_config *config = &message->payload.config;
+
+	if (message->size - CONFIG_MIN_BYTES == config->size)
+		return 0;
+	return gw_error_set(err, -EPROTO, "vhost-user %s: %u bytes in a payload of %u",
+			    message_name(message->request), config->size, message->size);
+}
+
+static size_t encode(uint32_t request, uint32_t flags, const void *payload, uint32_t size,
+		     uint8_t *out, size_t out_bytes)
+{
+	const uint32_t word[3] = { request, VHOST_USER_VERSION | flags, size };
 
 	if (out_bytes < sizeof(word) || size > out_bytes - sizeof(word))
 		return 0;
@@ -318,6 +337,18 @@ size_t message_encode_reply(uint32_t request, const void *payload, uint32_t size
 	if (size)
 		memcpy(out + sizeof(word), payload, size);
 	return sizeof(word) + size;
+}
+
+size_t message_encode_reply(uint32_t request, const void *payload, uint32_t size, uint8_t *out,
+			    size_t out_bytes)
+{
+	return encode(request, VHOST_USER_REPLY, payload, size, out, out_bytes);
+}
+
+size_t message_encode_request(enum vhost_user_backend_request request, const void *payload,
+			      uint32_t size, uint8_t *out, size_t out_bytes)
+{
+	return encode(request, 0, payload, size, out, out_bytes);
 }
 
 int message_take_fd(struct message *message, unsigned int i)

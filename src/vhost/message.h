@@ -45,6 +45,23 @@ struct message_log {
 	uint64_t size, offset;
 };
 
+struct message_iotlb {
+	uint64_t iova, size, user_addr;
+	uint8_t access, type; /* VHOST_USER_IOTLB_..., enum vhost_user_iotlb_type */
+	uint8_t padding[6];
+};
+
+/* GET_CONFIG, SET_CONFIG: size bytes follow, which is checked. */
+struct message_config {
+	uint32_t offset, size, flags;
+	uint8_t bytes[VHOST_USER_CONFIG_BYTES];
+};
+
+/* SET_DEVICE_STATE_FD */
+struct message_transfer {
+	uint32_t direction, phase;
+};
+
 struct message_inflight {
 	uint64_t mmap_size, mmap_offset;
 	uint16_t num_queues, queue_size;
@@ -63,6 +80,9 @@ struct message {
 		struct message_mem_reg mem_reg;
 		struct message_log log;
 		struct message_inflight inflight;
+		struct message_iotlb iotlb;
+		struct message_config config;
+		struct message_transfer transfer;
 		uint8_t raw[MESSAGE_PAYLOAD_MAX];
 	} payload;
 	int fds[VHOST_USER_MAX_FDS];
@@ -90,6 +110,10 @@ int message_decode_payload(struct message *message, const uint8_t *bytes, struct
 /* A reply to `request` with a payload; returns bytes written to out (header and payload). */
 size_t message_encode_reply(uint32_t request, const void *payload, uint32_t size, uint8_t *out,
 			    size_t out_bytes);
+
+/* A message of the back-end's own, with a payload; returns bytes written to out. */
+size_t message_encode_request(enum vhost_user_backend_request request, const void *payload,
+			      uint32_t size, uint8_t *out, size_t out_bytes);
 
 /* Takes fd number i out of the message: the caller closes it. -1 if there is none. */
 int message_take_fd(struct message *message, unsigned int i);

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#define REQUEST_LAST VHOST_USER_GET_STATUS
+#define REQUEST_LAST VHOST_USER_GET_VRING_BASE_SKIP_DRAIN
 
 static int header(uint32_t request, uint32_t flags, uint32_t size, struct message *message,
 		  uint32_t *payload_bytes)
@@ -215,6 +215,54 @@ static void inflight_area(void **state)
 	assert_int_equal(decode(VHOST_USER_GET_INFLIGHT_FD, &inflight, 24, 0, &message), -EINVAL);
 }
 
+static void config_space(void **state)
+{
+	struct message_config config = { .offset = 4, .size = 2 };
+	struct message message;
+
+	assert_int_equal(decode(VHOST_USER_GET_CONFIG, &config, 14, 0, &message), 0);
+	assert_int_equal(decode(VHOST_USER_SET_CONFIG, &config, 14, 0, &message), 0);
+	assert_int_equal(decode(VHOST_USER_GET_CONFIG, &config, 14, 1, &message), -EPROTO);
+	assert_int_equal(decode(VHOST_USER_GET_CONFIG, &config, 12, 0, &message), -EPROTO);
+	assert_int_equal(decode(VHOST_USER_GET_CONFIG, &config, 15, 0, &message), -EPROTO);
+	config.size = UINT32_MAX;
+	assert_int_equal(decode(VHOST_USER_SET_CONFIG, &config, 14, 0, &message), -EPROTO);
+	config.size = 256;
+	assert_int_equal(decode(VHOST_USER_GET_CONFIG, &config, 268, 0, &message), 0);
+}
+
+/* For each request that takes descriptors, or none: how many. */
+static void descriptor_counts(void **state)
+{
+	static const struct {
+		uint32_t request, size;
+		unsigned int fds;
+	} cases[] = {
+		{ VHOST_USER_SET_LOG_FD, 0, 1 },
+		{ VHOST_USER_SET_BACKEND_REQ_FD, 0, 1 },
+		{ VHOST_USER_IOTLB_MSG, 32, 0 },
+		{ VHOST_USER_SET_DEVICE_STATE_FD, 8, 1 },
+		{ VHOST_USER_CHECK_DEVICE_STATE, 0, 0 },
+		{ VHOST_USER_SET_STATUS, 8, 0 },
+		{ VHOST_USER_GET_STATUS, 0, 0 },
+		{ VHOST_USER_RESET_DEVICE, 0, 0 },
+		{ VHOST_USER_GET_MAX_MEM_SLOTS, 0, 0 },
+		{ VHOST_USER_SEND_RARP, 8, 0 },
+		{ VHOST_USER_NET_SET_MTU, 8, 0 },
+		{ VHOST_USER_GET_VRING_BASE_SKIP_DRAIN, 8, 0 },
+		{ VHOST_USER_GET_SHARED_OBJECT, 16, 0 },
+		{ VHOST_USER_POSTCOPY_ADVISE, 0, 0 },
+	};
+	static const uint8_t payload[64];
+	struct message message;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		for (unsigned int fds = 0; fds <= VHOST_USER_MAX_FDS; fds++)
+			assert_int_equal(
+				decode(cases[i].request, payload, cases[i].size, fds, &message),
+				fds == cases[i].fds ? 0 : -EPROTO);
+}
+
 /* What a shorter payload leaves open is zero, not what the message before left there. */
 static void short_payload_is_zero_filled(void **state)
 {
@@ -247,6 +295,21 @@ static void reply(void **state)
 	assert_int_equal(message_encode_reply(1, &value, UINT32_MAX, out, sizeof(out)), 0);
 	assert_int_equal(message_encode_reply(1, NULL, 0, out, 11), 0);
 	assert_int_equal(message_encode_reply(1, NULL, 0, out, 12), 12);
+}
+
+static void request_of_ours(void **state)
+{
+	const struct message_iotlb miss = { .iova = 0x1000, .type = VHOST_USER_IOTLB_MISS };
+	uint8_t out[64];
+	uint32_t word[3];
+
+	assert_int_equal(message_encode_request(VHOST_USER_BACKEND_IOTLB_MSG, &miss, sizeof(miss),
+						out, sizeof(out)),
+			 44);
+	memcpy(word, out, sizeof(word));
+	assert_int_equal(word[0], 1);
+	assert_int_equal(word[1], 1); /* version 1, no reply, none wanted */
+	assert_int_equal(word[2], 32);
 }
 
 static void descriptors_are_taken_once(void **state)
@@ -282,8 +345,11 @@ int main(void)
 		cmocka_unit_test(regions),
 		cmocka_unit_test(log_area),
 		cmocka_unit_test(inflight_area),
+		cmocka_unit_test(config_space),
+		cmocka_unit_test(descriptor_counts),
 		cmocka_unit_test(short_payload_is_zero_filled),
 		cmocka_unit_test(reply),
+		cmocka_unit_test(request_of_ours),
 		cmocka_unit_test(descriptors_are_taken_once),
 	};
 

@@ -28,73 +28,82 @@
 #include <string.h>
 
 #define NOTE_BYTES  (GW_ERROR_TEXT_BYTES + 64)
-#define REPLY_BYTES (VHOST_USER_HEADER_BYTES + sizeof(struct message_vring_state))
+#define REPLY_BYTES (VHOST_USER_HEADER_BYTES + sizeof(struct message_config))
 #define NO_FEATURE  (-1)
-#define F_RARP      VHOST_USER_PROTOCOL_F_RARP
-#define F_NET_MTU   VHOST_USER_PROTOCOL_F_NET_MTU
+#define F(name)     VHOST_USER_PROTOCOL_F_##name
 
 enum refused { ENDS, NOTED };
 
 struct rule {
-	session_handler *handle; /* NULL: not offered by this release */
+	session_handler *handle; /* NULL: refused, and `why` says why */
 	int8_t feature;          /* protocol feature that must be negotiated */
 	bool owned;              /* only after SET_OWNER */
 	enum refused refused;
+	const char *why;
 };
 
+#define NO_POSTCOPY                                                                 \
+	"postcopy is not possible here: memory that a device has pinned cannot be " \
+	"filled by page faults later (migrate without it: QEMU: postcopy-ram off)"
+
 /* clang-format off */
-#define RULE(request, ...) [VHOST_USER_##request] = { __VA_ARGS__ }
+#define RULE(request, ...) [VHOST_USER_##request] = { __VA_ARGS__, NULL }
+#define REFUSED(request, refused, why) [VHOST_USER_##request] = { NULL, NO_FEATURE, false, refused, why }
 
 static const struct rule rules[] = {
 	/*   request                handler                        needs        owned  refused */
-	RULE(GET_FEATURES,          session_get_features,          NO_FEATURE,  false, ENDS),
-	RULE(SET_FEATURES,          session_set_features,          NO_FEATURE,  false, ENDS),
-	RULE(SET_OWNER,             session_set_owner,             NO_FEATURE,  false, ENDS),
-	RULE(RESET_OWNER,           session_reset_owner,           NO_FEATURE,  false, ENDS),
-	RULE(SET_MEM_TABLE,         session_set_mem_table,         NO_FEATURE,  true,  ENDS),
-	RULE(SET_VRING_NUM,         session_set_vring_num,         NO_FEATURE,  true,  ENDS),
-	RULE(SET_VRING_ADDR,        session_set_vring_addr,        NO_FEATURE,  true,  ENDS),
-	RULE(SET_VRING_BASE,        session_set_vring_base,        NO_FEATURE,  true,  ENDS),
-	RULE(GET_VRING_BASE,        session_get_vring_base,        NO_FEATURE,  true,  ENDS),
-	RULE(SET_VRING_KICK,        session_set_vring_kick,        NO_FEATURE,  true,  ENDS),
-	RULE(SET_VRING_CALL,        session_set_vring_call,        NO_FEATURE,  true,  ENDS),
-	RULE(SET_VRING_ERR,         session_set_vring_err,         NO_FEATURE,  true,  NOTED),
-	RULE(GET_PROTOCOL_FEATURES, session_get_protocol_features, NO_FEATURE,  false, ENDS),
-	RULE(SET_PROTOCOL_FEATURES, session_set_protocol_features, NO_FEATURE,  false, ENDS),
-	RULE(GET_QUEUE_NUM,         session_get_queue_num,         NO_FEATURE,  false, ENDS),
-	RULE(SET_VRING_ENABLE,      session_set_vring_enable,      NO_FEATURE,  true,  ENDS),
-	RULE(SEND_RARP,             session_send_rarp,             F_RARP,      true,  NOTED),
-	RULE(NET_SET_MTU,           session_net_set_mtu,           F_NET_MTU,   true,  NOTED),
+	RULE(GET_FEATURES,               session_get_features,          NO_FEATURE,         false, ENDS),
+	RULE(SET_FEATURES,               session_set_features,          NO_FEATURE,         false, ENDS),
+	RULE(SET_OWNER,                  session_set_owner,             NO_FEATURE,         false, ENDS),
+	RULE(RESET_OWNER,                session_reset_owner,           NO_FEATURE,         false, ENDS),
+	RULE(SET_MEM_TABLE,              session_set_mem_table,         NO_FEATURE,         true,  ENDS),
+	RULE(SET_VRING_NUM,              session_set_vring_num,         NO_FEATURE,         true,  ENDS),
+	RULE(SET_VRING_ADDR,             session_set_vring_addr,        NO_FEATURE,         true,  ENDS),
+	RULE(SET_VRING_BASE,             session_set_vring_base,        NO_FEATURE,         true,  ENDS),
+	RULE(GET_VRING_BASE,             session_get_vring_base,        NO_FEATURE,         true,  ENDS),
+	RULE(SET_VRING_KICK,             session_set_vring_kick,        NO_FEATURE,         true,  ENDS),
+	RULE(SET_VRING_CALL,             session_set_vring_call,        NO_FEATURE,         true,  ENDS),
+	RULE(SET_VRING_ERR,              session_set_vring_err,         NO_FEATURE,         true,  NOTED),
+	RULE(GET_PROTOCOL_FEATURES,      session_get_protocol_features, NO_FEATURE,         false, ENDS),
+	RULE(SET_PROTOCOL_FEATURES,      session_set_protocol_features, NO_FEATURE,         false, ENDS),
+	RULE(GET_QUEUE_NUM,              session_get_queue_num,         NO_FEATURE,         false, ENDS),
+	RULE(SET_VRING_ENABLE,           session_set_vring_enable,      NO_FEATURE,         true,  ENDS),
+	RULE(SEND_RARP,                  session_send_rarp,             F(RARP),            true,  NOTED),
+	RULE(NET_SET_MTU,                session_net_set_mtu,           F(NET_MTU),         true,  NOTED),
+	RULE(SET_LOG_BASE,               session_set_log_base,          F(LOG_SHMFD),       true,  ENDS),
+	RULE(SET_LOG_FD,                 session_set_log_fd,            NO_FEATURE,         true,  NOTED),
+	RULE(SET_BACKEND_REQ_FD,         session_set_backend_req_fd,    F(BACKEND_REQ),     false, NOTED),
+	RULE(IOTLB_MSG,                  session_iotlb_msg,             NO_FEATURE,         true,  ENDS),
+	RULE(GET_CONFIG,                 session_get_config,            F(CONFIG),          false, ENDS),
+	RULE(SET_CONFIG,                 session_set_config,            F(CONFIG),          false, NOTED),
+	RULE(GET_INFLIGHT_FD,            session_get_inflight_fd,       F(INFLIGHT_SHMFD),  true,  ENDS),
+	RULE(SET_INFLIGHT_FD,            session_set_inflight_fd,       F(INFLIGHT_SHMFD),  true,  ENDS),
+	RULE(RESET_DEVICE,               session_reset_device,          F(RESET_DEVICE),    true,  ENDS),
+	RULE(GET_MAX_MEM_SLOTS,          session_get_max_mem_slots,     F(CONFIGURE_MEM_SLOTS),false, ENDS),
+	RULE(ADD_MEM_REG,                session_add_mem_reg,           F(CONFIGURE_MEM_SLOTS),true,  ENDS),
+	RULE(REM_MEM_REG,                session_rem_mem_reg,           F(CONFIGURE_MEM_SLOTS),true,  ENDS),
+	RULE(SET_STATUS,                 session_set_status,            F(STATUS),          false, NOTED),
+	RULE(GET_STATUS,                 session_get_status,            F(STATUS),          false, ENDS),
+	RULE(SET_DEVICE_STATE_FD,        session_set_device_state_fd,   F(DEVICE_STATE),    true,  ENDS),
+	RULE(CHECK_DEVICE_STATE,         session_check_device_state,    F(DEVICE_STATE),    true,  ENDS),
+	RULE(GET_VRING_BASE_SKIP_DRAIN,  session_skip_drain,            F(GET_VRING_BASE_SKIP_DRAIN),true,  ENDS),
 
-	/* Known, checked, and refused. The log: a migration without it loses pages, but
-	   without VHOST_F_LOG_ALL no front-end migrates. */
-	RULE(SET_LOG_BASE,          NULL,                          NO_FEATURE,  true,  NOTED),
-	RULE(SET_LOG_FD,            NULL,                          NO_FEATURE,  true,  NOTED),
-	RULE(SET_BACKEND_REQ_FD,    NULL,                          NO_FEATURE,  false, NOTED),
-	RULE(IOTLB_MSG,             NULL,                          NO_FEATURE,  true,  ENDS),
-	RULE(SET_VRING_ENDIAN,      NULL,                          NO_FEATURE,  true,  ENDS),
-	RULE(GET_CONFIG,            NULL,                          NO_FEATURE,  false, ENDS),
-	RULE(SET_CONFIG,            NULL,                          NO_FEATURE,  false, NOTED),
-	RULE(CREATE_CRYPTO_SESSION, NULL,                          NO_FEATURE,  false, ENDS),
-	RULE(CLOSE_CRYPTO_SESSION,  NULL,                          NO_FEATURE,  false, NOTED),
-	RULE(POSTCOPY_ADVISE,       NULL,                          NO_FEATURE,  false, ENDS),
-	RULE(POSTCOPY_LISTEN,       NULL,                          NO_FEATURE,  false, ENDS),
-	RULE(POSTCOPY_END,          NULL,                          NO_FEATURE,  false, ENDS),
-	RULE(GET_INFLIGHT_FD,       NULL,                          NO_FEATURE,  true,  ENDS),
-	RULE(SET_INFLIGHT_FD,       NULL,                          NO_FEATURE,  true,  ENDS),
-	RULE(GPU_SET_SOCKET,        NULL,                          NO_FEATURE,  false, NOTED),
-	RULE(RESET_DEVICE,          NULL,                          NO_FEATURE,  false, ENDS),
-	RULE(VRING_KICK,            NULL,                          NO_FEATURE,  true,  ENDS),
-	RULE(GET_MAX_MEM_SLOTS,     NULL,                          NO_FEATURE,  false, ENDS),
-	RULE(ADD_MEM_REG,           NULL,                          NO_FEATURE,  true,  ENDS),
-	RULE(REM_MEM_REG,           NULL,                          NO_FEATURE,  true,  ENDS),
-	RULE(SET_STATUS,            NULL,                          NO_FEATURE,  false, NOTED),
-	RULE(GET_STATUS,            NULL,                          NO_FEATURE,  false, ENDS),
+	/* Known, checked, and refused. */
+	REFUSED(SET_VRING_ENDIAN,      ENDS,  "no ring is of the other byte order"),
+	REFUSED(CREATE_CRYPTO_SESSION, ENDS,  "this is a network device"),
+	REFUSED(CLOSE_CRYPTO_SESSION,  NOTED, "this is a network device"),
+	REFUSED(GPU_SET_SOCKET,        NOTED, "this is a network device"),
+	REFUSED(POSTCOPY_ADVISE,       ENDS,  NO_POSTCOPY),
+	REFUSED(POSTCOPY_LISTEN,       ENDS,  NO_POSTCOPY),
+	REFUSED(POSTCOPY_END,          ENDS,  NO_POSTCOPY),
+	REFUSED(VRING_KICK,            ENDS,  "kicks come by eventfd, not in messages"),
+	REFUSED(GET_SHARED_OBJECT,     ENDS,  "this device has no shared objects"),
+	REFUSED(GET_SHMEM_CONFIG,      ENDS,  "this device has no shared memory of its own"),
 };
 /* clang-format on */
 
 /* A request that is not even in the specification we know. */
-static const struct rule rule_unknown = { NULL, NO_FEATURE, false, NOTED };
+static const struct rule rule_unknown = { NULL, NO_FEATURE, false, NOTED, "not known" };
 
 static int work(struct session *session, struct gw_error *err);
 
@@ -116,6 +125,7 @@ int session_create(const struct session_config *config, struct session **session
 		return -ENOMEM;
 	new->config = *config;
 	new->rings = 2 * config->pairs_max;
+	new->load_fd = new->log_fd = -1;
 	for (unsigned int i = 0; i < SESSION_RINGS_MAX; i++) {
 		new->ring[i].set.kick_fd = -1;
 		new->ring[i].set.call_fd = -1;
@@ -133,7 +143,14 @@ void session_destroy(struct session *session)
 	assert(!session_any_ring(session, SESSION_RING_RUNNING));
 	message_drop_fds(&session->message);
 	session_rings_drop_fds(session);
+	session_inflight_drop(session);
+	iotlb_put(session->iotlb);
+	iotlb_put(session->op_iotlb);
+	free(session->stale);
+	dirty_log_put(session->log);
 	memmap_put(session->memmap);
+	gw_fd_close(&session->load_fd);
+	gw_fd_close(&session->log_fd);
 	free(session);
 }
 
@@ -228,8 +245,8 @@ static int check_allowed(const struct session *session, const struct rule *rule,
 			 struct gw_error *err)
 {
 	if (!rule->handle)
-		return gw_error_set(err, -EOPNOTSUPP, "vhost-user %s: not offered",
-				    message_name(request));
+		return gw_error_set(err, -EOPNOTSUPP, "vhost-user %s: %s", message_name(request),
+				    rule->why);
 	if (rule->feature != NO_FEATURE &&
 	    !virtio_has(session->protocol_features, (unsigned int)rule->feature))
 		return gw_error_set(err, -EOPNOTSUPP,
@@ -241,6 +258,14 @@ static int check_allowed(const struct session *session, const struct rule *rule,
 	return 0;
 }
 
+/* A file that the front-end shares lost pages that somebody touched. */
+bool session_broken(const struct session *session)
+{
+	return (session->memmap && memmap_broken(session->memmap)) ||
+	       (session->inflight && memmap_broken(session->inflight)) ||
+	       (session->log && dirty_log_broken(session->log));
+}
+
 /* The message, its header decoded with the result `ret`, from its first byte to its answer. */
 static int handle(struct session *session, int ret, struct gw_error *err)
 {
@@ -249,9 +274,9 @@ static int handle(struct session *session, int ret, struct gw_error *err)
 	bool wanted = message->need_reply &&
 		      virtio_has(session->protocol_features, VHOST_USER_PROTOCOL_F_REPLY_ACK);
 
-	if (session->memmap && memmap_broken(session->memmap))
+	if (session_broken(session))
 		return gw_error_set(err, -EPROTO,
-				    "vhost-user: the front-end shortened the memory it shares");
+				    "vhost-user: the front-end shortened a file that it shares");
 	session->op_request = message->request;
 	session->op_ack = wanted && !message_has_reply(message->request);
 	if (!ret)
@@ -320,7 +345,8 @@ int session_die(struct session *session, const struct gw_error *err)
 	return -EPROTO;
 }
 
-int session_reply(struct session *session, uint32_t request, const void *payload, uint32_t size)
+int session_reply_fd(struct session *session, uint32_t request, const void *payload, uint32_t size,
+		     int fd)
 {
 	uint8_t bytes[REPLY_BYTES];
 	struct gw_error why;
@@ -328,17 +354,26 @@ int session_reply(struct session *session, uint32_t request, const void *payload
 	int ret;
 
 	assert(len);
-	ret = session->config.ops->send(session->config.arg, bytes, len, -1);
+	ret = session->config.ops->send(session->config.arg, bytes, len, fd);
 	if (!ret)
 		return SESSION_ANSWERED;
 	gw_error_sys(&why, ret, "vhost-user %s: sending the reply", message_name(request));
 	return session_die(session, &why);
 }
 
+int session_reply(struct session *session, uint32_t request, const void *payload, uint32_t size)
+{
+	return session_reply_fd(session, request, payload, size, -1);
+}
+
+int session_reply_u64(struct session *session, uint32_t request, uint64_t value)
+{
+	return session_reply(session, request, &value, sizeof(value));
+}
+
 int session_acknowledge(struct session *session, uint32_t request, bool wanted, int ret,
 			const struct gw_error *err)
 {
-	const uint64_t status = ret < 0;
 	struct gw_error why;
 
 	if (ret < 0 && !wanted &&
@@ -350,7 +385,7 @@ int session_acknowledge(struct session *session, uint32_t request, bool wanted, 
 	if (ret < 0)
 		session_note(session, LOG_WARNING, "refused: %s", err->text);
 	if (wanted)
-		return session_reply(session, request, &status, sizeof(status));
+		return session_reply_u64(session, request, ret < 0);
 	return SESSION_ANSWERED;
 }
 
@@ -385,9 +420,4 @@ uint32_t session_mtu(const struct session *session)
 bool session_ring_running(const struct session *session, unsigned int index)
 {
 	return session->ring[index].phase == SESSION_RING_RUNNING;
-}
-
-struct dirty_log *session_log(const struct session *session)
-{
-	return NULL;
 }

@@ -20,6 +20,11 @@
  * front-end that does not learn of the refusal can be lived with (a note for
  * people) or not (the session ends).
  *
+ * What is offered says session_config; a message whose feature was not negotiated is
+ * refused. Of the specification, these are not spoken at all: postcopy (a device has
+ * the memory pinned), in-band notifications, crypto, GPU, shared objects and memory,
+ * rings of the other byte order, guest physical ring addresses.
+ *
  * Life: session_create, session_input ... session_input, session_close (always,
  * after -EPROTO too), session_destroy once session_busy() is false. A front-end
  * that comes back gets a new session. All functions and all ops run on one
@@ -36,13 +41,17 @@
 #include <guestwire/error.h>
 
 /* Queue pairs of one session (the ring index of vhost-user messages has 8 bits). */
-#define SESSION_PAIRS_MAX 128u
-#define SESSION_RINGS_MAX (2 * SESSION_PAIRS_MAX) /* of pair n: 2n receives, 2n + 1 transmits */
+#define SESSION_PAIRS_MAX       128u
+/* Of pair n, ring 2n receives and 2n + 1 transmits. */
+#define SESSION_RINGS_MAX       (2 * SESSION_PAIRS_MAX)
 /* Bytes not yet worked on that a session keeps: any message, and more. */
-#define SESSION_INPUT_MAX 4096u
+#define SESSION_INPUT_MAX       4096u
+/* What an exported session takes at most: rings, regions, I/O addresses. */
+#define SESSION_CARRY_BYTES_MAX (128u * 1024u)
+#define SESSION_CARRY_FDS_MAX   (MEMMAP_REGIONS_MAX + 3 * SESSION_RINGS_MAX + 2)
 /* NET_SET_MTU: the smallest that IPv4 permits, and the largest of virtio-net. */
-#define SESSION_MTU_MIN   68u
-#define SESSION_MTU_MAX   65535u
+#define SESSION_MTU_MIN         68u
+#define SESSION_MTU_MAX         65535u
 
 /* A ring that is ready to run: what ops->ring_start gets. fds stay the session's. */
 struct session_ring {
@@ -105,7 +114,7 @@ struct session_ops {
 	int (*backend_send)(void *arg, const uint8_t *bytes, size_t len);
 	/* SEND_RARP: the guest's address, to be announced in its network. */
 	void (*announce)(void *arg, const uint8_t mac[6]);
-	/* NET_SET_MTU. */
+	/* NET_SET_MTU. It is also what the configuration space has from then on. */
 	void (*mtu)(void *arg, uint32_t mtu);
 	/*
 	 * DEVICE_STATE: what a back-end elsewhere has to know and no ring tells. save
@@ -174,6 +183,40 @@ void session_iotlb_miss(struct session *session, const struct iotlb_miss *miss);
  * may come later); when session_busy() has become false it may be destroyed.
  */
 void session_close(struct session *session);
+
+/*
+ * A file that the front-end shares (memory, log, in-flight area) was shortened: the
+ * session has to end. Every message looks at it; an owner does now and then.
+ */
+bool session_broken(const struct session *session);
+
+/*
+ * Hand-over to another process, rings and all, which the front-end does not notice.
+ *
+ *   here    session_pause, until not busy; session_export; if the other one says that it
+ *           has it, the session is closed here without a word to the front-end, and if
+ *           it does not, session_resume goes on as before.
+ *   there   session_import, session_resume.
+ *
+ * The connection and the back-end's channel are the owner's, who passes them on himself.
+ */
+/* Stops all rings, which keep what they have; `handed` as in ops->ring_stop. Not while busy. */
+void session_pause(struct session *session, bool handed);
+/* Starts them again. After an import the owner is told first what he has to know. */
+int session_resume(struct session *session, struct gw_error *err);
+/*
+ * A paused session as bytes (*len of at most SESSION_CARRY_BYTES_MAX) and descriptors,
+ * which stay the session's. -EAGAIN: busy, not paused, or in the middle of a message.
+ */
+int session_export(const struct session *session, uint8_t *bytes, size_t room, size_t *len,
+		   int *fds, unsigned int fd_room, unsigned int *fd_count, struct gw_error *err);
+/*
+ * What session_export gave, in another process: a paused session. The descriptors are
+ * the session's from here on, or closed. -EPROTO: another version, or not consistent.
+ */
+int session_import(const struct session_config *config, const uint8_t *bytes, size_t len,
+		   const int *fds, unsigned int fd_count, struct session **session,
+		   struct gw_error *err);
 
 struct gw_memmap *session_memmap(const struct session *session); /* no reference; may be NULL */
 uint64_t session_features(const struct session *session);

@@ -271,6 +271,8 @@ void front_open_as(struct front *front, uint64_t features, uint64_t protocol_fea
 
 	memset(front, 0, sizeof(*front));
 	front->rings = 2 * pairs;
+	front->offered = features;
+	front->protocol_offered = protocol_features;
 	front->reply_fd = front->channel_fd = -1;
 	front->open_fds = front_count_fds();
 	front->memory_fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -409,12 +411,12 @@ int front_memory(struct front *front, unsigned int count, uint32_t flags)
 void front_connect(struct front *front)
 {
 	assert_int_equal(front_empty(front, VHOST_USER_GET_FEATURES), 0);
-	assert_int_equal(front_reply_u64(front, VHOST_USER_GET_FEATURES), FRONT_FEATURES);
+	assert_int_equal(front_reply_u64(front, VHOST_USER_GET_FEATURES), front->offered);
 	assert_int_equal(front_empty(front, VHOST_USER_GET_PROTOCOL_FEATURES), 0);
 	assert_int_equal(front_reply_u64(front, VHOST_USER_GET_PROTOCOL_FEATURES),
-			 FRONT_PROTOCOL_FEATURES);
+			 front->protocol_offered);
 	assert_int_equal(
-		front_u64(front, VHOST_USER_SET_PROTOCOL_FEATURES, FRONT_PROTOCOL_FEATURES), 0);
+		front_u64(front, VHOST_USER_SET_PROTOCOL_FEATURES, front->protocol_offered), 0);
 	assert_int_equal(front_empty(front, VHOST_USER_SET_OWNER), 0);
 	assert_int_equal(front_empty(front, VHOST_USER_GET_FEATURES), 0);
 	for (unsigned int i = 0; i < front->rings; i++)
@@ -448,7 +450,7 @@ void front_connect_start(struct front *front)
 
 /* ---- replies ---- */
 
-static void reply_payload(const struct front *front, uint32_t request, void *payload, uint32_t size)
+void front_reply_payload(const struct front *front, uint32_t request, void *payload, uint32_t size)
 {
 	uint32_t word[3];
 
@@ -464,7 +466,7 @@ uint64_t front_reply_u64(const struct front *front, uint32_t request)
 {
 	uint64_t value;
 
-	reply_payload(front, request, &value, sizeof(value));
+	front_reply_payload(front, request, &value, sizeof(value));
 	return value;
 }
 
@@ -472,7 +474,7 @@ struct message_vring_state front_reply_state(const struct front *front, uint32_t
 {
 	struct message_vring_state state;
 
-	reply_payload(front, request, &state, sizeof(state));
+	front_reply_payload(front, request, &state, sizeof(state));
 	return state;
 }
 
@@ -494,7 +496,7 @@ static void expect_alive(struct front *front)
 	assert_int_equal(front->notes, 1);
 	front->notes = 0;
 	assert_int_equal(front_empty(front, VHOST_USER_GET_FEATURES), 0);
-	assert_int_equal(front_reply_u64(front, VHOST_USER_GET_FEATURES), FRONT_FEATURES);
+	assert_int_equal(front_reply_u64(front, VHOST_USER_GET_FEATURES), front->offered);
 }
 
 void front_expect_refused(struct front *front, int ret, uint32_t request)

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "session.h"
+#include <linux/virtio_config.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -26,7 +27,22 @@
 	(1ull << 32 | 1ull << 29 | 1ull << 28 | 1ull << 15 | 1ull << 11 | 1ull << 0)
 #define FRONT_FEATURES (FRONT_VIRTIO_FEATURES | 1ull << VHOST_USER_F_PROTOCOL_FEATURES)
 
+/* All that can be offered: front_open_as. */
+#define FRONT_ALL_FEATURES                                                                 \
+	(FRONT_FEATURES | 1ull << VHOST_F_LOG_ALL_BIT | 1ull << VIRTIO_F_ACCESS_PLATFORM | \
+	 1ull << VIRTIO_F_RING_PACKED)
+#define FRONT_ALL_PROTOCOL_FEATURES                                                            \
+	(FRONT_PROTOCOL_FEATURES | 1ull << VHOST_USER_PROTOCOL_F_MQ |                          \
+	 1ull << VHOST_USER_PROTOCOL_F_LOG_SHMFD | 1ull << VHOST_USER_PROTOCOL_F_BACKEND_REQ | \
+	 1ull << VHOST_USER_PROTOCOL_F_CONFIG | 1ull << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD | \
+	 1ull << VHOST_USER_PROTOCOL_F_RESET_DEVICE |                                          \
+	 1ull << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS |                                   \
+	 1ull << VHOST_USER_PROTOCOL_F_STATUS | 1ull << VHOST_USER_PROTOCOL_F_DEVICE_STATE |   \
+	 1ull << VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT |                               \
+	 1ull << VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN)
+
 struct front {
+	uint64_t offered, protocol_offered;
 	struct session *session;
 	struct gw_error err; /* of the last input */
 	unsigned int open_fds;
@@ -106,6 +122,8 @@ void front_connect_start(struct front *front);
 int front_stop_rings(struct front *front);
 
 /* Exactly one reply, of this request, with a u64; returns it. */
+/* The one reply there is, of exactly this size. */
+void front_reply_payload(const struct front *front, uint32_t request, void *payload, uint32_t size);
 uint64_t front_reply_u64(const struct front *front, uint32_t request);
 struct message_vring_state front_reply_state(const struct front *front, uint32_t request);
 /* The session is over, says why, and takes nothing any more. */

@@ -1,10 +1,402 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A guest behind an IOMMU (VIRTIO_F_ACCESS_PLATFORM): what it names are I/O addresses,
+ * rings included, and the front-end tells piece by piece where they lie.
+ *
+ * What a ring misses is asked for on the back-end's channel, each page once, and at
+ * most SESSION_MISSES_MAX at one time: a front-end that answers none is asked no more.
+ * An answer is an update, and every update lets rings try again; what is missed still
+ * after MISS_PATIENCE further messages is asked for anew.
+ *
+ * An invalidation, and an update that maps a piece to another place, take something
+ * away. The front-end may give that memory to something else as soon as it is
+ * answered. So rings that lie there stop first, then the owner is given the new table
+ * with what it took away, and only when he says that nothing is read there any more
+ * (session_iotlb_done) the answer goes out. A ring whose place is mapped again later
+ * goes on where it was.
+ */
 #include "session_state.h"
 
-void session_iotlb_done(struct session *session)
+#include "fd.h"
+#include "log.h"
+#include "net_header.h"
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define MISS_PATIENCE   16u
+#define MISS_PAGE_BYTES 4096u
+/* Pieces of one change; what comes in more is told as all of the guest's memory. */
+#define STALE_MAX       1024u
+
+/* ---- the channel ---- */
+
+int session_set_backend_req_fd(struct session *session, struct message *message,
+			       struct gw_error *err)
 {
+	int domain = 0, type = 0;
+	socklen_t domain_len = sizeof(domain), type_len = sizeof(type);
+
+	if (getsockopt(message->fds[0], SOL_SOCKET, SO_DOMAIN, &domain, &domain_len) ||
+	    getsockopt(message->fds[0], SOL_SOCKET, SO_TYPE, &type, &type_len) ||
+	    domain != AF_UNIX || type != SOCK_STREAM)
+		return gw_error_set(err, -EINVAL,
+				    "vhost-user SET_BACKEND_REQ_FD: the descriptor is no stream "
+				    "socket of this host");
+	session->has_channel = true;
+	session->channel_noted = false;
+	session->config.ops->backend_channel(session->config.arg, message_take_fd(message, 0));
+	return 0;
+}
+
+/* ---- misses ---- */
+
+static bool is_mapped(const struct iotlb *iotlb, uint64_t iova, uint8_t access)
+{
+	unsigned int i = iotlb_find(iotlb, iova);
+	const struct iotlb_range *range;
+
+	if (i >= iotlb_count(iotlb))
+		return false;
+	range = iotlb_range(iotlb, i);
+	return range->iova <= iova && (range->access & access) == access;
+}
+
+/* The place for this miss; NULL: it was asked for, or too many are. */
+static struct session_miss *place_for(struct session *session, const struct iotlb_miss *wanted)
+{
+	struct session_miss *place = NULL;
+
+	for (unsigned int i = 0; i < SESSION_MISSES_MAX; i++) {
+		struct session_miss *miss = &session->miss[i];
+		bool old = session->iotlb_messages - miss->asked >= MISS_PATIENCE;
+
+		if (miss->used && miss->iova / MISS_PAGE_BYTES == wanted->iova / MISS_PAGE_BYTES &&
+		    (miss->access & wanted->access) == wanted->access)
+			return old ? miss : NULL;
+		if (!miss->used || (old && !place))
+			place = miss;
+	}
+	return place;
+}
+
+static int send_miss(struct session *session, const struct iotlb_miss *miss)
+{
+	const struct message_iotlb payload = {
+		.iova = miss->iova,
+		.access = miss->access,
+		.type = VHOST_USER_IOTLB_MISS,
+	};
+	uint8_t bytes[VHOST_USER_HEADER_BYTES + sizeof(payload)];
+	size_t len = message_encode_request(VHOST_USER_BACKEND_IOTLB_MSG, &payload, sizeof(payload),
+					    bytes, sizeof(bytes));
+
+	if (!session->has_channel)
+		return -ENOTCONN;
+	return session->config.ops->backend_send(session->config.arg, bytes, len);
 }
 
 void session_iotlb_miss(struct session *session, const struct iotlb_miss *miss)
 {
+	struct session_miss *place;
+	int ret;
+
+	if (!session->iotlb || session->dead || session->closed ||
+	    is_mapped(session->iotlb, miss->iova, miss->access))
+		return;
+	place = place_for(session, miss);
+	if (!place)
+		return;
+	ret = send_miss(session, miss);
+	if (!ret) {
+		*place = (struct session_miss){ true, miss->access, miss->iova,
+						session->iotlb_messages };
+		return;
+	}
+	if (!session->channel_noted)
+		session_note(session, LOG_WARNING,
+			     "I/O address 0x%llx is not mapped, and the front-end cannot be asked: "
+			     "%s",
+			     (unsigned long long)miss->iova,
+			     session->has_channel ? strerror(-ret) : "it gave no channel for that");
+	session->channel_noted = true;
+}
+
+/* A message came: what is mapped now was answered, what lies in [first, last] is void. */
+static void settle_misses(struct session *session, uint64_t first, uint64_t last)
+{
+	session->iotlb_messages++;
+	for (unsigned int i = 0; i < SESSION_MISSES_MAX; i++) {
+		struct session_miss *miss = &session->miss[i];
+
+		if (is_mapped(session->iotlb, miss->iova, miss->access) ||
+		    (miss->iova >= first && miss->iova <= last))
+			miss->used = false;
+	}
+}
+
+/* ---- rings ---- */
+
+struct part {
+	uint64_t iova, len;
+	uint8_t access;
+};
+
+/* What a ring consists of (VIRTIO 1.2 sections 2.7 and 2.8.10), with both event fields. */
+static void parts_of(const struct session *session, const struct ring_config *config,
+		     struct part part[3])
+{
+	uint64_t size = config->size;
+	bool packed = virtio_has(session->features, VIRTIO_F_RING_PACKED);
+
+	part[0] = (struct part){ config->desc_addr, 16 * size,
+				 packed ? IOTLB_READ_WRITE : IOTLB_READ };
+	part[1] = (struct part){ config->avail_addr, packed ? 4 : 6 + 2 * size, IOTLB_READ };
+	part[2] = (struct part){ config->used_addr, packed ? 4 : 6 + 8 * size, IOTLB_WRITE };
+}
+
+static bool part_ready(struct session *session, const struct part *part)
+{
+	struct iotlb_miss miss = { part->iova, part->access };
+	uint64_t got = 0, more;
+	bool missing;
+
+	if (!iotlb_translate(session->iotlb, session->memmap, part->iova, part->len, part->access,
+			     &got, &missing) &&
+	    !missing)
+		return true; /* and never will be: whoever makes the ring says so */
+	if (got == part->len)
+		return true;
+	miss.iova += got;
+	if (got && iotlb_translate(session->iotlb, session->memmap, miss.iova, 1, part->access,
+				   &more, &missing))
+		return true; /* in two pieces: the same */
+	if (!missing)
+		return true;
+	session_iotlb_miss(session, &miss);
+	return false;
+}
+
+bool session_iotlb_ready(struct session *session, const struct session_ring_state *ring)
+{
+	struct part part[3];
+	bool ready = true;
+
+	parts_of(session, &ring->set.config, part);
+	for (unsigned int i = 0; i < 3; i++)
+		ready &= part_ready(session, &part[i]);
+	return ready;
+}
+
+static bool ring_lies_in(const struct session *session, const struct session_ring_state *ring,
+			 uint64_t first, uint64_t last)
+{
+	struct part part[3];
+
+	parts_of(session, &ring->set.config, part);
+	for (unsigned int i = 0; i < 3; i++)
+		if (part[i].iova <= first ? first - part[i].iova < part[i].len
+					  : part[i].iova <= last)
+			return true;
+	return false;
+}
+
+/* ---- what a change takes away ---- */
+
+struct change {
+	uint64_t first, last;
+	const struct iotlb_range *added; /* NULL: an invalidation */
+};
+
+/* The change leaves this old range where it is, with all it permitted. */
+static bool keeps(const struct change *change, const struct iotlb_range *old)
+{
+	const struct iotlb_range *added = change->added;
+
+	return added && old->user_addr - old->iova == added->user_addr - added->iova &&
+	       (added->access & old->access) == old->access;
+}
+
+/* The part of an old range in the change, piece by piece. False: no room for all of it. */
+static bool add_stale(struct session *session, const struct iotlb_range *old,
+		      const struct change *change)
+{
+	uint64_t iova = old->iova > change->first ? old->iova : change->first;
+	uint64_t last = old->iova + (old->size - 1);
+	uint64_t part, left;
+	void *host;
+
+	if (last > change->last)
+		last = change->last;
+	for (left = last - iova + 1; left; left -= part, iova += part) {
+		host = memmap_translate_user_part(session->memmap,
+						  old->user_addr + (iova - old->iova), left, &part);
+		if (!host)
+			return true; /* no memory there, and nobody got a pointer to it */
+		if (session->stale_count == STALE_MAX)
+			return false;
+		session->stale[session->stale_count++] = (struct iovec){ host, part };
+	}
+	return true;
+}
+
+/* All of the guest's memory instead: whole regions, of which there are fewer. */
+static void stale_is_all(struct session *session)
+{
+	struct memmap_region regions[MEMMAP_REGIONS_MAX];
+	unsigned int count = memmap_regions(session->memmap, regions);
+
+	_Static_assert(MEMMAP_REGIONS_MAX <= STALE_MAX, "each has a place");
+	for (unsigned int i = 0; i < count; i++)
+		session->stale[i] =
+			(struct iovec){ memmap_translate(session->memmap, regions[i].guest_addr, 1),
+					regions[i].size };
+	session->stale_count = count;
+}
+
+/* False: nothing is taken away. */
+static bool find_stale(struct session *session, const struct change *change)
+{
+	bool some = false;
+
+	session->stale_count = 0;
+	for (unsigned int i = iotlb_find(session->iotlb, change->first);
+	     i < iotlb_count(session->iotlb); i++) {
+		const struct iotlb_range *old = iotlb_range(session->iotlb, i);
+
+		if (old->iova > change->last)
+			break;
+		if (keeps(change, old))
+			continue;
+		some = true;
+		if (session->memmap && !add_stale(session, old, change)) {
+			stale_is_all(session);
+			break;
+		}
+	}
+	return some;
+}
+
+static int begin_change(struct session *session, struct iotlb *to, const struct change *change,
+			struct gw_error *err)
+{
+	if (!session->stale)
+		session->stale = calloc(STALE_MAX, sizeof(*session->stale));
+	if (!session->stale) {
+		iotlb_put(to);
+		return gw_error_sys(err, -ENOMEM, "vhost-user IOTLB_MSG: %u pieces", STALE_MAX);
+	}
+	session->op_iotlb = to;
+	if (find_stale(session, change))
+		for (unsigned int i = 0; i < session->rings; i++)
+			if (ring_lies_in(session, &session->ring[i], change->first, change->last))
+				session_choose(session, i);
+	/* Misses in there were answered by what is void now; a ring asks again. */
+	session->op_first = change->added ? 1 : change->first;
+	session->op_last = change->added ? 0 : change->last;
+	return session_op_begin(session, SESSION_OP_IOTLB);
+}
+
+static int finish(struct session *session)
+{
+	struct gw_error err = { 0 };
+	int ret = session_rings_try_start(session, &err);
+
+	return session_op_finish(session, ret, &err);
+}
+
+int session_iotlb_swap(struct session *session)
+{
+	const struct session_stale stale = { session->stale, session->stale_count };
+	struct iotlb *before = session->iotlb;
+
+	session->iotlb = session->op_iotlb;
+	session->op_iotlb = NULL;
+	settle_misses(session, session->op_first, session->op_last);
+	session->op = SESSION_OP_IOTLB_WAIT;
+	session->beginning = true;
+	session->config.ops->iotlb(session->config.arg, session->iotlb,
+				   stale.count ? &stale : NULL);
+	session->beginning = false;
+	iotlb_put(before);
+	if (!stale.count)
+		session->stale_done = true;
+	if (!session->stale_done)
+		return SESSION_ANSWERED;
+	session->stale_done = false;
+	return finish(session);
+}
+
+void session_iotlb_done(struct session *session)
+{
+	/* A close, or the death of the session, may have come first. */
+	if (session->op != SESSION_OP_IOTLB_WAIT)
+		return;
+	if (session->beginning)
+		session->stale_done = true;
+	else
+		finish(session); /* a failure is kept: session_continue reports it */
+}
+
+/* ---- messages ---- */
+
+int session_iotlb_msg(struct session *session, struct message *message, struct gw_error *err)
+{
+	const struct message_iotlb *iotlb = &message->payload.iotlb;
+	const struct iotlb_range range = { iotlb->iova, iotlb->size, iotlb->user_addr,
+					   iotlb->access };
+	struct change change = { .first = iotlb->iova, .last = iotlb->iova + iotlb->size - 1 };
+	struct gw_error why = { 0 };
+	struct iotlb *to = NULL;
+
+	if (!session->iotlb)
+		return gw_error_set(err, -EPERM,
+				    "vhost-user IOTLB_MSG: VIRTIO_F_ACCESS_PLATFORM was not "
+				    "negotiated");
+	switch (iotlb->type) {
+	case VHOST_USER_IOTLB_UPDATE:
+		change.added = &range;
+		to = iotlb_with(session->iotlb, &range, &why);
+		break;
+	case VHOST_USER_IOTLB_INVALIDATE:
+		to = iotlb_without(session->iotlb, range.iova, range.size, &why);
+		break;
+	default:
+		gw_error_set(&why, -EINVAL, "type %u is none that a front-end sends", iotlb->type);
+	}
+	if (!to)
+		return gw_error_set(err, why.code, "vhost-user IOTLB_MSG: %s", why.text);
+	return begin_change(session, to, &change, err);
+}
+
+/* ---- with and without ---- */
+
+static void forget_misses(struct session *session)
+{
+	memset(session->miss, 0, sizeof(session->miss));
+}
+
+int session_iotlb_apply(struct session *session, struct gw_error *err)
+{
+	bool wanted = virtio_has(session->features, VIRTIO_F_ACCESS_PLATFORM);
+
+	if (!wanted)
+		session_iotlb_drop(session);
+	if (!wanted || session->iotlb)
+		return 0;
+	forget_misses(session);
+	session->iotlb = iotlb_create();
+	return session->iotlb ? 0 : gw_error_sys(err, -ENOMEM, "vhost-user: an I/O address table");
+}
+
+void session_iotlb_drop(struct session *session)
+{
+	iotlb_put(session->iotlb);
+	session->iotlb = NULL;
+	forget_misses(session);
+	for (unsigned int i = 0; i < session->rings; i++)
+		session->ring[i].set.config.iotlb = NULL;
 }

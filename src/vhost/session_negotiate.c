@@ -1,37 +1,32 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Negotiation: features, protocol features, owner, and the two requests of
- * virtio-net that carry a number.
+ * Negotiation: features, protocol features, owner, and the device's status.
  *
  * What is acknowledged must have been offered. Both sets may come again, also
  * with other bits, as a guest's driver is replaced by another; but not while a
- * ring runs by them.
+ * ring runs by them; but for the dirty log, which may be switched at any time.
  */
 #include "session_state.h"
 
 #include "net_features.h"
 #include "net_header.h"
 #include <errno.h>
-
-static int reply_u64(struct session *session, uint32_t request, uint64_t value)
-{
-	return session_reply(session, request, &value, sizeof(value));
-}
+#include <linux/virtio_config.h>
 
 int session_get_features(struct session *session, struct message *message, struct gw_error *err)
 {
-	return reply_u64(session, message->request, session->config.features);
+	return session_reply_u64(session, message->request, session->config.features);
 }
 
 int session_get_protocol_features(struct session *session, struct message *message,
 				  struct gw_error *err)
 {
-	return reply_u64(session, message->request, session->config.protocol_features);
+	return session_reply_u64(session, message->request, session->config.protocol_features);
 }
 
 int session_get_queue_num(struct session *session, struct message *message, struct gw_error *err)
 {
-	return reply_u64(session, message->request, session->config.pairs_max);
+	return session_reply_u64(session, message->request, session->config.pairs_max);
 }
 
 int session_set_owner(struct session *session, struct message *message, struct gw_error *err)
@@ -40,9 +35,8 @@ int session_set_owner(struct session *session, struct message *message, struct g
 	return 0;
 }
 
-int session_set_features(struct session *session, struct message *message, struct gw_error *err)
+static int check_features(const struct session *session, uint64_t features, struct gw_error *err)
 {
-	uint64_t features = message->payload.u64;
 	struct gw_error why;
 
 	if (features & ~session->config.features)
@@ -51,13 +45,21 @@ int session_set_features(struct session *session, struct message *message, struc
 				    (unsigned long long)(features & ~session->config.features));
 	if (net_features_check(features, &why))
 		return gw_error_set(err, why.code, "vhost-user SET_FEATURES: %s", why.text);
-	if (session->has_features && features == session->features)
-		return 0;
+	return 0;
+}
+
+static int change_features(struct session *session, uint64_t features, struct gw_error *err)
+{
+	int ret;
+
 	if (session_any_ring(session, SESSION_RING_RUNNING))
 		return gw_error_set(err, -EBUSY,
 				    "vhost-user SET_FEATURES: other features while a ring runs");
 	session->features = features;
 	session->has_features = true;
+	ret = session_iotlb_apply(session, err);
+	if (ret)
+		return ret;
 	/*
 	 * "Ring states": without protocol features there is no SET_VRING_ENABLE, and
 	 * rings are enabled from the start. With them they begin disabled, but QEMU
@@ -67,7 +69,25 @@ int session_set_features(struct session *session, struct message *message, struc
 		for (unsigned int i = 0; i < session->rings; i++)
 			session->ring[i].set.enabled = true;
 	session->config.ops->features(session->config.arg, features);
+	session_log_apply(session);
 	return session_rings_try_start(session, err);
+}
+
+int session_set_features(struct session *session, struct message *message, struct gw_error *err)
+{
+	uint64_t features = message->payload.u64;
+	uint64_t changed = features ^ session->features;
+	int ret = check_features(session, features, err);
+
+	session->features_refused = ret;
+	if (ret || (session->has_features && !changed))
+		return ret;
+	if (!session->has_features || changed != 1ull << VHOST_F_LOG_ALL_BIT)
+		return change_features(session, features, err);
+	/* QEMU does this at a migration's begin and end, while rings run. */
+	session->features = features;
+	session_log_apply(session);
+	return 0;
 }
 
 int session_set_protocol_features(struct session *session, struct message *message,
@@ -84,19 +104,30 @@ int session_set_protocol_features(struct session *session, struct message *messa
 	return 0;
 }
 
-/* The guest announces itself after a migration by its own means (GUEST_ANNOUNCE) or not at all. */
-int session_send_rarp(struct session *session, struct message *message, struct gw_error *err)
+/* ---- status ---- */
+
+/*
+ * VIRTIO 1.2 section 2.1. The one bit that is ours to grant is FEATURES_OK: a driver
+ * that reads it back as 0 knows that its features were refused.
+ */
+int session_set_status(struct session *session, struct message *message, struct gw_error *err)
 {
+	uint64_t status = message->payload.u64;
+
+	if (status & ~(uint64_t)UINT8_MAX)
+		return gw_error_set(err, -EINVAL, "vhost-user SET_STATUS: 0x%llx is no status",
+				    (unsigned long long)status);
+	if (!status) {
+		session_choose_all(session);
+		return session_op_begin(session, SESSION_OP_STATUS);
+	}
+	if (!session->has_features || session->features_refused)
+		status &= ~(uint64_t)VIRTIO_CONFIG_S_FEATURES_OK;
+	session->status = (uint8_t)status;
 	return 0;
 }
 
-int session_net_set_mtu(struct session *session, struct message *message, struct gw_error *err)
+int session_get_status(struct session *session, struct message *message, struct gw_error *err)
 {
-	uint64_t mtu = message->payload.u64;
-
-	if (mtu < SESSION_MTU_MIN || mtu > SESSION_MTU_MAX)
-		return gw_error_set(err, -EINVAL, "vhost-user NET_SET_MTU: %llu, must be %u to %u",
-				    (unsigned long long)mtu, SESSION_MTU_MIN, SESSION_MTU_MAX);
-	session->mtu = (uint32_t)mtu;
-	return 0;
+	return session_reply_u64(session, message->request, session->status);
 }

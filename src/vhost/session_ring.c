@@ -12,6 +12,8 @@
 #include "fd.h"
 #include "net_header.h"
 #include <assert.h>
+#include <errno.h>
+#include <linux/virtio_config.h>
 
 bool session_any_ring(const struct session *session, enum session_ring_phase phase)
 {
@@ -21,7 +23,32 @@ bool session_any_ring(const struct session *session, enum session_ring_phase pha
 	return false;
 }
 
+bool session_in_use(const struct session *session)
+{
+	return session_any_ring(session, SESSION_RING_RUNNING) ||
+	       session_any_ring(session, SESSION_RING_STOPPING);
+}
+
 /* ---- start ---- */
+
+/* What is known only now that features are: the two layouts have rules of their own. */
+static int check_layout(const struct session *session, unsigned int index, struct gw_error *err)
+{
+	const struct ring_config *config = &session->ring[index].set.config;
+
+	if (virtio_has(session->features, VIRTIO_F_RING_PACKED))
+		return 0;
+	if (config->size & (config->size - 1))
+		return gw_error_set(err, -EINVAL,
+				    "vhost-user: split ring %u of %u entries, must be a power of "
+				    "two",
+				    index, config->size);
+	if (config->base > UINT16_MAX)
+		return gw_error_set(err, -EINVAL,
+				    "vhost-user: split ring %u: base %u, must be at most %u", index,
+				    config->base, UINT16_MAX);
+	return 0;
+}
 
 int session_ring_try_start(struct session *session, unsigned int index, struct gw_error *err)
 {
@@ -29,10 +56,17 @@ int session_ring_try_start(struct session *session, unsigned int index, struct g
 	int ret;
 
 	if (ring->phase != SESSION_RING_STOPPED || !session->memmap || !session->has_features ||
-	    !ring->set.config.size || !ring->has_addr || !ring->has_kick)
+	    !ring->set.config.size || !ring->has_addr || !ring->has_kick || session->paused)
 		return 0;
 	ring->set.config.memmap = session->memmap;
 	ring->set.config.features = session->features;
+	ring->set.config.log = session_log(session);
+	ring->set.config.iotlb = session->iotlb;
+	ret = check_layout(session, index, err);
+	if (!ret)
+		ret = session_inflight_record(session, index, &ring->set.config.record, err);
+	if (ret || (session->iotlb && !session_iotlb_ready(session, ring)))
+		return ret;
 	ret = session->config.ops->ring_start(session->config.arg, index, &ring->set, err);
 	if (!ret)
 		ring->phase = SESSION_RING_RUNNING;
@@ -81,7 +115,14 @@ static int end_get_base(struct session *session)
 	return session_reply(session, session->op_request, &state, sizeof(state));
 }
 
-static int end_reset(struct session *session)
+/* The answer to the message that began the op. */
+static int answer(struct session *session, int ret, const struct gw_error *err)
+{
+	return session_acknowledge(session, session->op_request, session->op_ack, ret, err);
+}
+
+/* The specification calls it deprecated and advises to disable rings, no more. */
+static int end_reset_owner(struct session *session)
 {
 	bool enabled = session->has_features &&
 		       !virtio_has(session->features, VHOST_USER_F_PROTOCOL_FEATURES);
@@ -90,7 +131,40 @@ static int end_reset(struct session *session)
 		forget_kick(&session->ring[i]);
 		session->ring[i].set.enabled = enabled;
 	}
-	return session_acknowledge(session, session->op_request, session->op_ack, 0, NULL);
+	return answer(session, 0, NULL);
+}
+
+/*
+ * "Disable all rings and reset all internal device state to the initial state": what
+ * the guest's driver made it. Memory, the owner and the protocol features are the
+ * front-end's, who does not send them again; and so are the call and err descriptors.
+ */
+static int end_reset_device(struct session *session)
+{
+	for (unsigned int i = 0; i < session->rings; i++) {
+		struct session_ring_state *ring = &session->ring[i];
+
+		forget_kick(ring);
+		ring->has_addr = false;
+		ring->set.enabled = false;
+		ring->set.config = (struct ring_config){ 0 };
+	}
+	session->status = 0;
+	session->has_features = false;
+	session->features = 0;
+	session_log_apply(session);
+	session_iotlb_drop(session);
+	session_inflight_drop(session);
+	return answer(session, 0, NULL);
+}
+
+/* Without a kick they stay stopped. Enabled is not touched: front-ends say that in time. */
+static int end_status(struct session *session)
+{
+	for (unsigned int i = 0; i < session->rings; i++)
+		forget_kick(&session->ring[i]);
+	session->status = 0;
+	return answer(session, 0, NULL);
 }
 
 static int end_memory(struct session *session)
@@ -98,13 +172,21 @@ static int end_memory(struct session *session)
 	struct gw_error err = { 0 };
 	int ret = session_memory_swap(session, &err);
 
-	return session_acknowledge(session, session->op_request, session->op_ack, ret, &err);
+	return answer(session, ret, &err);
 }
 
 static int end_close(struct session *session)
 {
+	const struct session_ops *ops = session->config.ops;
+
 	session_rings_drop_fds(session);
+	session_log_drop(session);
+	session_iotlb_drop(session);
+	session_inflight_drop(session);
 	session_memory_drop(session);
+	if (session->has_channel)
+		ops->backend_channel(session->config.arg, -1);
+	session->has_channel = false;
 	return SESSION_ANSWERED;
 }
 
@@ -119,14 +201,29 @@ static int op_end(struct session *session)
 		return end_get_base(session);
 	case SESSION_OP_MEMORY:
 		return end_memory(session);
-	case SESSION_OP_RESET:
-		return end_reset(session);
+	case SESSION_OP_RESET_OWNER:
+		return end_reset_owner(session);
+	case SESSION_OP_RESET_DEVICE:
+		return end_reset_device(session);
+	case SESSION_OP_STATUS:
+		return end_status(session);
+	case SESSION_OP_IOTLB:
+		return session_iotlb_swap(session);
+	case SESSION_OP_IOTLB_WAIT: /* that is not waiting for rings */
+	case SESSION_OP_PAUSE:
+		break;
 	case SESSION_OP_CLOSE:
 		return end_close(session);
 	case SESSION_OP_NONE:
 		break;
 	}
 	return SESSION_ANSWERED;
+}
+
+int session_op_finish(struct session *session, int ret, const struct gw_error *err)
+{
+	session->op = SESSION_OP_NONE;
+	return answer(session, ret, err);
 }
 
 void session_choose(struct session *session, unsigned int index)
@@ -156,9 +253,10 @@ int session_op_begin(struct session *session, enum session_op op)
 		if (!session->ring[i].chosen)
 			continue;
 		session->ring[i].chosen = false;
-		session->config.ops->ring_stop(session->config.arg, i, false);
+		session->config.ops->ring_stop(session->config.arg, i, session->op_handed);
 	}
 	session->beginning = false;
+	session->op_handed = false;
 	return session_any_ring(session, SESSION_RING_STOPPING) ? SESSION_ANSWERED
 								: op_end(session);
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The inside of a session, shared by session.c (bytes, dispatch, answers),
- * session_negotiate.c (features), session_vring.c (messages about a ring),
- * session_ring.c (starting and stopping them) and session_memory.c (the memory
- * table). Nobody else includes it.
+ * session_negotiate.c (features, owner, status), session_vring.c (messages about a
+ * ring), session_ring.c (starting and stopping them), session_memory.c (the memory
+ * table, and slots), session_log.c (the dirty log), session_iotlb.c (I/O addresses),
+ * session_inflight.c (the record of heads in flight), session_device.c (what is the
+ * device's own) and session_carry.c (hand-over). Nobody else includes it.
  *
  * A ring is in one of three states:
  *
@@ -37,9 +39,24 @@ enum session_op {
 	SESSION_OP_NONE = 0,
 	SESSION_OP_GET_BASE,
 	SESSION_OP_MEMORY,
-	SESSION_OP_RESET,
+	SESSION_OP_RESET_OWNER,
+	SESSION_OP_RESET_DEVICE,
+	SESSION_OP_STATUS,     /* SET_STATUS 0 */
+	SESSION_OP_IOTLB,      /* rings that lose their addresses stop ... */
+	SESSION_OP_IOTLB_WAIT, /* ... and then loans: session_iotlb_done ends it */
+	SESSION_OP_PAUSE,
 	SESSION_OP_CLOSE,
 };
+
+/* An I/O address that the front-end was asked for. */
+struct session_miss {
+	bool used;
+	uint8_t access;
+	uint64_t iova;
+	uint64_t asked; /* iotlb_messages then */
+};
+
+#define SESSION_MISSES_MAX 64u
 
 struct session {
 	struct session_config config;
@@ -51,14 +68,48 @@ struct session {
 	uint64_t protocol_features; /* acknowledged */
 	uint32_t mtu;
 	bool has_features;
-	bool owned; /* SET_OWNER was seen */
+	bool features_refused; /* what SET_FEATURES wanted last */
+	bool owned;            /* SET_OWNER was seen */
 
 	enum session_op op;
 	bool beginning;              /* inside session_op_begin: its caller ends the op */
 	struct gw_memmap *op_memmap; /* OP_MEMORY: the one to come, one reference */
 	unsigned int op_index;       /* OP_GET_BASE */
+	bool op_handed;              /* what is in flight stays in the record */
 	uint32_t op_request;         /* what is to be answered ... */
 	bool op_ack;                 /* ... with a REPLY_ACK, if true */
+
+	/* ---- session_log.c ---- */
+	struct dirty_log *log;      /* of SET_LOG_BASE; one reference, or NULL */
+	struct dirty_log *log_told; /* what ops->log said last */
+	int log_fd;                 /* for a hand-over; -1: none */
+	uint64_t log_size, log_offset;
+
+	/* ---- session_iotlb.c ---- */
+	struct iotlb *iotlb;    /* one reference; NULL without ACCESS_PLATFORM */
+	struct iotlb *op_iotlb; /* OP_IOTLB: the one to come */
+	struct iovec *stale;    /* OP_IOTLB: what it takes away; the owner may look later */
+	unsigned int stale_count;
+	bool stale_done;            /* session_iotlb_done came from inside ops->iotlb */
+	uint64_t op_first, op_last; /* OP_IOTLB: the misses that it makes void */
+	struct session_miss miss[SESSION_MISSES_MAX];
+	uint64_t iotlb_messages;
+	bool has_channel;   /* the owner has the back-end's channel */
+	bool channel_noted; /* people know that misses cannot be asked for */
+
+	/* ---- session_inflight.c ---- */
+	struct gw_memmap *inflight; /* the area of SET_INFLIGHT_FD, or NULL */
+	uint64_t inflight_bytes;
+	uint16_t inflight_queues, inflight_size;
+
+	/* ---- session_device.c ---- */
+	uint8_t status; /* virtio's; SET_STATUS */
+	int load_fd;    /* where a state comes from, or -1 */
+	bool state_bad; /* the last transfer failed */
+
+	/* ---- session_carry.c ---- */
+	bool paused;  /* session_pause: no ring starts */
+	bool carried; /* it was imported, and the owner has been told nothing yet */
 
 	bool closed;
 	bool dead; /* nothing is taken any more; `death` says why */
@@ -77,6 +128,10 @@ struct session {
 /* No further message: remembers why. Returns -EPROTO. */
 int session_die(struct session *session, const struct gw_error *err);
 int session_reply(struct session *session, uint32_t request, const void *payload, uint32_t size);
+int session_reply_u64(struct session *session, uint32_t request, uint64_t value);
+/* With a descriptor beside it, which stays the caller's. */
+int session_reply_fd(struct session *session, uint32_t request, const void *payload, uint32_t size,
+		     int fd);
 /* REPLY_ACK for `request`: ret 0 is success. A failure comes with its text in err. */
 int session_acknowledge(struct session *session, uint32_t request, bool wanted, int ret,
 			const struct gw_error *err);
@@ -93,7 +148,11 @@ void session_choose_all(struct session *session);
  * SESSION_ANSWERED, or -EPROTO if it ended at once and the session with it.
  */
 int session_op_begin(struct session *session, enum session_op op);
+/* The second half of an op that rings do not end: session_iotlb.c. */
+int session_op_finish(struct session *session, int ret, const struct gw_error *err);
 bool session_any_ring(const struct session *session, enum session_ring_phase phase);
+/* Some ring runs or is on its way to a stop. */
+bool session_in_use(const struct session *session);
 /* Starts a ring if it has all it needs and does not run. 0, or what ops->ring_start said. */
 int session_ring_try_start(struct session *session, unsigned int index, struct gw_error *err);
 int session_rings_try_start(struct session *session, struct gw_error *err);
@@ -110,18 +169,52 @@ typedef int session_handler(struct session *session, struct message *message, st
 
 session_handler session_get_features, session_set_features, session_set_owner,
 	session_get_protocol_features, session_set_protocol_features, session_get_queue_num,
-	session_send_rarp, session_net_set_mtu;
+	session_set_status, session_get_status;
 
 /* ---- session_vring.c ---- */
 
 session_handler session_set_vring_num, session_set_vring_addr, session_set_vring_base,
-	session_get_vring_base, session_set_vring_kick, session_set_vring_call,
-	session_set_vring_err, session_set_vring_enable, session_reset_owner;
+	session_get_vring_base, session_skip_drain, session_set_vring_kick, session_set_vring_call,
+	session_set_vring_err, session_set_vring_enable, session_reset_owner, session_reset_device;
 
 /* ---- session_memory.c ---- */
 
-session_handler session_set_mem_table;
+session_handler session_set_mem_table, session_get_max_mem_slots, session_add_mem_reg,
+	session_rem_mem_reg;
 /* The second half: all rings are stopped. Puts op_memmap in place and starts them again. */
 int session_memory_swap(struct session *session, struct gw_error *err);
 /* Memory is gone: tells the owner and gives the reference back. */
 void session_memory_drop(struct session *session);
+
+/* ---- session_log.c ---- */
+
+session_handler session_set_log_base, session_set_log_fd;
+/* Features or the area changed: tells the owner if that makes a difference. */
+void session_log_apply(struct session *session);
+void session_log_drop(struct session *session);
+
+/* ---- session_iotlb.c ---- */
+
+session_handler session_iotlb_msg, session_set_backend_req_fd;
+/* Features changed: a table, or none. -ENOMEM with a text. */
+int session_iotlb_apply(struct session *session, struct gw_error *err);
+/* The parts of a ring can be translated, or never will: what is missing is asked for. */
+bool session_iotlb_ready(struct session *session, const struct session_ring_state *ring);
+/* The second half: rings that had to stop have stopped. */
+int session_iotlb_swap(struct session *session);
+void session_iotlb_drop(struct session *session);
+
+/* ---- session_inflight.c ---- */
+
+session_handler session_get_inflight_fd, session_set_inflight_fd;
+/* Where ring `index` keeps its record; NULL: nowhere. -EINVAL with a text: it does not fit. */
+int session_inflight_record(const struct session *session, unsigned int index, void **record,
+			    struct gw_error *err);
+void session_inflight_drop(struct session *session);
+int session_inflight_map(struct session *session, int fd, const struct message_inflight *area,
+			 struct gw_error *err);
+
+/* ---- session_device.c ---- */
+
+session_handler session_send_rarp, session_net_set_mtu, session_get_config, session_set_config,
+	session_set_device_state_fd, session_check_device_state;

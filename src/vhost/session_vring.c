@@ -14,6 +14,7 @@
 #include "net_header.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/virtio_config.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,6 +46,13 @@ static int check_stopped(const struct session_ring_state *ring, const struct mes
 			    message_name(message->request), index);
 }
 
+/* It is, or features are still to come. */
+static bool may_be_packed(const struct session *session)
+{
+	return virtio_has(session->has_features ? session->features : session->config.features,
+			  VIRTIO_F_RING_PACKED);
+}
+
 int session_set_vring_num(struct session *session, struct message *message, struct gw_error *err)
 {
 	const struct message_vring_state *state = &message->payload.state;
@@ -56,7 +64,7 @@ int session_set_vring_num(struct session *session, struct message *message, stru
 	ret = check_stopped(ring, message, state->index, err);
 	if (ret)
 		return ret;
-	if (!state->num || state->num & (state->num - 1) ||
+	if (!state->num || (state->num & (state->num - 1) && !may_be_packed(session)) ||
 	    state->num > session->config.ring_size_max)
 		return gw_error_set(err, -EINVAL,
 				    "vhost-user SET_VRING_NUM: ring %u of %u entries, must be a "
@@ -120,24 +128,46 @@ int session_set_vring_base(struct session *session, struct message *message, str
 	ret = check_stopped(ring, message, state->index, err);
 	if (ret)
 		return ret;
-	if (state->num > UINT16_MAX)
+	if (state->num > UINT16_MAX && !may_be_packed(session))
 		return gw_error_set(err, -EINVAL,
 				    "vhost-user SET_VRING_BASE: ring %u: base %u, must be at most "
 				    "%u on a split ring",
 				    state->index, state->num, UINT16_MAX);
-	ring->set.config.base = (uint16_t)state->num;
+	ring->set.config.base = state->num;
 	return session_ring_try_start(session, state->index, err);
 }
 
-int session_get_vring_base(struct session *session, struct message *message, struct gw_error *err)
+static int get_base(struct session *session, struct message *message, bool handed,
+		    struct gw_error *err)
 {
 	uint32_t index = message->payload.state.index;
 
 	if (!ring_of(session, message, index, err))
 		return -EPROTO;
 	session->op_index = index;
+	session->op_handed = handed && session->ring[index].set.config.record;
 	session_choose(session, index);
 	return session_op_begin(session, SESSION_OP_GET_BASE);
+}
+
+/*
+ * With GET_VRING_BASE_INFLIGHT it does not wait for what is in flight; but where
+ * SKIP_DRAIN was negotiated too, that is what the message of this name is for, and this
+ * one drains.
+ */
+int session_get_vring_base(struct session *session, struct message *message, struct gw_error *err)
+{
+	bool handed = virtio_has(session->protocol_features,
+				 VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT) &&
+		      !virtio_has(session->protocol_features,
+				  VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN);
+
+	return get_base(session, message, handed, err);
+}
+
+int session_skip_drain(struct session *session, struct message *message, struct gw_error *err)
+{
+	return get_base(session, message, true, err);
 }
 
 int session_set_vring_enable(struct session *session, struct message *message, struct gw_error *err)
@@ -166,9 +196,14 @@ int session_set_vring_enable(struct session *session, struct message *message, s
 
 int session_reset_owner(struct session *session, struct message *message, struct gw_error *err)
 {
-	/* The specification calls it deprecated and advises to disable rings, no more. */
 	session_choose_all(session);
-	return session_op_begin(session, SESSION_OP_RESET);
+	return session_op_begin(session, SESSION_OP_RESET_OWNER);
+}
+
+int session_reset_device(struct session *session, struct message *message, struct gw_error *err)
+{
+	session_choose_all(session);
+	return session_op_begin(session, SESSION_OP_RESET_DEVICE);
 }
 
 /* ---- descriptors ---- */

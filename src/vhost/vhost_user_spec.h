@@ -51,6 +51,13 @@ enum vhost_user_protocol_feature {
 	VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS = 14,
 	VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS = 15,
 	VHOST_USER_PROTOCOL_F_STATUS = 16,
+	VHOST_USER_PROTOCOL_F_XEN_MMAP = 17,
+	VHOST_USER_PROTOCOL_F_SHARED_OBJECT = 18,
+	VHOST_USER_PROTOCOL_F_DEVICE_STATE = 19,
+	VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT = 20,
+	VHOST_USER_PROTOCOL_F_GPA_ADDRESSES = 21,
+	VHOST_USER_PROTOCOL_F_SHMEM = 22,
+	VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN = 23,
 };
 
 /* Front-end message types. */
@@ -95,4 +102,43 @@ enum vhost_user_request {
 	VHOST_USER_REM_MEM_REG = 38,
 	VHOST_USER_SET_STATUS = 39,
 	VHOST_USER_GET_STATUS = 40,
+	VHOST_USER_GET_SHARED_OBJECT = 41,
+	VHOST_USER_SET_DEVICE_STATE_FD = 42,
+	VHOST_USER_CHECK_DEVICE_STATE = 43,
+	VHOST_USER_GET_SHMEM_CONFIG = 44,
+	VHOST_USER_GET_VRING_BASE_SKIP_DRAIN = 45,
 };
+
+/* Back-end message types, on the channel of SET_BACKEND_REQ_FD. */
+enum vhost_user_backend_request {
+	VHOST_USER_BACKEND_IOTLB_MSG = 1,
+	VHOST_USER_BACKEND_CONFIG_CHANGE_MSG = 2,
+	VHOST_USER_BACKEND_VRING_HOST_NOTIFIER_MSG = 3,
+	VHOST_USER_BACKEND_VRING_CALL = 4,
+	VHOST_USER_BACKEND_VRING_ERR = 5,
+};
+
+/* Memory slots that a front-end may ask for (QEMU: as many as KVM once had, less three). */
+#define VHOST_USER_MAX_MEM_SLOTS 509u
+
+/* Section "An IOTLB message": type, and permissions as bits. */
+enum vhost_user_iotlb_type {
+	VHOST_USER_IOTLB_MISS = 1,
+	VHOST_USER_IOTLB_UPDATE = 2,
+	VHOST_USER_IOTLB_INVALIDATE = 3,
+	VHOST_USER_IOTLB_ACCESS_FAIL = 4,
+};
+#define VHOST_USER_IOTLB_READ  1u
+#define VHOST_USER_IOTLB_WRITE 2u
+
+/* Section "Virtio device config space": the most that fits, and its flags. */
+#define VHOST_USER_CONFIG_BYTES     256u
+#define VHOST_USER_CONFIG_WRITABLE  0u
+#define VHOST_USER_CONFIG_MIGRATION 1u
+
+/* Section "Device state transfer parameters". */
+#define VHOST_USER_STATE_SAVE          0u
+#define VHOST_USER_STATE_LOAD          1u
+#define VHOST_USER_STATE_PHASE_STOPPED 0u
+/* Reply of SET_DEVICE_STATE_FD: low byte an error, and this bit: no descriptor beside it. */
+#define VHOST_USER_STATE_NOFD          0x100u

@@ -44,8 +44,7 @@ static void look_at_memory(struct gw_timer *timer)
 	gw_timer_start(guest->loop, &guest->look, LOOK_MS, look_at_memory);
 	gone = memmap_discarded_bytes(guest->memmap);
 	if (gone > guest->discarded_bytes && !memmap_broken(guest->memmap)) {
-		gw_port_log(guest->port, LOG_NOTICE,
-			    "the guest gave back %llu KiB: its memory is mapped anew",
+		gw_port_log(guest->port, LOG_NOTICE, "the guest gave back %llu KiB",
 			    (unsigned long long)(gone - guest->discarded_bytes) >> 10);
 		guest->discarded_bytes = gone;
 		port_discarded_memory(guest->port, guest->memmap);

@@ -147,6 +147,18 @@ int channel_map(struct xdp_port *p, struct gw_memmap *memmap, struct gw_error *e
 	return rc;
 }
 
+int channel_remap(struct xdp_channel *ch, struct gw_memmap *memmap, struct gw_error *err)
+{
+	uint32_t page_bytes = ch->page_bytes;
+	int rc = window_set(ch, memmap, err);
+
+	if (!ch->xsk && !ch->index)
+		back_to_arena(ch);
+	if (ch->mapped != memmap || ch->page_bytes != page_bytes)
+		gw_port_requery(ch->p->port);
+	return rc;
+}
+
 void channel_unmap(struct xdp_channel *ch)
 {
 	struct xdp_port *p = ch->p;

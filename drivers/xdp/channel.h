@@ -116,6 +116,8 @@ struct xdp_channel *channel_of(struct xdp_port *p, const struct gw_memmap *memma
 struct xdp_channel *channel_vacant(struct xdp_port *p);
 /* Makes one lend from this memory. */
 int channel_map(struct xdp_port *p, struct gw_memmap *memmap, struct gw_error *err);
+/* A socket with the same memory takes the place of its socket: pages of it are others now. */
+int channel_remap(struct xdp_channel *ch, struct gw_memmap *memmap, struct gw_error *err);
 /* It lends no more: the first goes back to the arena, others are closed. */
 void channel_unmap(struct xdp_channel *ch);
 

@@ -153,12 +153,13 @@ static uint32_t page_bytes_of(const struct xdp_channel *ch, struct gw_memmap *me
 	return contiguity_of_window(&window);
 }
 
-static int new_in(struct xdp_channel *ch, struct xsk *xsk, struct gw_memmap *memmap,
+static int new_in(struct xdp_channel *ch, struct xsk *xsk, struct gw_memmap *memmap, bool was_ours,
 		  struct gw_error *err)
 {
 	struct attach attach = { .ch = ch, .xsk = xsk, .memmap = memmap };
 	struct xdp_port *p = ch->p;
-	int rc = bind_queue(ch, xsk, deadline_in(XDP_BIND_LIMIT_MS), err);
+	unsigned int limit_ms = was_ours ? XDP_OWN_LIMIT_MS : XDP_BIND_LIMIT_MS;
+	int rc = bind_queue(ch, xsk, deadline_in(limit_ms), err);
 
 	if (rc)
 		return rc;
@@ -227,7 +228,8 @@ int window_set(struct xdp_channel *ch, struct gw_memmap *memmap, struct gw_error
 				     .rx_entries = ch->rx.count ? ch->rx.count : p->rx_entries,
 				     .metadata = p->metadata };
 	/* A queue that nobody uses yet is added while the others go on. */
-	bool pause = ch->xsk || ch->unreleased || !ch->index;
+	bool was_ours = ch->xsk || ch->unreleased;
+	bool pause = was_ours || !ch->index;
 	struct xsk *fresh;
 	int rc;
 
@@ -239,7 +241,7 @@ int window_set(struct xdp_channel *ch, struct gw_memmap *memmap, struct gw_error
 	if (rc)
 		rc = open_patiently(&config, &fresh, err);
 	if (!rc) {
-		rc = new_in(ch, fresh, memmap, err);
+		rc = new_in(ch, fresh, memmap, was_ours, err);
 		if (rc)
 			xsk_close(fresh);
 	}

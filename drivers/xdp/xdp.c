@@ -204,6 +204,21 @@ static int xdp_map(struct gw_port *port, struct gw_memmap *memmap, struct gw_err
 	return rc;
 }
 
+/* The new socket pins the pages of now while the old one goes on. */
+static int xdp_remap(struct gw_port *port, struct gw_memmap *memmap, struct gw_error *err)
+{
+	struct xdp_port *p = gw_port_priv(port);
+	struct xdp_channel *ch = channel_of(p, memmap);
+	int rc;
+
+	if (!ch)
+		return gw_error_set(err, -ENOENT, "port %s: this memory is not mapped",
+				    gw_port_name(port));
+	rc = channel_remap(ch, memmap, err);
+	device_tell(p);
+	return rc;
+}
+
 static void xdp_unmap(struct gw_port *port, struct gw_memmap *memmap)
 {
 	struct xdp_port *p = gw_port_priv(port);
@@ -245,6 +260,7 @@ const struct gw_driver gw_driver_xdp = {
 	.close = xdp_close,
 	.query = xdp_query,
 	.map = xdp_map,
+	.remap = xdp_remap,
 	.unmap = xdp_unmap,
 	.rx = xdp_rx,
 	.release = xdp_release,

@@ -20,6 +20,8 @@ struct packet_rx;
 /* How long another socket may hold our queue before we give up: the kernel lets go of a closed
    one in a work queue after some RCU grace periods. */
 #define XDP_BIND_LIMIT_MS 1000u
+/* The same where the socket that had it was ours: on a busy machine that takes longer. */
+#define XDP_OWN_LIMIT_MS  5000u
 /* Queues of one interface that a port uses at most. */
 #define XDP_CHANNELS_MAX  8u
 /* Source ports that are told apart; a network has no more. A power of two. */

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -22,8 +23,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-/* Sockets that change places in the test of traffic, an even number. */
-#define CHANGES 20u
+/* Sockets that change places in the test of traffic, three a round. */
+#define CHANGES 30u
 
 /* ---- sockets that change places ---- */
 
@@ -99,6 +100,7 @@ static void wait_for_traffic(struct worker *w)
 static void memory_changes_under_traffic(void **state)
 {
 	static struct worker w;
+	struct gw_error err = { 0 };
 	struct fixture f;
 	uint8_t *buffer;
 	uint64_t took_ms;
@@ -115,9 +117,11 @@ static void memory_changes_under_traffic(void **state)
 	}
 	assert_int_equal(pthread_create(&w.thread, NULL, worker_run, &w), 0);
 	took_ms = host_now_ms();
-	for (unsigned int i = 0; i < CHANGES; i += 2) {
+	for (unsigned int i = 0; i < CHANGES; i += 3) {
 		wait_for_traffic(&w);
 		host_lend(f.port, f.memory.memmap);
+		wait_for_traffic(&w);
+		assert_int_equal(gw_driver_xdp.remap(f.port, f.memory.memmap, &err), 0);
 		wait_for_traffic(&w);
 		gw_driver_xdp.unmap(f.port, f.memory.memmap);
 	}
@@ -136,6 +140,28 @@ static void memory_changes_under_traffic(void **state)
 	assert_null(strstr(host_record(f.port)->log, "anew"));
 	print_message("    %u changes in %lu ms, %lu frames, %lu of them ended by a change\n",
 		      CHANGES, (unsigned long)took_ms, (unsigned long)w.sent, w.failed);
+	fixture_close(&f);
+}
+
+/* The kernel sends from the pages that it has pinned: the guest has others there by now. */
+static void pages_that_were_replaced_are_sent_from_when_mapped_anew(void **state)
+{
+	struct gw_error err = { 0 };
+	unsigned int requeries;
+	struct fixture f;
+
+	fixture_open(&f, "up=near,rxring=64", 1500);
+	host_lend(f.port, f.memory.memmap);
+	send_one(&f, 77, 1000);
+	requeries = host_record(f.port)->requeries;
+	for (unsigned int i = 0; i < 3; i++) {
+		assert_int_equal(madvise(f.memory.guest, f.memory.bytes, MADV_REMOVE), 0);
+		assert_int_equal(gw_driver_xdp.remap(f.port, f.memory.memmap, &err), 0);
+		send_one(&f, 77, 1000);
+	}
+	assert_int_equal(host_record(f.port)->requeries, requeries);
+	gw_driver_xdp.unmap(f.port, f.memory.memmap);
+	assert_int_equal(gw_driver_xdp.remap(f.port, f.memory.memmap, &err), -ENOENT);
 	fixture_close(&f);
 }
 
@@ -532,6 +558,7 @@ int main(void)
 #define TEST(fn) cmocka_unit_test_teardown(fn, fixture_tidy)
 	const struct CMUnitTest tests[] = {
 		TEST(memory_changes_under_traffic),
+		TEST(pages_that_were_replaced_are_sent_from_when_mapped_anew),
 		TEST(second_guest_is_refused_until_the_first_has_gone),
 		TEST(busy_queue_is_waited_for),
 		TEST(link_goes_down_and_comes_up),

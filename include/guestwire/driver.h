@@ -19,13 +19,14 @@
  *   4. map(port, memmap)          if query said yes or partly and needs_map;
  *                    before the first loan of that memory.
  *   5. rx, release, tx, reap, arm ...
+ *      remap(port, memmap)        if the guest gave back pages of it.
  *   6. unmap(port, memmap)        after the last loan of that memory.
  *   7. stop(port)    ends all loans it can; start may follow (3 to 7 again).
  *   8. close(port)   frees; NULL-safe and safe after a failed open or start.
  *
  * Threads
  *
- *   The control functions (open, start, stop, close, query, map, unmap) of one
+ *   The control functions (open, start, stop, close, query, map, remap, unmap) of one
  *   port never overlap. They may block and may run on any thread that is not a
  *   worker. On failure they leave nothing behind and the error says why.
  *   The worker functions (rx, release, tx, reap, arm, bounce, unbounce) of one
@@ -281,6 +282,13 @@ struct gw_driver {
 	void (*query)(struct gw_port *port, struct gw_memmap *memmap, struct gw_answer *answer);
 	/* Pin, register or DMA-map. NULL: this driver never answers needs_map. */
 	int (*map)(struct gw_port *port, struct gw_memmap *memmap, struct gw_error *err);
+	/*
+	 * Pages of a memmap that is mapped have been replaced by others: registers it once
+	 * more. Frames of it are offered and lent meanwhile, none from such a page. If it
+	 * fails, what was mapped stays, or the driver calls gw_port_requery() and answers
+	 * needs_map again. NULL: it is unmapped when its loans are home, and mapped.
+	 */
+	int (*remap)(struct gw_port *port, struct gw_memmap *memmap, struct gw_error *err);
 	void (*unmap)(struct gw_port *port, struct gw_memmap *memmap);
 
 	/* ---- worker ---- */

@@ -221,7 +221,7 @@ static int start_ports(struct engine *engine, struct gw_error *err)
 	return ret;
 }
 
-/* Four times a second, for a call that should take microseconds. */
+/* Four times a second, for a call that should take microseconds; and for memory to renew. */
 #define NUDGE_MS 250u
 
 static void nudge(struct gw_timer *timer)
@@ -230,6 +230,7 @@ static void nudge(struct gw_timer *timer)
 
 	for (unsigned int w = 0; w < engine->config.workers; w++)
 		worker_nudge(engine->worker[w]);
+	renew_look(engine);
 	gw_timer_start(engine->loop, timer, NUDGE_MS, nudge);
 }
 

@@ -30,10 +30,17 @@ struct holder {
 	struct gw_timer retry;
 };
 
+/* Why a pair is to let go of memory. */
+enum retire_why {
+	RETIRE_FOR_GOOD,  /* nobody will lend from it any more */
+	RETIRE_IF_STALE,  /* it lost pages: mapped anew, unless a witness tells which ones */
+	RETIRE_MAP_AGAIN, /* it is to be mapped anew */
+};
+
 /* Memory that a pair is to let go of. */
 struct retiree {
 	struct gw_memmap *memmap; /* with a reference */
-	bool map_again;           /* it only lost pages: it will be asked about anew */
+	enum retire_why why;
 	struct gw_list node;
 };
 
@@ -41,9 +48,13 @@ struct retiree {
 struct pair_record {
 	struct engine *engine;
 	struct pair *pair;
-	struct chore_job ask_job, retire_job;
+	struct chore_job ask_job, retire_job, renew_job;
 	struct gw_list retiring; /* struct retiree; under engine->lock */
 	uint32_t drained;        /* atomic: the worker saw the last loan come home */
+	/* See renew.c. */
+	uint64_t stale_copies; /* control: because of pages that went, at the last look */
+	uint64_t map_spent_ns; /* chores: of the thread, when mapping began */
+	uint64_t rest_till_ns; /* chores write: before that time it is not mapped anew */
 };
 
 struct engine {
@@ -88,6 +99,19 @@ void question_drained(struct pair *pair); /* worker */
 void question_retire(struct gw_port *port, struct gw_memmap *memmap);
 void question_discarded(struct gw_port *port, struct gw_memmap *memmap);
 void question_retire_again(struct pair_record *record);
+/* Chore: whether this memory is about to be unmapped. */
+bool question_is_retiring(struct pair_record *record, const struct gw_memmap *memmap);
+/* Chore: unmaps what is mapped, and has it asked about anew. */
+void question_map_again(struct pair_record *record);
+/* Tells traces that memory was mapped. why: what the driver said if it failed, else NULL. */
+void question_trace_map(const struct pair *pair, uint64_t since_ns, const char *why);
+
+/* renew.c */
+/* Control, now and then: maps anew what has lost so many pages that it pays. */
+void renew_look(struct engine *engine);
+/* Chore: before and after the pair's memory is mapped; it rests then for a while. */
+void renew_begin(struct pair_record *record);
+void renew_end(struct pair_record *record);
 
 /* reopen.c */
 void reopen_recall(struct gw_port *port, void (*fn)(void *arg), void *arg);

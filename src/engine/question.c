@@ -10,8 +10,9 @@
  *   worker    applies the answer between two visits.
  *
  * The way back is the same: memory that a guest retires, or that lost pages
- * under a device, is forgotten on the worker first, unmapped by a chore when its
- * loans are home, and, if it only lost pages, asked about again.
+ * under a device and nobody can tell which, is forgotten on the worker first, unmapped
+ * by a chore when its loans are home, and, if it only lost pages, asked about again.
+ * Where a witness can tell, the rest is lent on, and renew.c maps it anew.
  *
  * References: a question holds its memmap from the worker's flag until the
  * answer is applied; pair->mapped holds one until unmap; a retiring record holds
@@ -72,6 +73,11 @@ static void trace_mapping(const struct pair *pair, enum gw_trace_kind kind,
 
 	snprintf(query.answer.text, sizeof(query.answer.text), "%s", why ? why : "");
 	engine_trace_query(holder_of(pair->egress)->engine, pair, kind, &query);
+}
+
+void question_trace_map(const struct pair *pair, uint64_t since_ns, const char *why)
+{
+	trace_mapping(pair, GW_TRACE_MAP, pair->mapped, since_ns, why);
 }
 
 /* ---- publishing answers ---- */
@@ -160,12 +166,12 @@ static void map_for(struct pair *pair, struct gw_memmap *memmap, uint32_t stamp,
 	struct gw_answer pending = answer_no(answer, GW_COPY_MAPPING_PENDING,
 					     "guest memory is being pinned for the device");
 	struct gw_error err = { 0 };
-	uint64_t since_ns;
+	uint64_t since_ns = gw_now_ns();
 	int ret;
 
 	publish(pair, &pending, memmap, stamp);
+	renew_begin(record_of(pair));
 	observe(pair, memmap);
-	since_ns = gw_now_ns();
 	ret = egress->driver->map(egress, memmap, &err);
 	trace_mapping(pair, GW_TRACE_MAP, memmap, since_ns, ret ? err.text : NULL);
 	if (ret) {
@@ -180,6 +186,7 @@ static void map_for(struct pair *pair, struct gw_memmap *memmap, uint32_t stamp,
 		pair->mapped = memmap_get(memmap);
 	/* Pinning has filled the file: a page that goes from here on is seen to go. */
 	memmap_discarded_bytes(memmap);
+	renew_end(record_of(pair));
 }
 
 static void answer_log(const struct pair *pair, const struct gw_answer *answer)
@@ -192,7 +199,7 @@ static void answer_log(const struct pair *pair, const struct gw_answer *answer)
 }
 
 /* Memory that the pair is letting go of. Changed on this chore, and added to by control. */
-static bool is_retiring(struct pair_record *record, const struct gw_memmap *memmap)
+bool question_is_retiring(struct pair_record *record, const struct gw_memmap *memmap)
 {
 	struct gw_list *pos;
 	bool found = false;
@@ -252,7 +259,7 @@ static void ask_job(struct chore_job *job)
 	trace_ask(pair, memmap, pair->ask_why);
 	if (!holder_of(pair->egress)->started)
 		answer = answer_no(&answer, GW_COPY_DEVICE_DOWN, "the device is stopped");
-	else if (memmap && is_retiring(record, memmap))
+	else if (memmap && question_is_retiring(record, memmap))
 		answer = answer_no(&answer, GW_COPY_MEMORY_DISCARDED,
 				   "this memory is to be unmapped when its loans are home");
 	else
@@ -363,7 +370,10 @@ static void unmap(struct pair *pair)
 /* Returns true when nothing of this memory is left on the egress port. */
 static bool let_go(struct pair *pair, const struct retiree *retiree)
 {
-	forget(pair, retiree->memmap, retiree->map_again);
+	/* The witness keeps from being lent what is stale; renew.c has it mapped anew. */
+	if (retiree->why == RETIRE_IF_STALE && pair->witness)
+		return true;
+	forget(pair, retiree->memmap, retiree->why != RETIRE_FOR_GOOD);
 	if (pair->mapped == retiree->memmap) {
 		if (!loans_home(pair))
 			return false; /* question_drained brings us here again */
@@ -401,7 +411,7 @@ void question_retire_again(struct pair_record *record)
 	chore_add(&holder_of(record->pair->egress)->chores, &record->retire_job, retire_job);
 }
 
-static void retire_from(struct pair_record *record, struct gw_memmap *memmap, bool map_again)
+static void retire_from(struct pair_record *record, struct gw_memmap *memmap, enum retire_why why)
 {
 	struct retiree *retiree = calloc(1, sizeof(*retiree));
 
@@ -413,30 +423,35 @@ static void retire_from(struct pair_record *record, struct gw_memmap *memmap, bo
 		return;
 	}
 	retiree->memmap = memmap_get(memmap);
-	retiree->map_again = map_again;
+	retiree->why = why;
 	pthread_mutex_lock(&record->engine->lock);
 	gw_list_add_tail(&record->retiring, &retiree->node);
 	pthread_mutex_unlock(&record->engine->lock);
 	question_retire_again(record);
 }
 
-static void retire(struct gw_port *port, struct gw_memmap *memmap, bool map_again)
+void question_map_again(struct pair_record *record)
+{
+	retire_from(record, record->pair->mapped, RETIRE_MAP_AGAIN);
+}
+
+static void retire(struct gw_port *port, struct gw_memmap *memmap, enum retire_why why)
 {
 	struct engine *engine = holder_of(port)->engine;
 
 	for (unsigned int i = 0; i < engine->pair_count; i++)
 		if (engine->pair[i].pair->source == port)
-			retire_from(&engine->pair[i], memmap, map_again);
+			retire_from(&engine->pair[i], memmap, why);
 }
 
 void question_retire(struct gw_port *port, struct gw_memmap *memmap)
 {
-	retire(port, memmap, false);
+	retire(port, memmap, RETIRE_FOR_GOOD);
 }
 
 void question_discarded(struct gw_port *port, struct gw_memmap *memmap)
 {
-	retire(port, memmap, true);
+	retire(port, memmap, RETIRE_IF_STALE);
 }
 
 /* ---- life ---- */

@@ -5,7 +5,6 @@
  */
 #pragma once
 
-#include "list.h"
 #include "memmap.h"
 #include <sys/types.h>
 
@@ -45,14 +44,5 @@ uint64_t backing_lost_bytes(struct backing *backing, bool *shortened);
 
 /* ---- what memmap.c has for witness.c ---- */
 
-struct witness_link {
-	struct gw_list node;
-	int sigbus_slot;
-	bool told; /* by memmap's blocks_lock */
-};
-
 /* The regions, in the order of the table. */
 const struct backing *memmap_backing(const struct gw_memmap *memmap, unsigned int *count);
-/* A witness that is spent counts as a page that was discarded. */
-void memmap_add_witness(struct gw_memmap *memmap, struct witness_link *link);
-void memmap_remove_witness(struct gw_memmap *memmap, struct witness_link *link);

@@ -32,7 +32,6 @@ struct gw_memmap {
 	bool shortened; /* set by any thread that looks at the files */
 	pthread_mutex_t blocks_lock;
 	uint64_t discarded_bytes; /* by blocks_lock */
-	struct gw_list witnesses; /* struct witness_link, by blocks_lock */
 	struct backing backing[]; /* in the order of the table */
 };
 
@@ -233,20 +232,6 @@ const struct backing *memmap_backing(const struct gw_memmap *memmap, unsigned in
 	return memmap->backing;
 }
 
-void memmap_add_witness(struct gw_memmap *memmap, struct witness_link *link)
-{
-	pthread_mutex_lock(&memmap->blocks_lock);
-	gw_list_add_tail(&memmap->witnesses, &link->node);
-	pthread_mutex_unlock(&memmap->blocks_lock);
-}
-
-void memmap_remove_witness(struct gw_memmap *memmap, struct witness_link *link)
-{
-	pthread_mutex_lock(&memmap->blocks_lock);
-	gw_list_del(&link->node);
-	pthread_mutex_unlock(&memmap->blocks_lock);
-}
-
 /* ---- life ---- */
 
 /* Half-built ones too. */
@@ -278,7 +263,6 @@ int memmap_create(const struct memmap_region *regions, unsigned int count,
 	if (!memmap)
 		return gw_error_sys(err, -ENOMEM, "memory table of %u regions", count);
 	memmap->sigbus_slot = -1;
-	gw_list_init(&memmap->witnesses);
 	pthread_mutex_init(&memmap->blocks_lock, NULL);
 	for (unsigned int i = 0; i < count && !rc; i++)
 		rc = take_region(memmap, regions, i, err);
@@ -401,21 +385,6 @@ bool memmap_broken(const struct gw_memmap *memmap)
 	return gw_load_relaxed(&memmap->shortened) || sigbus_was_hit(memmap->sigbus_slot);
 }
 
-/* Under blocks_lock. A witness says that a page went, not how many. */
-static void hear_witnesses(struct gw_memmap *memmap)
-{
-	struct gw_list *pos;
-
-	gw_list_for_each(pos, &memmap->witnesses) {
-		struct witness_link *link = gw_container_of(pos, struct witness_link, node);
-
-		if (link->told || !sigbus_was_hit(link->sigbus_slot))
-			continue;
-		link->told = true;
-		memmap->discarded_bytes += memmap->window.page_bytes;
-	}
-}
-
 uint64_t memmap_discarded_bytes(struct gw_memmap *memmap)
 {
 	uint64_t lost, total;
@@ -427,7 +396,6 @@ uint64_t memmap_discarded_bytes(struct gw_memmap *memmap)
 		if (memmap->backing[i].first_of_file)
 			memmap->discarded_bytes += lost;
 	}
-	hear_witnesses(memmap);
 	total = memmap->discarded_bytes;
 	pthread_mutex_unlock(&memmap->blocks_lock);
 	if (shortened)

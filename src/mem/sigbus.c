@@ -21,6 +21,8 @@ struct slot {
 	uint32_t hit;   /* set by handlers */
 	uintptr_t begin;
 	uintptr_t end[MEMMAP_REGIONS_MAX];
+	size_t granule; /* of a view: bytes that go at a time; else 0 */
+	uint64_t *gone; /* of a view: a bit for each granule */
 };
 
 static struct slot slots[SIGBUS_SLOTS];
@@ -54,7 +56,8 @@ static void end_change(struct slot *slot)
 	gw_store_release(&slot->sequence, slot->sequence + 1);
 }
 
-int sigbus_enter(uintptr_t begin, const uintptr_t *end, unsigned int count)
+static int enter(uintptr_t begin, const uintptr_t *end, unsigned int count, size_t granule,
+		 uint64_t *gone)
 {
 	struct slot *slot;
 	unsigned int i;
@@ -68,6 +71,8 @@ int sigbus_enter(uintptr_t begin, const uintptr_t *end, unsigned int count)
 		gw_store_relaxed(&slot->begin, begin);
 		for (unsigned int r = 0; r < count; r++)
 			gw_store_relaxed(&slot->end[r], end[r]);
+		gw_store_relaxed(&slot->granule, granule);
+		gw_store_relaxed(&slot->gone, gone);
 		gw_store_relaxed(&slot->count, count);
 		end_change(slot);
 		if (i >= slots_used)
@@ -75,6 +80,16 @@ int sigbus_enter(uintptr_t begin, const uintptr_t *end, unsigned int count)
 	}
 	pthread_mutex_unlock(&slots_lock);
 	return i < SIGBUS_SLOTS ? (int)i : -ENOSPC;
+}
+
+int sigbus_enter(uintptr_t begin, const uintptr_t *end, unsigned int count)
+{
+	return enter(begin, end, count, 0, NULL);
+}
+
+int sigbus_enter_view(uintptr_t begin, uintptr_t end, size_t granule, uint64_t *gone)
+{
+	return enter(begin, &end, 1, granule, gone);
 }
 
 void sigbus_leave(int i)
@@ -116,6 +131,34 @@ static bool find_region(const struct slot *slot, uintptr_t address, uintptr_t *b
 	return address < *end && gw_load_relaxed(&slot->sequence) == sequence;
 }
 
+/* A bare system call; POSIX does not list mmap as safe here, Linux makes it so. */
+static bool zero_pages(uintptr_t begin, uintptr_t end, int prot)
+{
+	return mmap((void *)begin, end - begin, prot,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) != MAP_FAILED;
+}
+
+static void mark_gone(uint64_t *gone, size_t granule)
+{
+	gw_atomic_or(&gone[granule / 64], 1ull << granule % 64);
+}
+
+/* One granule; all of the view if the process has no room for more mappings. */
+static bool granule_goes(const struct slot *slot, uintptr_t address, uintptr_t begin, uintptr_t end)
+{
+	const size_t bytes = slot->granule, count = (end - begin + bytes - 1) / bytes;
+	const size_t granule = (address - begin) / bytes;
+	const uintptr_t from = begin + granule * bytes;
+
+	if (zero_pages(from, end - from < bytes ? end : from + bytes, PROT_READ)) {
+		mark_gone(slot->gone, granule);
+		return true;
+	}
+	for (size_t i = 0; i < count; i++)
+		mark_gone(slot->gone, i);
+	return zero_pages(begin, end, PROT_READ);
+}
+
 bool memmap_fault(void *address)
 {
 	uint32_t used = gw_load_acquire(&slots_used);
@@ -125,10 +168,9 @@ bool memmap_fault(void *address)
 		if (!find_region(&slots[i], (uintptr_t)address, &begin, &end))
 			continue;
 		gw_store_relaxed(&slots[i].hit, 1);
-		/* A bare system call; POSIX does not list mmap as safe here, Linux makes it so. */
-		return mmap((void *)begin, end - begin, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
-			    0) != MAP_FAILED;
+		if (slots[i].granule)
+			return granule_goes(&slots[i], (uintptr_t)address, begin, end);
+		return zero_pages(begin, end, PROT_READ | PROT_WRITE);
 	}
 	return false;
 }

@@ -24,6 +24,12 @@
  * region i ends at end[i]. A slot number, or -ENOSPC. Threads: control.
  */
 int sigbus_enter(uintptr_t begin, const uintptr_t *end, unsigned int count);
+/*
+ * Enters a view whose pages go one by one (witness.h): a fault maps zero pages over
+ * one granule only (a power of two, and no smaller than the view's pages) and sets its
+ * bit in `gone`, which is the caller's and has one for each, 64 to a word.
+ */
+int sigbus_enter_view(uintptr_t begin, uintptr_t end, size_t granule, uint64_t *gone);
 /* No thread accesses the range any more. -1 is fine. Threads: control. */
 void sigbus_leave(int slot);
 /* Whether a fault met this slot since it was entered. Threads: any. */

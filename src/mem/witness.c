@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "witness.h"
 
+#include "atomic.h"
 #include "backing.h"
 #include "fd.h"
 #include "sigbus.h"
@@ -17,14 +18,19 @@
 #define MADV_POPULATE_READ 22
 #endif
 
+/* Each granule that goes can cost two mappings of the 65530 that a process may have. */
+#define GRANULES_MAX      4096u
+/* Pages rarely go alone. */
+#define GRANULE_LEAST_LOG 16u
+
 struct witness {
 	uintptr_t begin; /* of guest memory in the window */
 	size_t len;
 	const uint8_t *view; /* of the same pages, in the same order */
 	size_t page_bytes;
-	int uffd;
-	struct gw_memmap *memmap;
-	struct witness_link link;
+	unsigned int granule_shift;
+	int uffd, sigbus_slot;
+	uint64_t gone[GRANULES_MAX / 64]; /* a bit for each; SIGBUS handlers set them */
 };
 
 /* Huge pages can be mapped at their own multiples only; the window begins at one, too. */
@@ -103,12 +109,23 @@ static int enter_sigbus(struct witness *witness, struct gw_error *err)
 {
 	uintptr_t begin = (uintptr_t)witness->view, end = begin + witness->len;
 
-	witness->link.sigbus_slot = sigbus_enter(begin, &end, 1);
-	if (witness->link.sigbus_slot < 0)
-		return gw_error_set(err, -ENOSPC, "more than %u views of guest memory",
-				    SIGBUS_SLOTS);
-	memmap_add_witness(witness->memmap, &witness->link);
-	return 0;
+	witness->sigbus_slot =
+		sigbus_enter_view(begin, end, (size_t)1 << witness->granule_shift, witness->gone);
+	return witness->sigbus_slot >= 0
+		       ? 0
+		       : gw_error_set(err, -ENOSPC, "more than %u views of guest memory",
+				      SIGBUS_SLOTS);
+}
+
+/* Whole pages of any size that backs this memory, and not too many of them. */
+static unsigned int granule_shift(const struct witness *witness, const struct gw_memmap *memmap)
+{
+	unsigned int shift = GRANULE_LEAST_LOG;
+	size_t align = align_of(memmap);
+
+	while (align >> shift > 1 || (witness->len - 1) >> shift >= GRANULES_MAX)
+		shift++;
+	return shift;
 }
 
 int witness_open(struct gw_memmap *memmap, struct witness **result, struct gw_error *err)
@@ -128,9 +145,9 @@ int witness_open(struct gw_memmap *memmap, struct witness **result, struct gw_er
 		.len = window.len - window.arena_bytes,
 		.page_bytes = window.page_bytes,
 		.uffd = -1,
-		.memmap = memmap,
-		.link.sigbus_slot = -1,
+		.sigbus_slot = -1,
 	};
+	witness->granule_shift = granule_shift(witness, memmap);
 	rc = map_view(witness, memmap, err);
 	if (!rc)
 		rc = enter_sigbus(witness, err);
@@ -148,13 +165,20 @@ void witness_close(struct witness *witness)
 {
 	if (!witness)
 		return;
-	if (witness->link.sigbus_slot >= 0)
-		memmap_remove_witness(witness->memmap, &witness->link);
-	sigbus_leave(witness->link.sigbus_slot);
+	sigbus_leave(witness->sigbus_slot);
 	if (witness->view)
 		munmap((void *)witness->view, witness->len);
 	gw_fd_close(&witness->uffd);
 	free(witness);
+}
+
+/* Reads a byte there. The handler of the SIGBUS runs before the bit is looked at. */
+static inline bool is_there(const struct witness *witness, size_t at)
+{
+	size_t granule = at >> witness->granule_shift;
+
+	(void)*(const volatile uint8_t *)(witness->view + at);
+	return !(gw_read_once(&witness->gone[granule / 64]) >> granule % 64 & 1);
 }
 
 bool witness_vouches(const struct witness *witness, const struct iovec *seg, unsigned int count)
@@ -168,7 +192,8 @@ bool witness_vouches(const struct witness *witness, const struct iovec *seg, uns
 		if (at >= witness->len || end > witness->len)
 			continue;
 		for (; at < end; at = (at | mask) + 1)
-			(void)*(const volatile uint8_t *)(witness->view + at);
+			if (!is_there(witness, at))
+				return false;
 	}
-	return !sigbus_was_hit(witness->link.sigbus_slot);
+	return true;
 }

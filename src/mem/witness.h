@@ -18,18 +18,21 @@
  * SIGBUS proves that the page is the one that was pinned. Measured: 3 ns for a page
  * that was read lately, 20 to 30 at random in 64 MiB, 70 at random in 2 GiB.
  *
+ * A SIGBUS takes the granule that the page is in out of the view for good: 64 KiB, or
+ * a huge page, or a 4096th of the memory, whichever is most. For the rest the witness
+ * goes on to vouch. So a guest that gives back pages all the time is lent from all the
+ * time, and has copied what lies where pages went, until a new witness is opened.
+ *
  * The proof holds because a guest can use a page that it gave back only when it knows
  * that the front-end took it: the hole comes before the frame. A guest that gives
  * a page back with a frame in it on its way has that frame sent from either.
  *
- * The first SIGBUS spends the witness: it vouches for nothing any more, and
- * memmap_discarded_bytes tells of it, so that the memory is mapped anew. It
- * may see what did not happen (the kernel takes pinned pages of shared memory out
- * of views when it is short of memory and has swap); that costs a mapping anew.
+ * It may see what did not happen (the kernel takes pinned pages of shared memory out
+ * of views when it is short of memory and has swap); that costs copies.
  *
  * Limits: Linux 5.14, and userfaultfd (user mode only, so no privilege is needed).
  * Each costs address space as large as the guest, and its page tables, 2 MiB for
- * each GiB of small pages.
+ * each GiB of small pages; and two of the process's mappings for each granule that went.
  */
 #pragma once
 

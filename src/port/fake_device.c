@@ -95,6 +95,14 @@ static int fake_map(struct gw_port *port, struct gw_memmap *memmap, struct gw_er
 	return fake->fail_map ? gw_error_set(err, -ENOMEM, "told to fail in map") : 0;
 }
 
+static int fake_remap(struct gw_port *port, struct gw_memmap *memmap, struct gw_error *err)
+{
+	struct fake *fake = gw_port_priv(port);
+
+	gw_atomic_add(&fake->remaps, 1u);
+	return fake->fail_remap ? gw_error_set(err, -ENOMEM, "told to fail") : 0;
+}
+
 static void fake_unmap(struct gw_port *port, struct gw_memmap *memmap)
 {
 	gw_atomic_add(&fake_of(port)->unmaps, 1u);
@@ -273,6 +281,11 @@ const struct gw_driver fake_device = {
 	.reap = fake_reap,
 };
 
+const struct gw_driver fake_live = {
+	FAKE_COMMON("live"), .map = fake_map,   .remap = fake_remap,
+	.unmap = fake_unmap, .reap = fake_reap,
+};
+
 const struct gw_driver fake_sink = {
 	FAKE_COMMON("sink"),
 };
@@ -284,4 +297,5 @@ const struct gw_driver fake_ring = {
 	.unbounce = fake_unbounce,
 };
 
-const struct gw_driver *const fake_drivers[] = { &fake_device, &fake_sink, &fake_ring, NULL };
+const struct gw_driver *const fake_drivers[] = { &fake_device, &fake_live, &fake_sink, &fake_ring,
+						 NULL };

@@ -45,14 +45,15 @@ struct fake {
 	/* ---- control ---- */
 	struct gw_answer answer;
 	unsigned int fail_open, fail_start; /* the next so many fail */
-	bool fail_map, keep_at_stop;
+	bool fail_map, fail_remap, keep_at_stop;
 	void (*in_query)(void *arg); /* called from query, from map */
 	void (*in_map)(void *arg);
 	void *in_arg;
-	uint32_t opens, closes, starts, stops, queries, maps, unmaps;
+	uint32_t opens, closes, starts, stops, queries, maps, remaps, unmaps;
 };
 
 extern const struct gw_driver fake_device; /* loans end when they are completed */
+extern const struct gw_driver fake_live;   /* the same, and can map anew meanwhile */
 extern const struct gw_driver fake_sink;   /* loans end in tx */
 extern const struct gw_driver fake_ring;   /* has bounce memory of its own, lends from nobody */
 extern const struct gw_driver *const fake_drivers[];

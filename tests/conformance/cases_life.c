@@ -18,6 +18,7 @@ static void table_is_consistent(void)
 	assert_true(driver->open && driver->start && driver->stop && driver->close);
 	assert_true(driver->query && driver->tx);
 	assert_int_equal(!driver->map, !driver->unmap);
+	assert_true(driver->map || !driver->remap);
 	assert_int_equal(!driver->rx, !driver->release);
 	assert_int_equal(!driver->bounce, !driver->unbounce);
 	for (const struct gw_option *o = driver->options; o && o->name; o++) {

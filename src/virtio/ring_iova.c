@@ -26,6 +26,12 @@ static int waiting_pop(struct ring *ring, struct ring_chain *chain, struct iovec
 	return ring->fault ? -1 : 0;
 }
 
+/* Without a place it would have been held. */
+static void waiting_push(struct ring *ring, uint16_t head, uint32_t written_bytes)
+{
+	ring->layout->push(ring, head, written_bytes);
+}
+
 static bool waiting_flush(struct ring *ring)
 {
 	return ring->placed && ring->layout->flush(ring);
@@ -49,9 +55,10 @@ static bool waiting_has_avail(struct ring *ring)
 	return false;
 }
 
-/* The rest is asked of the layout. Nothing is pushed that has no place. */
+/* The rest is asked of the layout. */
 static const struct ring_ops waiting_ops = {
 	.pop = waiting_pop,
+	.push = waiting_push,
 	.flush = waiting_flush,
 	.want_kick = waiting_want_kick,
 	.no_kick = waiting_no_kick,

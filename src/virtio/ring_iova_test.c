@@ -248,6 +248,26 @@ static void miss_consumes_nothing(void **state)
 	assert_int_equal(f->chain.read_bytes, 300);
 }
 
+/* Only what is to be popped waits: what is out comes back meanwhile. */
+static void chains_come_back_while_a_buffer_is_missing(void **state)
+{
+	struct fixture *f = *state;
+	uint16_t head;
+
+	map_ring(f);
+	map(f, BUFFER_IOVA, 0x8000, PAGE, IOTLB_READ);
+	open_ring(f);
+	offer(f, BUFFER_IOVA, 64, false);
+	offer(f, BUFFER_IOVA + PAGE, 64, false);
+	assert_int_equal(pop(f), 1);
+	head = f->chain.head;
+	assert_int_equal(pop(f), 0);
+	misses(f, BUFFER_IOVA + PAGE, IOTLB_READ);
+	ring_push(f->ring, head, 0);
+	assert_true(ring_flush(f->ring));
+	gives_back(f, head);
+}
+
 /* A range that only permits the other direction is as good as none. */
 static void access_that_is_not_permitted_is_a_miss(void **state)
 {
@@ -471,6 +491,7 @@ int main(void)
 		IOVA_TEST(buffers_are_translated),
 		IOVA_TEST(buffer_in_pages_that_lie_apart),
 		IOVA_TEST(miss_consumes_nothing),
+		IOVA_TEST(chains_come_back_while_a_buffer_is_missing),
 		IOVA_TEST(access_that_is_not_permitted_is_a_miss),
 		IOVA_TEST(range_outside_of_the_front_end_is_a_fault),
 		IOVA_TEST(buffer_that_wraps_is_a_fault),

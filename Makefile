@@ -11,7 +11,7 @@ GUEST ?= builtin
 MESON_OPTIONS ?=
 export BUILD
 
-.PHONY: all build demo check check-lab install clean help
+.PHONY: all build demo check check-full check-lab install clean help
 
 all: build
 
@@ -27,6 +27,10 @@ demo:
 check:
 	@scripts/deps build check qemu lab
 	@scripts/run-checks --build '$(BUILD)'
+
+check-full:
+	@scripts/deps build check qemu lab
+	@scripts/run-checks --build '$(BUILD)' --tier full
 
 check-lab:
 	@scripts/deps build lab
@@ -44,7 +48,8 @@ help:
 	@echo 'make                    build into $(BUILD)/ (needs the packages of: scripts/deps build)'
 	@echo 'make demo               two built-in guests, two networks, one picture; installs what it needs'
 	@echo 'make demo GUEST=qemu    the same with two Linux guests in QEMU (downloads a kernel to a cache)'
-	@echo 'make check              all tests; installs what it needs'
+	@echo 'make check              all tests, quickly: some twenty minutes; installs what it needs'
+	@echo 'make check-full         the long ones too, with all their cases and rounds: some hours'
 	@echo 'make check-lab          NICs under QEMU that send from guest memory (downloads a kernel to a cache)'
 	@echo 'make install            install below PREFIX=$(PREFIX), staged in DESTDIR if that is set'
 	@echo 'make clean              remove $(BUILD)/'

@@ -91,7 +91,7 @@ def timed(t, what, function, *arguments):
 
 
 @deadline(300)
-@cases("memory", ("memfd", "hugetlb"))
+@cases("memory", ("memfd", "hugetlb"), quick=("memfd",))
 def test_guest_on_a_tap(t, memory):
     ns = t.netns("host")
     ns.add_tap("tap0", HOST + "/24")

@@ -11,7 +11,7 @@ import time
 from lib import guest
 from lib.daemon import Daemon
 from lib.proc import Deadline, check, wait_for
-from lib.scenario import cases, deadline
+from lib.scenario import alone, cases, deadline
 from lib.wire import RING_SIZE, WINDOW, check_end
 
 LOANS, BOUNCE = 32, 16
@@ -64,6 +64,7 @@ def wait_held(be):
                  "the device to hold all it may")
 
 
+@alone
 @deadline(90)
 @cases("order", ("hold=on", "lose=1"))
 def test_the_other_guest_does_not_notice(t, order):
@@ -86,6 +87,7 @@ def test_the_other_guest_does_not_notice(t, order):
     be.stop()
 
 
+@alone
 def test_another_port_of_the_network_goes_on(t):
     """What the held device cannot take is dropped and counted; the frames to
     the port beside it are not touched by that."""

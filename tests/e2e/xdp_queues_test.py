@@ -4,7 +4,7 @@
 from lib import ethtool, guest, memlock
 from lib.daemon import Daemon
 from lib.proc import check, wait_for
-from lib.scenario import cases
+from lib.scenario import alone, cases
 from lib.wire import (MEMORY_MIB, PINNED_MIB, RING_SIZE, Sweep, check_end, mac,
                       release)
 
@@ -100,6 +100,7 @@ def send_all(trunk, which, sweep):
     return [pair.drops() for pair in pairs]
 
 
+@alone
 @cases("queues", (1, 2, 4))
 def test_three_guests(t, queues):
     """As many lend as there are queues, the others share; nothing is lost."""

@@ -29,7 +29,7 @@ def start(lab, ifname):
     return be
 
 
-@cases("layout", LAYOUTS)
+@cases("layout", LAYOUTS, quick=("pieces", "across-pages"))
 @patient
 def test_every_frame(lab, layout):
     be = start(lab, "nic")

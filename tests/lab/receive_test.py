@@ -34,7 +34,7 @@ def send_all(lab, be, ifname):
                      f"the guest's port to have given {first + WINDOW} frames")
 
 
-@cases("queue", ("auto", "0"))
+@cases("queue", ("auto", "0"), quick=("auto",))
 @cases("nic", ("igb", "virtio"))
 @patient
 def test_all_arrive(lab, nic, queue):

@@ -96,7 +96,7 @@ def check_ledger(load, after):
 
 
 @cases("checksum", ("software", "device"))
-@cases("layout", LAYOUTS)
+@cases("layout", LAYOUTS, quick=("pieces",))
 @patient
 def test_every_frame(lab, checksum, layout):
     packets = Packets("tcp4", *SIZES, step=STEP, count=COUNT, mss=MSS)

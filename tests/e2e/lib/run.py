@@ -61,6 +61,8 @@ def discover(folder):
         for key, function in vars(module).items():
             if not key.startswith("test_") or not callable(function):
                 continue
+            if not scenario.in_tier(function):
+                continue
             for suffix, arguments in scenario.expand(function):
                 tests[f"{name}::{key[5:]}{suffix}"] = function, arguments
     return tests
@@ -194,10 +196,15 @@ class Runner:
         child.close(keep)
 
     def run(self, ids):
-        waiting = list(ids)
+        """Side by side, and then those that want the machine for themselves."""
+        alone = [i for i in ids if getattr(self.tests[i][0], "alone", False)]
+        self.run_some([i for i in ids if i not in alone], self.options.jobs)
+        self.run_some(alone, 1)
+
+    def run_some(self, waiting, jobs):
         with selectors.DefaultSelector() as selector:
             while waiting or self.running:
-                while waiting and len(self.running) < self.options.jobs:
+                while waiting and len(self.running) < jobs:
                     test_id = waiting.pop(0)
                     child = Child(self.entry, test_id, self.tests[test_id][0])
                     self.running[child.process.pid] = child
@@ -222,11 +229,14 @@ def parse_arguments():
         description="Run the end-to-end tests.",
         epilog="GW_BUILD: the folder with guestwired, guestwire and "
         "guestwire-guest. GW_CACHE: where guest kernels and images are kept. "
+        "GW_TIER: quick (default) or full, which has the long tests too. "
         "An ordinary user gets a user and network namespace.")
     parser.add_argument("-k", metavar="WORD", action="append", default=[],
                         help="only tests whose name contains WORD")
     parser.add_argument("--jobs", type=int, default=1, metavar="N",
                         help="run N tests at once (default 1)")
+    parser.add_argument("--full", action="store_true",
+                        help="the long tests too: as GW_TIER=full")
     parser.add_argument("--list", action="store_true", help="name the tests")
     parser.add_argument("--keep", action="store_true",
                         help="keep the files of tests that fail")
@@ -248,6 +258,8 @@ def become_root():
 
 def main(folder):
     options = parse_arguments()
+    if options.full:
+        os.environ["GW_TIER"] = "full"
     entry = os.path.join(folder, "run.py")
     root = os.path.dirname(os.path.dirname(folder))
     tests = discover(folder)

@@ -7,6 +7,13 @@
         ...
 
 `t` makes things and takes them away again, the last first.
+
+Tests come in two tiers. The quick one is what a day's work can break and what
+`make check` runs; the full one (GW_TIER=full, `make check-full`) has all of it:
+
+    @long                                   # in the full tier only
+    @cases("size", ALL, quick=(64, 1514))   # fewer values in the quick one
+    for _ in range(rounds(10, 200)):        # quick, full
 """
 
 import contextlib
@@ -27,11 +34,40 @@ def deadline(seconds):
     return mark
 
 
-def cases(name, values):
-    """The test runs once for each value; several of these multiply."""
+def is_full():
+    return os.environ.get("GW_TIER", "quick") == "full"
+
+
+def rounds(quick, full):
+    """How often, how many, how long: a figure for each tier."""
+    return full if is_full() else quick
+
+
+def long(function):
+    """The test is in the full tier only."""
+    function.long = True
+    return function
+
+
+def alone(function):
+    """It measures speed: nothing else runs beside it."""
+    function.alone = True
+    return function
+
+
+def in_tier(function):
+    return is_full() or not getattr(function, "long", False)
+
+
+def cases(name, values, quick=None):
+    """The test runs once for each value; several of these multiply.
+
+    quick: the values that it has in the quick tier, if not all.
+    """
     def mark(function):
         axes = getattr(function, "axes", [])
-        function.axes = [(name, tuple(values))] + axes
+        chosen = values if quick is None or is_full() else quick
+        function.axes = [(name, tuple(chosen))] + axes
         return function
     return mark
 

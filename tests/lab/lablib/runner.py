@@ -164,6 +164,8 @@ def discover(folder, words):
         for key, function in vars(module).items():
             if not key.startswith("test_") or not callable(function):
                 continue
+            if not e2e.scenario.in_tier(function):
+                continue
             for suffix, arguments in e2e.scenario.expand(function):
                 test_id = f"{name}::{key[5:]}{suffix}"
                 if e2e.matches(test_id, words):
@@ -180,9 +182,12 @@ def parse_arguments():
         epilog="GW_BUILD: the folder with guestwired, guestwire and "
         "guestwire-guest. GW_CACHE: where the kernel and QEMU are kept. "
         "Without them tests are skipped, and with CI=true they fail. "
+        "GW_TIER: quick (default) or full, which has the long tests too. "
         "An ordinary user gets a user and network namespace.")
     parser.add_argument("-k", metavar="WORD", action="append", default=[],
                         help="only tests whose name contains WORD")
+    parser.add_argument("--full", action="store_true",
+                        help="the long tests too: as GW_TIER=full")
     parser.add_argument("--list", action="store_true", help="name the tests")
     parser.add_argument("--keep", action="store_true",
                         help="keep the files of tests that fail")
@@ -191,6 +196,8 @@ def parse_arguments():
 
 def main(folder):
     options = parse_arguments()
+    if options.full:
+        os.environ["GW_TIER"] = "full"
     root = os.path.dirname(os.path.dirname(folder))
     modules = discover(folder, options.k)
     if options.list:

@@ -242,3 +242,10 @@ uint32_t driver_ring_lost(const struct driver_ring *ring, uint32_t base)
 			ring->flight[i].place < place;
 	return lost;
 }
+
+size_t driver_ring_used_bytes(const struct driver_ring *ring)
+{
+	if (ring->kind == DRIVER_RING_PACKED)
+		return sizeof(struct vring_packed_desc_event);
+	return 6 + sizeof(struct vring_used_elem) * ring->size;
+}

@@ -26,6 +26,7 @@
 #include <linux/virtio_ring.h>
 
 #include "fail.h"
+#include "guest_log.h"
 #include "guest_memory.h"
 
 #define DRIVER_RING_MAX_SIZE  32768u
@@ -97,6 +98,7 @@ struct driver_ring {
 
 	/* Descriptors; avail ring or the driver's event; used ring or the device's. */
 	struct guest_span desc_span, avail_span, used_span;
+	struct guest_log *log; /* NULL: nobody wants to know what the device wrote */
 	int kick_fd, call_fd, err_fd;
 
 	uint64_t home; /* chains that came back, each once */
@@ -141,6 +143,9 @@ static inline uint16_t driver_ring_out(const struct driver_ring *ring)
 {
 	return (uint16_t)(ring->published - ring->used_seen);
 }
+
+/* Of used_span: all that the device may write there. */
+size_t driver_ring_used_bytes(const struct driver_ring *ring);
 
 /* How the protocol names places in a ring: an index, or slot and wrap bit (15). */
 uint16_t driver_ring_used_idx(const struct driver_ring *ring);

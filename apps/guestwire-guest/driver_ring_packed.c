@@ -162,6 +162,8 @@ static enum ring_reaped packed_next_used(struct driver_ring *ring, uint32_t *id,
 
 	if (!packed_has_used(ring))
 		return RING_NOTHING;
+	guest_log_must(ring->log, ring->desc_span.gpa + sizeof(*d) * ring->packed.used_slot,
+		       sizeof(*d));
 	*id = le16toh(d->id);
 	*len = le32toh(d->len);
 	if (driver_ring_out(ring))

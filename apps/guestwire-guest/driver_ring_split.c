@@ -147,6 +147,10 @@ static enum ring_reaped split_next_used(struct driver_ring *ring, uint32_t *id, 
 		return RING_BAD;
 	}
 	e = &ring->used->ring[ring->used_seen & (ring->size - 1)];
+	guest_log_must(ring->log, ring->used_span.gpa, 4); /* flags and index */
+	guest_log_must(ring->log,
+		       ring->used_span.gpa + 4 + sizeof(*e) * (ring->used_seen & (ring->size - 1)),
+		       sizeof(*e));
 	*id = le32toh(e->id);
 	*len = le32toh(e->len);
 	return RING_DONE;

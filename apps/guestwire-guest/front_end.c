@@ -28,6 +28,7 @@ const struct front_end_feature front_end_features[] = {
 	{ "ring_packed", VIRTIO_F_RING_PACKED, FEATURE_CHOSEN },
 	{ "in_order", VIRTIO_F_IN_ORDER, FEATURE_CHOSEN },
 	{ "net_mq", VIRTIO_NET_F_MQ, FEATURE_CHOSEN },
+	{ "log_shmfd", VHOST_USER_PROTOCOL_F_LOG_SHMFD, FEATURE_PROTOCOL_CHOSEN },
 	{ "inflight_shmfd", VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD, FEATURE_PROTOCOL_CHOSEN },
 	{ "csum", VIRTIO_NET_F_CSUM, FEATURE_HOST_OFFLOAD },
 	{ "host_tso4", VIRTIO_NET_F_HOST_TSO4, FEATURE_HOST_OFFLOAD },
@@ -147,10 +148,12 @@ int front_end_set_memory(struct front_end *fe, const struct guest_memory *memory
 				 memory->region_count, true);
 }
 
-int front_end_set_addr(struct front_end *fe, uint32_t index, const struct driver_ring *ring)
+int front_end_set_addr(struct front_end *fe, uint32_t index, const struct driver_ring *ring,
+		       uint32_t flags)
 {
 	struct vhost_vring_addr addr = {
 		.index = index,
+		.flags = flags,
 		.desc_user_addr = (uintptr_t)ring->desc_span.host,
 		.used_user_addr = (uintptr_t)ring->used_span.host,
 		.avail_user_addr = (uintptr_t)ring->avail_span.host,
@@ -229,9 +232,12 @@ int front_end_negotiate(struct front_end *fe, const struct front_end_rings *ring
 	return rc;
 }
 
-int front_end_enable_ring(struct front_end *fe, uint32_t index, bool enable)
+int front_end_enable_ring(struct front_end *fe, uint32_t index, bool enable, bool want_ack)
 {
-	return front_end_set_state(fe, VHOST_USER_SET_VRING_ENABLE, index, enable);
+	struct vhost_vring_state state = { index, enable };
+
+	return front_end_request(fe, VHOST_USER_SET_VRING_ENABLE, &state, sizeof(state), NULL, 0,
+				 want_ack);
 }
 
 static int enable_rings(struct front_end *fe, uint32_t count)
@@ -241,7 +247,7 @@ static int enable_rings(struct front_end *fe, uint32_t count)
 	if (!(fe->features >> VHOST_USER_F_PROTOCOL_FEATURES & 1))
 		return 0; /* the rings start enabled ("Ring states") */
 	for (uint32_t i = 0; !rc && i < count; i++)
-		rc = front_end_enable_ring(fe, i, true);
+		rc = front_end_enable_ring(fe, i, true, false);
 	return rc;
 }
 
@@ -259,7 +265,7 @@ static int start_ring(struct front_end *fe, uint32_t index, const struct driver_
 	if (!rc)
 		rc = front_end_set_state(fe, VHOST_USER_SET_VRING_BASE, index, ring_base(fe, ring));
 	if (!rc)
-		rc = front_end_set_addr(fe, index, ring);
+		rc = front_end_set_addr(fe, index, ring, 0);
 	if (!rc)
 		rc = front_end_set_fd(fe, VHOST_USER_SET_VRING_KICK, index, ring->kick_fd);
 	if (!rc)
@@ -267,17 +273,24 @@ static int start_ring(struct front_end *fe, uint32_t index, const struct driver_
 	return rc;
 }
 
+/* A request with an answer of its own. */
+static int front_end_send(struct front_end *fe, uint32_t request, const void *payload,
+			  uint32_t size, const int *fd)
+{
+	uint8_t bytes[VHOST_USER_HEADER_BYTES + FRONT_END_MAX_PAYLOAD];
+	uint32_t header[3] = { request, VHOST_USER_VERSION, size };
+
+	memcpy(bytes, header, sizeof(header));
+	memcpy(bytes + sizeof(header), payload, size);
+	return front_end_send_bytes(fe, bytes, sizeof(header) + size, fd, fd != NULL);
+}
+
 static int get_inflight(struct front_end *fe, struct front_end_inflight *inflight)
 {
 	struct inflight_wire wire = { .queues = inflight->queues,
 				      .queue_size = inflight->queue_size };
-	uint32_t header[3] = { VHOST_USER_GET_INFLIGHT_FD, VHOST_USER_VERSION, sizeof(wire) };
-	uint8_t bytes[sizeof(header) + sizeof(wire)];
-	int rc;
+	int rc = front_end_send(fe, VHOST_USER_GET_INFLIGHT_FD, &wire, sizeof(wire), NULL);
 
-	memcpy(bytes, header, sizeof(header));
-	memcpy(bytes + sizeof(header), &wire, sizeof(wire));
-	rc = front_end_send_bytes(fe, bytes, sizeof(bytes), NULL, 0);
 	if (!rc)
 		rc = front_end_receive_fd(fe, VHOST_USER_GET_INFLIGHT_FD, &wire, INFLIGHT_LEAST,
 					  sizeof(wire), &inflight->fd);
@@ -344,6 +357,28 @@ int front_end_start(struct front_end *fe, const struct guest_memory *memory,
 	return rc;
 }
 
+int front_end_log(struct front_end *fe, const struct front_end_log *log,
+		  const struct front_end_rings *rings)
+{
+	uint64_t area[] = { log->bytes, 0 }, none;
+	int fd, rc;
+
+	if (!has_protocol(fe, VHOST_USER_PROTOCOL_F_LOG_SHMFD))
+		return fail_set(&fe->fail, -ENOTSUP, "the back-end does not offer log_shmfd");
+	if (!(fe->offered >> VHOST_F_LOG_ALL_BIT & 1))
+		return fail_set(&fe->fail, -ENOTSUP, "the back-end does not offer log_all");
+	rc = front_end_send(fe, VHOST_USER_SET_LOG_BASE, area, sizeof(area), &log->fd);
+	if (!rc)
+		rc = front_end_receive_fd(fe, VHOST_USER_SET_LOG_BASE, &none, 0, sizeof(none), &fd);
+	if (!rc)
+		rc = front_end_set_u64(fe, VHOST_USER_SET_FEATURES,
+				       fe->features | 1ull << VHOST_F_LOG_ALL_BIT);
+	for (uint32_t i = 0; !rc && i < rings->count; i++)
+		rc = front_end_set_addr(fe, i, rings->ring[i], 1u << VHOST_VRING_F_LOG);
+	/* Messages are done one after the other: behind an answer all of them are. */
+	return rc ? rc : front_end_get_u64(fe, VHOST_USER_GET_FEATURES, &none);
+}
+
 int front_end_stop(struct front_end *fe)
 {
 	if (!has_protocol(fe, VHOST_USER_PROTOCOL_F_STATUS))
@@ -354,13 +389,8 @@ int front_end_stop(struct front_end *fe)
 int front_end_stop_ring(struct front_end *fe, uint32_t index, uint32_t *base)
 {
 	struct vhost_vring_state state = { index, 0 };
-	uint32_t header[3] = { VHOST_USER_GET_VRING_BASE, VHOST_USER_VERSION, sizeof(state) };
-	uint8_t bytes[sizeof(header) + sizeof(state)];
-	int rc;
+	int rc = front_end_send(fe, VHOST_USER_GET_VRING_BASE, &state, sizeof(state), NULL);
 
-	memcpy(bytes, header, sizeof(header));
-	memcpy(bytes + sizeof(header), &state, sizeof(state));
-	rc = front_end_send_bytes(fe, bytes, sizeof(bytes), NULL, 0);
 	if (!rc)
 		rc = front_end_receive(fe, VHOST_USER_GET_VRING_BASE, &state, sizeof(state));
 	if (!rc && state.index != index)

@@ -58,6 +58,12 @@ struct front_end_inflight {
  * said, here the start; or behind what is used. A split ring: the used index. */
 enum front_end_resume { RESUME_QEMU, RESUME_USED };
 
+/* The dirty log, from when it is switched on until the end. */
+struct front_end_log {
+	int fd;
+	uint64_t bytes;
+};
+
 struct front_end_config {
 	const char *path;
 	bool listen;
@@ -91,6 +97,9 @@ void front_end_close(struct front_end *fe);
 int front_end_negotiate(struct front_end *fe, const struct front_end_rings *rings);
 int front_end_start(struct front_end *fe, const struct guest_memory *memory,
 		    const struct front_end_rings *rings);
+/* Switches the log on while rings run, as QEMU does when a migration begins. */
+int front_end_log(struct front_end *fe, const struct front_end_log *log,
+		  const struct front_end_rings *rings);
 /* Before the rings stop: says so through the status, where negotiated. */
 int front_end_stop(struct front_end *fe);
 /* Stops a ring; base is where the back-end would go on in the available ring. */
@@ -98,9 +107,10 @@ int front_end_stop_ring(struct front_end *fe, uint32_t index, uint32_t *base);
 
 /* Single messages, for start above and for misbehaviour. */
 int front_end_set_memory(struct front_end *fe, const struct guest_memory *memory);
-int front_end_set_addr(struct front_end *fe, uint32_t index, const struct driver_ring *ring);
+int front_end_set_addr(struct front_end *fe, uint32_t index, const struct driver_ring *ring,
+		       uint32_t flags);
 int front_end_set_state(struct front_end *fe, uint32_t request, uint32_t index, uint32_t num);
-int front_end_enable_ring(struct front_end *fe, uint32_t index, bool enable);
+int front_end_enable_ring(struct front_end *fe, uint32_t index, bool enable, bool want_ack);
 int front_end_set_fd(struct front_end *fe, uint32_t request, uint32_t index, int fd);
 int front_end_get_u64(struct front_end *fe, uint32_t request, uint64_t *value);
 int front_end_set_u64(struct front_end *fe, uint32_t request, uint64_t value);

@@ -70,6 +70,7 @@ struct guest_nic {
 	enum nic_state state;
 	struct guest_memory *memory;
 	struct nic_side rx, tx;
+	struct guest_log *log; /* of what the device writes, or NULL */
 	size_t header_len;
 	bool indirect;     /* negotiated */
 	bool mergeable;    /* negotiated */

@@ -91,6 +91,17 @@ static void take_next(struct guest_nic *nic, const struct nic_slot *slot, uint32
 					len < space ? len : space);
 }
 
+/* len bytes, from the first segment on. */
+static void note_written(struct guest_log *log, const struct nic_slot *slot, uint32_t len)
+{
+	for (uint16_t i = 0; log && i < slot->count && len; i++) {
+		uint32_t part = len < slot->segments[i].len ? len : slot->segments[i].len;
+
+		guest_log_must(log, slot->segments[i].gpa, part);
+		len -= part;
+	}
+}
+
 static void take_buffer(struct guest_nic *nic, const struct nic_slot *slot, uint32_t len)
 {
 	nic->rx_chains++;
@@ -102,6 +113,7 @@ static void take_buffer(struct guest_nic *nic, const struct nic_slot *slot, uint
 		nic->rx_bad_length++;
 		len = slot->frame_len;
 	}
+	note_written(nic->log, slot, len);
 	if (nic->buffers_left)
 		take_next(nic, slot, len);
 	else

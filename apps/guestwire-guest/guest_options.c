@@ -146,6 +146,7 @@ static const struct row rows[] = {
 	  "so often disable a pair (not the first of several), or enable it again" },
 	CHOICE("ring", ring, "split|packed", "the kind of all rings (default split)"),
 	FLAG("in-order", in_order, "negotiate IN_ORDER: buffers are used in the order they were given"),
+	FLAG("log", log, "have the back-end log what it writes, and compare"),
 	{ "features-off", KIND_FEATURES, 0, 0, 0, 0, "NAME[,NAME...]",
 	  "do not negotiate: version_1 indirect_desc event_idx mrg_rxbuf protocol_features "
 	  "mq reply_ack status" },

@@ -82,6 +82,7 @@ struct guest_options {
 	uint64_t queues;    /* pairs */
 	uint64_t toggle_ms; /* 0: never */
 	bool inflight;
+	bool log;
 	int resume; /* enum front_end_resume */
 	bool reconnect_given;
 	double reconnect_s;

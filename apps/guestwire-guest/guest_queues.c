@@ -6,7 +6,8 @@
  *
  * One pair at a time, the first one excepted if there are others. A back-end throws away
  * what it finds on a disabled transmit ring, so the pair first sends nothing more
- * until all is home. Frames for the guest then come by the other pairs.
+ * until all is home. Frames for the guest then come by the other pairs. The message is
+ * waited for where REPLY_ACK allows it, as QEMU does since 8.2: a kick may overtake it.
  */
 #include "guest_run.h"
 
@@ -24,8 +25,8 @@ static struct guest_nic *next_pair(struct guest_run *run)
 
 static bool set_pair(struct guest_run *run, struct guest_nic *nic, bool enable)
 {
-	if (front_end_enable_ring(&run->fe, 2 * nic->index + FRONT_END_RX, enable) < 0 ||
-	    front_end_enable_ring(&run->fe, 2 * nic->index + FRONT_END_TX, enable) < 0) {
+	if (front_end_enable_ring(&run->fe, 2 * nic->index + FRONT_END_RX, enable, true) < 0 ||
+	    front_end_enable_ring(&run->fe, 2 * nic->index + FRONT_END_TX, enable, true) < 0) {
 		run->lost = true;
 		return false;
 	}

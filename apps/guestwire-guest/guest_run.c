@@ -28,7 +28,8 @@ static uint64_t chosen_features(const struct guest_options *o)
 
 static uint64_t chosen_protocol(const struct guest_options *o)
 {
-	return o->inflight ? feature_bit(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD) : 0;
+	return (o->inflight ? feature_bit(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD) : 0) |
+	       (o->log ? feature_bit(VHOST_USER_PROTOCOL_F_LOG_SHMFD) : 0);
 }
 
 static struct front_end_config front_end_config(const struct guest_options *o)
@@ -112,6 +113,7 @@ void guest_run_close(struct guest_run *run)
 		close(run->inflight.fd);
 	for (uint32_t i = 0; i < run->pairs; i++)
 		guest_nic_close(&run->nic[i]);
+	guest_log_close(&run->log);
 	free(run->nic);
 	free(run->wait);
 	guest_memory_close(&run->memory);
@@ -236,4 +238,5 @@ void guest_run_stop(struct guest_run *run)
 	run->summary->stopped = run->summary->clean = true;
 	for (uint32_t i = 0; i < run->pairs; i++)
 		judge_stop(run, i, bases[2 * i], bases[2 * i + 1]);
+	guest_migration_end(run);
 }

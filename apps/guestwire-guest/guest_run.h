@@ -5,6 +5,7 @@
  *	guest_run.c	opens, starts, stops and closes
  *	run_guest.c	exchanges frames meanwhile
  *	guest_queues.c	disables and enables pairs of queues meanwhile
+ *	guest_migration.c	has what the device writes logged
  *	guest_restart.c	goes on with another back-end when one has died
  *	guest_report.c	says what it came to
  */
@@ -33,6 +34,8 @@ struct guest_run {
 	struct front_end_inflight inflight;
 	struct front_end fe;
 	struct guest_summary *summary;
+	struct guest_log log;
+	int64_t next_log_ns;
 	struct pollfd *wait; /* what a nap waits for */
 	struct guest_toggle toggle;
 	bool lost; /* the connection is gone */
@@ -55,6 +58,12 @@ uint32_t guest_run_sending(const struct guest_run *run);
 /* Sums for the pacer; then, once, all counts and errors. */
 void guest_run_counts(struct guest_run *run);
 void guest_run_report(struct guest_run *run);
+
+/* --log: switches it on, takes what is in it now and then, and says what it came to.
+ * False: the connection is lost, or the back-end cannot. */
+bool guest_migration_begin(struct guest_run *run);
+void guest_migration_tick(struct guest_run *run, int64_t now_ns);
+void guest_migration_end(struct guest_run *run);
 
 /* --toggle-queues. False: the connection is lost. */
 bool guest_queues_tick(struct guest_run *run, int64_t now_ns);

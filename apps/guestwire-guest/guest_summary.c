@@ -91,6 +91,16 @@ static json_t *stop_json(const struct summary_queue *q)
 	return stop;
 }
 
+static json_t *log_json(const struct guest_log_result *log)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "pages_written", integer(log->written));
+	json_object_set_new(o, "pages_missing", integer(log->missing));
+	json_object_set_new(o, "pages_superfluous", integer(log->superfluous));
+	return o;
+}
+
 /* That of the first pair, and whether all were clean. */
 static json_t *all_stop_json(const struct guest_summary *s)
 {
@@ -113,6 +123,7 @@ static json_t *queues_json(const struct guest_summary *s)
 		json_object_set_new(o, "sent", integer(q->sent));
 		json_object_set_new(o, "completed", integer(q->completed));
 		json_object_set_new(o, "received", integer(q->received));
+		json_object_set_new(o, "log", s->logged ? log_json(&s->log) : json_null());
 		json_object_set_new(o, "kicks", integer(q->kicks));
 		json_object_set_new(o, "calls", integer(q->calls));
 		json_object_set_new(o, "stop", s->stopped ? stop_json(q) : json_null());
@@ -205,6 +216,7 @@ static void print_json(struct guest_summary *s)
 		json_object_set_new(o, "chains_given", integer(s->chains_given));
 		json_object_set_new(o, "chains_home", integer(s->chains_home));
 		json_object_set_new(o, "rx_cut", integer(s->rx_cut));
+		json_object_set_new(o, "log", s->logged ? log_json(&s->log) : json_null());
 		json_object_set_new(o, "kicks", integer(s->kicks));
 		json_object_set_new(o, "calls", integer(s->calls));
 		json_object_set_new(o, "missed_calls", integer(s->missed_calls));
@@ -242,6 +254,10 @@ static void print_guest_text(const struct guest_summary *s)
 	if (s->pairs > 1)
 		printf("queues    %u pairs, %" PRIu64 " times disabled or enabled\n", s->pairs,
 		       s->toggles);
+	if (s->logged)
+		printf("log       %" PRIu64 " pages written, %" PRIu64 " of them missing; %" PRIu64
+		       " superfluous\n",
+		       s->log.written, s->log.missing, s->log.superfluous);
 	if (s->restarts)
 		printf("restarts  %" PRIu64 ", the longest took %" PRIu64 " ms; %" PRIu64
 		       " chains were out; %" PRIu64 " given, %" PRIu64 " home\n",

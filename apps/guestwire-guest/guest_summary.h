@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "guest_log.h"
 #include "guest_options.h"
 #include "guest_packet.h"
 #include "tally.h"
@@ -52,6 +53,8 @@ struct guest_summary {
 	uint64_t out_at_restarts; /* chains on TX rings when back-ends died */
 	uint64_t chains_given, chains_home;
 	uint64_t rx_cut;
+	bool logged;
+	struct guest_log_result log;
 	uint64_t kicks, calls, missed_calls;
 	uint64_t tx_used_len_set, rx_chains, rx_zero_buffers;
 

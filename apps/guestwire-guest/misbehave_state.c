@@ -69,10 +69,10 @@ static void move_ring(struct guest_run *run, uint64_t arg)
 
 	send_some(run);
 	if (arg) {
-		front_end_set_addr(&run->fe, FRONT_END_TX, &run->nic->rx.ring);
+		front_end_set_addr(&run->fe, FRONT_END_TX, &run->nic->rx.ring, 0);
 	} else if (!driver_ring_open(&moved, &run->memory, run->nic->tx.ring.kind,
 				     run->nic->tx.ring.size, &fail)) {
-		front_end_set_addr(&run->fe, FRONT_END_TX, &moved);
+		front_end_set_addr(&run->fe, FRONT_END_TX, &moved, 0);
 		driver_ring_close(&moved);
 	}
 	driver_ring_kick_always(&run->nic->tx.ring);

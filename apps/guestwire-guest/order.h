@@ -23,6 +23,12 @@ static inline void store_once16(uint16_t *to, uint16_t value)
 	__atomic_store_n(to, value, __ATOMIC_RELAXED);
 }
 
+/* A word of a dirty log, emptied at once: the device sets bits meanwhile. */
+static inline uint64_t take_all64(uint64_t *from)
+{
+	return __atomic_exchange_n(from, 0, __ATOMIC_ACQ_REL);
+}
+
 /* Pairs with the device's release of used->idx, or of a packed descriptor's flags: the
  * used elements it covers, and what it wrote into buffers, are read after it (2.7.14). */
 static inline uint16_t load_acquire16(const uint16_t *from)

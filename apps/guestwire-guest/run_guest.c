@@ -215,6 +215,8 @@ static void exchange(struct guest_run *run, struct pacer *pacer)
 
 	for (uint32_t i = 0; i < run->rings.count; i++)
 		driver_ring_refuse_call(run->rings.ring[i]);
+	if (!guest_migration_begin(run))
+		return;
 	for (uint32_t turn = 1; look_around(run, pacer, turn, worked); turn++) {
 		worked = visit(run, pacer, turn);
 		if (any_broken(run))
@@ -223,6 +225,7 @@ static void exchange(struct guest_run *run, struct pacer *pacer)
 			continue;
 		guest_run_counts(run);
 		pacer_tick(pacer, run->summary);
+		guest_migration_tick(run, pacer->now_ns);
 		if (!guest_queues_tick(run, pacer->now_ns) ||
 		    pacer_finished(pacer, run->summary, !guest_run_sending(run)))
 			return;

@@ -115,7 +115,23 @@ int backing_open(struct backing *backing, const struct memmap_region *given, uns
 
 void backing_close(struct backing *backing)
 {
-	gw_fd_close(&backing->given.fd);
+	if (!backing->shares_fd)
+		gw_fd_close(&backing->given.fd);
+}
+
+bool backing_share(struct backing *backing, const struct backing *other)
+{
+	int *fd = &backing->given.fd;
+
+	if (backing->dev != other->dev || backing->ino != other->ino || *fd < 0)
+		return false;
+	/* What may not be written through one descriptor is not written through another. */
+	if (((fcntl(*fd, F_GETFL) ^ fcntl(other->given.fd, F_GETFL)) & O_ACCMODE) == 0) {
+		gw_fd_close(fd);
+		*fd = other->given.fd;
+		backing->shares_fd = true;
+	}
+	return true;
 }
 
 bool backing_same(const struct backing *backing, const struct memmap_region *region)

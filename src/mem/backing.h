@@ -10,7 +10,8 @@
 
 /* Filled by backing_open and, for map, by memmap.c. Immutable then, but for blocks. */
 struct backing {
-	struct memmap_region given; /* fd is our own */
+	struct memmap_region given; /* fd is our own, or another region's */
+	bool shares_fd;             /* another region's: see backing_share */
 	dev_t dev;
 	ino_t ino;
 	uint64_t page_bytes;
@@ -29,6 +30,12 @@ struct backing {
 int backing_open(struct backing *backing, const struct memmap_region *given, unsigned int i,
 		 struct gw_error *err);
 void backing_close(struct backing *backing);
+/*
+ * Gives up its own descriptor for that of a region of the same file, opened the same
+ * way, if `other` is one: a front-end with hundreds of regions in one file, as QEMU with
+ * memory slots, would use up the process's descriptors. False if it is another file.
+ */
+bool backing_share(struct backing *backing, const struct backing *other);
 /* The same numbers, and a descriptor of the same file. */
 bool backing_same(const struct backing *backing, const struct memmap_region *region);
 /* Where in its map the region begins. */

@@ -54,14 +54,13 @@ static int check_overlap(const struct memmap_region *regions, unsigned int i, st
 	return 0;
 }
 
-static bool is_first_of_file(const struct gw_memmap *memmap, unsigned int i)
+/* It has its file with a region before it in common: one descriptor, and counted once. */
+static bool shares_file(struct gw_memmap *memmap, unsigned int i)
 {
-	const struct backing *backing = memmap->backing;
-
 	for (unsigned int j = 0; j < i; j++)
-		if (backing[j].dev == backing[i].dev && backing[j].ino == backing[i].ino)
-			return false;
-	return true;
+		if (backing_share(&memmap->backing[i], &memmap->backing[j]))
+			return true;
+	return false;
 }
 
 static int take_region(struct gw_memmap *memmap, const struct memmap_region *regions,
@@ -73,7 +72,7 @@ static int take_region(struct gw_memmap *memmap, const struct memmap_region *reg
 	memmap->count = i + 1; /* memmap_free closes it */
 	if (!rc)
 		rc = check_overlap(regions, i, err);
-	backing->first_of_file = is_first_of_file(memmap, i);
+	backing->first_of_file = !rc && !shares_file(memmap, i);
 	memmap->guest_bytes += backing->given.size;
 	return rc;
 }

@@ -322,6 +322,7 @@ static void as_many_regions_as_there_are_slots(void **state)
 	struct fixture *f = *state;
 	struct memmap_region regions[MEMMAP_REGIONS_MAX], back[MEMMAP_REGIONS_MAX];
 	uint64_t part, addr;
+	int fd_before, fd_after;
 	uint8_t *p;
 
 	for (unsigned int i = 0; i < MEMMAP_REGIONS_MAX; i++)
@@ -332,7 +333,12 @@ static void as_many_regions_as_there_are_slots(void **state)
 			.mmap_offset = i % 64 * PAGE,
 			.fd = f->fd,
 		};
+	fd_before = dup(f->fd);
+	close(fd_before);
 	make(f, regions, MEMMAP_REGIONS_MAX);
+	fd_after = dup(f->fd);
+	close(fd_after);
+	assert_int_equal(fd_after, fd_before + 1); /* one descriptor for one file */
 	assert_int_equal(memmap_regions(f->memmap, back), MEMMAP_REGIONS_MAX);
 	for (unsigned int i = 0; i < MEMMAP_REGIONS_MAX; i++) {
 		p = memmap_translate(f->memmap, regions[i].guest_addr, PAGE);

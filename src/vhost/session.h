@@ -105,7 +105,7 @@ struct session_ops {
 	/*
 	 * Other I/O addresses for all rings that run. If `stale` is not NULL, these were
 	 * taken away: nothing may be read or written there any more when session_iotlb_done()
-	 * is called, here or later.
+	 * is called, here or later. NULL: there is no IOMMU any more, and no ring runs.
 	 */
 	void (*iotlb)(void *arg, struct iotlb *iotlb, const struct session_stale *stale);
 	/* SET_BACKEND_REQ_FD: our own channel, whose fd the receiver owns. -1: none any more. */

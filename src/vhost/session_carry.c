@@ -83,6 +83,8 @@ static void tell(struct session *session)
 		ops->mtu(session->config.arg, session->mtu);
 	if (session->memmap)
 		ops->memory(session->config.arg, session->memmap);
+	if (session->iotlb)
+		ops->iotlb(session->config.arg, session->iotlb, NULL);
 	session_log_apply(session);
 }
 

@@ -22,6 +22,7 @@
 #include "net_header.h"
 #include <errno.h>
 #include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -145,17 +146,20 @@ struct part {
 	uint8_t access;
 };
 
-/* What a ring consists of (VIRTIO 1.2 sections 2.7 and 2.8.10), with both event fields. */
+/* What a ring consists of (VIRTIO 1.2 sections 2.7 and 2.8.10). */
 static void parts_of(const struct session *session, const struct ring_config *config,
 		     struct part part[3])
 {
 	uint64_t size = config->size;
 	bool packed = virtio_has(session->features, VIRTIO_F_RING_PACKED);
+	uint64_t event = virtio_has(session->features, VIRTIO_RING_F_EVENT_IDX) ? 2 : 0;
 
 	part[0] = (struct part){ config->desc_addr, 16 * size,
 				 packed ? IOTLB_READ_WRITE : IOTLB_READ };
-	part[1] = (struct part){ config->avail_addr, packed ? 4 : 6 + 2 * size, IOTLB_READ };
-	part[2] = (struct part){ config->used_addr, packed ? 4 : 6 + 8 * size, IOTLB_WRITE };
+	part[1] =
+		(struct part){ config->avail_addr, packed ? 4 : 4 + 2 * size + event, IOTLB_READ };
+	part[2] =
+		(struct part){ config->used_addr, packed ? 4 : 4 + 8 * size + event, IOTLB_WRITE };
 }
 
 static bool part_ready(struct session *session, const struct part *part)
@@ -389,13 +393,20 @@ int session_iotlb_apply(struct session *session, struct gw_error *err)
 		return 0;
 	forget_misses(session);
 	session->iotlb = iotlb_create();
-	return session->iotlb ? 0 : gw_error_sys(err, -ENOMEM, "vhost-user: an I/O address table");
+	if (!session->iotlb)
+		return gw_error_sys(err, -ENOMEM, "vhost-user: an I/O address table");
+	session->config.ops->iotlb(session->config.arg, session->iotlb, NULL);
+	return 0;
 }
 
 void session_iotlb_drop(struct session *session)
 {
-	iotlb_put(session->iotlb);
+	struct iotlb *before = session->iotlb;
+
 	session->iotlb = NULL;
+	if (before)
+		session->config.ops->iotlb(session->config.arg, NULL, NULL);
+	iotlb_put(before);
 	forget_misses(session);
 	for (unsigned int i = 0; i < session->rings; i++)
 		session->ring[i].set.config.iotlb = NULL;

@@ -21,9 +21,13 @@
 #include <cmocka.h>
 
 #define LEN        1000u
-/* The bound for everything a front-end waits for, whatever a device does. */
-#define BOUND_MS   2000u
+/*
+ * The bound for everything a front-end waits for, whatever a device does: not 2 s, with
+ * room for a machine that does other things. Without a bound it would be for ever.
+ */
+#define BOUND_MS   8000u
 #define ROUNDS_MAX 100000u
+#define PACE_TRIES 10u
 
 static uint16_t send_to(struct vm *vm, uint8_t destination, uint8_t source, uint8_t fill)
 {
@@ -79,7 +83,7 @@ static void held_device_does_not_slow_another_guest(void **state)
 					     NULL };
 	struct vm a, b;
 	struct rig rig;
-	uint64_t before_ns, after_ns;
+	uint64_t before_ns, after_ns = UINT64_MAX;
 
 	rig_start(&rig, ports);
 	rig_guest(&rig, &a, "a");
@@ -91,13 +95,17 @@ static void held_device_does_not_slow_another_guest(void **state)
 	fill_up(&rig, &a, loop_test_find("d"), "a", "d", 32);
 	for (unsigned int i = 0; i < 200; i++)
 		send_to(&a, 0xd0, 0xe0, 0);
-	after_ns = best_pace(&b, 5000, 0xd0);
+	/*
+	 * Both include the scheduler's mood, so there are some attempts; a guest that waits
+	 * for the device would take for ever.
+	 */
+	for (unsigned int i = 0; i < PACE_TRIES; i++) {
+		after_ns = best_pace(&b, 5000, 0xd0);
+		if (after_ns < 3 * before_ns + 100000000ull)
+			break;
+	}
 	print_message("5000 round trips: %.1f ms alone, %.1f ms beside a dead device\n",
 		      (double)before_ns / 1e6, (double)after_ns / 1e6);
-	/*
-	 * Both include the scheduler's mood; a guest that waits for the device would
-	 * take for ever.
-	 */
 	assert_true(after_ns < 3 * before_ns + 100000000ull);
 	vm_free(&a);
 	vm_free(&b);
@@ -244,7 +252,7 @@ static void stop_quarantines_what_a_dead_device_holds(void **state)
 	struct vm vm;
 
 	quarantine(&rig, &vm, stop_ring);
-	assert_true(is_quarantined(&rig));
+	vm_wait(is_quarantined, &rig, "the loans to be quarantined");
 	vm_free(&vm);
 	rig_free(&rig);
 }
@@ -310,7 +318,7 @@ static void memory_change_ends_although_a_device_is_dead(void **state)
 	struct vm vm;
 
 	quarantine(&rig, &vm, change_memory);
-	assert_true(is_quarantined(&rig));
+	vm_wait(is_quarantined, &rig, "the loans to be quarantined");
 	/* What the device still reads is still mapped. */
 	assert_int_equal(loop_test_counts(loop_test_find("d")).mapped, 1);
 	vm_free(&vm);

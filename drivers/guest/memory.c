@@ -33,6 +33,8 @@ void memory_check(struct guest *guest)
 {
 	if (guest->memmap && memmap_broken(guest->memmap))
 		connection_fail(guest, "the front-end shortened the memory that it shared");
+	else if (guest->session && session_broken(guest->session))
+		connection_fail(guest, "the front-end shortened a file that it shared");
 }
 
 static void look_at_memory(struct gw_timer *timer)

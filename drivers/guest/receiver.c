@@ -158,6 +158,17 @@ static struct virtio_net_hdr_v1 receive_header(const struct gw_frame *frame, uns
 	return header;
 }
 
+/* What was written, for a migration: the first `left` bytes of the segments. */
+static void mark_dirty(const struct receiver *receiver, const struct iovec *seg, uint64_t left)
+{
+	for (; left; seg++) {
+		uint64_t part = seg->iov_len < left ? seg->iov_len : left;
+
+		dirty_log_mark(receiver->log, receiver->memmap, seg->iov_base, part);
+		left -= part;
+	}
+}
+
 static void write_frame(struct receiver *receiver, const struct landing *landing,
 			const struct gw_frame *frame)
 {
@@ -174,6 +185,9 @@ static void write_frame(struct receiver *receiver, const struct landing *landing
 		write_bytes(&to, frame->seg[i].iov_base, part);
 		data -= part;
 	}
+	/* Before a used entry says that they are there. */
+	if (__builtin_expect(receiver->log != NULL, 0))
+		mark_dirty(receiver, landing->seg, left);
 	for (unsigned int i = 0; i < landing->chains; i++) {
 		uint64_t part = landing->chain[i].write_bytes;
 

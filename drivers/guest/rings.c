@@ -235,6 +235,34 @@ struct order {
 	uint32_t stale_out;
 };
 
+static void log_change(void *arg)
+{
+	struct order *order = arg;
+	struct guest *guest = order->guest;
+
+	for (unsigned int i = 0; i < GUEST_PAIRS_MAX; i++) {
+		if (guest->lender[i])
+			ring_set_log(guest->lender[i]->ring, order->log);
+		if (!guest->receiver[i])
+			continue;
+		ring_set_log(guest->receiver[i]->ring, order->log);
+		guest->receiver[i]->log = order->log;
+	}
+}
+
+static void op_log(void *arg, struct dirty_log *log)
+{
+	struct order order = { .guest = arg, .log = log };
+	struct guest *guest = arg;
+	struct dirty_log *before = guest->log;
+
+	guest->log = log ? dirty_log_get(log) : NULL;
+	gw_port_apply(guest->port, log_change, &order);
+	dirty_log_put(before);
+	gw_port_log(guest->port, LOG_INFO, "what is written to the guest is %s",
+		    log ? "logged (migration)" : "not logged any more");
+}
+
 static void iotlb_change(void *arg)
 {
 	struct order *order = arg;
@@ -367,6 +395,7 @@ const struct session_ops guest_session_ops = {
 	.ring_fds = op_ring_fds,
 	.memory = op_memory,
 	.features = op_features,
+	.log = op_log,
 	.iotlb = op_iotlb,
 	.backend_channel = op_backend_channel,
 	.backend_send = op_backend_send,

@@ -493,6 +493,7 @@ static void descriptors_are_its_own(void **state)
 	assert_int_equal(memmap_discarded_bytes(f->memmap), 0);
 }
 
+/* CVE-2021-3748: QEMU wrote num_buffers where memory had been unmapped already. */
 static void lives_as_long_as_anything_holds_it(void **state)
 {
 	struct fixture *f = *state;

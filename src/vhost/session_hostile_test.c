@@ -121,6 +121,7 @@ static void mtu_out_of_range(void **state)
 
 /* ---- not offered: decoded, checked, refused ---- */
 
+/* CVE-2020-10722: DPDK mapped less of the log than it went on to write. */
 static void log_base_size_plus_offset_overflow(void **state)
 {
 	const struct message_log log = { .size = 0x1000, .offset = UINT64_MAX - 0x7ff };
@@ -247,6 +248,7 @@ static void what_cannot_be_is_refused_with_its_reason(void **state)
 
 /* ---- rings ---- */
 
+/* CVE-2020-10723: DPDK cut the index off, and went by the rest. */
 static void vring_index_above_8_bits(void **state)
 {
 	static const uint32_t by_state[] = { VHOST_USER_SET_VRING_NUM, VHOST_USER_SET_VRING_BASE,
@@ -296,6 +298,7 @@ static void vring_num_that_cannot_be(void **state)
 	front_expect_over(&front, front_state(&front, VHOST_USER_SET_VRING_NUM, 0, 3));
 }
 
+/* CVE-2019-14818: DPDK allocated anew for each, and kept all. */
 static void repeated_set_vring_num(void **state)
 {
 	front_connect(&front);

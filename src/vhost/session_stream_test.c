@@ -282,7 +282,11 @@ static void fds_beyond_the_limit_byte_by_byte(void **state)
 	front_expect_over(&front, ret);
 }
 
-/* Two descriptors beside whatever: with one region or none, no request takes as many. */
+/*
+ * Two descriptors beside whatever: with one region or none, no request takes as many.
+ * CVE-2019-14818, and CVE-2022-0669 for the messages about in-flight areas: DPDK did not close
+ * what nobody had asked for.
+ */
 static void extra_fds_on_any_message(void **state)
 {
 	static const uint8_t zeros[MESSAGE_PAYLOAD_MAX];

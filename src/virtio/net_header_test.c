@@ -28,7 +28,10 @@ static void header_length_follows_the_features(void **state)
 
 #define FRAME_BYTES 60u
 
-/* Header and frame in pieces of piece bytes: any layout gives the same. */
+/*
+ * Header and frame in pieces of piece bytes: any layout gives the same. CVE-2022-2132: DPDK
+ * took it for granted that the header lies in two descriptors at most.
+ */
 static void header_split_over_several_descriptors(void **state)
 {
 	uint8_t bytes[12 + FRAME_BYTES], frame[sizeof(bytes)];
@@ -152,6 +155,7 @@ static const struct header_case cases[] = {
 	  false },
 };
 
+/* CVE-2024-11614: DPDK read a packet where a header said it should be. */
 static void headers_that_ask_for_what_cannot_be(void **state)
 {
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)

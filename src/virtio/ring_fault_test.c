@@ -115,6 +115,7 @@ static void buffer_breaks(struct fixture *f, uint64_t addr, uint32_t len, enum r
 
 /* ---- addresses ---- */
 
+/* CVE-2020-10725: DPDK did not look whether there was a translation (packed rings, in batches). */
 static void address_range_unmapped(void **state)
 {
 	buffer_breaks(*state, LOW_BYTES + 4096, 60, RING_FAULT_ADDRESS);
@@ -140,6 +141,7 @@ static void address_range_of_4_gib(void **state)
 	buffer_breaks(*state, 0, UINT32_MAX, RING_FAULT_ADDRESS);
 }
 
+/* CVE-2016-6490: QEMU never came to the end of it. */
 static void zero_length(void **state)
 {
 	buffer_breaks(*state, 0x2000, 0, RING_FAULT_LENGTH);
@@ -166,6 +168,7 @@ static void next_beyond_the_ring(void **state)
 	offer_breaks(f, head, RING_FAULT_NEXT);
 }
 
+/* CVE-2020-14378: DPDK went round and round in vhost-crypto, after an underflow. */
 static void next_loop(void **state)
 {
 	struct fixture *f = *state;
@@ -424,7 +427,10 @@ static void inside_window(const struct fixture *f)
 	}
 }
 
-/* Every chain that is taken lies inside guest memory, whatever the guest does. */
+/*
+ * Every chain that is taken lies inside guest memory, whatever the guest does. CVE-2020-14375:
+ * DPDK, in vhost-crypto, used what a guest could change after the check.
+ */
 static void indirect_table_changed_after_the_check(void **state)
 {
 	struct fixture *f = *state;

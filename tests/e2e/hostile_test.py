@@ -199,3 +199,28 @@ def test_a_daemon_without_descriptors(t):
     good_guest.stop()
     check_unharmed(be)
     be.stop()
+
+
+# 12 bytes of header and one of the frame, a byte in each descriptor
+TOO_SMALL = "rx_buffer_too_small"
+TINY = ("--rx-buffer", 13, "--rx-descriptors", 13, "--ring-size", 256)
+
+
+def test_two_guests_with_tiny_buffers(t):
+    """Each sends what takes more of the other's buffers than a frame may, as
+    fast as it can; a guest of another network does not notice."""
+    bad, good = site(t, "guest")
+    be = bad.be
+    good_guest = GoodGuest(t, good)
+    pair = [guest.start_guest(t, "--socket", path, "--send", 0, "--stream", n,
+                              "--timeout", 0, *TINY, name=f"tiny-{n}")
+            for n, path in enumerate((bad.socket, bad.far_place[1]), 11)]
+    for way in ((bad.a, bad.up), (bad.up, bad.a)):
+        wait_for(lambda w=way: be.pair(*w).drops().get(TOO_SMALL, 0) >
+                 GOOD_RATE, TIMEOUT_S * 3, f"frames from {way[0]} to be dropped")
+    for process in pair:
+        process.kill()
+    good_guest.stop()
+    check_unharmed(be)
+    bad.exchange(SWEEP)
+    be.stop()

@@ -50,7 +50,8 @@ int guest_nic_open(struct guest_nic *nic, const struct guest_options *options, u
 	nic->packet = options_packet(options);
 	nic->packet.flow = (uint16_t)index;
 	nic->frame = malloc(GUEST_MAX_FRAME + NIC_HEADER_BYTES);
-	if (!nic->frame)
+	nic->rx_frame = malloc(GUEST_MAX_FRAME + NIC_HEADER_BYTES);
+	if (!nic->frame || !nic->rx_frame)
 		return fail_set(fail, -ENOMEM, "no memory for a frame");
 	rc = driver_ring_open(&nic->rx.ring, memory, kind, (uint16_t)options->ring_size, fail);
 	if (!rc)
@@ -216,6 +217,7 @@ void guest_nic_close(struct guest_nic *nic)
 	close_side(&nic->rx);
 	close_side(&nic->tx);
 	free(nic->frame);
+	free(nic->rx_frame);
 	memset(nic, 0, sizeof(*nic));
 }
 

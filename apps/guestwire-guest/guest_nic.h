@@ -84,8 +84,9 @@ struct guest_nic {
 	uint64_t completed;
 	uint64_t tx_used_len_set; /* used.len of TX is ignored, but noted */
 
-	/* A frame over several buffers is gathered here. */
-	uint8_t *frame;
+	uint8_t *frame; /* a frame to be sent is put together here */
+	/* One received over several buffers is gathered here; between two visits, maybe. */
+	uint8_t *rx_frame;
 	size_t frame_len;
 	struct virtio_net_hdr_v1 rx_header; /* of the frame at hand */
 	struct packet_counts packets;

@@ -79,7 +79,7 @@ static void take_first(struct guest_nic *nic, const struct nic_slot *slot, uint3
 		nic->skipping = true; /* done already */
 		return;
 	}
-	nic->frame_len = layout_gather(slot->segments, slot->count, nic->frame,
+	nic->frame_len = layout_gather(slot->segments, slot->count, nic->rx_frame,
 				       len < GUEST_MAX_FRAME ? len : GUEST_MAX_FRAME);
 }
 
@@ -87,7 +87,7 @@ static void take_next(struct guest_nic *nic, const struct nic_slot *slot, uint32
 {
 	size_t space = GUEST_MAX_FRAME + NIC_HEADER_BYTES - nic->frame_len;
 
-	nic->frame_len += layout_gather(slot->segments, slot->count, nic->frame + nic->frame_len,
+	nic->frame_len += layout_gather(slot->segments, slot->count, nic->rx_frame + nic->frame_len,
 					len < space ? len : space);
 }
 
@@ -121,7 +121,7 @@ static void take_buffer(struct guest_nic *nic, const struct nic_slot *slot, uint
 	if (--nic->buffers_left)
 		return;
 	if (!nic->skipping)
-		take_frame(nic, nic->frame + nic->header_len, nic->frame_len - nic->header_len);
+		take_frame(nic, nic->rx_frame + nic->header_len, nic->frame_len - nic->header_len);
 }
 
 uint32_t guest_nic_receive(struct guest_nic *nic)

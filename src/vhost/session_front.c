@@ -278,7 +278,13 @@ void front_open_as(struct front *front, uint64_t features, uint64_t protocol_fea
 	front->memory_fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	assert_true(front->memory_fd >= 0);
 	assert_int_equal(ftruncate(front->memory_fd, 2 * FRONT_REGION_BYTES), 0);
+	front->config = config;
 	assert_int_equal(session_create(&config, &front->session), 0);
+}
+
+const struct session_config *front_config(struct front *front)
+{
+	return &front->config;
 }
 
 int front_stop_rings(struct front *front)
@@ -289,6 +295,10 @@ int front_stop_rings(struct front *front)
 		assert_true(session_busy(front->session));
 		front->stopping[i] = false;
 		session_ring_stopped(front->session, i, front->stop_base[i]);
+	}
+	if (front->iotlb_waits) {
+		front->iotlb_waits = false;
+		session_iotlb_done(front->session);
 	}
 	assert_false(session_busy(front->session));
 	return session_continue(front->session, &front->err);

@@ -42,6 +42,7 @@
 	 1ull << VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN)
 
 struct front {
+	struct session_config config;
 	uint64_t offered, protocol_offered;
 	struct session *session;
 	struct gw_error err; /* of the last input */
@@ -86,6 +87,8 @@ void front_open(struct front *front);
 /* With other features, protocol features, and so many queue pairs. */
 void front_open_as(struct front *front, uint64_t features, uint64_t protocol_features,
 		   unsigned int pairs);
+/* What its session was made with: for one that takes over. */
+const struct session_config *front_config(struct front *front);
 /* Disconnects (a ring that is stopping is answered), and compares the descriptors. */
 void front_close(struct front *front);
 

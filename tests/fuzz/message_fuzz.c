@@ -24,7 +24,7 @@ static void shape_header(struct fuzz_input *input, uint8_t *header)
 
 	memcpy(word, header, sizeof(word));
 	if (shape & 1)
-		word[0] %= VHOST_USER_GET_STATUS + 2;
+		word[0] %= VHOST_USER_GET_VRING_BASE_SKIP_DRAIN + 2;
 	if (shape & 2)
 		word[1] = VHOST_USER_VERSION | (word[1] & VHOST_USER_NEED_REPLY);
 	if (shape & 4)
@@ -32,22 +32,61 @@ static void shape_header(struct fuzz_input *input, uint8_t *header)
 	memcpy(header, word, sizeof(word));
 }
 
-static void check_payload(const struct message *message)
+static void check_region(const struct message_region *region)
+{
+	CHECK(region->size);
+	CHECK(region->guest_addr + (region->size - 1) >= region->guest_addr);
+	CHECK(region->user_addr + (region->size - 1) >= region->user_addr);
+	CHECK(region->mmap_offset + region->size > region->mmap_offset);
+}
+
+static void check_memory(const struct message *message)
 {
 	const struct message_memory *memory = &message->payload.memory;
 
-	CHECK(message_name(message->request));
-	if (message->request != VHOST_USER_SET_MEM_TABLE)
-		return;
 	CHECK(memory->count >= 1 && memory->count <= VHOST_USER_MAX_REGIONS);
 	CHECK(memory->count == message->fd_count);
-	for (unsigned int i = 0; i < memory->count; i++) {
-		const struct message_region *region = &memory->region[i];
+	for (unsigned int i = 0; i < memory->count; i++)
+		check_region(&memory->region[i]);
+}
 
-		CHECK(region->size);
-		CHECK(region->guest_addr + (region->size - 1) >= region->guest_addr);
-		CHECK(region->user_addr + (region->size - 1) >= region->user_addr);
-		CHECK(region->mmap_offset + region->size > region->mmap_offset);
+static void check_payload(const struct message *message)
+{
+	const struct message_inflight *inflight = &message->payload.inflight;
+	const struct message_config *config = &message->payload.config;
+
+	CHECK(message_name(message->request));
+	switch (message->request) {
+	case VHOST_USER_SET_MEM_TABLE:
+		check_memory(message);
+		break;
+	case VHOST_USER_ADD_MEM_REG:
+		CHECK(message->fd_count == 1);
+		check_region(&message->payload.mem_reg.region);
+		break;
+	case VHOST_USER_REM_MEM_REG:
+		check_region(&message->payload.mem_reg.region);
+		break;
+	case VHOST_USER_GET_CONFIG:
+	case VHOST_USER_SET_CONFIG:
+		CHECK(config->size <= VHOST_USER_CONFIG_BYTES);
+		CHECK(message->size == offsetof(struct message_config, bytes) + config->size);
+		break;
+	case VHOST_USER_GET_INFLIGHT_FD:
+	case VHOST_USER_SET_INFLIGHT_FD:
+		CHECK(inflight->num_queues && inflight->queue_size);
+		CHECK(inflight->mmap_offset + inflight->mmap_size >= inflight->mmap_offset);
+		break;
+	case VHOST_USER_SET_LOG_BASE:
+		CHECK(message->size == 8 || message->size == sizeof(message->payload.log));
+		break;
+	case VHOST_USER_SET_DEVICE_STATE_FD:
+	case VHOST_USER_SET_BACKEND_REQ_FD:
+	case VHOST_USER_SET_LOG_FD:
+		CHECK(message->fd_count == 1);
+		break;
+	default:
+		break;
 	}
 }
 

@@ -37,6 +37,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* A build with a sanitizer, which has threads, files and processes of its own. */
+#ifdef __SANITIZE_ADDRESS__
+#define CONFINE_SANITIZED 1
+#elif defined(__SANITIZE_THREAD__)
+#define CONFINE_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define CONFINE_SANITIZED 1
+#endif
+#endif
+
 /* What may be done with a path and all below it. */
 enum confine_use {
 	CONFINE_READS = 1,   /* files are read, folders listed */

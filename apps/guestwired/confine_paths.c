@@ -123,6 +123,10 @@ int confine_paths(const struct confine_plan *plan, struct confine_state *state,
 			  version >= 4 ? sizeof(all) : sizeof(all.fs), 0);
 	if (fd < 0)
 		return gw_error_sys(err, -errno, "confine: make a Landlock ruleset");
+#ifdef CONFINE_SANITIZED
+	/* A leak is looked for at the end, in all threads that are listed there. */
+	rc = allow(fd, &(struct confine_path){ (char *)"/proc", CONFINE_READS }, all.fs);
+#endif
 	for (unsigned int i = 0; i < plan->path_count && rc == 0; i++) {
 		rc = allow(fd, &plan->paths[i], all.fs);
 		if (rc < 0)

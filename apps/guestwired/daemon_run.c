@@ -103,6 +103,7 @@ static void *control_thread(void *arg)
 	struct daemon *daemon = arg;
 	struct gw_error err = { 0 };
 
+	pthread_setname_np(pthread_self(), "gw-socket");
 	if (confine_thread(&daemon->control_plan, NULL, &err) < 0) {
 		daemon_log(LOG_ERR, "%s", err.text);
 		control_server_detach(daemon->server);
@@ -150,7 +151,6 @@ static int open_control(struct daemon *daemon, struct gw_error *err)
 	if (rc < 0)
 		return gw_error_sys(err, rc, "start the control thread");
 	daemon->thread_runs = true;
-	pthread_setname_np(daemon->thread, "gw-socket");
 	return 0;
 }
 

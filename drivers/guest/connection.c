@@ -29,6 +29,10 @@
 #define PENALTY_MS 10000u
 /* Front-ends that may wait in the backlog. */
 #define BACKLOG    4
+/* Front-ends of one port that are let in within so long: beyond, they wait in the backlog. */
+#define COMING_MAX 100u
+#define COMING_MS  1000u
+#define NS_PER_MS  1000000u
 /* Reads of one callback: other guests' sockets have their turn. */
 #define READS_MAX  64u
 
@@ -247,6 +251,21 @@ static int begin_session(struct guest *guest, int fd)
 	return 0;
 }
 
+/*
+ * For how long nobody is let in, ms: a front-end that comes again and again would keep
+ * the control thread from others.
+ */
+static uint64_t coming_wait_ms(struct guest *guest)
+{
+	uint64_t now_ms = gw_now_ns() / NS_PER_MS, since_ms = now_ms - guest->coming_since_ms;
+
+	if (since_ms >= COMING_MS) {
+		guest->coming_since_ms = now_ms;
+		guest->coming = 0;
+	}
+	return guest->coming < COMING_MAX ? 0 : COMING_MS - since_ms;
+}
+
 static void begin_or_close(struct guest *guest, int fd)
 {
 	int ret = begin_session(guest, fd);
@@ -282,6 +301,7 @@ static void accept_again(struct gw_timer *timer)
 static void listen_event(struct gw_watch *watch, uint32_t events)
 {
 	struct guest *guest = gw_container_of(watch, struct guest, listen_watch);
+	uint64_t wait_ms;
 	int fd;
 
 	if (guest->session && (guest->session_ending || peer_gone(guest->fd))) {
@@ -300,6 +320,12 @@ static void listen_event(struct gw_watch *watch, uint32_t events)
 		set_accepting(guest, false);
 		gw_timer_start(guest->loop, &guest->retry, RETRY_MS, accept_again);
 		return;
+	}
+	guest->coming++;
+	wait_ms = coming_wait_ms(guest);
+	if (wait_ms) {
+		set_accepting(guest, false);
+		gw_timer_start(guest->loop, &guest->retry, wait_ms, accept_again);
 	}
 	if (guest->session) {
 		gw_port_log(guest->port, LOG_WARNING,
@@ -422,7 +448,7 @@ static void connect_again(struct gw_timer *timer)
 
 static void next_connection(struct guest *guest)
 {
-	uint64_t delay_ms = guest->client ? RETRY_MS : 0;
+	uint64_t delay_ms = guest->client ? RETRY_MS : coming_wait_ms(guest);
 
 	if (guest->closing) {
 		gw_eventfd_signal(guest->stopped_fd);

@@ -166,6 +166,9 @@ struct guest {
 	struct gw_timer drain_timer;
 	struct gw_list ghosts;
 	uint64_t connections;
+	/* Front-ends that came since then, those that were turned away too; control. */
+	uint64_t coming_since_ms;
+	unsigned int coming;
 	struct gw_error last_error; /* of connecting: logged when it changes */
 
 	/* ---- stop: the chore waits for the loop ---- */

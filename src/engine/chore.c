@@ -96,6 +96,7 @@ static void *chore_main(void *arg)
 	struct chore_queue *queue = arg;
 	struct chores *chores = queue->chores;
 
+	pthread_setname_np(pthread_self(), "gw-chore");
 	pthread_mutex_lock(&chores->lock);
 	run_jobs(queue);
 	join_ended(chores);
@@ -116,8 +117,6 @@ static int start_thread(struct chore_queue *queue)
 	pthread_attr_setstacksize(&attr, CHORE_STACK_BYTES);
 	ret = pthread_create(&thread, &attr, chore_main, queue);
 	pthread_attr_destroy(&attr);
-	if (!ret)
-		pthread_setname_np(thread, "gw-chore");
 	return ret;
 }
 

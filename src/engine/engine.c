@@ -236,6 +236,7 @@ static void nudge(struct gw_timer *timer)
 
 static void *control_main(void *arg)
 {
+	pthread_setname_np(pthread_self(), "gw-control");
 	gw_loop_run(((struct engine *)arg)->loop);
 	return NULL;
 }
@@ -259,7 +260,6 @@ static int start_threads(struct engine *engine, struct gw_error *err)
 	pthread_attr_destroy(&attr);
 	if (ret)
 		return gw_error_sys(err, -ret, "control thread");
-	pthread_setname_np(engine->control, "gw-control");
 	engine->control_running = true;
 	return 0;
 }

@@ -55,6 +55,9 @@ struct pair_record {
 	uint64_t stale_copies; /* control: because of pages that went, at the last look */
 	uint64_t map_spent_ns; /* chores: of the thread, when mapping began */
 	uint64_t rest_till_ns; /* chores write: before that time it is not mapped anew */
+	/* question.c: before that time no other memory is mapped; chores write */
+	uint64_t other_till_ns;
+	struct gw_timer other_rest; /* control */
 };
 
 struct engine {
@@ -110,6 +113,8 @@ void question_trace_map(const struct pair *pair, uint64_t since_ns, const char *
 /* Control, now and then: maps anew what has lost so many pages that it pays. */
 void renew_look(struct engine *engine);
 /* Chore: before and after the pair's memory is mapped; it rests then for a while. */
+/* Of this thread, the processor's time: a busy machine makes no rest longer. */
+uint64_t renew_spent_ns(void);
 void renew_begin(struct pair_record *record);
 void renew_end(struct pair_record *record);
 

@@ -30,6 +30,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#define NS_PER_MS 1000000u
+
 static struct pair_record *record_of(const struct pair *pair)
 {
 	struct engine *engine = holder_of(pair->egress)->engine;
@@ -189,6 +191,61 @@ static void map_for(struct pair *pair, struct gw_memmap *memmap, uint32_t stamp,
 	renew_end(record_of(pair));
 }
 
+/*
+ * ---- rests ----
+ * To map memory takes time, in which a device may serve nobody, and the port's next
+ * chore waits. A guest whose memory changes all the time gets half of that time: after
+ * each mapping there is a rest of the processor's time that it took, before other
+ * memory is mapped for it. Frames are copied meanwhile. (renew.c has the rests of memory
+ * that stays.)
+ */
+
+static void rest_over(struct gw_timer *timer)
+{
+	struct pair_record *record = gw_container_of(timer, struct pair_record, other_rest);
+
+	gw_port_requery(record->pair->egress);
+}
+
+/* Control. */
+static void rest_begins(void *arg)
+{
+	struct pair_record *record = arg;
+	uint64_t now_ns = gw_now_ns(), end_ns = gw_load_relaxed(&record->other_till_ns);
+
+	gw_timer_start(record->engine->loop, &record->other_rest,
+		       end_ns > now_ns ? (end_ns - now_ns) / NS_PER_MS + 1 : 0, rest_over);
+}
+
+/* True: it is too early to map this. The port is then asked again when the rest is over. */
+static bool resting(struct pair *pair, const struct gw_memmap *memmap)
+{
+	struct pair_record *record = record_of(pair);
+
+	if (pair->mapped == memmap || gw_now_ns() >= gw_load_relaxed(&record->other_till_ns))
+		return false;
+	/* When the engine stops, posts are done before the loop ends: none comes later. */
+	return gw_load_acquire(&holder_of(pair->egress)->closing) ||
+	       !gw_loop_post(record->engine->loop, rest_begins, record);
+}
+
+static void map_and_rest(struct pair *pair, struct gw_memmap *memmap, uint32_t stamp,
+			 struct gw_answer *answer)
+{
+	struct pair_record *record = record_of(pair);
+	uint64_t before_ns = renew_spent_ns();
+
+	if (resting(pair, memmap)) {
+		*answer =
+			answer_no(answer, GW_COPY_MAPPING_PENDING,
+				  "the guest's memory changed again while it was being pinned, or "
+				  "soon after");
+		return;
+	}
+	map_for(pair, memmap, stamp, answer);
+	gw_store_relaxed(&record->other_till_ns, gw_now_ns() + renew_spent_ns() - before_ns);
+}
+
 static void answer_log(const struct pair *pair, const struct gw_answer *answer)
 {
 	gw_log(LOG_INFO, "port %s asked about frames of port %s: %s%s%s%s%s", pair->egress->name,
@@ -225,7 +282,7 @@ static void ask_once(struct pair *pair, struct gw_memmap *memmap, uint32_t stamp
 		*answer = answer_no(answer, GW_COPY_MEMORY_TAKEN,
 				    "earlier memory of this guest still has loans out");
 	else
-		map_for(pair, memmap, stamp, answer);
+		map_and_rest(pair, memmap, stamp, answer);
 }
 
 /*
@@ -518,6 +575,7 @@ void questions_close(struct engine *engine)
 		struct pair_record *record = &engine->pair[i];
 		struct pair *pair = record->pair;
 
+		gw_timer_stop(engine->loop, &record->other_rest);
 		if (pair->ask_flag)
 			memmap_put(pair->ask_memmap);
 		if (pair->mapped)

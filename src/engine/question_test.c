@@ -5,6 +5,7 @@
  * it is left when it is retired.
  */
 #include "engine_rig.h"
+#include "engine_state.h"
 
 #include <sched.h>
 #include <string.h>
@@ -292,6 +293,48 @@ static void new_memory_is_mapped_when_the_old_one_has_gone(void **state)
 	rig_free(&rig);
 }
 
+/* ---- a device that takes its time ---- */
+
+#define SLOW_MAP_NS 100000000ull
+
+static struct {
+	uint64_t begin_ns[4], end_ns[4];
+	unsigned int count;
+} slow;
+
+/* Busy, by the processor's time. The chore of one port: no two at a time. */
+static void map_slowly(void *arg)
+{
+	uint64_t end_ns = renew_spent_ns() + SLOW_MAP_NS;
+
+	slow.begin_ns[slow.count] = gw_now_ns();
+	while (renew_spent_ns() < end_ns)
+		;
+	slow.end_ns[slow.count++] = gw_now_ns();
+}
+
+static void memory_that_changes_at_once_waits_as_long_as_mapping_took(void **state)
+{
+	struct gw_memmap *old = rig_memory(), *new = rig_memory();
+	struct engine_rig rig;
+
+	fake_template.in_map = map_slowly;
+	slow.count = 0;
+	rig_run(&rig, ports);
+	wait_decided(&rig, old, GW_REASON_NONE);
+	retire(&rig, old);
+	wait_decided(&rig, new, GW_COPY_MAPPING_PENDING);
+	/* Nobody asks for a requery. */
+	wait_decided(&rig, new, GW_REASON_NONE);
+	assert_int_equal(slow.count, 2);
+	assert_true(slow.begin_ns[1] - slow.end_ns[0] >= SLOW_MAP_NS);
+	retire(&rig, new);
+	memmap_put(old);
+	memmap_put(new);
+	rig_wait(nothing_mapped, &rig, "all memory to be unmapped");
+	rig_free(&rig);
+}
+
 static void started_apply(void *arg)
 {
 	struct holder *holder = arg;
@@ -350,6 +393,8 @@ int main(void)
 		cmocka_unit_test_setup(discarded_memory_is_not_lent_until_it_is_mapped_anew,
 				       mapping_device),
 		cmocka_unit_test_setup(new_memory_is_mapped_when_the_old_one_has_gone,
+				       mapping_device),
+		cmocka_unit_test_setup(memory_that_changes_at_once_waits_as_long_as_mapping_took,
 				       mapping_device),
 		cmocka_unit_test_setup(a_stopped_driver_is_not_asked, mapping_device),
 		cmocka_unit_test_setup(the_end_gives_everything_back, mapping_device),

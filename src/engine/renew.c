@@ -32,7 +32,7 @@
 #define REST_FACTOR 8u
 #define REST_MIN_NS 200000000ull
 
-static uint64_t spent_ns(void)
+uint64_t renew_spent_ns(void)
 {
 	struct timespec spent;
 
@@ -42,12 +42,12 @@ static uint64_t spent_ns(void)
 
 void renew_begin(struct pair_record *record)
 {
-	record->map_spent_ns = spent_ns();
+	record->map_spent_ns = renew_spent_ns();
 }
 
 void renew_end(struct pair_record *record)
 {
-	uint64_t rest_ns = (spent_ns() - record->map_spent_ns) * REST_FACTOR;
+	uint64_t rest_ns = (renew_spent_ns() - record->map_spent_ns) * REST_FACTOR;
 
 	if (rest_ns < REST_MIN_NS)
 		rest_ns = REST_MIN_NS;

@@ -316,7 +316,11 @@ static void *worker_main(void *arg)
 {
 	struct worker *worker = arg;
 	uint64_t last_work_ns = 0;
+	char name[16];
 
+	/* By itself: to name another thread takes a file of /proc. */
+	snprintf(name, sizeof(name), "gw-worker-%u", worker->index);
+	pthread_setname_np(pthread_self(), name);
 	for (;;) {
 		uint64_t now_ns = gw_now_ns();
 		bool work = false;
@@ -339,7 +343,6 @@ static void *worker_main(void *arg)
 
 int worker_start(struct worker *worker, struct gw_error *err)
 {
-	char name[16];
 	int ret;
 
 	watches_sync(worker);
@@ -350,8 +353,6 @@ int worker_start(struct worker *worker, struct gw_error *err)
 		worker->running = false;
 		return gw_error_sys(err, -ret, "worker %u: thread", worker->index);
 	}
-	snprintf(name, sizeof(name), "gw-worker-%u", worker->index);
-	pthread_setname_np(worker->thread, name);
 	return 0;
 }
 

@@ -12,6 +12,7 @@ All that this library knows of the names in `guestwire show --json` is here.
 import json
 import re
 
+from .calls import tracer
 from .proc import Deadline, Failure, Timeout, check, run, wait_for
 
 READY_TIMEOUT_S = 10
@@ -90,7 +91,8 @@ class Daemon:
 
     def start(self, timeout_s=READY_TIMEOUT_S):
         self.runs += 1
-        argv = [self.binary, "--control", self.control, *self.arguments]
+        argv = [*tracer(), self.binary, "--control", self.control,
+                *self.arguments]
         for port in self.ports:
             argv += ["--port", port]
         self.process = self.test.spawn(argv, f"{self.name}-{self.runs}",

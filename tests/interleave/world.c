@@ -475,6 +475,19 @@ static void check_nothing_lost(void)
 	}
 }
 
+/* Memory that was changed, or whose front-end has gone, is unmapped once its loans are home. */
+static void check_current(void)
+{
+	uint64_t now = gw_memmap_generation(world.vm.memory.memmap) + 1 + world.done[EVENT_MEMORY];
+
+	for (unsigned int d = 0; d < world.play->devices; d++) {
+		const struct pair *pair = world.device[d]->port->pair_from[world.guest->slot];
+
+		if (pair->mapped && (!world.connected || gw_memmap_generation(pair->mapped) < now))
+			violation("device %u keeps memory of which no loan is out", d);
+	}
+}
+
 static void check_let_go(void)
 {
 	for (unsigned int d = 0; d < world.play->devices; d++) {
@@ -501,6 +514,7 @@ void world_end(void)
 		complete_all();
 		run_to_rest("later completions");
 		check_nothing_lost();
+		check_current();
 		world.frozen = world.frozen || !world.running;
 		vm_disconnect(&world.vm);
 		run_to_rest("the front-end's end");

@@ -199,10 +199,6 @@ static void log_area(void **state)
 	assert_int_equal(decode(VHOST_USER_SET_LOG_BASE, &log, 16, 1, &message), -EINVAL);
 }
 
-/*
- * CVE-2020-10726: DPDK made an area for each GET_INFLIGHT_FD, and kept all. CVE-2021-3839: its
- * SET_INFLIGHT_FD believed the number of queues.
- */
 static void inflight_area(void **state)
 {
 	struct message_inflight inflight = { 4096, 0, 2, 256 };

@@ -105,6 +105,7 @@ static void without_an_area_there_is_no_record(void **state)
 	assert_null(front.ring[0].config.record);
 }
 
+/* CVE-2020-10726: DPDK made an area for each, and kept all. */
 static void repeated_get_inflight_fd(void **state)
 {
 	unsigned int open_fds;
@@ -151,7 +152,10 @@ static void inflight_set_while_a_ring_runs(void **state)
 	assert_ptr_equal(front.ring[0].config.record, record);
 }
 
-/* One field of a good area is wrong in each. */
+/*
+ * One field of a good area is wrong in each. CVE-2021-3839: DPDK believed the number of
+ * queues.
+ */
 static void areas_that_cannot_be(void **state)
 {
 	const uint64_t bytes = 2 * ring_record_bytes(256, false);

@@ -377,6 +377,23 @@ bool memmap_guest_address(const struct gw_memmap *memmap, const void *host, uint
 	return memmap_guest_range(memmap, host, 1, addr, &part);
 }
 
+bool memmap_origin(const struct gw_memmap *memmap, const void *host, struct memmap_origin *origin)
+{
+	const struct backing *backing = memmap->backing;
+	uint64_t offset;
+
+	for (unsigned int i = 0; i < memmap->count; i++, backing++) {
+		offset = (uint64_t)((uintptr_t)host - (uintptr_t)backing->map);
+		if (offset >= backing->map_len)
+			continue;
+		*origin = (struct memmap_origin){ .dev = backing->dev,
+						  .ino = backing->ino,
+						  .offset = backing->map_offset + offset };
+		return true;
+	}
+	return false;
+}
+
 /* ---- what became of the memory ---- */
 
 bool memmap_broken(const struct gw_memmap *memmap)

@@ -96,6 +96,14 @@ bool memmap_guest_address(const struct gw_memmap *memmap, const void *host, uint
 bool memmap_guest_range(const struct gw_memmap *memmap, const void *host, uint64_t len,
 			uint64_t *addr, uint64_t *part);
 
+/* Which byte of which file it is: that of the same guest in another process, too. */
+struct memmap_origin {
+	uint64_t dev, ino, offset;
+};
+
+/* False if it is no guest memory. Threads: as memmap_translate. */
+bool memmap_origin(const struct gw_memmap *memmap, const void *host, struct memmap_origin *origin);
+
 /*
  * The front-end shortened a file: an access met SIGBUS and got zero pages, or
  * memmap_discarded_bytes saw it (system calls that meet such a page only return

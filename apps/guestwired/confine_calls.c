@@ -141,6 +141,10 @@ static const int spare_calls[] = {
 	SCMP_SYS(renameat2),
 	SCMP_SYS(mkdir),
 	SCMP_SYS(mkdirat),
+	/* a device's state, on its way through a pipe of the front-end */
+	SCMP_SYS(pipe2),
+	SCMP_SYS(splice),
+	SCMP_SYS(rt_sigtimedwait),
 	/* a daemon that takes over gets our sockets */
 	SCMP_SYS(sendmsg),
 	SCMP_SYS(shutdown),
@@ -174,7 +178,6 @@ static const int spare_calls[] = {
 	SCMP_SYS(arch_prctl),
 	SCMP_SYS(personality),
 	SCMP_SYS(process_vm_readv),
-	SCMP_SYS(pipe2),
 	SCMP_SYS(setrlimit),
 	SCMP_SYS(getrusage),
 #endif

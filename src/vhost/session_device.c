@@ -17,8 +17,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_net.h>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define STATE_BYTES_MAX 4096u
@@ -112,6 +115,29 @@ int session_set_config(struct session *session, struct message *message, struct 
 
 /* ---- state ---- */
 
+/*
+ * splice(2) into a pipe that nobody reads any more. There is no flag against the signal,
+ * and programs that embed this may not ignore it: it is blocked meanwhile, and taken.
+ */
+static ssize_t splice_into(int fd, int from, size_t len)
+{
+	static const struct timespec now;
+	sigset_t pipe_signal, before;
+	ssize_t moved;
+	int saved;
+
+	sigemptyset(&pipe_signal);
+	sigaddset(&pipe_signal, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
+	moved = splice(from, NULL, fd, NULL, len, SPLICE_F_NONBLOCK);
+	saved = errno;
+	if (moved < 0 && saved == EPIPE)
+		sigtimedwait(&pipe_signal, NULL, &now);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = saved;
+	return moved;
+}
+
 /* All of the bytes into a pipe, now. */
 static int write_pipe(int fd, const uint8_t *bytes, size_t len)
 {
@@ -124,7 +150,7 @@ static int write_pipe(int fd, const uint8_t *bytes, size_t len)
 	if (write(own[1], bytes, len) != (ssize_t)len)
 		ret = -EIO; /* never: a pipe of ours has room for a state */
 	while (!ret && len) {
-		moved = splice(own[0], NULL, fd, NULL, len, SPLICE_F_NONBLOCK);
+		moved = splice_into(fd, own[0], len);
 		if (moved > 0)
 			len -= (size_t)moved;
 		else

@@ -372,7 +372,10 @@ void gw_port_resume(struct gw_port *port);
 
 /* The answer to the query may have changed: it is asked again. Threads: any, worker included. */
 void gw_port_requery(struct gw_port *port);
-/* Log for people, one line, at control-plane rate. Levels as in syslog (3 error ... 7 debug). */
+/*
+ * Log for people, one line, at control-plane rate. Levels as in syslog (3 error ... 7
+ * debug). A port that logs without end is cut short. Threads: any.
+ */
 void gw_port_log(const struct gw_port *port, int level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -221,7 +221,8 @@ static int start_ports(struct engine *engine, struct gw_error *err)
 	return ret;
 }
 
-/* Four times a second, for a call that should take microseconds; and for memory to renew. */
+/* Four times a second, for a call that should take microseconds; and for other things
+   that are looked at now and then. */
 #define NUDGE_MS 250u
 
 static void nudge(struct gw_timer *timer)
@@ -231,6 +232,8 @@ static void nudge(struct gw_timer *timer)
 	for (unsigned int w = 0; w < engine->config.workers; w++)
 		worker_nudge(engine->worker[w]);
 	renew_look(engine);
+	for (unsigned int i = 0; i < engine->port_count; i++)
+		port_log_rest(engine->holder[i]->port, gw_now_ns());
 	gw_timer_start(engine->loop, timer, NUDGE_MS, nudge);
 }
 

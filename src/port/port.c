@@ -2,6 +2,7 @@
 #include "port.h"
 
 #include "log.h"
+#include "loop.h"
 #include "pair.h"
 #include "text.h"
 #include <ctype.h>
@@ -406,15 +407,38 @@ void gw_port_requery(struct gw_port *port)
 	gw_atomic_add(&port->answer_stamp, 1u);
 }
 
+static void log_suppressed(const struct gw_port *port, bool debug, uint32_t count)
+{
+	gw_log(debug ? LOG_DEBUG : LOG_WARNING,
+	       "port %s: %u lines were suppressed: there were too many", port->name, count);
+}
+
+/* What nobody may want to see must not use up what somebody does. */
 void gw_port_log(const struct gw_port *port, int level, const char *format, ...)
 {
+	const bool debug = level >= LOG_DEBUG;
 	char text[GW_ERROR_TEXT_BYTES];
+	uint32_t suppressed;
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	if (!log_limit_pass(&((struct gw_port *)port)->log_limit[debug], gw_now_ns(), &suppressed))
+		return;
+	if (suppressed)
+		log_suppressed(port, debug, suppressed);
 	gw_log(level, "port %s: %s", port->name, text);
+}
+
+void port_log_rest(struct gw_port *port, uint64_t now_ns)
+{
+	for (unsigned int debug = 0; debug < 2; debug++) {
+		uint32_t suppressed = log_limit_rest(&port->log_limit[debug], now_ns);
+
+		if (suppressed)
+			log_suppressed(port, debug, suppressed);
+	}
 }
 
 void gw_queue_drop(struct gw_queue *queue, const struct gw_frame *frame, enum gw_reason reason)

@@ -11,6 +11,7 @@
 #include "arena.h"
 #include "atomic.h"
 #include "list.h"
+#include "log_limit.h"
 #include "trace_ring.h"
 #include <guestwire/guestwire.h>
 
@@ -93,6 +94,7 @@ struct gw_port {
 	uint32_t state;                 /* enum gw_port_state; atomic, read by snapshots */
 	char status[PORT_STATUS_BYTES]; /* under status_lock, a spin flag */
 	uint32_t status_lock;
+	struct log_limit log_limit[2]; /* any thread: of lines for all, of those for debugging */
 
 	/* ---- any thread ---- */
 	uint32_t answer_stamp; /* atomic: counts up with each gw_port_requery */
@@ -142,6 +144,8 @@ void port_free(struct gw_port *port);
 
 /* The text of set_status, copied out. Threads: any. */
 void port_status(struct gw_port *port, char *text, size_t bytes);
+/* Now and then: tells of lines that gw_port_log suppressed, if there is room again. */
+void port_log_rest(struct gw_port *port, uint64_t now_ns);
 void port_set_state(struct gw_port *port, enum gw_port_state state);
 enum gw_port_state port_state(const struct gw_port *port);
 

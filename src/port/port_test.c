@@ -2,6 +2,8 @@
 /* NAME=DRIVER:TARGET[,OPTION=VALUE...]: what is taken, and what people are told otherwise. */
 #include "port.h"
 
+#include "log.h"
+#include "loop.h"
 #include "pair.h"
 #include <errno.h>
 #include <stdio.h>
@@ -200,6 +202,43 @@ static void receive_buffers_are_taken_once(void **state)
 	arena_destroy(arena);
 }
 
+struct lines {
+	unsigned int count, told;
+};
+
+static void count_line(void *arg, int level, const char *line)
+{
+	struct lines *lines = arg;
+
+	lines->count++;
+	lines->told += strstr(line, "suppressed") != NULL;
+}
+
+/* What a peer can cause as often as it likes; and lines that are not shown cost nobody his. */
+static void a_port_that_logs_without_end_is_cut_short(void **state)
+{
+	struct gw_port *noisy = parse("a=without:"), *other = parse("b=without:");
+	struct lines lines = { 0 };
+
+	gw_log_set_sink(count_line, &lines);
+	for (unsigned int i = 0; i < 1000 * LOG_LIMIT_BURST; i++)
+		gw_port_log(noisy, LOG_DEBUG, "turned away");
+	lines = (struct lines){ 0 };
+	for (unsigned int i = 0; i < 1000 * LOG_LIMIT_BURST; i++)
+		gw_port_log(noisy, LOG_WARNING, "turned away");
+	assert_in_range(lines.count, LOG_LIMIT_BURST, 2 * LOG_LIMIT_BURST);
+	lines = (struct lines){ 0 };
+	gw_port_log(other, LOG_WARNING, "something else");
+	assert_int_equal(lines.count, 1);
+	port_log_rest(other, gw_now_ns() + LOG_LIMIT_REFILL_NS);
+	assert_int_equal(lines.told, 0);
+	port_log_rest(noisy, gw_now_ns() + LOG_LIMIT_REFILL_NS);
+	assert_int_equal(lines.told, 2);
+	gw_log_set_sink(NULL, NULL);
+	port_free(noisy);
+	port_free(other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -211,6 +250,7 @@ int main(void)
 		cmocka_unit_test(status_is_cut_and_copied),
 		cmocka_unit_test(numbers_without_a_name_are_unknown),
 		cmocka_unit_test(receive_buffers_are_taken_once),
+		cmocka_unit_test(a_port_that_logs_without_end_is_cut_short),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

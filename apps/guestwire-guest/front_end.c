@@ -6,6 +6,8 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "vhost_user_spec.h"
 
@@ -29,6 +31,8 @@ const struct front_end_feature front_end_features[] = {
 	{ "in_order", VIRTIO_F_IN_ORDER, FEATURE_CHOSEN },
 	{ "net_mq", VIRTIO_NET_F_MQ, FEATURE_CHOSEN },
 	{ "log_shmfd", VHOST_USER_PROTOCOL_F_LOG_SHMFD, FEATURE_PROTOCOL_CHOSEN },
+	{ "configure_mem_slots", VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
+	  FEATURE_PROTOCOL_CHOSEN },
 	{ "inflight_shmfd", VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD, FEATURE_PROTOCOL_CHOSEN },
 	{ "csum", VIRTIO_NET_F_CSUM, FEATURE_HOST_OFFLOAD },
 	{ "host_tso4", VIRTIO_NET_F_HOST_TSO4, FEATURE_HOST_OFFLOAD },
@@ -62,6 +66,7 @@ struct mem_table_wire {
 
 /* The specification ends with queue_size; QEMU sends the padding, too. */
 #define INFLIGHT_LEAST 20u
+#define INFLIGHT_BLOCK 4096u
 
 struct inflight_wire {
 	uint64_t mmap_size;
@@ -301,6 +306,28 @@ static int get_inflight(struct front_end *fe, struct front_end_inflight *infligh
 	return rc;
 }
 
+/* A file of ours with what is in the back-end's. */
+static int copy_inflight(struct front_end *fe, struct front_end_inflight *inflight)
+{
+	uint64_t end = inflight->mmap_offset + inflight->mmap_size;
+	int own = memfd_create("guestwire-guest-inflight", MFD_CLOEXEC);
+	uint8_t block[INFLIGHT_BLOCK];
+	uint64_t at = 0;
+	ssize_t got = 0;
+
+	if (own < 0 || ftruncate(own, (off_t)end) < 0)
+		return fail_set(&fe->fail, -errno, "cannot make an in-flight file: %s",
+				strerror(errno));
+	while (at < end && (got = pread(inflight->fd, block, sizeof(block), (off_t)at)) > 0) {
+		if (pwrite(own, block, (size_t)got, (off_t)at) != got)
+			break;
+		at += (uint64_t)got;
+	}
+	close(inflight->fd);
+	inflight->fd = own;
+	return 0;
+}
+
 /* As QEMU does it for disks: features first, since they say how rings look; the file is
  * asked for once, and given to each back-end. */
 static int share_inflight(struct front_end *fe, uint32_t count)
@@ -312,8 +339,11 @@ static int share_inflight(struct front_end *fe, uint32_t count)
 	if (!inflight || !has_protocol(fe, VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD))
 		return 0;
 	inflight->queues = (uint16_t)count;
-	if (inflight->fd < 0)
+	if (inflight->fd < 0) {
 		rc = get_inflight(fe, inflight);
+		if (!rc && fe->config->inflight_own)
+			rc = copy_inflight(fe, inflight);
+	}
 	wire = (struct inflight_wire){ inflight->mmap_size, inflight->mmap_offset, inflight->queues,
 				       inflight->queue_size, 0 };
 	if (!rc)

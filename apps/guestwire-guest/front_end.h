@@ -74,6 +74,7 @@ struct front_end_config {
 	uint64_t required; /* virtio features without which there is no point */
 	uint64_t required_protocol;
 	struct front_end_inflight *inflight; /* NULL: not wanted */
+	bool inflight_own;                   /* in a copy of the file, which nobody has sealed */
 	enum front_end_resume resume;
 	bool ack_all;     /* NEED_REPLY on every message, not only where QEMU asks */
 	bool enable_last; /* SET_VRING_ENABLE after the rings are set up */

@@ -83,7 +83,9 @@ struct guest_options {
 	uint64_t toggle_ms; /* 0: never */
 	bool inflight;
 	bool log;
-	int resume; /* enum front_end_resume */
+	bool slots;
+	bool inflight_own; /* of misbehaviour */
+	int resume;        /* enum front_end_resume */
 	bool reconnect_given;
 	double reconnect_s;
 	bool duplicates_allowed, ordered;

@@ -29,6 +29,7 @@ static uint64_t chosen_features(const struct guest_options *o)
 static uint64_t chosen_protocol(const struct guest_options *o)
 {
 	return (o->inflight ? feature_bit(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD) : 0) |
+	       (o->slots ? feature_bit(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) : 0) |
 	       (o->log ? feature_bit(VHOST_USER_PROTOCOL_F_LOG_SHMFD) : 0);
 }
 
@@ -51,6 +52,7 @@ static struct front_end_config front_end_config(const struct guest_options *o)
 		.required = chosen_features(o),
 		.required_protocol = chosen_protocol(o),
 		.resume = (enum front_end_resume)o->resume,
+		.inflight_own = o->inflight_own,
 		.ack_all = o->ack == ACK_ALL,
 		.enable_last = o->order == ORDER_ENABLE_LAST,
 		.trace = o->trace,

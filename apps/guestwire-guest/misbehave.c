@@ -17,8 +17,8 @@
 #define SPLIT_RX_PIECES 17u
 #define SPLIT_RX_BYTES  17u
 
-static const struct misdeed *const tables[] = { misdeeds_ring, misdeeds_header, misdeeds_wire,
-						misdeeds_state };
+static const struct misdeed *const tables[] = { misdeeds_ring,   misdeeds_header, misdeeds_packed,
+						misdeeds_shared, misdeeds_wire,   misdeeds_state };
 
 #define TABLE_COUNT (sizeof(tables) / sizeof(tables[0]))
 
@@ -65,6 +65,14 @@ static void adapt(struct guest_options *o, uint32_t needs)
 		o->rx_buffer = TINY_RX_BYTES;
 	if (needs & NEEDS_OFFLOADS)
 		o->offloads = options_all_offloads();
+	if (needs & NEEDS_PACKED)
+		o->ring = DRIVER_RING_PACKED;
+	if (needs & NEEDS_LOG)
+		o->log = true;
+	if (needs & NEEDS_INFLIGHT)
+		o->inflight = o->inflight_own = true;
+	if (needs & NEEDS_SLOTS)
+		o->slots = true;
 	if (needs & NEEDS_SPLIT_RX) {
 		o->rx_buffer = SPLIT_RX_BYTES;
 		o->rx_descriptors = (struct guest_range){ SPLIT_RX_PIECES, SPLIT_RX_PIECES };
@@ -93,18 +101,20 @@ static const char *read_answer(struct guest_run *run)
 }
 
 /* All chains that the misdeed made available came back. What it did to a split ring is in
- * no book of ours, but the index says it. */
-static bool all_back(struct guest_run *run)
+ * no book of ours, but the index says it; in a packed ring, whether one came back. */
+static bool all_back(struct guest_run *run, const struct misdeed *misdeed)
 {
 	const struct driver_ring *tx = &run->nic->tx.ring;
 
 	if (tx->kind == DRIVER_RING_SPLIT)
 		return tx->published && driver_ring_used_idx(tx) == tx->published;
+	if (misdeed->needs & NEEDS_PACKED)
+		return driver_ring_has_used(tx);
 	guest_nic_reap(run->nic);
 	return tx->published && !driver_ring_out(tx);
 }
 
-static const char *watch(struct guest_run *run, struct pacer *pacer)
+static const char *watch(struct guest_run *run, struct pacer *pacer, const struct misdeed *misdeed)
 {
 	struct driver_ring *rx = &run->nic->rx.ring, *tx = &run->nic->tx.ring;
 	struct pollfd wait[] = { { .fd = run->fe.sock, .events = POLLIN },
@@ -124,7 +134,7 @@ static const char *watch(struct guest_run *run, struct pacer *pacer)
 			return outcome;
 		if (wait[1].revents || wait[2].revents)
 			return "ring-error";
-		if (all_back(run))
+		if (all_back(run, misdeed))
 			return "completed";
 		pacer_tick(pacer, run->summary);
 		if (wait[3].revents || pacer_seconds(pacer) >= limit_s)
@@ -163,7 +173,7 @@ void run_misbehave(const struct guest_options *options, struct pacer *pacer,
 		run_ready(options);
 		m->act(&run, m->arg);
 		pacer_start(pacer);
-		summary->outcome = watch(&run, pacer);
+		summary->outcome = watch(&run, pacer, m);
 	}
 	guest_run_close(&run);
 }

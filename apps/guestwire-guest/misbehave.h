@@ -40,6 +40,10 @@ enum misdeed_stage {
 #define NEEDS_TINY_RX  (1u << 3) /* receive chains smaller than a virtio-net header */
 #define NEEDS_SPLIT_RX (1u << 4) /* receive chains of many 1-byte descriptors */
 #define NEEDS_OFFLOADS (1u << 5) /* all of them negotiated */
+#define NEEDS_PACKED   (1u << 6) /* packed rings */
+#define NEEDS_LOG      (1u << 7) /* LOG_SHMFD, INFLIGHT_SHMFD, CONFIGURE_MEM_SLOTS */
+#define NEEDS_INFLIGHT (1u << 8)
+#define NEEDS_SLOTS    (1u << 9)
 
 struct misdeed {
 	const char *name;
@@ -54,6 +58,8 @@ struct misdeed {
 /* Tables, each ended by a row without a name. */
 extern const struct misdeed misdeeds_ring[];   /* the guest: descriptors and rings */
 extern const struct misdeed misdeeds_header[]; /* the guest: virtio-net headers, packets */
+extern const struct misdeed misdeeds_packed[]; /* the guest: packed rings */
+extern const struct misdeed misdeeds_shared[]; /* the front-end: what else it shares */
 extern const struct misdeed misdeeds_wire[];   /* the front-end: single messages */
 extern const struct misdeed misdeeds_state[];  /* the front-end: at the wrong time */
 

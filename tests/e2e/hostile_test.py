@@ -23,7 +23,7 @@ GOOD_RATE, NOISE_RATE = 2000, 1000
 # on a busy machine it is slower, but it does not stand still
 GOOD_SHARE_MIN = 0.2
 TIMEOUT_S = 10
-# what the allocator, logs and page tables may keep of 130 misdeeds
+# what the allocator, logs and page tables may keep of 220 misdeeds
 RSS_GROWTH_MAX_BYTES = 4 << 20
 FEW_FDS = 3
 # drivers/guest lets so many in a second; some wait in the backlog
@@ -37,10 +37,14 @@ RING_ERROR = (
     "indirect-empty", "indirect-odd", "indirect-long", "indirect-nested",
     "indirect-with-next", "indirect-unmapped", "indirect-next-beyond",
     "indirect-loop", "ring-garbage", "rx-readable", "rx-unmapped", "rx-loop",
-    "rx-zero-length", "base-ahead", "base-behind")
+    "rx-zero-length", "base-ahead", "base-behind", "packed-id-beyond",
+    "packed-id-max", "packed-next-", "packed-indirect-empty",
+    "packed-indirect-odd", "packed-indirect-long", "packed-indirect-nested",
+    "packed-indirect-next", "packed-indirect-unmapped", "packed-desc-",
+    "packed-tx-", "packed-garbage", "rx-packed-")
 CLOSED = ("message-wrong-version", "message-reply-flag", "message-flags-all",
           "message-payload", "fds-")
-COMPLETED = ("frame-", "csum-", "gso-", "offload-", "segments-",
+COMPLETED = ("packed-event-", "packed-indirect-flags", "frame-", "csum-", "gso-", "offload-", "segments-",
              "second-client", "replace-kick")
 # the rings are in that memory too, and what is left of them may be seen first
 TRUNCATED = ("truncate-",)

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A number for the state of the played world: two with the same number are taken for the
+ * same. What is left out is time, but for who waits how long, and where things lie.
+ */
+#include "world_inside.h"
+
+static uint64_t add_word(uint64_t hash, uint64_t word)
+{
+	hash ^= word + 0x9e3779b97f4a7c15ull + (hash << 6) + (hash >> 2);
+	hash *= 0xff51afd7ed558ccdull;
+	return hash ^ hash >> 33;
+}
+
+static uint64_t pair_state(uint64_t hash, const struct pair *pair)
+{
+	const uint32_t words32[] = {
+		pair->answered,
+		pair->asking,
+		pair->answer.verdict,
+		pair->answer.reason,
+		pair->loans_out,
+		pair->bounce_out,
+		pair->watch_zero,
+		pair->ask_flag,
+		pair->mapped != NULL,
+		pair->witness != NULL,
+		pair->answer_memmap == pair->mapped,
+		pair->answer_stamp == pair->egress->answer_stamp,
+	};
+
+	for (unsigned int i = 0; i < sizeof(words32) / sizeof(words32[0]); i++)
+		hash = add_word(hash, words32[i]);
+	return hash;
+}
+
+static uint64_t port_state_of(uint64_t hash, const struct gw_port *port)
+{
+	const uint32_t words32[] = {
+		port->up,
+		port->paused,
+		port->stalled,
+		port->untrusted,
+		port->progress,
+		port->refused,
+		port->lent_out,
+		port->held,
+		port->held_loans,
+		port->offer.count,
+		port->waiting_count,
+		port->waiting_next,
+		port->home_count,
+		port->state,
+		port->owing_since_ns != 0,
+		(uint32_t)port->quarantined,
+	};
+
+	for (unsigned int i = 0; i < sizeof(words32) / sizeof(words32[0]); i++)
+		hash = add_word(hash, words32[i]);
+	return hash;
+}
+
+static uint64_t device_state(uint64_t hash, unsigned int d)
+{
+	const struct loop *loop = world.device[d];
+
+	hash = port_state_of(hash, loop->port);
+	hash = pair_state(hash, loop->port->pair_from[world.guest->slot]);
+	hash = add_word(hash, world.dead[d] | loop->stopping << 1 | world.has_last[d] << 2);
+	hash = add_word(hash, loop->map_count);
+	hash = add_word(hash, loop->bogus);
+	for (unsigned int i = 0; i < world_held(d); i++) {
+		const struct gw_frame *frame = world_held_frame(d, i);
+
+		hash = add_word(hash, world_serial(loop_device_peek(loop->device, i)->seg));
+		hash = add_word(hash, frame->memmap != NULL);
+	}
+	/* What was completed and not reaped is told by slots that are not held. */
+	for (unsigned int i = 0; i < loop->ring; i++)
+		hash = add_word(hash, loop->slot[i].frame ? loop->slot[i].frame->id + 1 : 0);
+	return hash;
+}
+
+uint64_t world_state(void)
+{
+	const struct mock_driver *driver = &world.vm.tx.driver;
+	uint64_t hash = add_word(world.logs, world.ring);
+
+	for (unsigned int k = 1; k < EVENT_KINDS; k++)
+		hash = add_word(hash, world.done[k]);
+	hash = add_word(hash, world.running | world.frozen << 1 | world.connected << 2 |
+				      world.ended << 3 | world.job_waits << 4);
+	for (unsigned int i = 0; i < strand_count(); i++) {
+		hash = add_word(hash, strand_over(i) ? 0 : strand_place(i));
+		hash = add_word(hash, strand_can_run(i));
+		hash = add_word(hash, strand_over(i) ? 0 : strand_patience(i));
+	}
+	if (world.ended)
+		return hash;
+	for (unsigned int s = 0; s < world.sent_count; s++)
+		hash = add_word(hash, world.sent[s].used | world.sent[s].lost << 1 |
+					      world.sent[s].was_lent << 2);
+	if (driver->size)
+		hash = add_word(hash, (uint64_t)driver->used->idx << 32 |
+					      driver->used->ring[driver->size].id);
+	hash = port_state_of(hash, world.guest);
+	for (unsigned int d = 0; d < world.play->devices; d++)
+		hash = device_state(hash, d);
+	return hash;
+}

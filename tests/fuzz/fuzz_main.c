@@ -2,7 +2,7 @@
 /*
  * Runs a fuzz target without libFuzzer.
  *
- *     TARGET FILE...                          replays inputs
+ *     TARGET FILE...                          replays inputs, or folders of them
  *     TARGET [--seed N] [--runs N] [--trace]  random inputs
  *
  * Run number r of seed s is the only run of seed s + r. So `--trace`, which
@@ -10,6 +10,8 @@
  */
 #include "fuzz.h"
 
+#include <dirent.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +65,26 @@ static int replay(const char *path)
 	return 0;
 }
 
+/* A folder's files, or a file. */
+static int replay_all(const char *path)
+{
+	char name[PATH_MAX];
+	DIR *folder = opendir(path);
+	struct dirent *entry;
+	int ret = 0;
+
+	if (!folder)
+		return replay(path);
+	while (!ret && (entry = readdir(folder))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
+		ret = replay(name);
+	}
+	closedir(folder);
+	return ret;
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t seed = 1, runs = RUNS_DEFAULT;
@@ -77,7 +99,7 @@ int main(int argc, char **argv)
 			trace = true;
 		} else {
 			replayed = true;
-			if (replay(argv[i]))
+			if (replay_all(argv[i]))
 				return 1;
 		}
 	}

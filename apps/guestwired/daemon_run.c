@@ -178,7 +178,7 @@ static int on_prepared(void *arg, struct gw_error *err)
 	return confine_thread(&daemon->plan, &daemon->confinement, err);
 }
 
-/* Both threads remove the control socket; nothing else is done to files by the second. */
+/* Both threads remove the control socket; the second one does nothing else to files. */
 static int plan_confinement(struct daemon *daemon, struct gw_error *err)
 {
 	const char *control = daemon->config->control;

@@ -10,7 +10,7 @@ import os
 
 from lib.daemon import Daemon
 from lib.guest import run_guest
-from lib.proc import check, run
+from lib.proc import check, run, wait_for
 from lib.scenario import cases
 
 # bits of linux/capability.h
@@ -19,6 +19,7 @@ SETS = ("CapInh", "CapPrm", "CapEff", "CapAmb")
 SECCOMP_FILTER = 2
 FRAMES = 100
 NOBODY = "nobody"
+TIMEOUT_S = 20
 
 # ports, and the capabilities that may stay
 SITES = {
@@ -46,6 +47,12 @@ def held_here():
                     if line.startswith("CapPrm"))
 
 
+def add_veth(ns):
+    ns.ip("link", "add", "near", "type", "veth", "peer", "name", "far")
+    ns.set_up("near")
+    ns.set_up("far")
+
+
 def site(t, name):
     """A daemon with a guest and a device of this kind."""
     ports, kept = SITES[name]
@@ -53,9 +60,7 @@ def site(t, name):
     if name == "tap":
         ns.add_tap("near")
     elif name in ("packet", "xdp"):
-        ns.ip("link", "add", "near", "type", "veth", "peer", "name", "far")
-        ns.set_up("near")
-        ns.set_up("far")
+        add_veth(ns)
     sock = t.path("a.sock")
     be = Daemon(t, [f"a=guest:{sock}", *ports], ns=ns)
     return be, sock, kept
@@ -91,6 +96,25 @@ def test_no_thread_has_more_than_the_ports_need(t, name):
     be.stop()
     check(not os.path.exists(sock) and not os.path.exists(be.control),
           "a socket is left behind")
+
+
+@cases("name", ("xdp",))
+def test_an_interface_that_comes_back(t, name):
+    """Sockets, programs, netlink: all of it once more, by a daemon that has
+    nothing but what it kept."""
+    be, sock, _ = site(t, name)
+    be.start()
+
+    def frames_leave():
+        before = be.port("n")["tx_frames"]
+        run_guest(t, "--socket", sock, "--send", FRAMES)
+        return be.port("n")["tx_frames"] > before
+
+    wait_for(frames_leave, TIMEOUT_S, "frames to leave")
+    be.ns.ip("link", "del", "near")
+    add_veth(be.ns)
+    wait_for(frames_leave, TIMEOUT_S, "frames to leave by the new interface")
+    be.stop()
 
 
 def test_off_is_off(t):

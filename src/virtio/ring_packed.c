@@ -431,7 +431,7 @@ static bool event_passed(uint32_t event, struct packed_place from, uint32_t coun
 static bool wants_interrupt(const struct packed_ring *packed, struct packed_place from,
 			    uint32_t count)
 {
-	uint32_t event = gw_read_once(packed->driver_event);
+	uint32_t event = gw_load_relaxed(packed->driver_event);
 
 	switch (event >> EVENT_FLAGS_SHIFT & EVENT_FLAGS_MASK) {
 	case VRING_PACKED_EVENT_FLAG_DISABLE:
@@ -476,7 +476,7 @@ static void set_device_event(struct packed_ring *packed, uint32_t event)
 	if (packed->device_event_is == event)
 		return;
 	packed->device_event_is = event;
-	gw_write_once(packed->device_event, event);
+	gw_store_relaxed(packed->device_event, event);
 	ring_mark(&packed->ring, packed->device_event, sizeof(*packed->device_event));
 }
 

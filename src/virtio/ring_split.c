@@ -293,9 +293,9 @@ static bool split_flush(struct ring *ring)
 	split->signalled = true;
 	gw_fence(); /* pair C */
 	if (!ring->event_idx)
-		return !(gw_read_once(&split->avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);
+		return !(gw_load_relaxed(&split->avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);
 	/* Nobody knows for what the run before this one has signalled. */
-	return vring_need_event(gw_read_once(split->used_event), now, before) || first;
+	return vring_need_event(gw_load_relaxed(split->used_event), now, before) || first;
 }
 
 /* ---- kicks ---- */
@@ -305,11 +305,11 @@ static bool split_want_kick(struct ring *ring)
 	struct split_ring *split = split_of(ring);
 
 	if (ring->event_idx) {
-		gw_write_once(split->avail_event, split->avail_seen);
+		gw_store_relaxed(split->avail_event, split->avail_seen);
 		ring_mark(ring, split->avail_event, sizeof(*split->avail_event));
 	} else if (split->used_flags) {
 		split->used_flags = 0;
-		gw_write_once(&split->used->flags, 0);
+		gw_store_relaxed(&split->used->flags, 0);
 		ring_mark(ring, split->used, sizeof(*split->used));
 	}
 	gw_fence(); /* pair D */
@@ -324,7 +324,7 @@ static void split_no_kick(struct ring *ring)
 	if (ring->event_idx || split->used_flags)
 		return;
 	split->used_flags = VRING_USED_F_NO_NOTIFY;
-	gw_write_once(&split->used->flags, VRING_USED_F_NO_NOTIFY);
+	gw_store_relaxed(&split->used->flags, VRING_USED_F_NO_NOTIFY);
 	ring_mark(ring, split->used, sizeof(*split->used));
 }
 

@@ -580,19 +580,20 @@ static void *run_device(void *arg)
 
 static void no_wakeup_is_lost(struct fixture *f, uint64_t features)
 {
-	struct mock_buffer buffer = { 0x1000, 64, false };
+	struct mock_buffer buffers[] = { { 0x1000, 12, false }, { 0x2000, 64, false } };
 	struct notify n = { .f = f, .kick = gw_eventfd(), .call = gw_eventfd() };
 	unsigned int offered = 0, collected = 0;
 	pthread_t device;
 	uint32_t written;
 	uint16_t head;
-	int made;
+	int made = -1;
 
+	mock_memory_one_view(&f->memory);
 	open_ring(f, 8, features);
 	pthread_create(&device, NULL, run_device, &n);
 	while (collected < THREAD_CHAINS) {
 		while (offered < THREAD_CHAINS &&
-		       (made = mock_chain(&f->driver, &buffer, 1)) >= 0) {
+		       (made = mock_chain(&f->driver, buffers, 1 + offered % 2)) >= 0) {
 			mock_offer(&f->driver, (uint16_t)made);
 			offered++;
 			if (mock_publish(&f->driver))
@@ -601,8 +602,8 @@ static void no_wakeup_is_lost(struct fixture *f, uint64_t features)
 		mock_no_interrupt(&f->driver);
 		while (mock_collect(&f->driver, &head, &written))
 			collected++;
-		if (collected < offered && f->driver.free_count == 0 &&
-		    !mock_want_interrupt(&f->driver) && !wait_for(n.call))
+		if (collected < offered && made < 0 && !mock_want_interrupt(&f->driver) &&
+		    !wait_for(n.call))
 			break;
 	}
 	if (collected < THREAD_CHAINS)
@@ -637,6 +638,7 @@ static void no_kick_is_lost(struct fixture *f, uint64_t features)
 	uint32_t written;
 	uint16_t head;
 
+	mock_memory_one_view(&f->memory);
 	open_ring(f, 1, features);
 	pthread_create(&device, NULL, run_device, &n);
 	mock_no_interrupt(&f->driver);

@@ -2,7 +2,9 @@
 #include "ring_rig.h"
 
 #include "checksum.h"
+#include "fd.h"
 #include "net_header.h"
+#include "ring_record.h"
 #include <linux/virtio_config.h>
 
 #define STEPS_MAX 512u
@@ -14,13 +16,21 @@
 #define SHAPE_IN_ORDER  0x01u
 #define SHAPE_IOTLB     0x02u
 #define SHAPE_RAW       0x04u
+#define SHAPE_RECORD    0x08u
+#define SHAPE_LOG       0x10u
 
 /* Pages as the device sees them: the ring's own are where they were. */
 #define PAGE_BYTES  4096u
 #define IOVA_PAGES  16u
 #define GUEST_PAGES ((RIG_LOW_BYTES + RIG_HIGH_BYTES) / PAGE_BYTES)
 
+/* For the largest packed ring. */
+#define RECORD_BYTES 2048u
+
 struct mock_memory ring_rig_memory;
+
+static struct dirty_log *dirty_log;
+static _Alignas(RING_RECORD_ALIGN) uint8_t record[RECORD_BYTES];
 
 static void open_memory(void)
 {
@@ -30,7 +40,13 @@ static void open_memory(void)
 		{ .guest_addr = RIG_APART_ADDR, .bytes = RIG_APART_BYTES },
 	};
 
+	int fd = gw_memfd("dirty-log", PAGE_BYTES);
+
 	mock_memory_open(&ring_rig_memory, regions, 3, (struct memmap_arena){ .fd = -1 });
+	RIG_CHECK(fd >= 0);
+	RIG_CHECK(dirty_log_create(fd, PAGE_BYTES, 0, &dirty_log, NULL) == 0);
+	gw_fd_close(&fd);
+	RIG_CHECK(ring_record_bytes(RIG_SIZE_MAX, true) <= RECORD_BYTES);
 }
 
 /* ---- the guest ---- */
@@ -125,6 +141,43 @@ static void change_iotlb(struct fuzz_input *input, struct ring_rig *rig)
 		replace_iotlb(rig,
 			      iotlb_without(rig->iotlb, (uint64_t)(page % IOVA_PAGES) * PAGE_BYTES,
 					    PAGE_BYTES, NULL));
+}
+
+/* ---- the front-end ---- */
+
+/* The config's addresses are the guest's own where an IOMMU stands between. */
+static void open_ring(struct ring_rig *rig, uint32_t base)
+{
+	struct ring_config config = mock_driver_config(&rig->driver);
+
+	config.base = base;
+	config.iotlb = rig->iotlb;
+	config.record = rig->recorded ? record : NULL;
+	config.log = rig->logged ? dirty_log : NULL;
+	if (rig->iotlb) {
+		config.desc_addr -= MOCK_USER_OFFSET;
+		config.avail_addr -= MOCK_USER_OFFSET;
+		config.used_addr -= MOCK_USER_OFFSET;
+	}
+	RIG_CHECK(ring_create(&config, &rig->ring, NULL) == 0);
+}
+
+/* The process dies with chains out, and begins again; or the record is spoilt before. */
+static void restart(struct fuzz_input *input, struct ring_rig *rig)
+{
+	uint32_t base = ring_base(rig->ring);
+	uint8_t spoil = fuzz_u8(input);
+
+	ring_destroy(rig->ring);
+	rig->ring = NULL;
+	rig->held_count = rig->since_push = 0;
+	for (spoil = spoil < 128 ? 0 : spoil % 8; spoil; spoil--)
+		record[(fuzz_u8(input) << 8 | fuzz_u8(input)) % RECORD_BYTES] = fuzz_u8(input);
+	if (rig->iotlb)
+		map_page(rig, RIG_RING_ADDR, 0, IOTLB_READ_WRITE);
+	open_ring(rig, base);
+	RIG_CHECK(ring_resubmitted(rig->ring) <= rig->driver.size);
+	RIG_CHECK(ring_in_flight(rig->ring) == 0);
 }
 
 /* ---- the device ---- */
@@ -241,6 +294,11 @@ static void device_step(struct fuzz_input *input, struct ring_rig *rig)
 	case 5:
 		change_iotlb(input, rig);
 		break;
+	case 6:
+		if (what >> 4 == 0)
+			restart(input, rig);
+		ring_set_log(rig->ring, what >> 4 & 1 && rig->logged ? dirty_log : NULL);
+		break;
 	default:
 		pop(rig);
 	}
@@ -263,20 +321,6 @@ static uint64_t features_of(uint8_t shape, uint8_t more)
 	return features;
 }
 
-/* The config's addresses are the guest's own where an IOMMU stands between. */
-static void open_ring(struct ring_rig *rig)
-{
-	struct ring_config config = mock_driver_config(&rig->driver);
-
-	config.iotlb = rig->iotlb;
-	if (rig->iotlb) {
-		config.desc_addr -= MOCK_USER_OFFSET;
-		config.avail_addr -= MOCK_USER_OFFSET;
-		config.used_addr -= MOCK_USER_OFFSET;
-	}
-	RIG_CHECK(ring_create(&config, &rig->ring, NULL) == 0);
-}
-
 int ring_rig_run(const struct ring_rig_guest *guest, const uint8_t *bytes, size_t len)
 {
 	struct fuzz_input input = { bytes, len };
@@ -293,7 +337,10 @@ int ring_rig_run(const struct ring_rig_guest *guest, const uint8_t *bytes, size_
 			 guest->start(fuzz_u8(&input), size));
 	if (more & SHAPE_IOTLB)
 		open_iotlb(&input, &rig);
-	open_ring(&rig);
+	rig.recorded = more & SHAPE_RECORD;
+	rig.logged = more & SHAPE_LOG;
+	memset(record, 0, sizeof(record));
+	open_ring(&rig, mock_driver_config(&rig.driver).base);
 	if (more & SHAPE_RAW)
 		fill_raw(&input, &rig.driver);
 	else

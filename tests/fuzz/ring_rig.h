@@ -8,7 +8,8 @@
  *
  * Whatever the guest wrote, each chain that the ring lets through lies in guest
  * memory and adds up, each head is out at most once, a miss consumes nothing, and a
- * broken ring stays broken. What does not hold aborts.
+ * broken ring stays broken. Now and then the device dies with chains out and begins
+ * again with its record, which a front-end may have spoilt. What does not hold aborts.
  */
 #pragma once
 
@@ -37,7 +38,8 @@
 struct ring_rig {
 	struct mock_driver driver;
 	struct ring *ring;
-	struct iotlb *iotlb;         /* NULL: guest physical addresses */
+	struct iotlb *iotlb; /* NULL: guest physical addresses */
+	bool recorded, logged;
 	uint16_t held[RIG_SIZE_MAX]; /* heads that we have popped, oldest first */
 	uint32_t held_count;
 	uint32_t since_push; /* of these, popped after the last push: may be unpopped */

@@ -50,12 +50,18 @@ struct mock_memory {
 	struct mock_region region[MOCK_REGIONS_MAX];
 	unsigned int count;
 	struct gw_memmap *memmap;
+	bool one_view; /* mock_memory_one_view */
 };
 
 /* Regions with guest_addr and bytes filled in. arena: as for memmap_create. */
 void mock_memory_open(struct mock_memory *memory, const struct mock_region *regions,
 		      unsigned int count, struct memmap_arena arena);
 void mock_memory_close(struct mock_memory *memory);
+/*
+ * From now on the guest's view is the memmap's own, so that ThreadSanitizer sees both
+ * sides of a ring at one address. Before mock_driver_open.
+ */
+void mock_memory_one_view(struct mock_memory *memory);
 /* The guest's view of an address. */
 void *mock_at(const struct mock_memory *memory, uint64_t guest_addr);
 /* Copies, byte by byte if need be, over regions that touch. */

@@ -41,10 +41,24 @@ void mock_memory_close(struct mock_memory *memory)
 {
 	memmap_put(memory->memmap);
 	for (unsigned int i = 0; i < memory->count; i++) {
-		munmap(memory->region[i].view, memory->region[i].bytes);
+		if (!memory->one_view)
+			munmap(memory->region[i].view, memory->region[i].bytes);
 		gw_fd_close(&memory->region[i].fd);
 	}
 	memory->count = 0;
+}
+
+void mock_memory_one_view(struct mock_memory *memory)
+{
+	struct mock_region *region;
+
+	for (unsigned int i = 0; i < memory->count; i++) {
+		region = &memory->region[i];
+		munmap(region->view, region->bytes);
+		region->view = memmap_translate(memory->memmap, region->guest_addr, region->bytes);
+		MOCK_CHECK(region->view);
+	}
+	memory->one_view = true;
 }
 
 void *mock_at(const struct mock_memory *memory, uint64_t guest_addr)

@@ -14,6 +14,10 @@
  * with what it took away, and only when he says that nothing is read there any more
  * (session_iotlb_done) the answer goes out. A ring whose place is mapped again later
  * goes on where it was.
+ *
+ * When the last ring has stopped, the table is emptied: from then on QEMU tells of no
+ * invalidation (vhost_dev_stop unregisters its listener), and a driver that is loaded
+ * again gives the same I/O addresses to other pages.
  */
 #include "session_state.h"
 
@@ -399,15 +403,34 @@ int session_iotlb_apply(struct session *session, struct gw_error *err)
 	return 0;
 }
 
-void session_iotlb_drop(struct session *session)
+/* In place of the table another, or none; no ring runs. */
+static void replace_table(struct session *session, struct iotlb *to)
 {
 	struct iotlb *before = session->iotlb;
 
-	session->iotlb = NULL;
-	if (before)
-		session->config.ops->iotlb(session->config.arg, NULL, NULL);
+	session->iotlb = to;
+	if (before || to)
+		session->config.ops->iotlb(session->config.arg, to, NULL);
 	iotlb_put(before);
 	forget_misses(session);
 	for (unsigned int i = 0; i < session->rings; i++)
 		session->ring[i].set.config.iotlb = NULL;
+}
+
+int session_iotlb_idle(struct session *session, struct gw_error *err)
+{
+	struct iotlb *empty;
+
+	if (!session->iotlb || session_in_use(session))
+		return 0;
+	empty = iotlb_create();
+	if (!empty)
+		return gw_error_sys(err, -ENOMEM, "vhost-user: an I/O address table");
+	replace_table(session, empty);
+	return 0;
+}
+
+void session_iotlb_drop(struct session *session)
+{
+	replace_table(session, NULL);
 }

@@ -194,8 +194,12 @@ static int end_close(struct session *session)
 static int op_end(struct session *session)
 {
 	enum session_op op = session->op;
+	struct gw_error err;
 
 	session->op = SESSION_OP_NONE;
+	if (op != SESSION_OP_MEMORY && op != SESSION_OP_IOTLB && op != SESSION_OP_PAUSE &&
+	    session_iotlb_idle(session, &err))
+		return session_die(session, &err);
 	switch (op) {
 	case SESSION_OP_GET_BASE:
 		return end_get_base(session);

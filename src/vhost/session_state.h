@@ -202,6 +202,8 @@ int session_iotlb_apply(struct session *session, struct gw_error *err);
 bool session_iotlb_ready(struct session *session, const struct session_ring_state *ring);
 /* The second half: rings that had to stop have stopped. */
 int session_iotlb_swap(struct session *session);
+/* A ring was stopped for good: nothing is known any more if it was the last one. -ENOMEM. */
+int session_iotlb_idle(struct session *session, struct gw_error *err);
 void session_iotlb_drop(struct session *session);
 
 /* ---- session_inflight.c ---- */

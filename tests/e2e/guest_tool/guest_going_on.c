@@ -31,7 +31,7 @@
 #define CHUNK_BYTES    (64u << 10)
 #define OPEN_MAX       64u
 #define DATAGRAM_BYTES 1400u
-#define SMALL_BYTES 64u
+#define SMALL_BYTES    64u
 /* No more than a ring of 256 has room for, two descriptors each. */
 #define FLOOD_OPEN_MAX 100u
 /* The peer may be cut off for as long as a machine takes to come back. */

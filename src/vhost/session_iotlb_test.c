@@ -228,6 +228,25 @@ static void a_ring_that_moves(void **state)
 	assert_int_equal(front.stops[1], 0);
 }
 
+/* QEMU tells of no invalidation while the device is stopped, and its driver is another. */
+static void rings_of_a_driver_that_is_loaded_again(void **state)
+{
+	struct message_iotlb miss;
+
+	start_rings();
+	assert_int_equal(front_state(&front, VHOST_USER_GET_VRING_BASE, 0, 0), 0);
+	assert_int_equal(iotlb_count(front.iotlb), 1);
+	assert_int_equal(front_state(&front, VHOST_USER_GET_VRING_BASE, 1, 0), 0);
+	assert_int_equal(iotlb_count(front.iotlb), 0);
+	assert_int_equal(asked(&miss), 0);
+	set_ring(0);
+	assert_int_equal(front.starts[0], 1);
+	assert_int_equal(asked(&miss), 3);
+	update(IOVA, RING_GAP, FRONT_USER_ADDR + FRONT_REGION_BYTES);
+	assert_int_equal(front.starts[0], 2);
+	assert_ptr_equal(front.ring[0].config.iotlb, front.iotlb);
+}
+
 /* The front-end leaves while loans are out in what it invalidated. */
 static void front_end_leaves_while_an_invalidation_waits(void **state)
 {
@@ -422,6 +441,7 @@ int main(void)
 		TEST(what_nobody_has_goes_at_once),
 		TEST(update_to_another_place),
 		TEST(a_ring_that_moves),
+		TEST(rings_of_a_driver_that_is_loaded_again),
 		TEST(front_end_leaves_while_an_invalidation_waits),
 		TEST(front_end_leaves_while_rings_stop_for_an_invalidation),
 		TEST(everything_at_once),

@@ -200,7 +200,7 @@ static int xdp_map(struct gw_port *port, struct gw_memmap *memmap, struct gw_err
 	rc = channel_map(p, memmap, err);
 	device_tell(p);
 	if (!rc)
-		gw_port_requery(port); /* for other guests there is one queue less now */
+		gw_port_requery_refused(port); /* for other guests there is one queue less now */
 	return rc;
 }
 
@@ -229,7 +229,7 @@ static void xdp_unmap(struct gw_port *port, struct gw_memmap *memmap)
 	if (p->started)
 		channel_unmap(ch);
 	device_tell(p);
-	gw_port_requery(port);
+	gw_port_requery_refused(port);
 }
 
 /* The bus is where an interface's IOMMU and virtio features are found, behind links. */

@@ -373,6 +373,11 @@ void gw_port_resume(struct gw_port *port);
 /* The answer to the query may have changed: it is asked again. Threads: any, worker included. */
 void gw_port_requery(struct gw_port *port);
 /*
+ * The same, but what was answered yes or partly for a memmap is as true as before: it is
+ * lent from, and not asked about. Threads: any, worker included.
+ */
+void gw_port_requery_refused(struct gw_port *port);
+/*
  * Log for people, one line, at control-plane rate. Levels as in syslog (3 error ... 7
  * debug). A port that logs without end is cut short. Threads: any.
  */

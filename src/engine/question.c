@@ -88,7 +88,7 @@ struct publication {
 	struct pair *pair;
 	const struct gw_answer *answer; /* NULL: forget */
 	struct gw_memmap *memmap;
-	uint32_t stamp;
+	uint64_t stamp;
 	/*
 	 * The last word on a question: only then may the worker put another one. Until
 	 * then ask_memmap and its reference are spoken for.
@@ -110,7 +110,7 @@ static void publish_apply(void *arg)
 }
 
 static void publish(struct pair *pair, const struct gw_answer *answer, struct gw_memmap *memmap,
-		    uint32_t stamp)
+		    uint64_t stamp)
 {
 	struct publication p = { pair, answer, memmap, stamp, false };
 
@@ -120,7 +120,7 @@ static void publish(struct pair *pair, const struct gw_answer *answer, struct gw
 }
 
 static void conclude(struct pair *pair, const struct gw_answer *answer, struct gw_memmap *memmap,
-		     uint32_t stamp)
+		     uint64_t stamp)
 {
 	struct publication p = { pair, answer, memmap, stamp, true };
 
@@ -161,7 +161,7 @@ static void dismiss_witness(struct pair *pair)
 	pair->witness = NULL;
 }
 
-static void map_for(struct pair *pair, struct gw_memmap *memmap, uint32_t stamp,
+static void map_for(struct pair *pair, struct gw_memmap *memmap, uint64_t stamp,
 		    struct gw_answer *answer)
 {
 	struct gw_port *egress = pair->egress;
@@ -204,7 +204,7 @@ static void rest_over(struct gw_timer *timer)
 {
 	struct pair_record *record = gw_container_of(timer, struct pair_record, other_rest);
 
-	gw_port_requery(record->pair->egress);
+	gw_port_requery_refused(record->pair->egress);
 }
 
 /* Control. */
@@ -229,7 +229,7 @@ static bool resting(struct pair *pair, const struct gw_memmap *memmap)
 	       !gw_loop_post(record->engine->loop, rest_begins, record);
 }
 
-static void map_and_rest(struct pair *pair, struct gw_memmap *memmap, uint32_t stamp,
+static void map_and_rest(struct pair *pair, struct gw_memmap *memmap, uint64_t stamp,
 			 struct gw_answer *answer)
 {
 	struct pair_record *record = record_of(pair);
@@ -269,7 +269,7 @@ bool question_is_retiring(struct pair_record *record, const struct gw_memmap *me
 }
 
 /* The driver's answer, and the mapping that it wants. */
-static void ask_once(struct pair *pair, struct gw_memmap *memmap, uint32_t stamp,
+static void ask_once(struct pair *pair, struct gw_memmap *memmap, uint64_t stamp,
 		     struct gw_answer *answer)
 {
 	struct gw_port *egress = pair->egress;
@@ -291,10 +291,10 @@ static void ask_once(struct pair *pair, struct gw_memmap *memmap, uint32_t stamp
  * frames would be copied until the worker has noticed. Returns the stamp that the
  * answer belongs to.
  */
-static uint32_t ask_driver(struct pair *pair, struct gw_memmap *memmap, struct gw_answer *answer)
+static uint64_t ask_driver(struct pair *pair, struct gw_memmap *memmap, struct gw_answer *answer)
 {
-	const uint32_t *stamps = &pair->egress->answer_stamp;
-	uint32_t stamp = gw_load_acquire(stamps);
+	const uint64_t *stamps = &pair->egress->answer_stamp;
+	uint64_t stamp = gw_load_acquire(stamps);
 
 	ask_once(pair, memmap, stamp, answer);
 	if (gw_load_acquire(stamps) == stamp)
@@ -310,7 +310,7 @@ static void ask_job(struct chore_job *job)
 	struct pair_record *record = gw_container_of(job, struct pair_record, ask_job);
 	struct pair *pair = record->pair;
 	struct gw_memmap *memmap = pair->ask_memmap;
-	uint32_t stamp = pair->ask_stamp;
+	uint64_t stamp = pair->ask_stamp;
 	struct gw_answer answer = { .max_segs = 1 };
 
 	trace_ask(pair, memmap, pair->ask_why);

@@ -10,7 +10,7 @@
 /* ---- the decision ---- */
 
 /* First frame of this memory, or the driver said that its answer may differ now. */
-static void ask(struct pair *pair, const struct gw_frame *frame, uint32_t stamp)
+static void ask(struct pair *pair, const struct gw_frame *frame, uint64_t stamp)
 {
 	if (pair->asking)
 		return;
@@ -55,15 +55,33 @@ static bool share_used_up(const struct pair *pair, struct gw_frame *frame)
 	return lend_max && source->lent_out >= lend_max - lend_max / 4 && !lender_of(frame)->loans;
 }
 
+/*
+ * The answer is not the last word any more, but still true: the driver said that it may
+ * take now what it refused (gw_port_requery_refused). A loan stays a loan; about a no,
+ * and about frames of the arena, which all channels of a device may see to, it is asked.
+ */
+static bool stands_meanwhile(struct pair *pair, const struct gw_frame *frame, uint64_t stamp)
+{
+	if (!pair->answered || pair->answer_memmap != frame->memmap ||
+	    pair->answer_stamp / PORT_DOUBT != stamp / PORT_DOUBT)
+		return false;
+	if (pair->answer.verdict == GW_NO || !frame->memmap)
+		ask(pair, frame, stamp);
+	else
+		pair->answer_stamp = stamp;
+	return true;
+}
+
 enum gw_reason desk_decide(struct pair *pair, struct gw_frame *frame)
 {
 	const struct gw_port *egress = pair->egress;
 	const struct gw_answer *answer = &pair->answer;
-	uint32_t stamp = gw_load_relaxed(&egress->answer_stamp);
+	uint64_t stamp = gw_load_relaxed(&egress->answer_stamp);
 
 	if (__builtin_expect(!pair->answered || pair->answer_memmap != frame->memmap ||
 				     pair->answer_stamp != stamp,
-			     0)) {
+			     0) &&
+	    !stands_meanwhile(pair, frame, stamp)) {
 		ask(pair, frame, stamp);
 		return GW_COPY_QUERY_PENDING;
 	}

@@ -129,7 +129,7 @@ void pair_free(struct pair *pair)
 }
 
 void pair_set_answer(struct pair *pair, const struct gw_answer *answer, struct gw_memmap *memmap,
-		     uint32_t stamp)
+		     uint64_t stamp)
 {
 	pair->answer = *answer;
 	pair->answer_memmap = memmap;

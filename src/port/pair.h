@@ -30,7 +30,7 @@ struct pair {
 	/* ---- the owning worker (control through gw_port_apply) ---- */
 	struct gw_answer answer;
 	struct gw_memmap *answer_memmap; /* what the answer is about; no reference */
-	uint32_t answer_stamp;           /* egress->answer_stamp it belongs to */
+	uint64_t answer_stamp;           /* egress->answer_stamp it belongs to */
 	bool answered;
 	bool asking;             /* a question is under way; its last word ends it, nothing else */
 	bool was_answered;       /* once; then `answer` is at least the last one */
@@ -45,7 +45,7 @@ struct pair {
 
 	/* ---- from worker to control, while asking ---- */
 	struct gw_memmap *ask_memmap; /* with a reference */
-	uint32_t ask_stamp;
+	uint64_t ask_stamp;
 	enum gw_trace_why ask_why; /* for traces */
 	uint32_t ask_flag;         /* atomic: 1 = the two above are valid, control's turn */
 
@@ -74,7 +74,7 @@ unsigned int pair_arena_buffers(const struct gw_port *source, const struct gw_po
 
 /* Worker: publishes an answer. The memmap is the one that was asked about. */
 void pair_set_answer(struct pair *pair, const struct gw_answer *answer, struct gw_memmap *memmap,
-		     uint32_t stamp);
+		     uint64_t stamp);
 /* Worker: forgets it; the next frame asks again. */
 void pair_forget_answer(struct pair *pair);
 

@@ -404,7 +404,12 @@ void gw_port_resume(struct gw_port *port)
 
 void gw_port_requery(struct gw_port *port)
 {
-	gw_atomic_add(&port->answer_stamp, 1u);
+	gw_atomic_add(&port->answer_stamp, PORT_DOUBT);
+}
+
+void gw_port_requery_refused(struct gw_port *port)
+{
+	gw_atomic_add(&port->answer_stamp, 1ull);
 }
 
 static void log_suppressed(const struct gw_port *port, bool debug, uint32_t count)

@@ -20,6 +20,12 @@
 #define PORT_STATUS_BYTES 320
 #define PORT_OPTIONS_MAX  24u
 
+/*
+ * In answer_stamp: what gw_port_requery adds; gw_port_requery_refused adds 1. So one
+ * compare tells that something has happened, and the upper half what.
+ */
+#define PORT_DOUBT (1ull << 32)
+
 #define PORT_COPYBREAK_DEFAULT 256u
 /* A super-frame of 64 KiB at an MTU of 1500 is 45 loans: room for eleven. */
 #define PORT_LOANS_DEFAULT     512u
@@ -97,7 +103,7 @@ struct gw_port {
 	struct log_limit log_limit[2]; /* any thread: of lines for all, of those for debugging */
 
 	/* ---- any thread ---- */
-	uint32_t answer_stamp; /* atomic: counts up with each gw_port_requery */
+	uint64_t answer_stamp; /* atomic: counts up with each gw_port_requery (PORT_DOUBT) */
 	gw_counter queries;    /* control writes */
 	uint32_t reads;        /* enum gw_reads; control writes, all read */
 	uint32_t max_len;      /* control writes, worker reads */

@@ -523,6 +523,11 @@ void gw_port_resume(struct gw_port *port)
 	host_visit_end(port);
 }
 
+void gw_port_requery_refused(struct gw_port *port)
+{
+	gw_port_requery(port);
+}
+
 void gw_port_requery(struct gw_port *port)
 {
 	__atomic_fetch_add(&port->record.requeries, 1, __ATOMIC_RELAXED);

@@ -51,19 +51,6 @@ const struct front_end_feature front_end_features[] = {
 /* Slot 0, wrap counter 1, for both halves: where packed rings begin. */
 #define PACKED_FIRST_BASE 0x80008000u
 
-struct mem_region_wire {
-	uint64_t gpa;
-	uint64_t size;
-	uint64_t user_addr;
-	uint64_t mmap_offset;
-};
-
-struct mem_table_wire {
-	uint32_t count;
-	uint32_t padding;
-	struct mem_region_wire regions[VHOST_USER_MAX_REGIONS];
-};
-
 /* The specification ends with queue_size; QEMU sends the padding, too. */
 #define INFLIGHT_LEAST 20u
 #define INFLIGHT_BLOCK 4096u
@@ -76,16 +63,11 @@ struct inflight_wire {
 	uint32_t padding;
 };
 
-static bool has_protocol(const struct front_end *fe, int bit)
-{
-	return fe->protocol >> bit & 1;
-}
-
 int front_end_request(struct front_end *fe, uint32_t request, const void *payload, uint32_t size,
 		      const int *fds, uint32_t fd_count, bool want_ack)
 {
 	uint8_t bytes[VHOST_USER_HEADER_BYTES + FRONT_END_MAX_PAYLOAD];
-	bool ack = has_protocol(fe, VHOST_USER_PROTOCOL_F_REPLY_ACK) &&
+	bool ack = front_end_has(fe, VHOST_USER_PROTOCOL_F_REPLY_ACK) &&
 		   (want_ack || fe->config->ack_all);
 	uint32_t header[3] = { request, VHOST_USER_VERSION | (ack ? VHOST_USER_NEED_REPLY : 0),
 			       size };
@@ -135,24 +117,6 @@ int front_end_set_fd(struct front_end *fe, uint32_t request, uint32_t index, int
 	return front_end_request(fe, request, &value, sizeof(value), &fd, fd >= 0, false);
 }
 
-int front_end_set_memory(struct front_end *fe, const struct guest_memory *memory)
-{
-	struct mem_table_wire table = { .count = memory->region_count };
-	int fds[VHOST_USER_MAX_REGIONS];
-	uint32_t size = 8;
-
-	for (uint32_t i = 0; i < memory->region_count; i++) {
-		const struct guest_region *r = &memory->regions[i];
-
-		table.regions[i] =
-			(struct mem_region_wire){ r->gpa, r->size, (uintptr_t)r->host, r->offset };
-		fds[i] = memory->fd;
-		size += sizeof(table.regions[i]);
-	}
-	return front_end_request(fe, VHOST_USER_SET_MEM_TABLE, &table, size, fds,
-				 memory->region_count, true);
-}
-
 int front_end_set_addr(struct front_end *fe, uint32_t index, const struct driver_ring *ring,
 		       uint32_t flags)
 {
@@ -179,7 +143,7 @@ static int negotiate_protocol(struct front_end *fe)
 	if (rc)
 		return rc;
 	fe->protocol = chosen;
-	if (has_protocol(fe, VHOST_USER_PROTOCOL_F_MQ))
+	if (front_end_has(fe, VHOST_USER_PROTOCOL_F_MQ))
 		rc = front_end_get_u64(fe, VHOST_USER_GET_QUEUE_NUM, &fe->queue_count);
 	return rc;
 }
@@ -336,7 +300,7 @@ static int share_inflight(struct front_end *fe, uint32_t count)
 	struct inflight_wire wire;
 	int rc = 0;
 
-	if (!inflight || !has_protocol(fe, VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD))
+	if (!inflight || !front_end_has(fe, VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD))
 		return 0;
 	inflight->queues = (uint16_t)count;
 	if (inflight->fd < 0) {
@@ -358,7 +322,7 @@ static int add_status(struct front_end *fe, uint64_t bits)
 	uint64_t status;
 	int rc;
 
-	if (!has_protocol(fe, VHOST_USER_PROTOCOL_F_STATUS))
+	if (!front_end_has(fe, VHOST_USER_PROTOCOL_F_STATUS))
 		return 0;
 	rc = front_end_get_u64(fe, VHOST_USER_GET_STATUS, &status);
 	return rc ? rc : front_end_set_u64(fe, VHOST_USER_SET_STATUS, status | bits);
@@ -393,7 +357,7 @@ int front_end_log(struct front_end *fe, const struct front_end_log *log,
 	uint64_t area[] = { log->bytes, 0 }, none;
 	int fd, rc;
 
-	if (!has_protocol(fe, VHOST_USER_PROTOCOL_F_LOG_SHMFD))
+	if (!front_end_has(fe, VHOST_USER_PROTOCOL_F_LOG_SHMFD))
 		return fail_set(&fe->fail, -ENOTSUP, "the back-end does not offer log_shmfd");
 	if (!(fe->offered >> VHOST_F_LOG_ALL_BIT & 1))
 		return fail_set(&fe->fail, -ENOTSUP, "the back-end does not offer log_all");
@@ -411,7 +375,7 @@ int front_end_log(struct front_end *fe, const struct front_end_log *log,
 
 int front_end_stop(struct front_end *fe)
 {
-	if (!has_protocol(fe, VHOST_USER_PROTOCOL_F_STATUS))
+	if (!front_end_has(fe, VHOST_USER_PROTOCOL_F_STATUS))
 		return 0;
 	return front_end_set_u64(fe, VHOST_USER_SET_STATUS, 0);
 }

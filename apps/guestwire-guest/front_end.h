@@ -108,6 +108,9 @@ int front_end_stop_ring(struct front_end *fe, uint32_t index, uint32_t *base);
 
 /* Single messages, for start above and for misbehaviour. */
 int front_end_set_memory(struct front_end *fe, const struct guest_memory *memory);
+/* The memory has one region more, at its end; or it is to be taken away. */
+int front_end_plug(struct front_end *fe, const struct guest_memory *memory);
+int front_end_unplug(struct front_end *fe, const struct guest_memory *memory);
 int front_end_set_addr(struct front_end *fe, uint32_t index, const struct driver_ring *ring,
 		       uint32_t flags);
 int front_end_set_state(struct front_end *fe, uint32_t request, uint32_t index, uint32_t num);
@@ -126,6 +129,11 @@ int front_end_receive_fd(struct front_end *fe, uint32_t request, void *payload, 
 /* Bytes on the socket with descriptors beside them; no protocol at all. */
 int front_end_send_bytes(struct front_end *fe, const void *bytes, size_t len, const int *fds,
 			 uint32_t fd_count);
+
+static inline bool front_end_has(const struct front_end *fe, int protocol_feature)
+{
+	return fe->protocol >> protocol_feature & 1;
+}
 
 /* Names of features, for options and summaries; bit < 0 at the end. */
 enum front_end_kind {

@@ -37,10 +37,9 @@ static int make_file(struct guest_memory *memory, const struct guest_memory_conf
 	return 0;
 }
 
-static int map_region(struct guest_memory *memory, struct guest_region *region, bool hugetlb,
-		      struct fail *fail)
+static int map_region(struct guest_region *region, bool hugetlb, struct fail *fail)
 {
-	void *at = mmap(NULL, region->size, PROT_READ | PROT_WRITE, MAP_SHARED, memory->fd,
+	void *at = mmap(NULL, region->size, PROT_READ | PROT_WRITE, MAP_SHARED, region->fd,
 			(off_t)region->offset);
 
 	if (at == MAP_FAILED)
@@ -64,12 +63,13 @@ int guest_memory_open(struct guest_memory *memory, const struct guest_memory_con
 	for (uint32_t i = 0; !rc && i < config->region_count; i++) {
 		struct guest_region *region = &memory->regions[i];
 
+		region->fd = memory->fd;
 		region->gpa = gpa;
 		region->size = each;
 		region->offset = i * each;
 		region->used = i ? 0 : GUEST_LOW_BYTES;
 		memory->region_count++;
-		rc = map_region(memory, region, config->hugetlb, fail);
+		rc = map_region(region, config->hugetlb, fail);
 		gpa += each;
 		if (!config->adjacent)
 			gpa = i ? gpa + HOLE_BYTES : HIGH_GPA;
@@ -81,6 +81,7 @@ int guest_memory_open(struct guest_memory *memory, const struct guest_memory_con
 
 void guest_memory_close(struct guest_memory *memory)
 {
+	guest_memory_unplug(memory);
 	for (uint32_t i = 0; i < memory->region_count; i++)
 		if (memory->regions[i].host)
 			munmap(memory->regions[i].host, memory->regions[i].size);
@@ -109,6 +110,51 @@ int guest_memory_alloc(struct guest_memory *memory, uint64_t size, uint64_t alig
 		fail, -ENOMEM,
 		"guest memory of %llu MiB is too small for rings and buffers; raise --memory",
 		(unsigned long long)(memory->size >> 20));
+}
+
+int guest_memory_plug(struct guest_memory *memory, uint64_t size, struct fail *fail)
+{
+	const struct guest_region *last = &memory->regions[memory->region_count - 1];
+	struct guest_region *region = &memory->regions[memory->region_count];
+	int rc;
+
+	if (memory->region_count == GUEST_MAX_REGIONS)
+		return fail_set(fail, -ENOSPC, "no room for a region to be plugged");
+	*region = (struct guest_region){ .fd = memfd_create("guestwire-guest-dimm", MFD_CLOEXEC),
+					 .gpa = last->gpa + last->size + HOLE_BYTES,
+					 .size = size,
+					 .used = size };
+	if (region->fd < 0 || ftruncate(region->fd, (off_t)size) < 0)
+		return fail_set(fail, -errno, "cannot make a memfd for memory to be plugged: %s",
+				strerror(errno));
+	rc = map_region(region, false, fail);
+	if (rc)
+		return rc;
+	memory->region_count++;
+	memory->plugged = true;
+	return 0;
+}
+
+struct guest_span guest_memory_plugged(const struct guest_memory *memory, uint32_t user,
+				       uint32_t of, uint64_t *bytes)
+{
+	const struct guest_region *region = &memory->regions[memory->region_count - 1];
+	uint64_t each = region->size / of & ~(uint64_t)(GUEST_PAGE - 1);
+
+	*bytes = each;
+	return (struct guest_span){ region->host + user * each, region->gpa + user * each };
+}
+
+void guest_memory_unplug(struct guest_memory *memory)
+{
+	struct guest_region *region;
+
+	if (!memory->plugged)
+		return;
+	region = &memory->regions[--memory->region_count];
+	munmap(region->host, region->size);
+	close(region->fd);
+	memory->plugged = false;
 }
 
 void *guest_memory_at(const struct guest_memory *memory, uint64_t gpa, uint64_t size)

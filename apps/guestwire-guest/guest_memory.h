@@ -17,14 +17,15 @@
 
 #include "fail.h"
 
-#define GUEST_MAX_REGIONS 8u
+#define GUEST_MAX_REGIONS 509u        /* with one that is plugged; QEMU's most */
 #define GUEST_LOW_BYTES   (64u << 10) /* left free: address 0 is nobody's buffer */
 #define GUEST_PAGE        4096u
 
 struct guest_region {
+	int fd; /* all but what is plugged have the memory's */
 	uint64_t gpa;
 	uint64_t size;
-	uint64_t offset; /* in the memfd */
+	uint64_t offset; /* in the file */
 	uint8_t *host;
 	uint64_t used;
 };
@@ -34,6 +35,7 @@ struct guest_memory {
 	uint64_t size;
 	uint32_t region_count;
 	uint32_t next_region; /* the next allocation is tried here */
+	bool plugged;         /* the last region may go again */
 	struct guest_region regions[GUEST_MAX_REGIONS];
 };
 
@@ -57,6 +59,15 @@ void guest_memory_close(struct guest_memory *memory);
 /* align: a power of two. Successive calls go round the regions. */
 int guest_memory_alloc(struct guest_memory *memory, uint64_t size, uint64_t align,
 		       struct guest_span *span, struct fail *fail);
+
+/*
+ * One region more, behind all others, of a file of its own; nothing is allocated there.
+ * Each of `of` users has its part of it. unplug unmaps it.
+ */
+int guest_memory_plug(struct guest_memory *memory, uint64_t size, struct fail *fail);
+struct guest_span guest_memory_plugged(const struct guest_memory *memory, uint32_t user,
+				       uint32_t of, uint64_t *bytes);
+void guest_memory_unplug(struct guest_memory *memory);
 
 /* Pointer to guest bytes that lie in one region, or NULL. */
 void *guest_memory_at(const struct guest_memory *memory, uint64_t gpa, uint64_t size);

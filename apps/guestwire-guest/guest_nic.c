@@ -243,14 +243,27 @@ static void fill_tx(struct guest_nic *nic, const struct nic_slot *slot, uint64_t
 		layout_scatter(slot->segments, slot->count, nic->frame);
 }
 
+/* Every other frame lies in memory that was plugged, as far as that goes. */
+static struct guest_span tx_span(const struct guest_nic *nic, struct nic_slot *slot)
+{
+	uint64_t at = (uint64_t)(slot - nic->tx.slots) * nic->tx.room;
+
+	slot->in_plugged = nic->sent & 1 && nic->plugged_bytes >= nic->tx.room &&
+			   at <= nic->plugged_bytes - nic->tx.room;
+	if (slot->in_plugged)
+		return (struct guest_span){ nic->plugged.host + at, nic->plugged.gpa + at };
+	return slot->span;
+}
+
 static void build_tx(struct guest_nic *nic, struct nic_slot *slot, uint64_t sequence)
 {
 	struct nic_side *tx = &nic->tx;
+	struct guest_span span = tx_span(nic, slot);
 
 	slot->frame_len = next_size(nic);
 	slot->sequence = sequence;
-	slot->count = layout_place(&tx->shape, &slot->span, nic->header_len, slot->frame_len,
-				   tx->turn++, slot->segments);
+	slot->count = layout_place(&tx->shape, &span, nic->header_len, slot->frame_len, tx->turn++,
+				   slot->segments);
 	if (slot->count > 1)
 		layout_guard(slot->segments, slot->count);
 	fill_tx(nic, slot, nic->stream);

@@ -42,6 +42,7 @@ struct nic_slot {
 	uint16_t count;
 	bool built; /* fixed pattern: already holds its frame */
 	bool out;   /* TX: sent and not seen used */
+	bool in_plugged;
 	uint64_t sequence;
 	uint32_t frame_len;
 };
@@ -70,7 +71,9 @@ struct guest_nic {
 	enum nic_state state;
 	struct guest_memory *memory;
 	struct nic_side rx, tx;
-	struct guest_log *log; /* of what the device writes, or NULL */
+	struct guest_span plugged; /* for frames to be sent; */
+	uint64_t plugged_bytes;    /* none while 0 */
+	struct guest_log *log;     /* of what the device writes, or NULL */
 	size_t header_len;
 	bool indirect;     /* negotiated */
 	bool mergeable;    /* negotiated */

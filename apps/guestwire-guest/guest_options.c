@@ -1,45 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "guest_options.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <getopt.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "driver_ring.h"
 #include "front_end.h"
+#include "guest_options_inside.h"
 
 #ifndef GW_VERSION /* the build gives it */
 #define GW_VERSION "unknown"
 #endif
-
-enum kind {
-	KIND_GROUP, /* a heading of the help */
-	KIND_FLAG,
-	KIND_TEXT,
-	KIND_NUMBER,
-	KIND_RANGE,
-	KIND_SECONDS,
-	KIND_MAC,
-	KIND_CHOICE,
-	KIND_LIST,
-	KIND_FEATURES,
-	KIND_OFFLOADS,
-	KIND_HELP,
-	KIND_VERSION,
-};
-
-struct row {
-	const char *name;
-	enum kind kind;
-	size_t at;            /* offset in struct guest_options */
-	size_t given_at;      /* offset of its "was given" flag; 0: none */
-	uint64_t low, high;   /* of numbers */
-	const char *argument; /* for choices: the names, in the order of their enum */
-	const char *help;
-};
 
 #define AT(field) offsetof(struct guest_options, field)
 #define GROUP(text)                                      \
@@ -61,10 +35,9 @@ struct row {
 
 /* Beyond what getopt_long returns of its own: '?' is 63. */
 #define FIRST_OPTION 256
-#define MAX_SECONDS  1e6
 
 /* clang-format off */
-static const struct row rows[] = {
+static const struct option_row rows[] = {
 	GROUP("Where (one of the two)"),
 	{ "socket", KIND_TEXT, AT(socket), 0, 0, 0, "PATH",
 	  "be a guest: vhost-user front-end on this unix socket" },
@@ -134,8 +107,11 @@ static const struct row rows[] = {
 	GROUP("The machine"),
 	{ "memory", KIND_NUMBER, AT(memory_mib), 0, 1, 1u << 20, "MIB", "guest RAM (default 64)" },
 	FLAG("hugetlb", hugetlb, "guest RAM of 2 MiB hugepages"),
-	{ "regions", KIND_NUMBER, AT(regions), 0, 1, GUEST_MAX_REGIONS, "N",
-	  "memory regions, with holes between (default 1)" },
+	{ "regions", KIND_NUMBER, AT(regions), 0, 1, GUEST_MAX_REGIONS - 1, "N",
+	  "memory regions, with holes between (default 1); more than 8 with --slots" },
+	FLAG("slots", slots, "negotiate CONFIGURE_MEM_SLOTS, and add regions one by one"),
+	{ "plug", KIND_NUMBER, AT(plug_ms), 0, 1, UINT32_MAX, "MS",
+	  "so often plug a region of memory, send from it, too, or unplug it" },
 	FLAG("adjacent", adjacent, "no holes between the regions"),
 	FLAG("no-seal", no_seal, "leave the memfd unsealed (QEMU seals it against shrinking)"),
 	{ "ring-size", KIND_NUMBER, AT(ring_size), 0, DRIVER_RING_MIN_SIZE, DRIVER_RING_MAX_SIZE,
@@ -196,7 +172,7 @@ static const struct row rows[] = {
 
 #define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))
 
-static bool takes_argument(const struct row *row)
+static bool takes_argument(const struct option_row *row)
 {
 	return row->kind != KIND_FLAG && row->kind != KIND_HELP && row->kind != KIND_VERSION;
 }
@@ -211,7 +187,7 @@ static void print_help(void)
 	       "A virtio-net guest without a virtual machine: a vhost-user front-end that sends\n"
 	       "patterns through any back-end, receives and verifies them.\n");
 	for (size_t i = 0; i < ROW_COUNT; i++) {
-		const struct row *row = &rows[i];
+		const struct option_row *row = &rows[i];
 
 		if (row->kind == KIND_GROUP) {
 			printf("\n%s:\n", row->name);
@@ -225,185 +201,6 @@ static void print_help(void)
 	printf("\nExit status: 0 all that was asked for was done and verified; 1 a frame or a\n"
 	       "ring was wrong; 2 usage; 3 no connection, or a protocol error; 4 the deadline\n"
 	       "passed.\n");
-}
-
-static bool parse_number(const char *text, const char **end, uint64_t *value)
-{
-	char *stop;
-
-	if (!isdigit((unsigned char)*text))
-		return false;
-	errno = 0;
-	*value = strtoull(text, &stop, 0);
-	*end = stop;
-	return errno == 0;
-}
-
-static bool parse_range(const struct row *row, const char *text, struct guest_range *range)
-{
-	if (!parse_number(text, &text, &range->low))
-		return false;
-	range->high = range->low;
-	if (*text == '-' && !parse_number(text + 1, &text, &range->high))
-		return false;
-	return !*text && range->low <= range->high && range->low >= row->low &&
-	       range->high <= row->high;
-}
-
-static bool parse_mac(const char *text, struct guest_mac *mac)
-{
-	char *end;
-
-	for (int i = 0; i < (int)PATTERN_MAC_BYTES; i++) {
-		unsigned long byte = strtoul(text, &end, 16);
-
-		if (end == text || end - text > 2 || byte > 0xff ||
-		    *end != (i + 1 < (int)PATTERN_MAC_BYTES ? ':' : '\0'))
-			return false;
-		mac->bytes[i] = (uint8_t)byte;
-		text = end + 1;
-	}
-	mac->given = true;
-	return true;
-}
-
-static bool parse_choice(const struct row *row, const char *text, int *value)
-{
-	const char *name = row->argument;
-	size_t len = strlen(text);
-
-	for (*value = 0; name; (*value)++) {
-		if (len && !strncmp(name, text, len) && (!name[len] || name[len] == '|'))
-			return true;
-		name = strchr(name, '|');
-		name = name ? name + 1 : NULL;
-	}
-	return false;
-}
-
-static bool parse_list(const struct row *row, const char *text, struct guest_list *list)
-{
-	uint64_t value, last;
-
-	for (;;) {
-		if (!parse_number(text, &text, &value))
-			return false;
-		last = value;
-		if (*text == '-' && !parse_number(text + 1, &text, &last))
-			return false;
-		if (last < value || last > row->high ||
-		    last - value >= GUEST_MAX_STREAM_LIST - list->count)
-			return false;
-		while (value <= last)
-			list->values[list->count++] = (uint32_t)value++;
-		if (*text != ',')
-			return !*text;
-		text++;
-	}
-}
-
-/* One name, of len bytes: a feature, or all of a kind. 0: none. */
-static uint64_t offload_bits(const char *name, size_t len)
-{
-	static const char *const kinds[] = {
-		[FEATURE_HOST_OFFLOAD] = "host", [FEATURE_GUEST_OFFLOAD] = "guest"
-	};
-	bool all = len == 3 && !strncmp(name, "all", len);
-	uint64_t bits = 0;
-
-	for (const struct front_end_feature *f = front_end_features; f->name; f++) {
-		if (f->kind != FEATURE_HOST_OFFLOAD && f->kind != FEATURE_GUEST_OFFLOAD)
-			continue;
-		if (all || (strlen(f->name) == len && !strncmp(f->name, name, len)) ||
-		    (strlen(kinds[f->kind]) == len && !strncmp(kinds[f->kind], name, len)))
-			bits |= 1ull << f->bit;
-	}
-	return bits;
-}
-
-uint64_t options_all_offloads(void)
-{
-	return offload_bits("all", 3);
-}
-
-static bool parse_offloads(struct guest_options *options, const char *text)
-{
-	while (*text) {
-		size_t len = strcspn(text, ",");
-		uint64_t bits = offload_bits(text, len);
-
-		if (!bits)
-			return false;
-		options->offloads |= bits;
-		text += len;
-		text += *text == ',';
-	}
-	return true;
-}
-
-static bool parse_features(struct guest_options *options, const char *text)
-{
-	while (*text) {
-		size_t len = strcspn(text, ",");
-		const struct front_end_feature *f = front_end_features;
-
-		while (f->name && (strlen(f->name) != len || strncmp(f->name, text, len)))
-			f++;
-		if (!f->name)
-			return false;
-		*(front_end_is_protocol(f->kind) ? &options->protocol_off
-						 : &options->features_off) |= 1ull << f->bit;
-		text += len;
-		text += *text == ',';
-	}
-	return true;
-}
-
-static bool parse_seconds(const char *text, double *value)
-{
-	char *end;
-
-	*value = strtod(text, &end);
-	return end != text && !*end && *value >= 0 && *value <= MAX_SECONDS;
-}
-
-static bool parse_value(struct guest_options *options, const struct row *row, const char *text)
-{
-	void *at = (char *)options + row->at;
-	uint64_t *number = at;
-
-	if (row->given_at)
-		*(bool *)((char *)options + row->given_at) = true;
-	switch (row->kind) {
-	case KIND_FLAG:
-		*(bool *)at = true;
-		return true;
-	case KIND_TEXT:
-		*(const char **)at = text;
-		return *text;
-	case KIND_NUMBER:
-		return parse_number(text, &text, number) && !*text && *number >= row->low &&
-		       *number <= row->high;
-	case KIND_RANGE:
-		return parse_range(row, text, at);
-	case KIND_SECONDS:
-		return parse_seconds(text, at);
-	case KIND_MAC:
-		return parse_mac(text, at);
-	case KIND_CHOICE:
-		return parse_choice(row, text, at);
-	case KIND_LIST:
-		return parse_list(row, text, at);
-	case KIND_FEATURES:
-		return parse_features(options, text);
-	case KIND_OFFLOADS:
-		return parse_offloads(options, text);
-	case KIND_GROUP:
-	case KIND_HELP:
-	case KIND_VERSION:
-		return true;
-	}
-	return false;
 }
 
 static enum guest_parse complain(const char *what, const char *name, const char *value)
@@ -427,7 +224,7 @@ enum guest_parse guest_options_parse(struct guest_options *options, int argc, ch
 					 NULL, FIRST_OPTION + (int)i };
 	options_defaults(options);
 	while ((at = getopt_long(argc, argv, "", getopt_rows, NULL)) != -1) {
-		const struct row *row;
+		const struct option_row *row;
 
 		if (at < FIRST_OPTION)
 			return complain("cannot use this command line", NULL, NULL);
@@ -440,7 +237,7 @@ enum guest_parse guest_options_parse(struct guest_options *options, int argc, ch
 			printf("guestwire-guest %s\n", GW_VERSION);
 			return PARSE_DONE;
 		}
-		if (!parse_value(options, row, optarg))
+		if (!options_parse_value(options, row, optarg))
 			return complain("--", row->name, optarg);
 	}
 	if (optind < argc)

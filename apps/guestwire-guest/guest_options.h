@@ -84,6 +84,7 @@ struct guest_options {
 	bool inflight;
 	bool log;
 	bool slots;
+	uint64_t plug_ms;  /* 0: never */
 	bool inflight_own; /* of misbehaviour */
 	int resume;        /* enum front_end_resume */
 	bool reconnect_given;

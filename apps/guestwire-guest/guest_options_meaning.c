@@ -88,6 +88,8 @@ const char *options_contradiction(const struct guest_options *o)
 		return "give one of --socket PATH and --interface IFNAME";
 	if (o->ring_size & (o->ring_size - 1))
 		return "--ring-size must be a power of two";
+	if (o->regions + !!o->plug_ms > VHOST_USER_MAX_REGIONS && !o->slots)
+		return "a memory table has 8 regions: more need --slots";
 	if (o->toggle_ms && o->features_off >> VHOST_USER_F_PROTOCOL_FEATURES & 1)
 		return "--toggle-queues needs protocol_features";
 	if (o->descriptors.high > o->ring_size || o->rx_descriptors.high > o->ring_size)

@@ -6,6 +6,7 @@
  *	run_guest.c	exchanges frames meanwhile
  *	guest_queues.c	disables and enables pairs of queues meanwhile
  *	guest_migration.c	has what the device writes logged
+ *	guest_plug.c	plugs and unplugs memory meanwhile
  *	guest_restart.c	goes on with another back-end when one has died
  *	guest_report.c	says what it came to
  */
@@ -38,6 +39,7 @@ struct guest_run {
 	int64_t next_log_ns;
 	struct pollfd *wait; /* what a nap waits for */
 	struct guest_toggle toggle;
+	int64_t next_plug_ns;
 	bool lost; /* the connection is gone */
 };
 
@@ -64,6 +66,9 @@ void guest_run_report(struct guest_run *run);
 bool guest_migration_begin(struct guest_run *run);
 void guest_migration_tick(struct guest_run *run, int64_t now_ns);
 void guest_migration_end(struct guest_run *run);
+
+/* --plug. False: the connection is lost, or the back-end does not want it. */
+bool guest_plug_tick(struct guest_run *run, int64_t now_ns);
 
 /* --toggle-queues. False: the connection is lost. */
 bool guest_queues_tick(struct guest_run *run, int64_t now_ns);

@@ -210,6 +210,7 @@ static void print_json(struct guest_summary *s)
 		json_object_set_new(o, "stop", s->stopped ? all_stop_json(s) : json_null());
 		json_object_set_new(o, "queues", queues_json(s));
 		json_object_set_new(o, "toggles", integer(s->toggles));
+		json_object_set_new(o, "plugs", integer(s->plugs));
 		json_object_set_new(o, "restarts", integer(s->restarts));
 		json_object_set_new(o, "restart_ms_max", integer(s->restart_ms_max));
 		json_object_set_new(o, "out_at_restarts", integer(s->out_at_restarts));

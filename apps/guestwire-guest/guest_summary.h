@@ -48,7 +48,7 @@ struct guest_summary {
 	bool clean;
 	uint32_t pairs;
 	struct summary_queue queues[SUMMARY_MAX_QUEUES];
-	uint64_t toggles;
+	uint64_t toggles, plugs;
 	uint64_t restarts, restart_ms_max;
 	uint64_t out_at_restarts; /* chains on TX rings when back-ends died */
 	uint64_t chains_given, chains_home;

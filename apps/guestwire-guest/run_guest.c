@@ -115,9 +115,11 @@ static void look_for_missed_call(struct guest_run *run, uint32_t index)
 
 static int64_t longest_nap_ns(const struct guest_run *run)
 {
-	int64_t period_ns = (int64_t)run->nic->options->toggle_ms * NS_PER_MS;
+	const struct guest_options *o = run->nic->options;
+	uint64_t ms = o->toggle_ms && (!o->plug_ms || o->toggle_ms < o->plug_ms) ? o->toggle_ms
+										 : o->plug_ms;
 
-	return period_ns && period_ns < NAP_NS ? period_ns : NAP_NS;
+	return ms && (int64_t)ms * NS_PER_MS < NAP_NS ? (int64_t)ms * NS_PER_MS : NAP_NS;
 }
 
 static bool nap(struct guest_run *run, struct pacer *pacer)
@@ -227,6 +229,7 @@ static void exchange(struct guest_run *run, struct pacer *pacer)
 		pacer_tick(pacer, run->summary);
 		guest_migration_tick(run, pacer->now_ns);
 		if (!guest_queues_tick(run, pacer->now_ns) ||
+		    !guest_plug_tick(run, pacer->now_ns) ||
 		    pacer_finished(pacer, run->summary, !guest_run_sending(run)))
 			return;
 	}

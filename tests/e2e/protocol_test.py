@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What a front-end may ask of a back-end beside rings, while frames run: the
+dirty log of a migration, memory in slots, memory that comes and goes."""
+
+from lib import guest
+from lib.proc import check
+from lib.scenario import cases, deadline
+from lib.wire import WINDOW, Wire, check_end, mac
+
+RINGS = ("split", "packed")
+SIZES = ("--size", "60-1514", "--size-step", 7)
+FRAMES = 3000
+PLUG_MS = 40
+RATE = 3000
+STREAM, FAR_STREAM = 1, 2
+
+# how receive buffers and rings lie, for the log
+LAYOUTS = {
+    "one-buffer": (),
+    "mergeable": ("--rx-buffer", 300),
+    "pieces": ("--features-off", "mrg_rxbuf", "--rx-descriptors", "1-5",
+               "--rx-header", "mixed", "--unaligned", "--cross-page"),
+    "no-event": ("--features-off", "event_idx"),
+    "in-order": ("--in-order",),
+    "queues": ("--queues", 4),
+}
+
+
+def loop_wire(t):
+    wire = Wire(t, "loop", options=",echo=on",
+                guest_options=",in_order=on")
+    wire.start()
+    return wire
+
+
+def echo(t, wire, *arguments, frames=FRAMES):
+    said = guest.run_guest(
+        t, "--socket", wire.socket, "--send", frames, "--receive", frames,
+        *SIZES, "--window", WINDOW, "--verify", "--scribble", *arguments)
+    check_end(said, frames, frames)
+    return said
+
+
+@cases("ring", RINGS)
+@cases("layout", LAYOUTS)
+def test_dirty_log(t, ring, layout):
+    """Each page that the device wrote is marked, and no page that it only
+    read."""
+    wire = loop_wire(t)
+    said = echo(t, wire, "--log", "--ring", ring, *LAYOUTS[layout])
+    log = said["log"]
+    check(log["pages_written"] > 10 and log["pages_missing"] == 0 and
+          log["pages_superfluous"] == 0, f"the log: {log}")
+    t.note(f"{log['pages_written']} pages")
+    wire.be.stop()
+
+
+@cases("regions", (1, 16, 508))
+def test_memory_slots(t, regions):
+    """Added one by one, more than a table has."""
+    wire = loop_wire(t)
+    said = echo(t, wire, "--slots", "--regions", regions, "--memory",
+                2 * regions + 16, "--descriptors", "1-7")
+    check("configure_mem_slots" in said["features"], f"features: {said}")
+    wire.be.stop()
+
+
+@cases("ring", RINGS)
+def test_inflight_file(t, ring):
+    """Asked for, and given back, by a guest that then does what all do."""
+    wire = loop_wire(t)
+    said = echo(t, wire, "--inflight", "--ring", ring)
+    check("inflight_shmfd" in said["features"], f"features: {said}")
+    wire.be.stop()
+
+
+@deadline(60)
+@cases("how", ("table", "slots"))
+@cases("driver", ("tap", "xdp"))
+def test_memory_comes_and_goes(t, driver, how):
+    """Frames are sent from memory that is plugged and unplugged, all arrive.
+    (What comes in while the rings rest for it may be lost, as on a wire.)"""
+    wire = Wire(t, driver)
+    wire.start()
+    far = wire.start_far("--receive-stream", STREAM, "--verify", "--receive",
+                         FRAMES)
+    said = guest.result(wire.start_guest(
+        "--stream", STREAM, "--mac", mac(STREAM), "--dst", mac(FAR_STREAM),
+        "--send", FRAMES, *SIZES, "--rate", RATE, "--scribble", "--plug",
+        PLUG_MS, *(["--slots"] if how == "slots" else [])))
+    check(said["exit"] == 0 and said["stop"]["clean"] and
+          said["completed"] == FRAMES, f"the guest: {said}")
+    check(said["plugs"] >= 4, f"memory changed {said['plugs']} times only")
+    got = guest.result(far)
+    check(got["verified"] == FRAMES and not got["missing"] and
+          not got["duplicated"], f"the far end: {got}")
+    t.note(f"{said['plugs']} changes of memory")
+    wire.be.stop()

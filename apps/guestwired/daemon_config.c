@@ -38,6 +38,7 @@ static int set_level(struct daemon_config *config, const char *value, struct gw_
 static int set_time(struct daemon_config *config, const char *value, struct gw_error *err);
 static int set_user(struct daemon_config *config, const char *value, struct gw_error *err);
 static int set_confine(struct daemon_config *config, const char *value, struct gw_error *err);
+static int set_takeover(struct daemon_config *config, const char *value, struct gw_error *err);
 static int set_check(struct daemon_config *config, const char *value, struct gw_error *err);
 static int set_list(struct daemon_config *config, const char *value, struct gw_error *err);
 static int set_help(struct daemon_config *config, const char *value, struct gw_error *err);
@@ -66,6 +67,8 @@ static const struct setting settings[] = {
 	  0, true, false, set_user },
 	{ "confine", "on|off", "give up rights at the start (default on)",
 	  0, true, true, set_confine },
+	{ "takeover", NULL, "go on in the place of the daemon on the\n"
+	  "control socket, for upgrades", 0, false, true, set_takeover },
 	{ "check", NULL, "check command line and file, then exit", 0, false, true, set_check },
 	{ "list-drivers", NULL, "show drivers, their options, and reasons",
 	  0, false, true, set_list },
@@ -164,6 +167,12 @@ static int set_user(struct daemon_config *config, const char *value, struct gw_e
 {
 	if (!value[0] || !gw_text_copy(config->user, sizeof(config->user), value))
 		return gw_error_set(err, -EINVAL, "user: '%.80s' is no NAME[:GROUP]", value);
+	return 0;
+}
+
+static int set_takeover(struct daemon_config *config, const char *value, struct gw_error *err)
+{
+	config->takeover = true;
 	return 0;
 }
 

@@ -41,6 +41,7 @@ struct daemon_config {
 	int log_level;
 	bool log_time;
 	bool confine;
+	bool takeover;                /* of the daemon that runs on this control socket */
 	char user[DAEMON_USER_BYTES]; /* NAME[:GROUP]; "": whoever started it */
 	const char *file;             /* of --config; NULL: none */
 	struct daemon_port *ports;

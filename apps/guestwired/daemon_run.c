@@ -16,19 +16,24 @@
  * context; gw_close gives all devices back; whoever sent "stop" is told; the end.
  */
 #include "daemon_run.h"
+#include "atomic.h"
 #include "confine.h"
+#include "control_client.h"
 #include "control_server.h"
 #include "daemon_log.h"
 #include "daemon_notify.h"
 #include "fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <guestwire/handover.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* On top of the rings' time to drain: for closing devices and for threads to end. */
@@ -45,8 +50,11 @@ struct daemon {
 	struct gw_watch signal_watch;
 	unsigned int signals; /* wishes to stop that came as signals; control thread */
 	sem_t stop;           /* posted by the control thread, for the main thread */
+	/* Who asked to take over; -1: nobody. Control thread sets, main thread resets. Pair A */
+	int successor_fd;
 	struct confine_plan plan,
 		control_plan;             /* what the main thread may do; the control thread */
+	bool handed_over;                 /* main thread */
 	struct confine_state confinement; /* main thread, before the server serves */
 };
 
@@ -57,6 +65,20 @@ static void on_stop_command(void *arg)
 	struct daemon *daemon = arg;
 
 	daemon_log(LOG_INFO, "stopping: asked through the control socket");
+	sem_post(&daemon->stop);
+}
+
+/* One at a time; a second one is told no by the end of its connection. */
+static void on_takeover_command(void *arg, int fd)
+{
+	struct daemon *daemon = arg;
+
+	if (gw_load_acquire(&daemon->successor_fd) >= 0) {
+		gw_fd_close(&fd);
+		return;
+	}
+	gw_store_release(&daemon->successor_fd, fd); /* pair A */
+	daemon_log(LOG_INFO, "another process asks to take over");
 	sem_post(&daemon->stop);
 }
 
@@ -136,7 +158,7 @@ static int open_signals(struct daemon *daemon, struct gw_error *err)
 
 static int open_control(struct daemon *daemon, struct gw_error *err)
 {
-	struct control_actions actions = { on_stop_command, daemon, on_about };
+	struct control_actions actions = { on_stop_command, daemon, on_takeover_command, on_about };
 	int rc = gw_loop_create(&daemon->loop);
 
 	if (rc < 0)
@@ -271,6 +293,48 @@ static void stop_all(struct daemon *daemon)
 	control_server_stopped(daemon->server, held > 0 ? (unsigned int)held : 0);
 }
 
+/* ---- hand-over ---- */
+
+#define TAKEOVER_REPLY "{\"ok\":true}\n"
+#define TAKEOVER_MS    5000u
+
+/*
+ * To whoever asked. The control socket's path is free before he hears of it. True: he
+ * goes on; false: all goes on here.
+ */
+static bool hand_over(struct daemon *daemon)
+{
+	int fd = daemon->successor_fd;
+	struct gw_error err = { 0 };
+	int rc;
+
+	control_server_detach(daemon->server);
+	if (fcntl(fd, F_SETFL, 0) < 0 ||
+	    send(fd, TAKEOVER_REPLY, sizeof(TAKEOVER_REPLY) - 1, MSG_NOSIGNAL) < 0)
+		rc = gw_error_sys(&err, -errno, "answering");
+	else
+		rc = gw_leave(daemon->gw, fd, daemon->config->stop_ms, &err);
+	gw_fd_close(&fd);
+	gw_store_release(&daemon->successor_fd, -1);
+	daemon->handed_over = rc == 0;
+	if (rc == 0)
+		return true;
+	daemon_log(LOG_ERR, "not taken over, all goes on here: %s", err.text);
+	if (control_server_attach(daemon->server, daemon->gw, &err) < 0)
+		daemon_log(LOG_ERR, "%s", err.text);
+	return false;
+}
+
+/* From the daemon that runs on our control socket. */
+static int take_over(struct daemon *daemon, struct gw_error *err)
+{
+	int fd, rc = control_client_takeover(daemon->config->control, TAKEOVER_MS, &fd, err);
+
+	if (rc == 0)
+		rc = gw_take(daemon->gw, fd, err);
+	return rc;
+}
+
 static int run_ports(struct daemon *daemon)
 {
 	struct gw_error err = { 0 };
@@ -286,22 +350,28 @@ static int run_ports(struct daemon *daemon)
 	daemon_log(LOG_INFO, "ready: %u port%s, control socket %s", daemon->config->port_count,
 		   daemon->config->port_count == 1 ? "" : "s", daemon->config->control);
 	notify("READY=1");
-	while (sem_wait(&daemon->stop) < 0 && errno == EINTR)
-		;
-	stop_all(daemon);
-	daemon_log(LOG_INFO, "stopped");
+	do
+		while (sem_wait(&daemon->stop) < 0 && errno == EINTR)
+			;
+	while (gw_load_acquire(&daemon->successor_fd) >= 0 && !hand_over(daemon));
+	if (!daemon->handed_over)
+		stop_all(daemon);
+	daemon_log(LOG_INFO, "%s", daemon->handed_over ? "another process goes on" : "stopped");
 	return EXIT_OK;
 }
 
 int daemon_run(const struct daemon_config *config)
 {
-	struct daemon daemon = { .config = config, .signal_fd = -1, .signal_watch.fd = -1 };
+	struct daemon daemon = {
+		.config = config, .signal_fd = -1, .signal_watch.fd = -1, .successor_fd = -1
+	};
 	struct gw_error err = { 0 };
 	int status = open_library(&daemon);
 
 	sem_init(&daemon.stop, 0, 0);
-	if (status == EXIT_OK &&
-	    (prepare_confinement(&daemon, &err) < 0 || open_control(&daemon, &err) < 0)) {
+	if (status == EXIT_OK && (prepare_confinement(&daemon, &err) < 0 ||
+				  (config->takeover && take_over(&daemon, &err) < 0) ||
+				  open_control(&daemon, &err) < 0)) {
 		daemon_log(LOG_ERR, "%s", err.text);
 		status = EXIT_FAIL;
 	}

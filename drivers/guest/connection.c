@@ -38,6 +38,7 @@
 
 static void connection_end(struct guest *guest);
 static void next_connection(struct guest *guest);
+static void pause_session(struct guest *guest);
 
 /* ---- replies ---- */
 
@@ -180,6 +181,10 @@ void connection_resume(struct guest *guest)
 		connection_end(guest);
 		return;
 	}
+	if (guest->leaving) {
+		pause_session(guest);
+		return;
+	}
 	guest->in_session = true;
 	ret = session_continue(guest->session, &err);
 	guest->in_session = false;
@@ -221,17 +226,22 @@ static void connection_end(struct guest *guest)
 	next_connection(guest);
 }
 
-static int begin_session(struct guest *guest, int fd)
+struct session_config connection_config(struct guest *guest, uint64_t features)
 {
-	struct session_config config = {
+	return (struct session_config){
 		.ops = &guest_session_ops,
 		.arg = guest,
-		.features = guest_offered(guest),
+		.features = features,
 		.protocol_features = guest_offered_protocol(guest),
 		.arena = { port_arena_fd(guest->port), gw_port_arena(guest->port).iov_len },
 		.ring_size_max = GUEST_RING_SIZE_MAX,
 		.pairs_max = guest->pairs_max,
 	};
+}
+
+static int begin_session(struct guest *guest, int fd)
+{
+	struct session_config config = connection_config(guest, guest_offered(guest));
 	int ret = session_create(&config, &guest->session);
 
 	if (ret)
@@ -365,6 +375,14 @@ static void remove_stale(const struct sockaddr_un *address)
 	gw_fd_close(&fd);
 }
 
+static int serve_listener(struct guest *guest, struct gw_error *err)
+{
+	int ret = gw_watch_start(guest->loop, &guest->listen_watch, guest->listen_fd, EPOLLIN,
+				 listen_event);
+
+	return ret ? gw_error_sys(err, ret, "port %s: listening", gw_port_name(guest->port)) : 0;
+}
+
 static int start_listening(struct guest *guest, struct gw_error *err)
 {
 	struct sockaddr_un address;
@@ -403,6 +421,7 @@ static int start_listening(struct guest *guest, struct gw_error *err)
 /* ---- mode=client ---- */
 
 static void connect_again(struct gw_timer *timer);
+static void go_on(struct gw_timer *timer);
 
 static int try_connect(struct guest *guest, const struct sockaddr_un *address)
 {
@@ -444,6 +463,69 @@ static void connect_again(struct gw_timer *timer)
 	start_connecting(gw_container_of(timer, struct guest, retry));
 }
 
+/* ---- hand-over ---- */
+
+static void paused(struct guest *guest)
+{
+	guest->paused = true;
+	gw_eventfd_signal(guest->stopped_fd);
+}
+
+/* Once what the session was at is over, and once more when its rings have stopped. */
+static void pause_session(struct guest *guest)
+{
+	if (guest->paused)
+		return;
+	if (!guest->session_paused) {
+		guest->session_paused = true;
+		guest->in_session = true;
+		session_pause(guest->session, false);
+		guest->in_session = false;
+	}
+	if (!session_busy(guest->session))
+		paused(guest);
+}
+
+void connection_pause(struct guest *guest)
+{
+	guest->leaving = true;
+	guest->paused = guest->session_paused = false;
+	gw_timer_stop(guest->loop, &guest->retry);
+	gw_watch_stop(guest->loop, &guest->listen_watch);
+	if (!guest->session) {
+		paused(guest);
+		return;
+	}
+	if (!guest->session_ending)
+		gw_watch_stop(guest->loop, &guest->watch);
+	connection_resume(guest);
+}
+
+/* After a hand-over that came, or that came to nothing: as if nothing had been. */
+static void go_on(struct gw_timer *timer)
+{
+	struct guest *guest = gw_container_of(timer, struct guest, retry);
+	struct gw_error err = { 0 };
+	int ret;
+
+	guest->paused = guest->session_paused = false;
+	if (!guest->session) {
+		next_connection(guest);
+		return;
+	}
+	ret = gw_watch_start(guest->loop, &guest->watch, guest->fd, EPOLLIN, socket_event);
+	guest->in_session = true;
+	if (ret)
+		gw_error_sys(&err, ret, "watching its socket");
+	else
+		ret = session_resume(guest->session, &err);
+	guest->in_session = false;
+	if (ret)
+		connection_fail(guest, err.text);
+	else
+		connection_resume(guest);
+}
+
 /* ---- both ---- */
 
 static void next_connection(struct guest *guest)
@@ -452,6 +534,10 @@ static void next_connection(struct guest *guest)
 
 	if (guest->closing) {
 		gw_eventfd_signal(guest->stopped_fd);
+		return;
+	}
+	if (guest->leaving) {
+		paused(guest);
 		return;
 	}
 	if (gw_atomic_exchange(&guest->blocked, 0u))
@@ -469,7 +555,12 @@ int connection_open(struct guest *guest, struct gw_error *err)
 	struct sockaddr_un address;
 	int ret;
 
-	guest->closing = false;
+	guest->closing = guest->leaving = false;
+	if (guest->paused) {
+		/* From the loop, as below. */
+		gw_timer_start(guest->loop, &guest->retry, 0, go_on);
+		return guest->client ? 0 : serve_listener(guest, err);
+	}
 	if (!guest->client)
 		return start_listening(guest, err);
 	ret = make_address(guest, &address, err);
@@ -486,9 +577,10 @@ void connection_close(struct guest *guest)
 	guest->closing = true;
 	gw_timer_stop(guest->loop, &guest->retry);
 	gw_watch_stop(guest->loop, &guest->listen_watch);
-	if (guest->bound)
+	/* Left to another process, it is that one's now. */
+	if (guest->bound && !guest->paused)
 		unlink(gw_port_target(guest->port));
-	guest->bound = false;
+	guest->bound = guest->leaving = false;
 	gw_fd_close(&guest->listen_fd);
 	if (!guest->session)
 		gw_eventfd_signal(guest->stopped_fd);

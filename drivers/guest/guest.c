@@ -38,7 +38,13 @@ static void guest_close(struct gw_port *port)
 
 	if (!guest)
 		return;
+	carry_drop(guest);
 	drain_free_ghosts(guest);
+	/* Of a hand-over that failed after take. */
+	session_destroy(guest->session);
+	gw_fd_close(&guest->fd);
+	gw_fd_close(&guest->listen_fd);
+	gw_fd_close(&guest->backend_fd);
 	gw_fd_close(&guest->kick_fd);
 	gw_fd_close(&guest->event_fd);
 	gw_fd_close(&guest->stopped_fd);
@@ -112,6 +118,8 @@ static int guest_open(struct gw_port *port, struct gw_error *err)
 		ret = open_fds(guest, err);
 	if (!ret)
 		ret = announce_open(guest, err);
+	if (!ret && gw_port_parcel(port))
+		ret = carry_take(guest, gw_port_parcel(port), err);
 	if (ret)
 		guest_close(port);
 	return ret;
@@ -204,6 +212,7 @@ const struct gw_driver gw_driver_guest = {
 	.start = guest_start,
 	.stop = guest_stop,
 	.close = guest_close,
+	.leave = carry_leave,
 	.query = guest_query,
 	.rx = lender_rx,
 	.release = lender_release,

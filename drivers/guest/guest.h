@@ -12,6 +12,7 @@
  *   receiver.c    a receive ring: frames are delivered into it
  *   steering.c    which of several receive rings a frame goes to
  *   announce.c    a frame of our own that says where the guest is now
+ *   carry.c       all of it, to another process and from one
  *
  * Threads. The control loop owns the connection, the session, and the life of
  * lenders and receivers; the worker owns what is in them. A lender or receiver
@@ -155,7 +156,11 @@ struct guest {
 	struct gw_timer retry, look;
 	struct session *session;
 	bool session_ending; /* waits until it is not busy any more */
-	bool in_session;     /* one of its functions is on the stack */
+	bool leaving;        /* the session is to be paused, for another process */
+	bool session_paused; /* it was told so */
+	bool paused;         /* it is (or there is none), or has come so from another process */
+	struct gw_parcel parcel;
+	bool in_session; /* one of its functions is on the stack */
 	struct gw_memmap *memmap;
 	struct dirty_log *log;    /* our reference, NULL: none in force */
 	struct iotlb *iotlb;      /* the same */
@@ -250,7 +255,18 @@ uint64_t guest_offered_protocol(const struct guest *guest);
 size_t offer_save(void *arg, uint8_t *bytes, size_t room);
 int offer_load(void *arg, const uint8_t *bytes, size_t len, struct gw_error *err);
 
+/* ---- carry.c ---- */
+/* The driver's leave. */
+int carry_leave(struct gw_port *port, unsigned int deadline_ms, struct gw_parcel *parcel);
+/* What was left becomes this port's: all descriptors are taken. In open. */
+int carry_take(struct guest *guest, struct gw_parcel *parcel, struct gw_error *err);
+void carry_drop(struct guest *guest);
+
 /* ---- connection.c; control loop ---- */
+/* What a session goes by. */
+struct session_config connection_config(struct guest *guest, uint64_t features);
+/* Stops listening, reading and all rings, and keeps everything; stopped_fd is signalled then. */
+void connection_pause(struct guest *guest);
 int connection_open(struct guest *guest, struct gw_error *err);
 /* Ends the session; stopped_fd is signalled when that is complete. */
 void connection_close(struct guest *guest);

@@ -294,7 +294,9 @@ static int tap_start(struct gw_port *port, struct gw_error *err)
 	tap->read_segs = tap->max_len / GW_ARENA_BUFFER_BYTES + 1;
 	if (tap->interface.offloads || tap->read_segs > RX_POOL_SEGS_MAX)
 		tap->read_segs = RX_POOL_SEGS_MAX;
-	discard_stale(tap);
+	if (!tap->interface.taken && !tap->interface.left)
+		discard_stale(tap);
+	tap->interface.left = false;
 	gw_port_apply(port, apply_start, port);
 	report_started(port, tap, mtu);
 	return 0;
@@ -305,6 +307,14 @@ static int tap_stop(struct gw_port *port, unsigned int deadline_ms)
 	gw_port_apply(port, apply_stop, port);
 	gw_port_set_status(port, "stopped");
 	return 0;
+}
+
+static int tap_leave(struct gw_port *port, unsigned int deadline_ms, struct gw_parcel *parcel)
+{
+	struct tap *tap = gw_port_priv(port);
+
+	tap_interface_leave(&tap->interface, parcel);
+	return tap_stop(port, deadline_ms);
 }
 
 static void tap_query(struct gw_port *port, struct gw_memmap *memmap, struct gw_answer *answer)
@@ -337,6 +347,7 @@ const struct gw_driver gw_driver_tap = {
 	.start = tap_start,
 	.stop = tap_stop,
 	.close = tap_close,
+	.leave = tap_leave,
 	.query = tap_query,
 	.rx = tap_rx,
 	.release = tap_release,

@@ -112,6 +112,30 @@ static int configure(struct gw_port *port, bool offloads, struct tap_interface *
 			    gw_port_name(port), gw_port_target(port));
 }
 
+/* What another process had: it may be one that nobody else could attach to now. */
+static bool take_parcel(struct gw_port *port, struct tap_interface *tap)
+{
+	struct gw_parcel *parcel = gw_port_parcel(port);
+
+	if (!parcel || parcel->len != sizeof(tap->left_bytes) || parcel->fd_count != 1)
+		return false;
+	tap->fd = parcel->fds[0];
+	parcel->fds[0] = -1;
+	tap->created = parcel->bytes[0];
+	tap->taken = true;
+	return true;
+}
+
+static int open_tun(struct gw_port *port, struct tap_interface *tap, struct gw_error *err)
+{
+	tap->fd = open(TUN_PATH, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (tap->fd < 0)
+		return gw_error_sys(err, -errno,
+				    "port %s: tap:%s: cannot open %s; is the tun module loaded?",
+				    gw_port_name(port), gw_port_target(port), TUN_PATH);
+	return attach(port, tap, err);
+}
+
 int tap_interface_open(struct gw_port *port, bool offloads, struct tap_interface *tap,
 		       struct gw_error *err)
 {
@@ -120,14 +144,8 @@ int tap_interface_open(struct gw_port *port, bool offloads, struct tap_interface
 	tap->fd = -1;
 	if (ret)
 		return ret;
-	tap->fd = open(TUN_PATH, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (tap->fd < 0) {
-		ret = -errno;
-		return gw_error_sys(err, ret,
-				    "port %s: tap:%s: cannot open %s; is the tun module loaded?",
-				    gw_port_name(port), gw_port_target(port), TUN_PATH);
-	}
-	ret = attach(port, tap, err);
+	if (!take_parcel(port, tap))
+		ret = open_tun(port, tap, err);
 	if (!ret)
 		ret = configure(port, offloads, tap, err);
 	if (ret)
@@ -135,10 +153,17 @@ int tap_interface_open(struct gw_port *port, bool offloads, struct tap_interface
 	return ret;
 }
 
+void tap_interface_leave(struct tap_interface *tap, struct gw_parcel *parcel)
+{
+	tap->left_bytes[0] = tap->created;
+	tap->left = true;
+	*parcel = (struct gw_parcel){ tap->left_bytes, sizeof(tap->left_bytes), &tap->fd, 1 };
+}
+
 void tap_interface_close(struct tap_interface *tap)
 {
 	/* One that stays is left as it was made: it sends complete frames. */
-	if (tap->fd >= 0 && !tap->created)
+	if (tap->fd >= 0 && !tap->created && !tap->left)
 		(void)ioctl(tap->fd, TUNSETOFFLOAD, 0);
 	gw_fd_close(&tap->fd);
 }

@@ -7,8 +7,11 @@
 #include <stdint.h>
 
 struct tap_interface {
-	int fd;            /* of /dev/net/tun, non-blocking; -1: none */
-	bool created;      /* by us: it goes when fd is closed */
+	int fd;       /* of /dev/net/tun, non-blocking; -1: none */
+	bool created; /* by us: it goes when fd is closed */
+	bool taken;   /* from another process */
+	bool left;    /* for another process */
+	uint8_t left_bytes[1];
 	uint32_t offloads; /* GW_OFFLOAD_ bits that it has, in both directions */
 };
 
@@ -23,6 +26,11 @@ struct tap_interface {
 int tap_interface_open(struct gw_port *port, bool offloads, struct tap_interface *tap,
 		       struct gw_error *err);
 void tap_interface_close(struct tap_interface *tap);
+/*
+ * What another process needs to go on with it: its open finds the parcel and attaches
+ * to nothing. Until it is started or stopped here, closing it changes nothing.
+ */
+void tap_interface_leave(struct tap_interface *tap, struct gw_parcel *parcel);
 /* Sets it up if it was made by us. */
 int tap_interface_up(struct gw_port *port, const struct tap_interface *tap, struct gw_error *err);
 int tap_interface_mtu(struct gw_port *port, uint32_t *mtu, struct gw_error *err);

@@ -219,6 +219,19 @@ struct gw_queue {
 	bool in_order;
 };
 
+/*
+ * What a port leaves to the process that takes over from this one (guestwire/handover.h):
+ * bytes in the driver's own words, and descriptors beside them.
+ */
+#define GW_PARCEL_BYTES_MAX (256u * 1024u)
+#define GW_PARCEL_FDS_MAX   2048u
+struct gw_parcel {
+	uint8_t *bytes;
+	size_t len;
+	int *fds;
+	unsigned int fd_count;
+};
+
 /* One option of a driver, for parsing, --help and the manual. */
 struct gw_option {
 	const char *name;
@@ -274,6 +287,14 @@ struct gw_driver {
 	 * The worker goes on calling reap and release meanwhile, tx and rx no more.
 	 */
 	int (*stop)(struct gw_port *port, unsigned int deadline_ms);
+	/*
+	 * Hand-over to another process, which opens a port of this name. As stop, but what is
+	 * behind the port does not notice, and the parcel is filled: it stays the driver's
+	 * until start (the other process did not take it: all goes on here), stop, or close.
+	 * open finds it there with gw_port_parcel(). NULL: this port is stopped and that one
+	 * started, and nothing goes from one to the other.
+	 */
+	int (*leave)(struct gw_port *port, unsigned int deadline_ms, struct gw_parcel *parcel);
 	void (*close)(struct gw_port *port);
 	/*
 	 * Answers for frames of `memmap` (NULL: frames in the private arena). NULL
@@ -341,6 +362,12 @@ int gw_port_option_word(const struct gw_port *port, const char *name, const char
 /* The driver's own data of a port. Set in open. */
 void *gw_port_priv(const struct gw_port *port);
 void gw_port_set_priv(struct gw_port *port, void *priv);
+/*
+ * What another process left for this port; NULL: nothing. In open: a descriptor that is
+ * taken is set to -1 there, the others are closed afterwards. Its bytes come from
+ * another build of this program, at best.
+ */
+struct gw_parcel *gw_port_parcel(const struct gw_port *port);
 /* The port's queue number index, 0 <= index < gw_port_queue_count(). */
 struct gw_queue *gw_port_queue(struct gw_port *port, unsigned int index);
 

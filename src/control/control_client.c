@@ -5,6 +5,7 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -292,5 +293,54 @@ int control_client_stream(const char *path, const json_t *request, unsigned int 
 		rc = call_events(&call, fn, arg, err);
 	json_decref(reply);
 	call_end(&call);
+	return rc;
+}
+
+#define TAKEOVER_REPLY_BYTES 1024
+
+/* The reply line and not a byte more: descriptors lie behind it. */
+static int read_line_only(const struct call *call, char *line, size_t room, struct gw_error *err)
+{
+	size_t len = 0;
+
+	while (len + 1 < room) {
+		int rc = wait_for(call, POLLIN, err);
+		ssize_t got;
+
+		if (rc < 0)
+			return rc;
+		got = recv(call->fd, line + len, 1, 0);
+		if (got <= 0)
+			return gw_error_set(err, -EPIPE, "the daemon at %s went away", call->path);
+		if (line[len++] == '\n')
+			break;
+	}
+	line[len] = 0;
+	return (int)len;
+}
+
+int control_client_takeover(const char *path, unsigned int timeout_ms, int *fd,
+			    struct gw_error *err)
+{
+	static const char request[] = "{\"command\":\"takeover\"}\n";
+	struct call call = { .path = path, .fd = -1, .timeout_ms = timeout_ms };
+	char line[TAKEOVER_REPLY_BYTES];
+	json_t *reply = NULL;
+	int rc;
+
+	call.deadline_ns = gw_now_ns() + (uint64_t)timeout_ms * NS_PER_MS;
+	rc = call_connect(&call, err);
+	if (rc == 0)
+		rc = call_send(&call, request, sizeof(request) - 1, err);
+	if (rc == 0)
+		rc = read_line_only(&call, line, sizeof(line), err);
+	if (rc > 0)
+		rc = parse_reply(&call, line, (size_t)rc, &reply, err);
+	json_decref(reply);
+	if (rc == 0 && fcntl(call.fd, F_SETFL, 0) < 0)
+		rc = gw_error_sys(err, -errno, "takeover");
+	*fd = call.fd;
+	if (rc < 0)
+		gw_fd_close(fd);
 	return rc;
 }

@@ -22,3 +22,10 @@ int control_client_call(const char *path, const json_t *request, unsigned int ti
 int control_client_stream(const char *path, const json_t *request, unsigned int timeout_ms,
 			  bool (*fn)(void *arg, const json_t *event), void *arg,
 			  struct gw_error *err);
+
+/*
+ * Asks the daemon to hand everything over. 0: it said yes, and *fd is the connection, on
+ * which it comes (guestwire/handover.h); the caller's to close.
+ */
+int control_client_takeover(const char *path, unsigned int timeout_ms, int *fd,
+			    struct gw_error *err);

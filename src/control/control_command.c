@@ -28,13 +28,13 @@ struct command {
 
 static json_t *run_show(const struct request *request);
 static json_t *run_stop(const struct request *request);
+static json_t *run_takeover(const struct request *request);
 static json_t *run_trace(const struct request *request);
 static json_t *run_version(const struct request *request);
 
 static const struct command commands[] = {
-	{ "show", "port", run_show },
-	{ "stop", "", run_stop },
-	{ "trace", "port every count queries", run_trace },
+	{ "show", "port", run_show },     { "stop", "", run_stop },
+	{ "takeover", "", run_takeover }, { "trace", "port every count queries", run_trace },
 	{ "version", "", run_version },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -136,7 +136,7 @@ json_t *control_command(struct gw_context *context, const struct control_actions
 	else if (!command)
 		reply = control_reply_error("unknown_command",
 					    "request: no command '%.*s'; there are show, stop, "
-					    "trace, version",
+					    "takeover, trace, version",
 					    QUOTE_BYTES, json_string_value(name));
 	else
 		reply = check_members(command, request.json);
@@ -159,6 +159,14 @@ static json_t *run_stop(const struct request *request)
 {
 	request->outcome->wait = true;
 	request->actions->stop(request->actions->arg);
+	return reply_ok();
+}
+
+static json_t *run_takeover(const struct request *request)
+{
+	if (!request->context || !request->actions->hand_over)
+		return control_reply_error("stopping", "takeover: the daemon is stopping");
+	request->outcome->hand_over = true;
 	return reply_ok();
 }
 

@@ -14,12 +14,20 @@ struct control_actions {
 	/* Asks for an orderly stop; returns at once. Loop thread; may come more than once. */
 	void (*stop)(void *arg);
 	void *arg;
+	/*
+	 * Hands everything over to the process at the other end of fd, which is the program's
+	 * from here on: it begins with the reply line {"ok":true} or an error. NULL: cannot.
+	 * Loop thread; returns at once.
+	 */
+	void (*hand_over)(void *arg, int fd);
 	/* Members of the program's own for "show", a new reference; NULL: none. Loop thread. */
 	json_t *(*about)(void *arg);
 };
 
 /* What a request sets off besides its reply. */
 struct control_outcome {
+	/* No reply: the connection goes to actions->hand_over. */
+	bool hand_over;
 	/* The reply is sent only when the daemon has stopped: control_reply_stopped instead. */
 	bool wait;
 	/* Events follow the reply; the caller's to stop. NULL: none */

@@ -206,6 +206,18 @@ void client_end_trace(struct client *client)
 
 /* ---- requests ---- */
 
+/* The connection goes on in other hands. */
+static void client_hand_over(struct client *client)
+{
+	struct control_server *server = client->server;
+	int fd = client->fd;
+
+	gw_watch_stop(server->loop, &client->watch);
+	client->fd = -1;
+	client_close(client);
+	server->actions.hand_over(server->actions.arg, fd);
+}
+
 /* Answers the first whole line of the buffer. False: the client is closed. */
 static bool client_answer(struct client *client, size_t line_bytes)
 {
@@ -217,6 +229,11 @@ static bool client_answer(struct client *client, size_t line_bytes)
 	line_bytes++; /* the newline */
 	client->in_bytes -= line_bytes;
 	memmove(client->in, client->in + line_bytes, client->in_bytes);
+	if (outcome.hand_over) {
+		json_decref(reply);
+		client_hand_over(client);
+		return false;
+	}
 	if (outcome.trace && !client_begin_trace(client, &outcome)) {
 		json_decref(reply);
 		reply = control_reply_error("failed", "trace: out of memory");

@@ -24,6 +24,7 @@
  */
 #include "control_connection.h"
 #include "fd.h"
+#include "text.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -173,6 +174,34 @@ static void detach(void *arg)
 void control_server_detach(struct control_server *server)
 {
 	gw_loop_call(server->loop, detach, server);
+}
+
+struct attach_call {
+	struct control_server *server;
+	struct gw_context *context;
+	struct gw_error *err;
+	int rc;
+};
+
+static void attach(void *arg)
+{
+	struct attach_call *call = arg;
+	struct control_server *server = call->server;
+	char path[CONTROL_PATH_BYTES];
+
+	gw_text_copy(path, sizeof(path), server->listener.path);
+	call->rc = control_listener_open(&server->listener, path, call->err);
+	if (call->rc == 0)
+		server->context = call->context;
+}
+
+int control_server_attach(struct control_server *server, struct gw_context *context,
+			  struct gw_error *err)
+{
+	struct attach_call call = { server, context, err, 0 };
+
+	gw_loop_call(server->loop, attach, &call);
+	return call.rc < 0 ? call.rc : control_server_serve(server, err);
 }
 
 struct stopped_call {

@@ -31,5 +31,8 @@ int control_server_serve(struct control_server *server, struct gw_error *err);
  * Threads: any for the first two; close while the loop does not run.
  */
 void control_server_detach(struct control_server *server);
+/* After detach, if it was not the end: takes the path again and serves. */
+int control_server_attach(struct control_server *server, struct gw_context *context,
+			  struct gw_error *err);
 void control_server_stopped(struct control_server *server, unsigned int quarantined);
 void control_server_close(struct control_server *server);

@@ -140,6 +140,7 @@ void engine_free(struct engine *engine)
 	engine_stop(engine, 1000);
 	for (unsigned int i = 0; i < engine->port_count; i++) {
 		port_free(engine->holder[i]->port);
+		handover_forget(engine->holder[i]);
 		free(engine->holder[i]);
 	}
 	for (unsigned int i = 0; i < engine->network_count; i++)
@@ -214,7 +215,11 @@ static int start_ports(struct engine *engine, struct gw_error *err)
 
 		/* A driver's close cleans up after a failed open too. */
 		holder->opened = true;
+		holder->port->parcel = holder->parcel.bytes ? &holder->parcel : NULL;
 		ret = holder->port->driver->open(holder->port, err);
+		holder->port->parcel = NULL;
+		holder->taken = holder->parcel.bytes;
+		handover_forget(holder);
 		if (!ret)
 			ret = reopen_start(holder, err);
 	}
@@ -257,6 +262,7 @@ static int start_threads(struct engine *engine, struct gw_error *err)
 	if (ret)
 		return ret;
 	gw_timer_start(engine->loop, &engine->nudge, NUDGE_MS, nudge);
+	handover_begin(engine);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, CONTROL_STACK_BYTES);
 	ret = pthread_create(&engine->control, &attr, control_main, engine);
@@ -300,14 +306,15 @@ static void stop_job(struct chore_job *job)
 {
 	struct holder *holder = gw_container_of(job, struct holder, stop_job);
 
-	if (holder->started)
-		reopen_stop(holder, holder->stop_deadline_ms);
+	if (holder->started || holder->left.len)
+		reopen_stop(holder, holder->stop_deadline_ms, NULL);
+	holder->left = (struct gw_parcel){ 0 };
 	/* Also of a port that a recall has stopped, or that could not be started again. */
 	holder->stop_held = (unsigned int)gw_counter_read(&holder->port->quarantined);
 }
 
 /* Control: no port is reopened from here on. */
-static void closing_call(void *arg)
+void engine_closing_call(void *arg)
 {
 	struct engine *engine = arg;
 
@@ -331,20 +338,26 @@ static void wait_for_chores(struct engine *engine, unsigned int patience_ms)
  * All at the same time, each on its own chore: guests wait for their loans while
  * devices give them back, so no order between ports is needed.
  */
-static unsigned int stop_ports(struct engine *engine, unsigned int deadline_ms)
+void engine_on_all(struct engine *engine, void (*fn)(struct chore_job *job),
+		   unsigned int deadline_ms)
 {
-	unsigned int held = 0;
-
 	for (unsigned int i = 0; i < engine->port_count; i++) {
 		struct holder *holder = engine->holder[i];
 
 		holder->stop_deadline_ms = deadline_ms;
 		holder->stop_held = 0;
-		chore_add(&holder->chores, &holder->stop_job, stop_job);
+		chore_add(&holder->chores, &holder->stop_job, fn);
 	}
 	wait_for_chores(engine, deadline_ms + 1000);
 	/* What chores have posted has run when this returns. */
 	gw_loop_call(engine->loop, nothing_call, NULL);
+}
+
+static unsigned int stop_ports(struct engine *engine, unsigned int deadline_ms)
+{
+	unsigned int held = 0;
+
+	engine_on_all(engine, stop_job, deadline_ms);
 	for (unsigned int i = 0; i < engine->port_count; i++)
 		held += engine->holder[i]->stop_held;
 	return held;
@@ -356,6 +369,7 @@ static void stop_threads(struct engine *engine)
 		gw_loop_quit(engine->loop);
 		pthread_join(engine->control, NULL);
 		gw_timer_stop(engine->loop, &engine->nudge);
+		gw_timer_stop(engine->loop, &engine->wake);
 		engine->control_running = false;
 	}
 	/* Control may have heard a question at the last moment; nobody adds chores now. */
@@ -391,7 +405,7 @@ unsigned int engine_stop(struct engine *engine, unsigned int deadline_ms)
 		return 0;
 	if (deadline_ms > ENGINE_STOP_MS_MAX)
 		deadline_ms = ENGINE_STOP_MS_MAX;
-	gw_loop_call(engine->loop, closing_call, engine);
+	gw_loop_call(engine->loop, engine_closing_call, engine);
 	held = stop_ports(engine, deadline_ms);
 	stop_threads(engine);
 	engine_trace_allow(engine, false);

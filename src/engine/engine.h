@@ -40,6 +40,23 @@ int engine_create(const struct engine_config *config, struct engine **engine, st
 int engine_add_port(struct engine *engine, struct gw_port *port, struct gw_error *err);
 int engine_start(struct engine *engine, struct gw_error *err);
 unsigned int engine_stop(struct engine *engine, unsigned int deadline_ms);
+
+/*
+ * Hand-over to another process. leave: all ports are left (gw_driver leave, or stop), and fn
+ * is called for each parcel, on this thread; the first that returns other than 0
+ * ends the round, and is returned. Then engine_stop (the other has it all), or
+ * engine_return (it has not): all ports are started again.
+ */
+int engine_leave(struct engine *engine, unsigned int deadline_ms,
+		 int (*fn)(void *arg, struct gw_port *port, const struct gw_parcel *parcel),
+		 void *arg);
+void engine_return(struct engine *engine);
+/*
+ * Before engine_start: what another process left for the port of this name. Copied but
+ * for the descriptors, which are the engine's from here on. -ENOENT: no such port.
+ */
+int engine_take(struct engine *engine, const char *name, const struct gw_parcel *parcel,
+		struct gw_error *err);
 void engine_free(struct engine *engine);
 
 /* For snapshots: ports in the order they were added. Any thread until engine_free. */

@@ -20,13 +20,16 @@ struct holder {
 	struct worker *worker;
 	unsigned int worker_index;
 	bool opened, started; /* start and stop, and the port's chores */
+	bool taken;           /* from another process, at this start */
 	struct chore_queue chores;
 	/* stop and reopen; one at a time, and never both */
 	struct chore_job stop_job, reopen_job;
 	unsigned int stop_deadline_ms, stop_held;
-	struct gw_list recalls; /* control loop: what waits for this reopen */
-	bool reopening;         /* control loop */
-	uint32_t closing;       /* atomic: the engine stops, nothing is started again */
+	struct gw_parcel parcel; /* from another process, for the next start */
+	struct gw_parcel left;   /* for another process; the driver's */
+	struct gw_list recalls;  /* control loop: what waits for this reopen */
+	bool reopening;          /* control loop */
+	uint32_t closing;        /* atomic: the engine stops, nothing is started again */
 	struct gw_timer retry;
 };
 
@@ -82,6 +85,7 @@ struct engine {
 	struct gw_watch ask_watch;
 
 	struct gw_timer nudge; /* of workers that are stuck */
+	struct gw_timer wake;  /* of ports that rest after a hand-over */
 
 	/* Of the two below, and of changing taps. No worker takes it. */
 	pthread_mutex_t trace_lock;
@@ -121,7 +125,19 @@ void renew_end(struct pair_record *record);
 /* reopen.c */
 void reopen_recall(struct gw_port *port, void (*fn)(void *arg), void *arg);
 int reopen_start(struct holder *holder, struct gw_error *err);
-/* Stops a port's device; returns and records what it holds. On the port's chore. */
-unsigned int reopen_stop(struct holder *holder, unsigned int deadline_ms);
+/*
+ * Stops a port's device; returns and records what it holds. With `left` it is left for
+ * another process (gw_driver leave). On the port's chore.
+ */
+unsigned int reopen_stop(struct holder *holder, unsigned int deadline_ms, struct gw_parcel *left);
+/* handover.c: what was left for this port and is not taken, or all of it. */
+void handover_forget(struct holder *holder);
+/* All ports are open: if one took something, nobody sends before all can receive. */
+void handover_begin(struct engine *engine);
+/* engine.c. Control: no port is reopened from here on. */
+void engine_closing_call(void *arg);
+/* fn on the chore of each port, all at the same time. */
+void engine_on_all(struct engine *engine, void (*fn)(struct chore_job *job),
+		   unsigned int deadline_ms);
 /* Tells the worker whether rx and tx may be called. */
 void port_set_up(struct holder *holder, bool up);

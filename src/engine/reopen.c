@@ -64,14 +64,17 @@ static void held_apply(void *arg)
 	request->held = port->held;
 }
 
-unsigned int reopen_stop(struct holder *holder, unsigned int deadline_ms)
+unsigned int reopen_stop(struct holder *holder, unsigned int deadline_ms, struct gw_parcel *left)
 {
 	struct gw_port *port = holder->port;
 	struct held_request request = { .port = port };
 
 	port_set_state(port, GW_PORT_STOPPING);
 	port_set_up(holder, false);
-	port->driver->stop(port, deadline_ms);
+	if (left && port->driver->leave)
+		port->driver->leave(port, deadline_ms, left);
+	else
+		port->driver->stop(port, deadline_ms);
 	holder->started = false;
 	gw_port_apply(port, held_apply, &request);
 	if (request.held)
@@ -151,7 +154,7 @@ static void reopen_job(struct chore_job *job)
 	struct gw_error err = { 0 };
 
 	if (holder->started)
-		reopen_stop(holder, holder->engine->config.stop_ms / REOPEN_PART);
+		reopen_stop(holder, holder->engine->config.stop_ms / REOPEN_PART, NULL);
 	if (!gw_load_acquire(&holder->closing) && reopen_start(holder, &err))
 		gw_log(LOG_ERR, "port %s: cannot be started again: %s", holder->port->name,
 		       err.text);

@@ -170,7 +170,7 @@ static unsigned int take_frames(struct network *network, struct gw_port *port)
 	struct gw_frame **frames = port->waiting;
 	unsigned int count;
 
-	if (!port_usable(port) || !port->driver->rx)
+	if (!port_usable(port) || port->resting || !port->driver->rx)
 		return 0;
 	count = port->driver->rx(&port->queue, frames, GW_BATCH);
 	for (unsigned int i = 0; i < count; i++)
@@ -218,7 +218,7 @@ static bool arm(struct seat *seat, unsigned int *poll_us)
 	unsigned int wants = 0, us = 0;
 	bool work = false;
 
-	if (!port->waiting_count && port_usable(port))
+	if (!port->waiting_count && port_usable(port) && !port->resting)
 		wants |= GW_WANT_RX;
 	if (awaited(seat))
 		wants |= GW_WANT_TX;

@@ -3,11 +3,14 @@
  * The embedding API: options checked, the engine called. Nothing else is here.
  */
 #include <guestwire/guestwire.h>
+#include <guestwire/handover.h>
 #include <guestwire/trace.h>
 
 #include "driver_table.h"
 #include "engine.h"
 #include "engine_trace.h"
+#include "fd.h"
+#include "handover_wire.h"
 #include "log.h"
 #include "memmap.h"
 #include <errno.h>
@@ -22,6 +25,7 @@ struct gw_context {
 	/* Held while starting and stopping, and while a snapshot is taken. */
 	pthread_mutex_t lock;
 	struct engine *engine;
+	int handover_fd; /* gw_take: gw_start answers there; -1: none */
 	bool no_sigbus_handler;
 };
 
@@ -97,6 +101,7 @@ int gw_open(const struct gw_options *given, struct gw_context **out, struct gw_e
 		return ret;
 	}
 	pthread_mutex_init(&context->lock, NULL);
+	context->handover_fd = -1;
 	context->no_sigbus_handler = options.no_sigbus_handler;
 	if (options.log)
 		gw_log_set_sink(options.log, options.log_arg);
@@ -129,6 +134,9 @@ int gw_start(struct gw_context *context, struct gw_error *err)
 		return gw_error_sys(err, ret, "SIGBUS handler");
 	pthread_mutex_lock(&context->lock);
 	ret = engine_start(context->engine, err);
+	if (!ret && context->handover_fd >= 0)
+		handover_answer(context->handover_fd);
+	gw_fd_close(&context->handover_fd);
 	pthread_mutex_unlock(&context->lock);
 	return ret;
 }
@@ -148,8 +156,71 @@ void gw_close(struct gw_context *context)
 	if (!context)
 		return;
 	engine_free(context->engine);
+	gw_fd_close(&context->handover_fd);
 	pthread_mutex_destroy(&context->lock);
 	free(context);
+}
+
+/* ---- hand-over ---- */
+
+struct leaving {
+	int socket;
+	struct gw_error *err;
+};
+
+static int send_parcel(void *arg, struct gw_port *port, const struct gw_parcel *parcel)
+{
+	struct leaving *leaving = arg;
+
+	return handover_send(leaving->socket, port->name, port->driver->name, parcel, leaving->err);
+}
+
+int gw_leave(struct gw_context *context, int socket, unsigned int deadline_ms, struct gw_error *err)
+{
+	struct leaving leaving = { socket, err };
+	int ret = handover_patience(socket, GW_HANDOVER_PATIENCE_MS);
+
+	if (ret)
+		return gw_error_sys(err, ret, "hand-over");
+	pthread_mutex_lock(&context->lock);
+	ret = engine_leave(context->engine, deadline_ms, send_parcel, &leaving);
+	if (!ret)
+		ret = handover_send_end(socket, err);
+	if (!ret)
+		ret = handover_wait_answer(socket, err);
+	if (ret)
+		engine_return(context->engine);
+	else
+		engine_stop(context->engine, deadline_ms);
+	pthread_mutex_unlock(&context->lock);
+	return ret;
+}
+
+/* A port that is not there any more: its connections end, and that is said. */
+static void take_parcel(struct gw_context *context, struct handover_parcel *parcel)
+{
+	struct gw_error err = { 0 };
+
+	if (engine_take(context->engine, parcel->port, &parcel->parcel, &err))
+		gw_log(LOG_WARNING, "%s", err.text);
+	parcel->parcel.fd_count = 0;
+	handover_parcel_free(parcel);
+}
+
+int gw_take(struct gw_context *context, int socket, struct gw_error *err)
+{
+	struct handover_parcel parcel;
+	int ret = handover_patience(socket, GW_HANDOVER_PATIENCE_MS);
+
+	if (ret)
+		gw_error_sys(err, ret, "hand-over");
+	else
+		while ((ret = handover_receive(socket, &parcel, err)) > 0)
+			take_parcel(context, &parcel);
+	context->handover_fd = socket;
+	if (ret)
+		gw_fd_close(&context->handover_fd);
+	return ret;
 }
 
 /* ---- traces ---- */

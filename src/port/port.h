@@ -86,6 +86,8 @@ struct gw_port {
 	/* -1: not given, then the other port's word counts (pair_create) */
 	int64_t copybreak, loans, bounce;
 
+	struct gw_parcel *parcel; /* from another process, while it is opened; NULL: none */
+
 	/* ---- fixed at start ---- */
 	const struct port_host *host; /* NULL: no threads, everything runs inline */
 	struct gw_arena *arena;
@@ -114,6 +116,7 @@ struct gw_port {
 	struct gw_offloads offloads;
 	bool up;                 /* started: rx, tx allowed */
 	unsigned int paused;     /* counts gw_port_pause */
+	bool resting;            /* nothing is taken out of it: a hand-over is about to begin */
 	bool stalled;            /* no progress for a while although something is owed */
 	bool untrusted;          /* quarantined frames are out: answers no */
 	bool progress;           /* something was taken or given back since the last look */

@@ -467,6 +467,11 @@ void gw_port_set_priv(struct gw_port *port, void *priv)
 	port->priv = priv;
 }
 
+struct gw_parcel *gw_port_parcel(const struct gw_port *port)
+{
+	return NULL;
+}
+
 struct gw_queue *gw_port_queue(struct gw_port *port, unsigned int index)
 {
 	assert_int_equal(index, 0);

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Another process goes on: guestwired --takeover, under traffic.
+
+Nothing is lost, nothing comes twice, and nobody has to connect again: frames
+wait in the guest's ring until the new process takes them. Only what a device
+receives while nobody is there is the device's to keep or to lose: an AF_XDP
+socket is closed and opened, so there the guest sends and does not receive.
+"""
+
+import socket
+import threading
+import time
+
+from lib import guest, memlock
+from lib.daemon import Daemon
+from lib.proc import check, run, wait_for
+from lib.scenario import alone, cases, deadline, rounds
+from lib.wire import PINNED_MIB, Sweep, Wire, addresses, check_end
+
+RATE = 4000
+SWEEP = Sweep(300, 1499, 5)     # one and a half seconds of frames
+TIMEOUT_S = 60
+# without a frame on the wire; a machine that is busy with other things is
+# slower, so a few tries are allowed, each of which says what it saw
+OUTAGE_MAX_S = 0.1
+TRIES = 5
+ETHERTYPE = 0x88b5
+
+
+class Gaps:
+    """When frames came to an interface: the longest time without one."""
+
+    def __init__(self, t, ns, interface):
+        with ns.entered():
+            self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW,
+                                        socket.htons(ETHERTYPE))
+            self.socket.bind((interface, ETHERTYPE))
+        self.socket.settimeout(0.2)
+        self.longest_s, self.frames, self.ended = 0.0, 0, False
+        self.thread = threading.Thread(target=self._watch)
+        self.thread.start()
+        t.on_exit(self.end)
+
+    def _watch(self):
+        last = None
+        while not self.ended:
+            try:
+                self.socket.recv(64)
+            except TimeoutError:
+                continue
+            now = time.monotonic()
+            if last:
+                self.longest_s = max(self.longest_s, now - last)
+            last = now
+            self.frames += 1
+
+    def reset(self):
+        self.longest_s = 0.0
+
+    def end(self):
+        if not self.ended:
+            self.ended = True
+            self.thread.join()
+            self.socket.close()
+
+
+def take_over(t, be, *arguments):
+    """The new daemon, which has the old one's place; the old one ends."""
+    old = be.process
+    be.arguments = ["--takeover", *arguments]
+    be.start(TIMEOUT_S)
+    check(old.wait(TIMEOUT_S) == 0, f"the old one ends well:\n{old.err.tail()}")
+    check("another process goes on" in old.err.text(), old.err.tail())
+
+
+@deadline(120)
+@alone
+@cases("driver", ("xdp", "tap", "packet", "guest", "null"))
+def test_guest_goes_on(t, driver):
+    wire = Wire(t, driver)
+    wire.start()
+    n = SWEEP.count()
+    far = None
+    if driver != "null":
+        far = wire.start_far(*addresses(wire.far_stream, wire.stream),
+                             "--receive", n, "--ordered")
+    a = wire.start_guest(*addresses(wire.stream, wire.far_stream),
+                         *SWEEP.arguments(), "--rate", RATE, "--scribble")
+    wait_for(lambda: wire.be.pairs().get(("a", "up")) and
+             wire.be.pairs()["a", "up"].frames, TIMEOUT_S, "first frames")
+    for _ in range(rounds(2, 10)):
+        take_over(t, wire.be)
+    said = guest.result(a, TIMEOUT_S)
+    check_end(said, n, 0)
+    if far:
+        said = guest.result(far, TIMEOUT_S)
+        check_end(said, 0, n)
+        check(said["out_of_order"] == 0, said)
+    wire.be.stop()
+
+
+@deadline(120)
+@alone
+def test_outage(t):
+    """On the wire there is a frame again within 100 ms."""
+    memlock.need(PINNED_MIB)
+    wire = Wire(t, "xdp")
+    wire.start()
+    gaps = Gaps(t, wire.far_ns, "farup")
+    wire.start_guest(*addresses(wire.stream, wire.far_stream), "--send", 0,
+                     "--timeout", 0, "--rate", RATE)
+    wait_for(lambda: gaps.frames > 100, TIMEOUT_S, "frames on the wire")
+    seen = []
+    while len(seen) < TRIES and (not seen or seen[-1] > OUTAGE_MAX_S):
+        gaps.reset()
+        take_over(t, wire.be)
+        frames = gaps.frames
+        wait_for(lambda: gaps.frames > frames + 100, TIMEOUT_S, "frames")
+        seen.append(gaps.longest_s)
+    t.note(f"{', '.join(f'{s * 1000:.0f}' for s in seen)} ms without a frame")
+    check(seen[-1] <= OUTAGE_MAX_S, f"never below 100 ms: {seen}")
+    gaps.end()
+
+
+@deadline(90)
+def test_one_that_cannot_start_changes_nothing(t):
+    """The new daemon has a port whose device does not exist."""
+    wire = Wire(t, "guest")
+    wire.start()
+    n = SWEEP.count()
+    far = wire.start_far(*addresses(wire.far_stream, wire.stream),
+                         "--receive", n, "--ordered")
+    a = wire.start_guest(*addresses(wire.stream, wire.far_stream),
+                         *SWEEP.arguments(), "--rate", RATE)
+    wait_for(lambda: wire.be.pairs().get(("a", "up")) and
+             wire.be.pairs()["a", "up"].frames, TIMEOUT_S, "first frames")
+    ports = [w for p in [*wire.ports, "no=xdp:nowhere,network=other"]
+             for w in ("--port", p)]
+    done = run([wire.be.binary, "--control", wire.be.control, "--takeover",
+                *ports], ns=wire.ns, may_fail=True, timeout_s=TIMEOUT_S)
+    check(done.returncode == 1 and "nowhere" in done.stderr, done)
+    wire.be.process.wait_line("not taken over, all goes on here", TIMEOUT_S,
+                              stream=wire.be.process.err)
+    check_end(guest.result(a, TIMEOUT_S), n, 0)
+    check_end(guest.result(far, TIMEOUT_S), 0, n)
+    wire.be.stop()
+
+
+@deadline(60)
+def test_nobody_to_take_over_from(t):
+    be = Daemon(t, [f"a=guest:{t.path('a.sock')}", "up=null:"])
+    done = run([be.binary, "--control", be.control, "--takeover", "--port",
+                be.ports[0], "--port", be.ports[1]], may_fail=True,
+               timeout_s=TIMEOUT_S)
+    check(done.returncode == 1 and "cannot reach the daemon" in done.stderr,
+          done)

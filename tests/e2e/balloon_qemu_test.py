@@ -17,7 +17,7 @@ import time
 
 from lib import peer
 from lib.proc import Failure, Timeout, check, wait_for
-from lib.scenario import deadline
+from lib.scenario import alone, deadline
 from lib.site import (GUEST_MIB, Side, need_pinning, start_site,
                       wait_registered)
 from lib.words import stream_words
@@ -129,6 +129,7 @@ def set_balloon(vm, size_mib):
              GIVE_BACK_TIMEOUT_S, f"the balloon to leave {size_mib} MiB")
 
 
+@alone
 @deadline(400)
 def test_balloon(t):
     """Pages go to the host and come back, and are sent from at once."""
@@ -160,6 +161,7 @@ def stream_and_report(site, seed):
     raise Failure(f"{REPORT_TRIES} times the guest reported no free pages")
 
 
+@alone
 @deadline(400)
 def test_free_page_reporting(t):
     """The guest tells of free memory unasked, and takes it again unasked."""
@@ -172,6 +174,7 @@ def test_free_page_reporting(t):
     site.be.stop()
 
 
+@alone
 @deadline(400)
 def test_memory_unplugged(t):
     """virtio-mem: memory of a region of its own comes, goes, and comes back."""

@@ -13,7 +13,7 @@ from lib import image
 from lib.daemon import FRAME_MAX_BYTES, Daemon
 from lib.proc import check
 from lib.qemu import QemuGuest, VhostUserNic
-from lib.scenario import cases, deadline
+from lib.scenario import alone, cases, deadline
 from lib.site import Side, need_pinning, start_site, wait_registered
 
 TRANSFER_S = 2
@@ -110,6 +110,7 @@ def check_ledger(be, side, offloads):
                 f"{pair.supers_cut} super-frames cut")
 
 
+@alone
 @deadline(240)
 @cases("port", PORTS)
 def test_iperf3(t, port):
@@ -130,6 +131,7 @@ def test_iperf3(t, port):
     be.stop()
 
 
+@alone
 @deadline(120)
 def test_offloads_off(t):
     """Nothing is offered, and all goes on."""
@@ -166,6 +168,7 @@ def test_daemon_comes_back(t):
     be.stop()
 
 
+@alone
 @deadline(240)
 def test_guest_to_guest(t):
     """Super-frames go from guest to guest as they are."""

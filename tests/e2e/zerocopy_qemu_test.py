@@ -14,7 +14,7 @@ import re
 
 from lib import peer
 from lib.proc import check, wait_for
-from lib.scenario import cases, deadline
+from lib.scenario import alone, cases, deadline
 from lib.site import Side, need_pinning, start_site, wait_registered
 from lib.words import stream_words
 
@@ -151,6 +151,7 @@ def check_stream(side, trace, how):
     side.t.note(f"{how}: {STREAM_PAGES} pages, the first {frames[0]:#x}")
 
 
+@alone
 @deadline(180)
 @cases("driver", DRIVERS)
 def test_pages_of_an_application(t, driver):
@@ -163,6 +164,7 @@ def test_pages_of_an_application(t, driver):
     be.stop()
 
 
+@alone
 @deadline(120)
 def test_without_offloads_the_guest_copies(t):
     """Without a checksum offload a guest has no scatter-gather, and says so."""

@@ -238,6 +238,10 @@ void world_begin(const struct play *play)
 		world_do(&(struct event){ play->opening[i], 0 });
 		run_to_rest("the opening");
 	}
+	/* Everybody had his turn: a device that lives was recalled, and gave its loans back. */
+	for (unsigned int s = 0; s < world.sent_count; s++)
+		if (world.sent[s].lost && !world.done[EVENT_DIE])
+			violation("frame %u is lost, and no device has died", s);
 	world.logs = 0;
 }
 

@@ -126,7 +126,8 @@ class Daemon:
     def sanitized(self):
         """Built with a sanitizer? Its memory is then not the daemon's own."""
         with open(self.binary, "rb") as f:
-            return b"__asan_init" in f.read()
+            text = f.read()
+        return b"__asan_init" in text or b"__tsan_init" in text
 
     def check_no_report(self):
         text = self.process.err.text()

@@ -56,6 +56,7 @@ static const int plain_calls[] = {
 	SCMP_SYS(close),
 	SCMP_SYS(fcntl),
 	SCMP_SYS(fstatfs),
+	SCMP_SYS(ftruncate),
 	/* by name: Landlock says which */
 	SCMP_SYS(openat),
 	SCMP_SYS(newfstatat),
@@ -68,20 +69,25 @@ static const int plain_calls[] = {
 	SCMP_SYS(epoll_pwait),
 	SCMP_SYS(epoll_pwait2),
 	SCMP_SYS(clock_nanosleep),
+	SCMP_SYS(clock_gettime),
 	/* sockets; which are made is below */
 	SCMP_SYS(bind),
 	SCMP_SYS(connect),
 	SCMP_SYS(accept4),
 	SCMP_SYS(sendto),
+	SCMP_SYS(sendmsg),
 	SCMP_SYS(recvfrom),
 	SCMP_SYS(recvmsg),
 	SCMP_SYS(recvmmsg),
 	SCMP_SYS(getsockopt),
+	SCMP_SYS(getsockname),
 	SCMP_SYS(setsockopt),
 	/* memory */
 	SCMP_SYS(brk),
 	SCMP_SYS(munmap),
 	SCMP_SYS(madvise),
+	SCMP_SYS(memfd_create),
+	SCMP_SYS(sysinfo),
 	/* threads of this process */
 	SCMP_SYS(futex),
 	SCMP_SYS(set_robust_list),
@@ -111,7 +117,6 @@ static const int spare_calls[] = {
 	SCMP_SYS(getrlimit),
 	SCMP_SYS(ppoll),
 	SCMP_SYS(nanosleep),
-	SCMP_SYS(clock_gettime),
 	SCMP_SYS(clock_getres),
 	SCMP_SYS(gettimeofday),
 	SCMP_SYS(time),
@@ -121,13 +126,10 @@ static const int spare_calls[] = {
 	SCMP_SYS(mremap),
 	SCMP_SYS(msync),
 	SCMP_SYS(membarrier),
-	SCMP_SYS(sysinfo),
 	SCMP_SYS(sched_getaffinity),
 	SCMP_SYS(sigaltstack),
 	SCMP_SYS(getrandom),
 	/* records of what is in flight: written beside, then put in place */
-	SCMP_SYS(memfd_create),
-	SCMP_SYS(ftruncate),
 	SCMP_SYS(pread64),
 	SCMP_SYS(pwrite64),
 	SCMP_SYS(lseek),
@@ -146,14 +148,12 @@ static const int spare_calls[] = {
 	SCMP_SYS(splice),
 	SCMP_SYS(rt_sigtimedwait),
 	/* a daemon that takes over gets our sockets */
-	SCMP_SYS(sendmsg),
 	SCMP_SYS(shutdown),
 	SCMP_SYS(getpeername),
 	/* a port that is started over, on an interface that is there again */
 	SCMP_SYS(epoll_create1),
 	SCMP_SYS(eventfd2),
 	SCMP_SYS(listen),
-	SCMP_SYS(getsockname),
 	SCMP_SYS(uname),
 	/* a folder of /sys, if the interface is a virtio device */
 	SCMP_SYS(getdents64),
@@ -210,7 +210,7 @@ static const struct call_rule argument_calls[] = {
 	{ SCMP_SYS(clone), CLONE_FLAGS, CLONE_THREAD | CLONE_VM | NAMESPACE_FLAGS,
 	  CLONE_THREAD | CLONE_VM },
 	{ SCMP_SYS(prctl), 0, ALL, PR_SET_NAME },
-	/* limits are read, not set */
+	/* limits are read, not set: by who may not pin what he likes */
 	{ SCMP_SYS(prlimit64), 2, UINT64_MAX, 0 },
 	/* faults of this process, not of the kernel on its behalf */
 	{ SCMP_SYS(userfaultfd), 0, UFFD_USER_MODE_ONLY, UFFD_USER_MODE_ONLY },

@@ -4,8 +4,11 @@
 import itertools
 import os
 
-# a worker makes these all the time: to trace them would change what happens
-HOT_CALLS = ("read", "write", "readv", "writev", "sendto", "recvfrom",
+# these are made all the time, by workers, and for each piece of a guest's
+# memory: to trace them would change what happens
+HOT_CALLS = ("fcntl", "fstatfs", "newfstatat", "madvise", "close",
+             "recvmmsg", "epoll_ctl",
+             "read", "write", "readv", "writev", "sendto", "recvfrom",
              "epoll_wait", "epoll_pwait", "epoll_pwait2", "futex",
              "sched_yield")
 FOLDER_VARIABLE = "GW_CALLS"

@@ -13,13 +13,17 @@ The stream's digest must be right, the memory of both QEMUs the same when the
 guest has moved, and whoever forwards frames must hear from the guest (RARP, or
 its own announcement) where it is now. How long nobody answered is measured with
 a thousand pings a second.
+
+QEMU 7.2 under emulation loses writes of the guest's own CPU on the way, in one
+move of some twenty (its sync of the dirty bitmap forgets the TLB, which QEMU 9
+mends): pages differ that no device ever wrote to. So it is the lab's QEMU.
 """
 
 import socket
 import struct
 import threading
 
-from lib import iommu, memlock, netns
+from lib import image, iommu, memlock, netns
 from lib.daemon import Daemon
 from lib.echo import Echo
 from lib.moving import Mover
@@ -27,7 +31,7 @@ from lib.proc import check, wait_for
 from lib.qemu import Device, QemuGuest, VhostUserNic
 from lib.scenario import cases, deadline, long, rounds
 from lib.site import DEVICES
-from lib.stream import Stream
+from lib.stream import PROGRESS_BYTES, Stream
 
 GUEST_MIB = 192
 MAC = "52:54:00:77:00:01"
@@ -36,6 +40,7 @@ ROUNDS = rounds(1, 10)
 ETH_P_ALL, ETH_P_ARP, ETH_P_RARP = 3, 0x0806, 0x8035
 ARRIVAL_TIMEOUT_S = 60
 ETHERNET_BYTES = 14
+LITTLE_BYTES = 64 << 10
 SNAP_BYTES = 64
 
 
@@ -120,16 +125,21 @@ class Place:
         self.peer_ns.ip("link", "set", there, "master", "br0")
         return ns, name
 
+    def image(self):
+        """A QEMU in which no write of a guest's CPU is lost on the way."""
+        options = "--add", self.t.program("guest-tool")
+        return dict(image.paths(self.t.root, *options),
+                    qemu=image.lab_qemu(self.t.root))
+
     def make_guest(self, number, arguments, options="", before=(), append=""):
         nic = VhostUserNic(self.sockets[number % 2], MAC, options=options)
         return QemuGuest(self.t, [*before, nic], name=f"vm{number}",
                          memory_mib=GUEST_MIB, arguments=arguments,
-                         append=append,
-                         image_options=("--add",
-                                        self.t.program("guest-tool")))
+                         append=append, made=self.image())
 
 
-def there_and_back(t, place, heard=("arp", "rarp"), **guest):
+def there_and_back(t, place, heard=("arp", "rarp"),
+                   progress=PROGRESS_BYTES, **guest):
     mover = Mover(t, lambda n, args: place.make_guest(n, args, **guest))
     mover.start()
     mover.vm.set_address(GUEST + "/24")
@@ -139,14 +149,14 @@ def there_and_back(t, place, heard=("arp", "rarp"), **guest):
     echo = Echo(t, place.peer_ns, GUEST)
     outages, downtimes = [], []
     for _ in range(2 * ROUNDS):
-        stream.wait_progress()
+        stream.wait_progress(progress)
         echo.lap()
         since = len(announced.kinds)
         said = mover.move()
         kind = announced.wait(since)
         check(kind in heard, f"the guest announces itself by {kind}, not by "
               + " or ".join(heard))
-        stream.wait_progress()
+        stream.wait_progress(progress)
         # the guest waits for our comparison; that is no outage
         outages.append(echo.lap()["silence_ms"] - mover.compare_s * 1000)
         downtimes.append(said["downtime"])
@@ -202,10 +212,15 @@ def test_guest_that_does_not_announce(t):
 @long
 @deadline(rounds(300, 1800))
 def test_behind_iommu(t):
-    """The log is of the guest's physical pages, whatever it calls them."""
+    """The log is of the guest's physical pages, whatever it calls them.
+
+    A frame for the guest waits for the answer to each miss, if it has no other
+    way to go: hence a daemon for each QEMU, and less traffic.
+    """
     place = Place(t, "tap")
-    place.add_daemon((0, 1))
-    there_and_back(t, place, options=iommu.NIC_OPTIONS,
+    for i in range(2):
+        place.add_daemon((i,))
+    there_and_back(t, place, progress=LITTLE_BYTES, options=iommu.NIC_OPTIONS,
                    before=[Device(iommu.DEVICE)], append=iommu.STRICT)
     for be in place.daemons:
         be.stop()

@@ -14,9 +14,9 @@ guest has moved, and whoever forwards frames must hear from the guest (RARP, or
 its own announcement) where it is now. How long nobody answered is measured with
 a thousand pings a second.
 
-QEMU 7.2 under emulation loses writes of the guest's own CPU on the way, in one
-move of some twenty (its sync of the dirty bitmap forgets the TLB, which QEMU 9
-mends): pages differ that no device ever wrote to. So it is the lab's QEMU.
+QEMU 7.2 under emulation was seen to lose writes of the guest's own CPU on the
+way, twice in some twenty moves: pages differed that no device had written to.
+With the lab's QEMU (10.0) that did not happen, so it is used here.
 """
 
 import socket

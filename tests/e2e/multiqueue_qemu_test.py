@@ -72,7 +72,7 @@ def traffic_on_queues(t, driver, options, qemu=None):
 
 
 @deadline(rounds(400, 900))
-@cases("packed", ("off", "on"))
+@cases("packed", ("off", "on"), quick=("on",))
 @cases("driver", ("xdp", "tap"), quick=("tap",))
 def test_queues(t, driver, packed):
     traffic_on_queues(t, driver, f"mq=on,packed={packed}")

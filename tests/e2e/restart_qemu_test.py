@@ -42,7 +42,7 @@ def kill_in_stream(t, side, be):
 
 @deadline(rounds(300, 1200))
 @cases("packed", ("off", "on"), quick=("off",))
-@cases("driver", ("xdp", "tap"))
+@cases("driver", ("xdp", "tap"), quick=("xdp",))
 def test_kills_in_a_stream(t, driver, packed):
     need_pinning(driver)
     side = Side(t, driver, image_options=("--add", t.program("guest-tool")),

@@ -331,13 +331,25 @@ static bool any_troubled(struct xdp_port *p)
 	return troubled;
 }
 
+/*
+ * A socket that cannot be trusted goes. Whoever comes upon it (the look at another guest's
+ * memory will do), the guest that it lent from has been told yes, and must be asked
+ * about again: its frames have nowhere to go.
+ */
+static void socket_away(struct xdp_channel *ch, unsigned int limit_ms)
+{
+	if (ch->mapped)
+		gw_port_requery(ch->p->port);
+	window_clear(ch, limit_ms);
+}
+
 /* The interface of this name is another one now: nothing of the old is of use. */
 static int move_over(struct xdp_port *p, struct gw_error *err)
 {
 	int rc;
 
 	for (unsigned int i = 0; i < p->channel_count; i++)
-		window_clear(&p->channel[i], 0);
+		socket_away(&p->channel[i], 0);
 	everything_off(p);
 	p->pages_apart = contiguity_translated(&p->netdev);
 	rc = receive_start(p, err);
@@ -375,7 +387,7 @@ static int reopen(struct xdp_port *p, struct gw_error *err)
 	for (unsigned int i = 0; i < p->channel_count; i++)
 		if (window_troubled(&p->channel[i])) {
 			doubt_pages(&p->channel[i]);
-			window_clear(&p->channel[i], XDP_BIND_LIMIT_MS);
+			socket_away(&p->channel[i], XDP_BIND_LIMIT_MS);
 		}
 	rc = netdev_read(gw_port_target(p->port), &p->netdev, err);
 	if (!rc && p->netdev.ifindex != before)

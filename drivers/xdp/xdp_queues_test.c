@@ -62,7 +62,7 @@ static void third_guest_shares_until_a_queue_is_free(void **state)
 {
 	struct gw_answer answer;
 	struct guests g;
-	unsigned int requeries;
+	unsigned int requeries, doubts;
 
 	guests_open(&g, "up=near,rxring=64", 2);
 	host_lend(g.f.port, g.memory[0].memmap);
@@ -87,8 +87,10 @@ static void third_guest_shares_until_a_queue_is_free(void **state)
 	assert_int_equal(g.f.p->source[3].channel, 0);
 
 	requeries = host_record(g.f.port)->requeries;
+	doubts = host_record(g.f.port)->doubts;
 	gw_driver_xdp.unmap(g.f.port, g.memory[0].memmap);
 	assert_true(host_record(g.f.port)->requeries > requeries);
+	assert_int_equal(host_record(g.f.port)->doubts, doubts);
 	assert_null(g.f.p->channel[1].xsk);
 	guest_sends(&g, 0, 200, false);
 	host_lend(g.f.port, g.memory[2].memmap);
@@ -191,6 +193,7 @@ static void trouble_of_one_queue_leaves_the_other(void **state)
 {
 	struct xsk_ring *tx;
 	struct xdp_desc *desc;
+	unsigned int doubts;
 	struct guests g;
 
 	guests_open(&g, "up=near,rxring=64", 2);
@@ -204,7 +207,10 @@ static void trouble_of_one_queue_leaves_the_other(void **state)
 	desc->options = 0;
 	xsk_produce(tx, tx->mine + 1);
 	guest_sends(&g, 0, 100, true);
+	doubts = host_record(g.f.port)->doubts;
 	assert_false(host_query(g.f.port, g.memory[1].memmap).needs_map);
+	/* The other guest's question brought it up; the first has been told yes. */
+	assert_int_equal(host_record(g.f.port)->doubts, doubts + 1);
 	assert_true(host_query(g.f.port, g.memory[0].memmap).needs_map);
 	guest_sends(&g, 1, 1514, true);
 	host_lend(g.f.port, g.memory[0].memmap);

@@ -530,12 +530,13 @@ void gw_port_resume(struct gw_port *port)
 
 void gw_port_requery_refused(struct gw_port *port)
 {
-	gw_port_requery(port);
+	__atomic_fetch_add(&port->record.requeries, 1, __ATOMIC_RELAXED);
 }
 
 void gw_port_requery(struct gw_port *port)
 {
 	__atomic_fetch_add(&port->record.requeries, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&port->record.doubts, 1, __ATOMIC_RELAXED);
 }
 
 /* Appends the line; the older half goes when the buffer is full. */

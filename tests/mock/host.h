@@ -33,8 +33,8 @@ void host_arena_free(void);
 struct host_record {
 	uint64_t drops[GW_REASON_COUNT];    /* gw_queue_drop, frames */
 	uint64_t rx_drops[GW_REASON_COUNT]; /* gw_queue_rx_drop, frames */
-	unsigned int requeries;
-	unsigned int pauses, resumes; /* gw_port_pause, gw_port_resume */
+	unsigned int requeries, doubts;     /* of either kind; gw_port_requery alone */
+	unsigned int pauses, resumes;       /* gw_port_pause, gw_port_resume */
 	unsigned int applies;
 	uint32_t max_len;
 	struct gw_offloads offloads;

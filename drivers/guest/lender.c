@@ -25,10 +25,12 @@ int lender_create(struct gw_queue *queue, unsigned int pair, const struct sessio
 		  int event_fd, struct lender **out, struct gw_error *err)
 {
 	struct lender *lender = calloc(1, sizeof(*lender));
+	struct ring_config config = ring->config;
 	int ret;
 
 	if (!lender)
 		return gw_error_sys(err, -ENOMEM, "transmit ring");
+	config.reads_only = true;
 	lender->queue = queue;
 	lender->pair = pair;
 	lender->memmap = ring->config.memmap;
@@ -44,7 +46,7 @@ int lender_create(struct gw_queue *queue, unsigned int pair, const struct sessio
 	if (ring->config.iotlb)
 		lender->head = calloc(ring->config.size, sizeof(*lender->head));
 	ret = lender->frame && (lender->head || !ring->config.iotlb)
-		      ? ring_create(&ring->config, &lender->ring, err)
+		      ? ring_create(&config, &lender->ring, err)
 		      : gw_error_sys(err, -ENOMEM, "transmit ring");
 	if (ret) {
 		lender_free(lender);

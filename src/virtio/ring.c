@@ -44,6 +44,7 @@ static void configure(struct ring *ring, const struct ring_layout *layout,
 	ring->event_idx = virtio_has(config->features, VIRTIO_RING_F_EVENT_IDX);
 	ring->indirect = virtio_has(config->features, VIRTIO_RING_F_INDIRECT_DESC);
 	ring->in_order = virtio_has(config->features, VIRTIO_F_IN_ORDER);
+	ring->reads_only = config->reads_only;
 	ring->desc_addr = config->desc_addr;
 	ring->avail_addr = config->avail_addr;
 	ring->used_addr = config->used_addr;

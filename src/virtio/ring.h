@@ -55,6 +55,8 @@ struct ring_config {
 	 * not fit, begins at `base`.
 	 */
 	void *record;
+	/* Nothing is ever written into its buffers: a transmit ring. */
+	bool reads_only;
 };
 
 /* Which rule of the specification the guest broke. X(id, name, text) */

@@ -67,7 +67,7 @@ struct ring {
 	uint32_t pop_slot; /* in popped: where the next one goes */
 	uint32_t in_flight;
 	enum ring_fault fault;
-	bool event_idx, indirect, in_order;
+	bool event_idx, indirect, in_order, reads_only;
 	bool holding; /* a push may have to be held back */
 
 	/* Cold. */

@@ -225,22 +225,26 @@ static void packed_begin(struct ring *ring)
 
 /*
  * The buffers of an indirect table (section 2.8.7), one behind the other: NEXT, the
- * lap's flags and the id mean nothing in there.
+ * lap's flags and the id mean nothing in there. Nor does WRITE where we only read:
+ * DPDK's driver (22.11 and others) has it on the virtio-net header of what it sends,
+ * and on one more buffer, depending on the place in the ring.
  */
 static enum ring_fault walk_indirect(struct walk *walk, uint64_t addr, uint32_t len)
 {
 	struct vring_packed_desc desc;
 	struct walk_table table;
 	enum ring_fault fault;
+	bool writable;
 
 	fault = walk_open_table(walk, &table, addr, len);
 	for (uint32_t i = 0; !fault && i < table.count; i++) {
 		fault = walk_read_table(walk, &table, i, &desc);
 		if (!fault && (desc.flags & VRING_DESC_F_INDIRECT))
 			fault = RING_FAULT_NESTED;
-		if (!fault)
-			fault = walk_add(walk, desc.addr, desc.len,
-					 desc.flags & VRING_DESC_F_WRITE);
+		if (fault)
+			break;
+		writable = !walk->ring->reads_only && (desc.flags & VRING_DESC_F_WRITE);
+		fault = walk_add(walk, desc.addr, desc.len, writable);
 	}
 	return fault;
 }

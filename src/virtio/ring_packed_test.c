@@ -36,6 +36,7 @@ struct fixture {
 	struct ring *ring;
 	struct iovec seg[GW_FRAME_SEGS_MAX];
 	struct ring_chain chain;
+	bool reads_only;
 };
 
 static const struct mock_buffer good[] = { { 0x1000, 12, false }, { 0x3000, 60, false } };
@@ -74,6 +75,7 @@ static void open_ring_at(struct fixture *f, uint32_t size, uint64_t features, ui
 
 	mock_driver_open(&f->driver, &f->memory, size, RING_ADDR, features | PACKED, start);
 	config = mock_driver_config(&f->driver);
+	config.reads_only = f->reads_only;
 	assert_int_equal(ring_create(&config, &f->ring, &err), 0);
 }
 
@@ -807,6 +809,41 @@ static void other_flags_in_a_table_are_ignored(void **state)
 	assert_int_equal(ring_base(f->ring) & 0xffff, LAP_ONE | 1);
 }
 
+static void pop_table_of_writables(struct fixture *f, bool reads_only)
+{
+	const uint16_t flags[] = { VRING_DESC_F_WRITE, 0, VRING_DESC_F_WRITE };
+
+	f->reads_only = reads_only;
+	open_ring(f, RING_SIZE, INDIRECT);
+	for (unsigned int i = 0; i < 3; i++) {
+		struct vring_packed_desc entry = descriptor(0, flags[i]);
+
+		entry.addr = 0x1000 * (i + 1);
+		mock_write(&f->memory, TABLE_ADDR + 16 * i, &entry, sizeof(entry));
+	}
+	f->driver.slot[0] = table_desc(48, AVAIL);
+}
+
+/* DPDK's driver has WRITE on the header of what it sends from a table, and elsewhere. */
+static void writable_in_a_table_of_a_transmit_ring(void **state)
+{
+	struct fixture *f = *state;
+
+	pop_table_of_writables(f, true);
+	assert_int_equal(pop(f), 1);
+	assert_int_equal(f->chain.read_count, 3);
+	assert_int_equal(f->chain.read_bytes, 30);
+	assert_int_equal(f->chain.write_count, 0);
+}
+
+static void writable_in_a_table(void **state)
+{
+	struct fixture *f = *state;
+
+	pop_table_of_writables(f, false);
+	breaks(f, RING_FAULT_ORDER);
+}
+
 #define PACKED_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -855,6 +892,8 @@ int main(void)
 		PACKED_TEST(indirect_behind_a_direct_one),
 		PACKED_TEST(nested_indirect),
 		PACKED_TEST(other_flags_in_a_table_are_ignored),
+		PACKED_TEST(writable_in_a_table_of_a_transmit_ring),
+		PACKED_TEST(writable_in_a_table),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,6 +38,16 @@ static uint32_t hash_bytes(uint32_t hash, const uint8_t *bytes, size_t len)
 	return hash ^ hash >> 15;
 }
 
+/*
+ * Bits are chosen from both ends of the number, and a last byte that differs by
+ * one hardly reaches the upper end: neighbours would all go to one pair.
+ */
+static uint32_t spread(uint32_t hash)
+{
+	hash *= 0x9e3779b1u; /* 2^32 over the golden ratio, odd */
+	return hash ^ hash >> 15;
+}
+
 /* Both ends by themselves, then added: the sum knows no direction. */
 static uint32_t hash_ends(const uint8_t *from, const uint8_t *to, size_t len, const uint8_t *ports)
 {
@@ -47,7 +57,7 @@ static uint32_t hash_ends(const uint8_t *from, const uint8_t *to, size_t len, co
 		a = hash_bytes(a, ports, PORTS_BYTES / 2);
 		b = hash_bytes(b, ports + PORTS_BYTES / 2, PORTS_BYTES / 2);
 	}
-	return a + b;
+	return spread(a + b);
 }
 
 static bool has_ports(uint8_t protocol)

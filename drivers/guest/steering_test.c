@@ -147,6 +147,22 @@ static void flows_are_spread(void **state)
 	}
 }
 
+/* Addresses of which only the last byte differs, as machines of one network have them. */
+static void neighbours_are_spread(void **state)
+{
+	unsigned int hit[4] = { 0 };
+
+	for (uint8_t i = 1; i <= 32; i++) {
+		const uint8_t mac[6] = { 2, 0, 0, 0, 0, i };
+		struct bench bench;
+
+		begin(&bench, mac, mac_b, false, 0x88b5);
+		hit[(uint64_t)steering_hash(&bench.frame) * 4 >> 32]++;
+	}
+	for (unsigned int i = 0; i < 4; i++)
+		assert_true(hit[i] > 0);
+}
+
 static void an_answer_goes_where_the_request_came_from(void **state)
 {
 	static struct steering steering;
@@ -168,6 +184,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_ip_goes_by_its_addresses),
 		cmocka_unit_test(short_frames_are_read_no_further),
 		cmocka_unit_test(flows_are_spread),
+		cmocka_unit_test(neighbours_are_spread),
 		cmocka_unit_test(an_answer_goes_where_the_request_came_from),
 	};
 

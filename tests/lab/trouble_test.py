@@ -5,7 +5,7 @@ back, and sends again when the NIC is there again."""
 from lib.scenario import cases
 
 from lablib import hosts, zerocopy
-from lablib.load import Load
+from lablib.load import Load, patient
 from lablib.stuck import COUNT, SIZES, stuck
 
 lab = hosts.sockets
@@ -18,6 +18,7 @@ TROUBLES = {
 
 
 @cases("trouble", TROUBLES)
+@patient
 def test_every_buffer_comes_home(lab, trouble):
     be = zerocopy.start(lab, "igb")
     load = stuck(lab, be)

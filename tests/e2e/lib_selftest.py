@@ -9,7 +9,7 @@ import os
 import sys
 import time
 
-from lib import netns, peer
+from lib import matrix, netns, peer
 from lib.proc import Failure, Timeout, check, run
 from lib.qemu import QemuGuest, TapNic
 from lib.scenario import cases, deadline
@@ -81,6 +81,18 @@ def test_the_runner_counts_and_cleans_up(t):
     left = next(l.split() for l in done.stdout.splitlines() if "left:" in l)
     check(not os.path.exists(f"/proc/{left[1]}"), "a process is left")
     check(not os.path.exists(left[2]), "a folder is left")
+
+
+def test_the_matrix_keeps_what_was_not_run(_):
+    cell = matrix.Cell("Some client", "split", "plain", "tap")
+    other = cell._replace(ring="packed")
+    page = "\n".join(["# Page", *matrix.show({cell: "both ways", other: "no"})
+                      .splitlines(), "", "and more"])
+    check(matrix.parse(page) == {cell: "both ways", other: "no"},
+          f"parsed {matrix.parse(page)}")
+    again = matrix.rewrite(page, {other: "FAIL"})
+    check(matrix.parse(again) == {cell: "both ways", other: "FAIL"} and
+          again.endswith("\n\nand more\n"), again)
 
 
 def timed(t, what, function, *arguments):

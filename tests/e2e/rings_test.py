@@ -7,7 +7,7 @@ exactly what the cell says, and frames go both ways at once, all of them
 verified, once and in order. The null device has no way back.
 """
 
-from lib import guest
+from lib import guest, matrix
 from lib.proc import Timeout, check, wait_for
 from lib.scenario import cases, deadline
 from lib.wire import WINDOW, Wire, check_end, mac, release
@@ -104,6 +104,7 @@ def one_way(wire, arguments):
     return said
 
 
+@matrix.rows("Built-in guest")
 @deadline(60)
 @cases("ring", RINGS)
 @cases("feature", FEATURES)

@@ -21,7 +21,7 @@ import tempfile
 import time
 import traceback
 
-from . import scenario
+from . import matrix, scenario
 from .proc import DIE_WITH_US, Skip
 
 GRACE_S = 5
@@ -86,6 +86,7 @@ def run_one(tests, test_id, folder, root, result_fd):
         with scenario.Test(folder, build, root) as test:
             notes = test.notes
             function(test, **arguments)
+            outcome["cell"] = test.cell_text
     except Skip as e:
         outcome = {"result": "skip", "text": str(e)}
     except Terminated as e:
@@ -112,6 +113,7 @@ class Child:
         self.deadline_s = getattr(function, "deadline_s", scenario.DEADLINE_S)
         self.started = time.monotonic()
         self.asked = None
+        self.cell_text = None
         self.pipe, write_end = os.pipe()
         self.process = subprocess.Popen(
             [*DIE_WITH_US, sys.executable, entry, "--one", test_id,
@@ -154,6 +156,7 @@ class Child:
             return "FAIL", f"not done after {self.deadline_s} s"
         try:
             outcome = json.loads(data)
+            self.cell_text = outcome.get("cell")
             return outcome["result"], outcome["text"]
         except ValueError:
             return "FAIL", f"the test process ended with {status}"
@@ -179,10 +182,14 @@ class Runner:
         self.options = options
         self.running = {}
         self.counts = {"ok": 0, "FAIL": 0, "skip": 0}
+        self.cells = {}
 
     def report(self, child):
         result, text = child.outcome()
         self.counts[result] += 1
+        cell = matrix.cell_of(*self.tests[child.id])
+        if cell:
+            self.cells[cell] = matrix.text_of(cell, result, child.cell_text)
         first = text.splitlines()[0] if text else ""
         detail = f"  {first}" if first else ""
         print(f"{result:4} {child.id} {child.seconds():.1f} s{detail}",
@@ -238,6 +245,11 @@ def parse_arguments():
     parser.add_argument("--full", action="store_true",
                         help="the long tests too: as GW_TIER=full")
     parser.add_argument("--list", action="store_true", help="name the tests")
+    parser.add_argument("--cells", action="store_true",
+                        help="name the cells of the matrix")
+    parser.add_argument("--matrix", metavar="FILE",
+                        help="write the cells that were run into the tables "
+                        "of FILE (docs/matrix.md)")
     parser.add_argument("--keep", action="store_true",
                         help="keep the files of tests that fail")
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -256,6 +268,19 @@ def become_root():
         sys.exit(f"cannot run unshare: {e.strerror}")
 
 
+def cells_of(tests, chosen):
+    cells = (matrix.cell_of(*tests[i]) for i in chosen)
+    return [cell for cell in cells if cell]
+
+
+def report_cells(cells, options):
+    """The matrix: shown where all of it was run, kept where that is wanted."""
+    if cells and (options.matrix or scenario.is_full()):
+        print(matrix.show(cells) + "\n")
+    if options.matrix:
+        matrix.save(options.matrix, cells)
+
+
 def main(folder):
     options = parse_arguments()
     if options.full:
@@ -270,6 +295,9 @@ def main(folder):
     if options.list:
         print("\n".join(chosen))
         return 0
+    if options.cells:
+        print("\n".join("\t".join(cell) for cell in cells_of(tests, chosen)))
+        return 0
     become_root()
     raise_on_signals()
     runner = Runner(entry, tests, options)
@@ -279,6 +307,7 @@ def main(folder):
         runner.abort()
         print(f"ended by {e}", file=sys.stderr)
         return 128 + signal.Signals[str(e)]
+    report_cells(runner.cells, options)
     counts = runner.counts
     print(f"{counts['ok']} passed, {counts['FAIL']} failed, "
           f"{counts['skip']} skipped")

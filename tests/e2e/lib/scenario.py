@@ -89,6 +89,7 @@ class Test:
         self.build = build
         self.root = root
         self.notes = []
+        self.cell_text = None
         self._stack = contextlib.ExitStack()
 
     def __enter__(self):
@@ -106,6 +107,10 @@ class Test:
     def note(self, text):
         """A figure for the line of this test."""
         self.notes.append(text)
+
+    def cell(self, text):
+        """What the matrix says of this test, if not that frames went."""
+        self.cell_text = text
 
     def skip(self, reason):
         raise Skip(reason)

@@ -253,8 +253,9 @@ static void print_port_troubles(FILE *out, const json_t *port)
 {
 	const json_t *drops = json_object_get(port, "drops");
 	uint64_t quarantined = number_of(port, "quarantined");
+	uint64_t again = number_of(port, "taken_again");
 
-	if (json_object_size(drops) == 0 && quarantined == 0)
+	if (json_object_size(drops) == 0 && quarantined == 0 && again == 0)
 		return;
 	fputc('\n', out);
 	print_clean(out, text_of(port, "name"));
@@ -262,6 +263,9 @@ static void print_port_troubles(FILE *out, const json_t *port)
 	if (quarantined)
 		fprintf(out, "  %s frames were never given back by the device (quarantine)\n",
 			human_count(quarantined).text);
+	if (again)
+		fprintf(out, "  %s frames had been taken by a process before, and were taken again\n",
+			human_count(again).text);
 	print_reasons(out, "dropped where they came in, because", drops, NULL);
 }
 

@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <syslog.h>
 
 #define WORKERS_MAX       64u
@@ -37,6 +38,7 @@ static int set_stop(struct daemon_config *config, const char *value, struct gw_e
 static int set_level(struct daemon_config *config, const char *value, struct gw_error *err);
 static int set_time(struct daemon_config *config, const char *value, struct gw_error *err);
 static int set_user(struct daemon_config *config, const char *value, struct gw_error *err);
+static int set_state_dir(struct daemon_config *config, const char *value, struct gw_error *err);
 static int set_confine(struct daemon_config *config, const char *value, struct gw_error *err);
 static int set_takeover(struct daemon_config *config, const char *value, struct gw_error *err);
 static int set_check(struct daemon_config *config, const char *value, struct gw_error *err);
@@ -59,6 +61,9 @@ static const struct setting settings[] = {
 	  0, true, true, set_bounce },
 	{ "stop-timeout", "MS", "how long devices may take to give frames back,\n"
 	  "100 to 2000 (default 1000)", 0, true, true, set_stop },
+	{ "state-dir", "DIR|none", "where to record what is in flight (default:\n"
+	  "/run/guestwire for root,\n$XDG_RUNTIME_DIR/guestwire for others)",
+	  0, true, true, set_state_dir },
 	{ "log-level", "error|warning|notice|info|debug", "how much to log (default info)",
 	  0, true, true, set_level },
 	{ "log-time", NULL, "begin log lines with the time",
@@ -167,6 +172,15 @@ static int set_user(struct daemon_config *config, const char *value, struct gw_e
 {
 	if (!value[0] || !gw_text_copy(config->user, sizeof(config->user), value))
 		return gw_error_set(err, -EINVAL, "user: '%.80s' is no NAME[:GROUP]", value);
+	return 0;
+}
+
+static int set_state_dir(struct daemon_config *config, const char *value, struct gw_error *err)
+{
+	if ((value[0] != '/' && strcmp(value, "none") != 0) ||
+	    !gw_text_copy(config->state_dir, sizeof(config->state_dir), value))
+		return gw_error_set(err, -EINVAL,
+				    "state-dir: '%.80s' is no absolute path, and not none", value);
 	return 0;
 }
 
@@ -370,6 +384,19 @@ static int parse_args(struct daemon_config *config, int argc, char **argv, struc
 	return rc;
 }
 
+static void default_state_dir(struct daemon_config *config)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+
+	if (config->state_dir[0])
+		return;
+	if (geteuid() == 0)
+		gw_text_copy(config->state_dir, sizeof(config->state_dir), "/run/guestwire");
+	else if (runtime && runtime[0] == '/' &&
+		 strlen(runtime) + sizeof("/guestwire") <= sizeof(config->state_dir))
+		sprintf(config->state_dir, "%s/guestwire", runtime);
+}
+
 int daemon_config_parse(struct daemon_config *config, int argc, char **argv, struct gw_error *err)
 {
 	int rc;
@@ -384,6 +411,7 @@ int daemon_config_parse(struct daemon_config *config, int argc, char **argv, str
 		return rc;
 	if (config->file)
 		rc = daemon_config_file(config, config->file, err);
+	default_state_dir(config);
 	if (rc == 0 && config->port_count == 0)
 		rc = gw_error_set(
 			err, -EINVAL,

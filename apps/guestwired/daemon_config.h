@@ -14,6 +14,7 @@
 #include <guestwire/error.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <limits.h>
 #include <stdio.h>
 
 #define DAEMON_PORTS_MAX  1024u
@@ -40,6 +41,7 @@ struct daemon_config {
 	unsigned int stop_ms;
 	int log_level;
 	bool log_time;
+	char state_dir[PATH_MAX]; /* or "none"; "": there is no default */
 	bool confine;
 	bool takeover;                /* of the daemon that runs on this control socket */
 	char user[DAEMON_USER_BYTES]; /* NAME[:GROUP]; "": whoever started it */

@@ -403,7 +403,7 @@ static void the_manual_has_each_option_and_key(void **state)
 		at += strlen("\n  --");
 		expect_in_page(daemon, ".It Fl Fl %.*s", at, strcspn(at, " ,\n"));
 	}
-	assert_int_equal(options, 15);
+	assert_int_equal(options, 16);
 	daemon_config_keys(keys, sizeof(keys));
 	for (char *key = strtok(keys, ", "); key; key = strtok(NULL, ", "))
 		expect_in_page(file, ".It Cm %.*s Ns = Ns", key, strlen(key));

@@ -190,6 +190,11 @@ static void close_control(struct daemon *daemon)
 	gw_loop_destroy(daemon->loop);
 }
 
+static const char *state_dir(const struct daemon_config *config)
+{
+	return config->state_dir[0] == '/' ? config->state_dir : NULL;
+}
+
 /* ---- confinement ---- */
 
 /* gw_start: all ports are up, and no thread of the library runs. */
@@ -209,6 +214,10 @@ static int plan_confinement(struct daemon *daemon, struct gw_error *err)
 	if (rc < 0)
 		return rc;
 	daemon->plan.on = daemon->control_plan.on = daemon->config->confine;
+	if (state_dir(daemon->config))
+		rc = confine_plan_path(&daemon->plan, state_dir(daemon->config), CONFINE_RECORDS);
+	if (rc < 0)
+		return gw_error_sys(err, rc, "confine");
 	rc = confine_plan_folder_of(&daemon->plan, control, CONFINE_SOCKETS);
 	if (rc == 0)
 		rc = confine_plan_folder_of(&daemon->control_plan, control, CONFINE_SOCKETS);
@@ -250,11 +259,16 @@ static int open_library(struct daemon *daemon)
 		.bounce_mib = config->bounce_mib,
 		.stop_ms = config->stop_ms,
 		.log = daemon_log_sink,
+		.state_dir = state_dir(config),
 		.prepared = on_prepared,
 		.prepared_arg = daemon,
 	};
 	struct gw_error err = { 0 };
 
+	if (!config->state_dir[0])
+		daemon_log(LOG_NOTICE,
+			   "what is in flight is not recorded: XDG_RUNTIME_DIR is not set; give "
+			   "--state-dir");
 	if (gw_open(&options, &daemon->gw, &err) < 0) {
 		daemon_log(LOG_ERR, "%s", err.text);
 		return EXIT_FAIL;

@@ -117,6 +117,8 @@ int carry_leave(struct gw_port *port, unsigned int deadline_ms, struct gw_parcel
 	carry_drop(guest);
 	gw_loop_call(guest->loop, pack_call, guest);
 	gw_loop_call(guest->loop, rest_call, guest);
+	/* The other process goes on in it. */
+	record_close(guest);
 	*parcel = guest->parcel;
 	return 0;
 }

@@ -58,6 +58,8 @@ static void end(void *arg)
 	struct tally *tally = arg;
 	struct lender *lender = tally->lender;
 
+	if (session_ends_runs(tally->guest->session))
+		ring_give_back(lender->ring, tally->guest->seg);
 	tally->guest->lender[lender->pair] = NULL;
 	rings_list(tally->guest);
 	tally->out = lender->out;
@@ -76,6 +78,7 @@ static void ring_stopped(struct guest *guest, struct lender *lender)
 
 	gw_port_apply(guest->port, end, &tally);
 	rings_forget_kick(guest, lender->kick_fd);
+	record_end(guest, index, lender->ring, lender->kept, !tally.out);
 	base = ring_base(lender->ring);
 	gw_port_log(guest->port, tally.out ? LOG_WARNING : LOG_INFO,
 		    "transmit ring %u stopped at 0x%x, used index %u, %u frames still in devices",

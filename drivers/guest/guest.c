@@ -45,6 +45,7 @@ static void guest_close(struct gw_port *port)
 	gw_fd_close(&guest->fd);
 	gw_fd_close(&guest->listen_fd);
 	gw_fd_close(&guest->backend_fd);
+	record_close(guest);
 	gw_fd_close(&guest->kick_fd);
 	gw_fd_close(&guest->event_fd);
 	gw_fd_close(&guest->stopped_fd);
@@ -107,7 +108,7 @@ static int guest_open(struct gw_port *port, struct gw_error *err)
 	if (!guest)
 		return gw_error_sys(err, -ENOMEM, "port %s", gw_port_name(port));
 	guest->port = port;
-	guest->fd = guest->listen_fd = guest->backend_fd = -1;
+	guest->fd = guest->listen_fd = guest->backend_fd = guest->record_dir = -1;
 	guest->event_fd = guest->stopped_fd = guest->kick_fd = -1;
 	guest->watch.fd = guest->listen_watch.fd = guest->event_watch.fd = -1;
 	gw_list_init(&guest->ghosts);
@@ -153,6 +154,9 @@ static int guest_start(struct gw_port *port, struct gw_error *err)
 {
 	struct start_request request = { .guest = gw_port_priv(port), .err = err };
 
+	request.ret = record_open(request.guest, err);
+	if (request.ret)
+		return request.ret;
 	gw_eventfd_clear(request.guest->stopped_fd);
 	request.guest->loop = port_loop(port);
 	gw_port_set_max_len(port, GW_FRAME_LEN_MAX);
@@ -186,6 +190,7 @@ static int guest_stop(struct gw_port *port, unsigned int deadline_ms)
 	while (poll(&stopped, 1, (int)(deadline_ms + 2 * port_stop_ms(port))) < 0 && errno == EINTR)
 		;
 	gw_loop_call(guest->loop, unwatch_call, guest);
+	record_close(guest);
 	return 0;
 }
 

@@ -13,6 +13,7 @@
  *   steering.c    which of several receive rings a frame goes to
  *   announce.c    a frame of our own that says where the guest is now
  *   carry.c       all of it, to another process and from one
+ *   record.c      what is in flight, written down for the case that we die
  *
  * Threads. The control loop owns the connection, the session, and the life of
  * lenders and receivers; the worker owns what is in them. A lender or receiver
@@ -35,6 +36,7 @@
 #include "list.h"
 #include "loop.h"
 #include "memmap.h"
+#include "record_file.h"
 #include "ring.h"
 #include "session.h"
 #include "steering.h"
@@ -73,6 +75,7 @@ struct lender {
 	uint64_t features;
 	unsigned int header_len;
 	unsigned int pair;      /* queue pair */
+	void *kept;             /* the record, if the front-end keeps it; NULL: it does not */
 	int event_fd;           /* the guest's: signalled when control should look */
 	struct gw_frame *frame; /* one for each head */
 	uint8_t *head;          /* HEAD_..., one for each head; NULL: no IOMMU */
@@ -100,6 +103,7 @@ struct receiver {
 	struct gw_offloads offloads; /* what the guest takes */
 	unsigned int header_len;
 	unsigned int pair;
+	void *kept;
 	bool mergeable;
 	int event_fd;
 
@@ -171,6 +175,8 @@ struct guest {
 	struct gw_timer drain_timer;
 	struct gw_list ghosts;
 	uint64_t connections;
+	struct record_file *record; /* of our own; NULL: there is none */
+	int record_dir;
 	/* Front-ends that came since then, those that were turned away too; control. */
 	uint64_t coming_since_ms;
 	unsigned int coming;
@@ -216,6 +222,8 @@ extern const struct session_ops guest_session_ops;
 void rings_list(struct guest *guest);
 /* Worker: sleep or wake for rings; the driver's arm. */
 bool rings_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us);
+/* Worker: what is left of the run of a process before, given back unused. */
+void ring_give_back(struct ring *ring, struct iovec *seg);
 /* Control: the ring is over, its kick descriptor is not waited for any more. */
 void rings_forget_kick(struct guest *guest, int fd);
 /* Control: the worker signalled event_fd. */
@@ -254,6 +262,21 @@ uint64_t guest_offered_protocol(const struct guest *guest);
 /* ops->state_save and state_load: what a guest was offered moves with it. */
 size_t offer_save(void *arg, uint8_t *bytes, size_t room);
 int offer_load(void *arg, const uint8_t *bytes, size_t len, struct gw_error *err);
+
+/* ---- record.c; control loop, and open and close ---- */
+/* Opens the port's file. Without a directory for it there is none, and that is said. */
+int record_open(struct guest *guest, struct gw_error *err);
+void record_close(struct guest *guest);
+/* The record that a ring will go by, into config->record, if the front-end keeps none. */
+void record_begin(struct guest *guest, unsigned int index, struct ring_config *config);
+/* A ring was made: what it found in the record. */
+void record_tell(struct guest *guest, unsigned int index, const struct ring *ring);
+/*
+ * A run is over. clean: nothing is out. Only a run that the front-end has ended is not to
+ * be gone on with.
+ */
+void record_end(struct guest *guest, unsigned int index, const struct ring *ring, void *kept,
+		bool clean);
 
 /* ---- carry.c ---- */
 /* The driver's leave. */

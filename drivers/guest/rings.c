@@ -72,11 +72,26 @@ static bool any_receiver(const struct guest *guest)
 	return false;
 }
 
+/*
+ * Chains of a run before that were not taken again yet: the front-end ends the run, and
+ * counts them as consumed. Worker.
+ */
+void ring_give_back(struct ring *ring, struct iovec *seg)
+{
+	struct ring_chain chain;
+
+	while (ring_resubmit_left(ring) && ring_pop(ring, &chain, seg, GW_FRAME_SEGS_MAX) > 0)
+		ring_push(ring, chain.head, 0);
+	ring_flush(ring);
+}
+
 static void receiver_end(void *arg)
 {
 	static const struct gw_offloads nothing;
 	struct handover *h = arg;
 
+	if (session_ends_runs(h->guest->session))
+		ring_give_back(h->receiver->ring, h->guest->seg);
 	h->guest->receiver[h->receiver->pair] = NULL;
 	rings_list(h->guest);
 	if (!any_receiver(h->guest))
@@ -149,15 +164,22 @@ static int op_ring_start(void *arg, unsigned int index, const struct session_rin
 	struct guest *guest = arg;
 	struct gw_queue *queue = gw_port_queue(guest->port, 0);
 	struct handover h = { .guest = guest, .ring = ring };
+	struct session_ring recorded = *ring;
 	unsigned int pair = index / 2;
 	int ret;
 
+	record_begin(guest, index, &recorded.config);
 	if (ring_transmits(index))
-		ret = lender_create(queue, pair, ring, guest->event_fd, &h.lender, err);
+		ret = lender_create(queue, pair, &recorded, guest->event_fd, &h.lender, err);
 	else
-		ret = receiver_create(queue, pair, ring, guest->event_fd, &h.receiver, err);
+		ret = receiver_create(queue, pair, &recorded, guest->event_fd, &h.receiver, err);
 	if (ret)
 		return ret;
+	if (h.lender)
+		h.lender->kept = ring->config.record;
+	else
+		h.receiver->kept = ring->config.record;
+	record_tell(guest, index, h.lender ? h.lender->ring : h.receiver->ring);
 	kick_add(guest, ring->kick_fd);
 	gw_port_apply(guest->port, h.lender ? lender_begin : receiver_begin, &h);
 	gw_port_log(guest->port, LOG_INFO, "%s ring %u of %u started at 0x%x%s",
@@ -209,6 +231,7 @@ static void stop_receiver(struct guest *guest, unsigned int pair)
 
 	gw_port_apply(guest->port, receiver_end, &h);
 	rings_forget_kick(guest, h.receiver->kick_fd);
+	record_end(guest, 2 * pair, h.receiver->ring, h.receiver->kept, true);
 	base = ring_base(h.receiver->ring);
 	gw_port_log(guest->port, LOG_INFO, "receive ring %u stopped at 0x%x", pair, base);
 	receiver_free(h.receiver);

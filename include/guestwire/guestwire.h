@@ -44,6 +44,11 @@ struct gw_options {
 	/* Leave SIGBUS alone: a front-end that truncates its memory then kills the process
 	   unless the program calls gw_sigbus(). */
 	bool no_sigbus_handler;
+	/*
+	 * A directory that outlives the process, best on tmpfs: what is in flight is recorded
+	 * there, so that guests go on if the process is killed and started anew. NULL: none.
+	 */
+	const char *state_dir;
 	/* Where log lines go; NULL: nowhere. Level as in syslog. Called from any thread, workers
 	   too: it must not wait for long, nor call functions of the library. */
 	void (*log)(void *arg, int level, const char *line);
@@ -112,6 +117,8 @@ struct gw_port_info {
 	uint64_t rx_frames, rx_bytes;       /* entered the network here */
 	uint64_t tx_frames, tx_bytes;       /* left the network here */
 	uint64_t quarantined;               /* frames now */
+	/* That a process before this one had taken and may have sent, taken once more. */
+	uint64_t taken_again;
 	uint64_t rx_drops[GW_REASON_COUNT]; /* by reason; before an egress was known */
 };
 

@@ -131,6 +131,7 @@ static json_t *port_json(const struct gw_snapshot *snapshot, const struct gw_por
 	json_object_set_new(json, "tx_frames", number(port->tx_frames));
 	json_object_set_new(json, "tx_bytes", number(port->tx_bytes));
 	json_object_set_new(json, "quarantined", number(port->quarantined));
+	json_object_set_new(json, "taken_again", number(port->taken_again));
 	json_object_set_new(json, "drops",
 			    reasons_map(port->rx_drops, GW_COPY_FIRST, GW_REASON_COUNT));
 	return json;

@@ -29,6 +29,11 @@ static unsigned int host_stop_ms(struct gw_port *port)
 	return holder_of(port)->engine->config.stop_ms;
 }
 
+static const char *host_state_dir(struct gw_port *port)
+{
+	return holder_of(port)->engine->state_dir;
+}
+
 static bool host_offloads_pay(struct gw_port *port)
 {
 	const struct network *network = holder_of(port)->network;
@@ -45,6 +50,7 @@ static const struct port_host engine_host = {
 	.drained = question_drained,
 	.loop = host_loop,
 	.stop_ms = host_stop_ms,
+	.state_dir = host_state_dir,
 	.retire = question_retire,
 	.discarded = question_discarded,
 	.offloads_pay = host_offloads_pay,
@@ -61,6 +67,8 @@ int engine_create(const struct engine_config *config, struct engine **out, struc
 	if (!engine)
 		return gw_error_sys(err, -ENOMEM, "engine");
 	engine->config = *config;
+	if (config->state_dir)
+		engine->state_dir = strdup(config->state_dir);
 	engine->ask_fd = -1;
 	engine->ask_watch.fd = -1;
 	pthread_mutex_init(&engine->lock, NULL);
@@ -145,6 +153,7 @@ void engine_free(struct engine *engine)
 	}
 	for (unsigned int i = 0; i < engine->network_count; i++)
 		free(engine->network[i]);
+	free(engine->state_dir);
 	gw_loop_destroy(engine->loop);
 	chores_destroy(&engine->chores);
 	pthread_mutex_destroy(&engine->lock);

@@ -30,6 +30,7 @@ struct engine_config {
 	unsigned int workers;
 	size_t arena_bytes; /* 0: what the ports need */
 	unsigned int stop_ms;
+	const char *state_dir; /* as in gw_options; the engine copies it */
 	/* Called when all ports are started and no thread is; NULL: nothing. */
 	int (*prepared)(void *arg, struct gw_error *err);
 	void *prepared_arg;

@@ -65,6 +65,7 @@ struct pair_record {
 
 struct engine {
 	struct engine_config config;
+	char *state_dir;
 	bool running, control_running;
 	struct gw_arena *arena;
 	struct gw_loop *loop;

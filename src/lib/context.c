@@ -91,6 +91,7 @@ int gw_open(const struct gw_options *given, struct gw_context **out, struct gw_e
 			.workers = options.workers,
 			.arena_bytes = (size_t)options.bounce_mib << 20,
 			.stop_ms = options.stop_ms,
+			.state_dir = options.state_dir,
 			.prepared = options.prepared,
 			.prepared_arg = options.prepared_arg,
 		};
@@ -285,6 +286,7 @@ static void read_port(struct gw_port_info *info, struct gw_port *port, unsigned 
 		.tx_frames = gw_counter_read(&port->tx_frames),
 		.tx_bytes = gw_counter_read(&port->tx_bytes),
 		.quarantined = gw_counter_read(&port->quarantined),
+		.taken_again = gw_counter_read(&port->taken_again),
 	};
 	read_counters(info->rx_drops, port->rx_drops, GW_REASON_COUNT);
 }

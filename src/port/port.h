@@ -46,6 +46,7 @@ struct port_host {
 
 	struct gw_loop *(*loop)(struct gw_port *port);
 	unsigned int (*stop_ms)(struct gw_port *port);
+	const char *(*state_dir)(struct gw_port *port); /* as in gw_options */
 	/*
 	 * This memory will not be lent from any more: unmapped from every device as soon
 	 * as its loans are home. Devices keep their own references until then.
@@ -137,6 +138,7 @@ struct gw_port {
 	gw_counter rx_frames, rx_bytes, tx_frames, tx_bytes;
 	gw_counter rx_drops[GW_REASON_COUNT];
 	gw_counter quarantined; /* worker writes */
+	gw_counter taken_again; /* control writes */
 };
 
 /* Options of every port, for parsing and help. */

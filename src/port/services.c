@@ -13,6 +13,16 @@ int port_arena_fd(struct gw_port *port)
 	return arena_fd(port->arena);
 }
 
+const char *port_state_dir(struct gw_port *port)
+{
+	return port->host->state_dir ? port->host->state_dir(port) : NULL;
+}
+
+void port_count_again(struct gw_port *port, uint64_t frames)
+{
+	gw_counter_add(&port->taken_again, frames);
+}
+
 unsigned int port_stop_ms(struct gw_port *port)
 {
 	return port->host->stop_ms(port);

@@ -15,6 +15,10 @@ struct gw_loop *port_loop(struct gw_port *port);
 int port_arena_fd(struct gw_port *port);
 /* How long a ring may drain, ms. Threads: any. */
 unsigned int port_stop_ms(struct gw_port *port);
+/* The directory for what outlives the process; NULL: there is none. Threads: any. */
+const char *port_state_dir(struct gw_port *port);
+/* Counts frames that a process before this one had taken already. Control. */
+void port_count_again(struct gw_port *port, uint64_t frames);
 /*
  * This memory will not be lent from any more; rings that used it are stopped. It
  * is unmapped from every device when its loans are home.

@@ -167,6 +167,12 @@ bool session_busy(const struct session *session);
 int session_continue(struct session *session, struct gw_error *err);
 
 /*
+ * In ops->ring_stop and until it is answered: the front-end ends the run (GET_VRING_BASE,
+ * a reset), so that nothing of it is to be gone on with. False: memory changes, the
+ * connection is gone, or we stop.
+ */
+bool session_ends_runs(const struct session *session);
+/*
  * The answer to ops->ring_stop: base is the next head to take. GET_VRING_BASE is
  * replied with it. If that makes session_busy() false, session_continue() is due,
  * and says also whether something failed here.

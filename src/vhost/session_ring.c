@@ -265,6 +265,20 @@ int session_op_begin(struct session *session, enum session_op op)
 								: op_end(session);
 }
 
+bool session_ends_runs(const struct session *session)
+{
+	switch (session->op) {
+	case SESSION_OP_GET_BASE:
+		return !session->op_handed;
+	case SESSION_OP_RESET_OWNER:
+	case SESSION_OP_RESET_DEVICE:
+	case SESSION_OP_STATUS:
+		return true;
+	default:
+		return false;
+	}
+}
+
 void session_ring_stopped(struct session *session, unsigned int index, uint32_t base)
 {
 	struct session_ring_state *ring = &session->ring[index];

@@ -82,6 +82,7 @@ class Daemon:
         self.arguments = list(arguments)
         self.name = name
         self.control = test.path(name + ".control")
+        self.state_dir = test.path(name + ".state")
         self.binary = test.program("guestwired")
         self.client = test.program("guestwire")
         self.process = None
@@ -92,7 +93,7 @@ class Daemon:
     def start(self, timeout_s=READY_TIMEOUT_S):
         self.runs += 1
         argv = [*tracer(), self.binary, "--control", self.control,
-                *self.arguments]
+                "--state-dir", self.state_dir, *self.arguments]
         for port in self.ports:
             argv += ["--port", port]
         self.process = self.test.spawn(argv, f"{self.name}-{self.runs}",

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What is in flight, written down where it outlives this process: if we are killed, the
+ * next process goes on without losing a descriptor or completing one twice. Either the
+ * front-end keeps the record (INFLIGHT_SHMFD), or we do, in a file for each port
+ * (src/vhost/record_file.h), since QEMU keeps none for network devices.
+ *
+ * Frames that the dead process had taken are taken again: it may have sent them. They
+ * are counted (taken_again). No device of the dead one reads guest memory any more by
+ * then: guests are served when all ports have started, and an xdp port starts when its
+ * queues can be bound, which proves that the sockets that had them are gone.
+ */
+#include "guest.h"
+
+#include "fd.h"
+#include "log.h"
+#include "net_header.h"
+#include "ring_record.h"
+#include "services.h"
+#include <errno.h>
+
+int record_open(struct guest *guest, struct gw_error *err)
+{
+	const char *dir = port_state_dir(guest->port);
+	struct gw_error why = { 0 };
+	int ret;
+
+	guest->record_dir = -1;
+	if (!dir)
+		return 0;
+	guest->record_dir = record_dir_open(dir, &why);
+	if (guest->record_dir < 0) {
+		gw_port_log(guest->port, LOG_NOTICE,
+			    "what is in flight is not recorded, so a guest loses frames if this "
+			    "process is killed: %s",
+			    why.text);
+		return 0;
+	}
+	ret = record_file_open(guest->record_dir, gw_port_target(guest->port), 2 * guest->pairs_max,
+			       &guest->record, &why);
+	if (!ret)
+		return 0;
+	gw_fd_close(&guest->record_dir);
+	return gw_error_set(err, ret, "port %s: %s", gw_port_name(guest->port), why.text);
+}
+
+void record_close(struct guest *guest)
+{
+	record_file_close(guest->record);
+	guest->record = NULL;
+	gw_fd_close(&guest->record_dir);
+}
+
+void record_begin(struct guest *guest, unsigned int index, struct ring_config *config)
+{
+	struct gw_error err = { 0 };
+	bool continues;
+
+	if (!guest->record)
+		return;
+	if (config->record) {
+		record_file_ring_stopped(guest->record, index);
+		return;
+	}
+	config->record = record_file_ring(guest->record, index, config, &continues, &err);
+	if (!config->record)
+		gw_port_log(guest->port, LOG_WARNING, "ring %u is not recorded: %s", index,
+			    err.text);
+}
+
+void record_tell(struct guest *guest, unsigned int index, const struct ring *ring)
+{
+	const char *refused = ring_record_refused(ring);
+	uint32_t again = ring_resubmitted(ring);
+
+	if (refused)
+		gw_port_log(guest->port, LOG_NOTICE,
+			    "ring %u: the record of a run before is not "
+			    "its own: %s",
+			    index, refused);
+	if (!again)
+		return;
+	gw_port_log(guest->port, LOG_NOTICE,
+		    "ring %u: %u buffers were in flight when the process before this one ended, "
+		    "and are taken again",
+		    index, again);
+	if (ring_transmits(index))
+		port_count_again(guest->port, again);
+}
+
+void record_end(struct guest *guest, unsigned int index, const struct ring *ring, void *kept,
+		bool clean)
+{
+	bool over = session_ends_runs(guest->session);
+
+	/* What a dead device may still read is not taken again, by nobody. */
+	if (clean && !over)
+		return;
+	if (kept)
+		ring_record_init(
+			kept, ring_size(ring),
+			virtio_has(session_features(guest->session), VIRTIO_F_RING_PACKED));
+	else if (guest->record)
+		record_file_ring_stopped(guest->record, index);
+}

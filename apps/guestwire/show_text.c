@@ -264,7 +264,8 @@ static void print_port_troubles(FILE *out, const json_t *port)
 		fprintf(out, "  %s frames were never given back by the device (quarantine)\n",
 			human_count(quarantined).text);
 	if (again)
-		fprintf(out, "  %s frames had been taken by a process before, and were taken again\n",
+		fprintf(out,
+			"  %s frames had been taken by a process before, and were taken again\n",
 			human_count(again).text);
 	print_reasons(out, "dropped where they came in, because", drops, NULL);
 }

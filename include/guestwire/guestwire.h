@@ -117,8 +117,7 @@ struct gw_port_info {
 	uint64_t rx_frames, rx_bytes;       /* entered the network here */
 	uint64_t tx_frames, tx_bytes;       /* left the network here */
 	uint64_t quarantined;               /* frames now */
-	/* That a process before this one had taken and may have sent, taken once more. */
-	uint64_t taken_again;
+	uint64_t taken_again;               /* frames that a process before this one had taken */
 	uint64_t rx_drops[GW_REASON_COUNT]; /* by reason; before an egress was known */
 };
 

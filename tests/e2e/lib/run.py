@@ -183,9 +183,20 @@ class Runner:
         self.running = {}
         self.counts = {"ok": 0, "FAIL": 0, "skip": 0}
         self.cells = {}
+        self.beside = False     # tests run side by side now
+        self.again = []
 
     def report(self, child):
         result, text = child.outcome()
+        if result == "FAIL" and self.beside:
+            # whose fault it was, is seen when nothing else runs
+            self.again.append(child.id)
+            print(f"late {child.id} {child.seconds():.1f} s  failed beside "
+                  "another test, is repeated alone", flush=True)
+            for line in child.read_log().splitlines()[-12:]:
+                print("     " + line)
+            child.close(self.options.keep)
+            return
         self.counts[result] += 1
         cell = matrix.cell_of(*self.tests[child.id])
         if cell:
@@ -205,8 +216,10 @@ class Runner:
     def run(self, ids):
         """Side by side, and then those that want the machine for themselves."""
         alone = [i for i in ids if getattr(self.tests[i][0], "alone", False)]
+        self.beside = self.options.jobs > 1
         self.run_some([i for i in ids if i not in alone], self.options.jobs)
-        self.run_some(alone, 1)
+        self.beside = False
+        self.run_some(self.again + alone, 1)
 
     def run_some(self, waiting, jobs):
         with selectors.DefaultSelector() as selector:

@@ -222,7 +222,7 @@ static int stop_rings(struct guest_run *run, uint32_t *bases)
 
 void guest_run_stop(struct guest_run *run)
 {
-	uint32_t bases[FRONT_END_MAX_RINGS];
+	uint32_t bases[FRONT_END_MAX_RINGS] = { 0 };
 	int rc;
 
 	if (run->lost)

@@ -212,8 +212,12 @@ static void op_ring_enable(void *arg, unsigned int index, bool enabled)
 static void op_ring_fds(void *arg, unsigned int index, const struct session_ring *ring)
 {
 	struct handover h = handover_of(arg, index);
-	int before = h.lender ? h.lender->kick_fd : h.receiver->kick_fd;
+	int before = -1;
 
+	if (h.lender)
+		before = h.lender->kick_fd;
+	else if (h.receiver)
+		before = h.receiver->kick_fd;
 	h.ring = ring;
 	if (before != ring->kick_fd) {
 		rings_forget_kick(h.guest, before);

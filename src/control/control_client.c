@@ -140,7 +140,7 @@ static int call_receive(struct call *call, struct gw_error *err)
 	ssize_t got;
 	int rc = 0;
 
-	if (call->begin) {
+	if (call->begin && call->text) {
 		memmove(call->text, call->text + call->begin, call->end - call->begin);
 		call->end -= call->begin;
 		call->begin = 0;

@@ -65,10 +65,10 @@ static int send_fds(int socket, const int *fds, unsigned int count)
 			      .msg_controllen = CMSG_SPACE(count * sizeof(int)) };
 	ssize_t sent;
 
-	*CMSG_FIRSTHDR(&msg) = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
-						 .cmsg_type = SCM_RIGHTS,
-						 .cmsg_len = CMSG_LEN(count * sizeof(int)) };
-	memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), fds, count * sizeof(int));
+	control.align = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+					  .cmsg_type = SCM_RIGHTS,
+					  .cmsg_len = CMSG_LEN(count * sizeof(int)) };
+	memcpy(CMSG_DATA(&control.align), fds, count * sizeof(int));
 	do
 		sent = sendmsg(socket, &msg, MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
@@ -149,7 +149,7 @@ static int receive_fds(int socket, int *fds, unsigned int count)
 	cmsg = CMSG_FIRSTHDR(&msg);
 	if (cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS)
 		got_count = (unsigned int)((cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-	if (got_count == count) {
+	if (cmsg && got_count == count) {
 		memcpy(fds, CMSG_DATA(cmsg), count * sizeof(int));
 		return 0;
 	}

@@ -111,7 +111,7 @@ int dirty_log_create(int fd, uint64_t size, uint64_t offset, struct dirty_log **
 		     struct gw_error *err)
 {
 	struct dirty_log *log;
-	uint64_t page_bytes;
+	uint64_t page_bytes = 0;
 	int rc = check_numbers(size, offset, err);
 
 	if (!rc)

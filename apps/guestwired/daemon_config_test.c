@@ -226,7 +226,7 @@ static void bad_files(void **state)
 		{ "workers=1\n", ":1: 'workers' stands before any section" },
 		{ "[daemon]\nworkres=1\n",
 		  ":2: no setting 'workres' in [daemon]; there are control, "
-		  "workers, bounce_memory, stop_timeout, log_level, "
+		  "workers, bounce_memory, stop_timeout, state_dir, log_level, "
 		  "log_time" },
 		{ "[daemon]\nworkers=many\n", ":2: workers: 'many' is not a whole number" },
 		{ "[daemon]\nworkers=1\nworkers=2\n", ":3: workers is given a second time" },

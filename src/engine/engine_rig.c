@@ -65,8 +65,10 @@ static void pair_apply(void *arg)
 {
 	struct pair_copy *copy = arg;
 
-	/* Not what control has in its middle. */
-	memcpy(&copy->to, copy->from, offsetof(struct pair, ask_memmap));
+	/* Not what control has in its middle, nor the witness, which it sets and unsets. */
+	memcpy(&copy->to, copy->from, offsetof(struct pair, witness));
+	memcpy(&copy->to.watch_zero, &copy->from->watch_zero,
+	       offsetof(struct pair, ask_memmap) - offsetof(struct pair, watch_zero));
 	memcpy(&copy->to.lent_frames, &copy->from->lent_frames,
 	       sizeof(copy->to) - offsetof(struct pair, lent_frames));
 	copy->to.ask_flag = gw_load_acquire(&copy->from->ask_flag);

@@ -6,6 +6,7 @@ that confine themselves. That the daemon does its work behind them is shown by
 all other tests here: they run it as it is.
 """
 
+import contextlib
 import os
 
 from lib.daemon import Daemon
@@ -35,7 +36,10 @@ def statuses(pid):
     """{thread: {name: value}} of /proc/PID/task/*/status."""
     found = {}
     for thread in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{thread}/status", encoding="ascii") as f:
+        # a chore's thread may have ended meanwhile
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), \
+                open(f"/proc/{pid}/task/{thread}/status",
+                     encoding="ascii") as f:
             found[thread] = dict(line.rstrip("\n").split(":\t", 1)
                                  for line in f if ":\t" in line)
     return found

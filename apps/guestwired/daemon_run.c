@@ -34,6 +34,7 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 /* On top of the rings' time to drain: for closing devices and for threads to end. */
@@ -309,8 +310,27 @@ static void stop_all(struct daemon *daemon)
 
 /* ---- hand-over ---- */
 
-#define TAKEOVER_REPLY "{\"ok\":true}\n"
-#define TAKEOVER_MS    5000u
+#define TAKEOVER_REPLY  "{\"ok\":true}\n"
+#define TAKEOVER_MS     5000u
+/* Five seconds in all. */
+#define ATTACH_TRIES    100u
+#define ATTACH_PAUSE_MS 50u
+
+/* The other one may have the control socket for a moment yet, until it has ended. */
+static void attach_again(struct daemon *daemon)
+{
+	const struct timespec pause = { .tv_nsec = ATTACH_PAUSE_MS * 1000000l };
+	struct gw_error err = { 0 };
+	int rc = -EADDRINUSE;
+
+	for (unsigned int i = 0; rc == -EADDRINUSE && i < ATTACH_TRIES; i++) {
+		if (i)
+			nanosleep(&pause, NULL);
+		rc = control_server_attach(daemon->server, daemon->gw, &err);
+	}
+	if (rc < 0)
+		daemon_log(LOG_ERR, "%s", err.text);
+}
 
 /*
  * To whoever asked. The control socket's path is free before he hears of it. True: he
@@ -334,8 +354,7 @@ static bool hand_over(struct daemon *daemon)
 	if (rc == 0)
 		return true;
 	daemon_log(LOG_ERR, "not taken over, all goes on here: %s", err.text);
-	if (control_server_attach(daemon->server, daemon->gw, &err) < 0)
-		daemon_log(LOG_ERR, "%s", err.text);
+	attach_again(daemon);
 	return false;
 }
 

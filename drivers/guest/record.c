@@ -97,7 +97,7 @@ void record_end(struct guest *guest, unsigned int index, const struct ring *ring
 	if (clean && !over)
 		return;
 	if (kept)
-		ring_record_init(
+		ring_record_clear(
 			kept, ring_size(ring),
 			virtio_has(session_features(guest->session), VIRTIO_F_RING_PACKED));
 	else if (guest->record)

@@ -368,7 +368,7 @@ static void begin_slot(struct record_file *file, unsigned int i, const struct sl
 	slot->size = identity->size;
 	slot->packed = identity->packed;
 	memcpy(slot->part, identity->part, sizeof(slot->part));
-	ring_record_init(record_of(file, i), slot->size, slot->packed);
+	ring_record_clear(record_of(file, i), slot->size, slot->packed);
 	gw_compiler_barrier();
 	gw_write_once(&slot->running, 1);
 	gw_compiler_barrier();

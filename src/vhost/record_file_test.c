@@ -92,13 +92,23 @@ static struct record_file *open_file(const struct fixture *f)
 	return file;
 }
 
+/* As a ring does that finds nothing to go on with. */
+static void begin(void *record, const struct ring_config *config)
+{
+	ring_record_init(record, config->size, config->features >> VIRTIO_F_RING_PACKED & 1);
+}
+
 static bool continues(struct record_file *file, const struct ring_config *config)
 {
 	struct gw_error err = { 0 };
+	void *record;
 	bool result;
 
-	if (!record_file_ring(file, 1, config, &result, &err))
+	record = record_file_ring(file, 1, config, &result, &err);
+	if (!record)
 		fail_msg("%s", err.text);
+	if (!result)
+		begin(record, config);
 	return result;
 }
 
@@ -115,6 +125,8 @@ static void live_and_die(const struct fixture *f, void (*live)(const struct fixt
 	if (!pid) {
 		file = open_file(f);
 		record = record_file_ring(file, 1, &f->config, &known, &err);
+		if (record && !known)
+			begin(record, &f->config);
 		if (record && live)
 			live(f, record);
 		raise(SIGKILL);

@@ -56,7 +56,7 @@ static void begin_records(const struct session *session, uint8_t *records,
 	size_t each = ring_record_bytes(area->queue_size, is_packed(session));
 
 	for (unsigned int i = 0; i < area->num_queues; i++)
-		ring_record_init(records + i * each, area->queue_size, is_packed(session));
+		ring_record_clear(records + i * each, area->queue_size, is_packed(session));
 }
 
 /* A file that nobody can shorten, with empty records in it. */

@@ -17,6 +17,16 @@ size_t ring_record_bytes(uint32_t ring_size, bool packed)
 	return (bytes + RING_RECORD_ALIGN - 1) & ~(size_t)(RING_RECORD_ALIGN - 1);
 }
 
+void ring_record_clear(void *at, uint32_t ring_size, bool packed)
+{
+	struct record_packed *record = at;
+
+	gw_write_once(&record->version, 0);
+	gw_compiler_barrier();
+	memset(at, 0, ring_record_bytes(ring_size, packed));
+	gw_compiler_barrier();
+}
+
 /* The version comes last: a record that was half begun never was. */
 void ring_record_init(void *at, uint32_t ring_size, bool packed)
 {

@@ -36,5 +36,11 @@ size_t ring_record_bytes(uint32_t ring_size, bool packed);
  */
 void ring_record_init(void *record, uint32_t ring_size, bool packed);
 
+/*
+ * Forgets all: a record of no ring, until one begins with it, at the base that it was
+ * given. (One of nothing in flight has a place of its own, which a packed ring goes by.)
+ */
+void ring_record_clear(void *record, uint32_t ring_size, bool packed);
+
 /* True if it was ever begun and fits a ring of this size and kind. */
 bool ring_record_fits(const void *record, size_t bytes, uint32_t ring_size, bool packed);

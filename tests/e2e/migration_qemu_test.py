@@ -185,7 +185,7 @@ def test_between_ports_of_a_daemon(t, driver):
 
 
 @deadline(rounds(300, 1800))
-@cases("packed", ("off", "on"), quick=("off",))
+@cases("packed", ("off", "on"), quick=("on",))
 @cases("driver", ("xdp", "tap"), quick=("tap",))
 def test_between_daemons(t, driver, packed):
     """QEMU marks no page of a packed ring when it stops: we have to."""

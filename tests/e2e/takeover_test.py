@@ -143,6 +143,8 @@ def test_one_that_cannot_start_changes_nothing(t):
                               stream=wire.be.process.err)
     check_end(guest.result(a, TIMEOUT_S), n, 0)
     check_end(guest.result(far, TIMEOUT_S), 0, n)
+    wait_for(lambda: wire.be.command("show", may_fail=True).returncode == 0,
+             TIMEOUT_S, "the control socket to be there again")
     wire.be.stop()
 
 

@@ -206,23 +206,25 @@ bool record_packed_begin(struct ring_record *record, struct vring_packed_desc *t
 {
 	bool fits = ring_record_fits(record->packed, SIZE_MAX, record->size, true);
 	const char *wrong = NULL;
+	uint32_t in_flight = 0;
 
 	if (!fits && gw_read_once(&record->packed->version))
 		wrong = "it is of another ring: size, version or features differ";
 	if (fits)
 		wrong = decide(record, table);
 	if (fits && !wrong)
-		wrong = read_entries(record, count, descs);
+		wrong = read_entries(record, count, &in_flight);
 	if (fits && !wrong)
-		wrong = check_table(record, table, *descs);
+		wrong = check_table(record, table, in_flight);
 	if (!fits || wrong) {
 		record_forget(record, true, wrong);
 		begin_anew(record, *used);
 		return false;
 	}
 	write_decision(record);
-	hide_batch(record, table, *descs);
+	hide_batch(record, table, in_flight);
 	record_sort_again(record);
+	*descs = in_flight;
 	*used = (struct record_place){ record->used.idx, record->used.wrap };
 	return true;
 }

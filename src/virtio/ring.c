@@ -5,6 +5,7 @@
 #include "memmap.h"
 #include "net_header.h"
 #include "ring_internal.h"
+#include "ring_walk.h"
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
@@ -103,8 +104,34 @@ void ring_destroy(struct ring *ring)
 
 /* ---- worker ---- */
 
+/* A chain of the run before comes first, unless the ring waits. */
+static inline bool again_is_next(const struct ring *ring)
+{
+	return __builtin_expect(record_has_again(ring->record), 0) && ring->ops == ring->layout &&
+	       !ring->fault;
+}
+
+/* Apart, so that ring_pop is the test and a jump. */
+static __attribute__((noinline, cold)) int pop_again(struct ring *ring, struct ring_chain *chain,
+						     struct iovec *seg, unsigned int max)
+{
+	struct walk walk = { .ring = ring, .chain = chain, .seg = seg, .max = max };
+	uint16_t head = ring->record->again[ring->record->again_next].head;
+	enum ring_fault fault;
+
+	*chain = (struct ring_chain){ .head = head };
+	fault = ring->layout->walk_again(ring, &walk, head);
+	if (fault)
+		return ring_fail(ring, fault);
+	ring->record->again_next++;
+	ring_note_pop(ring, head);
+	return 1;
+}
+
 int ring_pop(struct ring *ring, struct ring_chain *chain, struct iovec *seg, unsigned int max)
 {
+	if (again_is_next(ring))
+		return pop_again(ring, chain, seg, max);
 	return ring->ops->pop(ring, chain, seg, max);
 }
 
@@ -119,7 +146,10 @@ void ring_unpop(struct ring *ring, unsigned int count)
 		assert(ring->state[head] == HEAD_TAKEN);
 		ring->state[head] = HEAD_FREE;
 		ring->in_flight--;
-		ring->layout->unpop(ring, head);
+		if (ring->record && record_unpops_again(ring->record))
+			ring->record->again_next--;
+		else
+			ring->layout->unpop(ring, head);
 	}
 }
 
@@ -176,7 +206,7 @@ bool ring_flush(struct ring *ring)
 
 bool ring_want_kick(struct ring *ring)
 {
-	return ring->ops->want_kick(ring);
+	return ring->ops->want_kick(ring) || again_is_next(ring);
 }
 
 void ring_no_kick(struct ring *ring)
@@ -186,7 +216,7 @@ void ring_no_kick(struct ring *ring)
 
 bool ring_has_avail(struct ring *ring)
 {
-	return ring->ops->has_avail(ring);
+	return again_is_next(ring) || ring->ops->has_avail(ring);
 }
 
 /* ---- state ---- */

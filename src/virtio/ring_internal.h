@@ -31,9 +31,11 @@ enum ring_head_state {
 	HEAD_DONE,     /* pushed, but the guest does not know yet: held back */
 };
 
+struct walk; /* ring_walk.h */
+
 /* What a layout does. All of them are called with a struct ring that is its own. */
 struct ring_ops {
-	/* ---- worker: as in ring.h ---- */
+	/* ---- worker: as in ring.h, but for chains of the run before, which are ring.c's ---- */
 	int (*pop)(struct ring *ring, struct ring_chain *chain, struct iovec *seg,
 		   unsigned int max);
 	/* The place of the chain that was popped last becomes the next one again. */
@@ -44,6 +46,11 @@ struct ring_ops {
 	bool (*want_kick)(struct ring *ring);
 	void (*no_kick)(struct ring *ring);
 	bool (*has_avail)(struct ring *ring);
+	/*
+	 * The buffers of a chain that was in flight when the run before ended: it has its
+	 * place in the ring and in the record already.
+	 */
+	enum ring_fault (*walk_again)(struct ring *ring, struct walk *walk, uint16_t head);
 
 	/* ---- control, or between two visits ---- */
 	/* Finds the ring's parts; all or none change. 0, or what ring_locate says. */

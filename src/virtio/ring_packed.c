@@ -290,16 +290,17 @@ static inline enum ring_fault walk_chain(const struct packed_ring *packed, struc
 }
 
 /* From the record's copies: in the ring used descriptors may lie over them. */
-static enum ring_fault walk_again(const struct packed_ring *packed, struct walk *walk, uint16_t id)
+static enum ring_fault packed_walk_again(struct ring *ring, struct walk *walk, uint16_t id)
 {
+	const struct packed_ring *packed = packed_of(ring);
 	enum ring_fault fault = RING_FAULT_NONE;
 	struct vring_packed_desc desc;
 	int32_t entry = -1;
 
 	for (uint32_t i = 0; !fault && i < packed->descs[id]; i++) {
-		record_packed_desc(packed->ring.record, id, &entry, &desc);
+		record_packed_desc(ring->record, id, &entry, &desc);
 		if (desc.flags & VRING_DESC_F_INDIRECT)
-			fault = enter_indirect(&packed->ring, walk, &desc, i);
+			fault = enter_indirect(ring, walk, &desc, i);
 		else
 			fault = walk_add(walk, desc.addr, desc.len,
 					 desc.flags & VRING_DESC_F_WRITE);
@@ -330,22 +331,6 @@ static inline enum ring_fault check_chain(const struct packed_ring *packed, uint
 	return RING_FAULT_NONE;
 }
 
-/* A chain of the run before: it has its place in the ring and in the record already. */
-static int pop_again(struct packed_ring *packed, struct walk *walk)
-{
-	struct ring *ring = &packed->ring;
-	uint16_t id = ring->record->again[ring->record->again_next].head;
-	enum ring_fault fault;
-
-	*walk->chain = (struct ring_chain){ .head = id };
-	fault = walk_again(packed, walk, id);
-	if (fault)
-		return ring_fail(ring, fault);
-	ring->record->again_next++;
-	ring_note_pop(ring, id);
-	return 1;
-}
-
 static int packed_pop(struct ring *ring, struct ring_chain *chain, struct iovec *seg,
 		      unsigned int max)
 {
@@ -358,8 +343,6 @@ static int packed_pop(struct ring *ring, struct ring_chain *chain, struct iovec 
 
 	if (__builtin_expect(ring->fault, 0))
 		return -1;
-	if (__builtin_expect(record_has_again(ring->record), 0))
-		return pop_again(packed, &walk);
 	if (!look_for_avail(packed))
 		return 0;
 	*chain = (struct ring_chain){ 0 };
@@ -381,21 +364,15 @@ static int packed_pop(struct ring *ring, struct ring_chain *chain, struct iovec 
 static void packed_unpop(struct ring *ring, uint16_t id)
 {
 	struct packed_ring *packed = packed_of(ring);
-	struct ring_record *record = ring->record;
-
-	if (record && record_unpops_again(record)) {
-		record->again_next--;
-		return;
-	}
-	if (record)
-		record_packed_unpop(record, id);
+	if (ring->record)
+		record_packed_unpop(ring->record, id);
 	go_back(&packed->avail, packed->descs[id], ring->size);
 	packed->out -= packed->descs[id];
 }
 
 static bool packed_has_avail(struct ring *ring)
 {
-	return !ring->fault && (record_has_again(ring->record) || look_for_avail(packed_of(ring)));
+	return !ring->fault && look_for_avail(packed_of(ring));
 }
 
 /* ---- giving chains back ---- */
@@ -525,6 +502,7 @@ const struct ring_layout ring_packed = {
 		.want_kick = packed_want_kick,
 		.no_kick = packed_no_kick,
 		.has_avail = packed_has_avail,
+		.walk_again = packed_walk_again,
 		.locate = packed_locate,
 		.begin = packed_begin,
 		.base = packed_base,

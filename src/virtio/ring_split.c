@@ -176,6 +176,12 @@ static inline enum ring_fault walk_chain(const struct split_ring *split, struct 
 	return RING_FAULT_LOOP;
 }
 
+/* Its descriptors are where they were. */
+static enum ring_fault split_walk_again(struct ring *ring, struct walk *walk, uint16_t head)
+{
+	return walk_chain(split_of(ring), walk, head);
+}
+
 /* ---- taking chains ---- */
 
 /* Looks at the guest's index only when what was seen of it is used up. */
@@ -184,22 +190,6 @@ static inline bool look_for_avail(struct split_ring *split)
 	if (split->avail_next == split->avail_seen)
 		split->avail_seen = gw_load_acquire(&split->avail->idx); /* pair A */
 	return split->avail_next != split->avail_seen;
-}
-
-/* A chain of the run before: it has its place in the ring and in the record already. */
-static int pop_again(struct split_ring *split, struct walk *walk)
-{
-	struct ring *ring = &split->ring;
-	uint16_t head = ring->record->again[ring->record->again_next].head;
-	enum ring_fault fault;
-
-	*walk->chain = (struct ring_chain){ .head = head };
-	fault = walk_chain(split, walk, head);
-	if (fault)
-		return ring_fail(ring, fault);
-	ring->record->again_next++;
-	ring_note_pop(ring, head);
-	return 1;
 }
 
 static int split_pop(struct ring *ring, struct ring_chain *chain, struct iovec *seg,
@@ -212,8 +202,6 @@ static int split_pop(struct ring *ring, struct ring_chain *chain, struct iovec *
 
 	if (__builtin_expect(ring->fault, 0))
 		return -1;
-	if (__builtin_expect(record_has_again(ring->record), 0))
-		return pop_again(split, &walk);
 	if (!look_for_avail(split))
 		return 0;
 	if ((uint16_t)(split->avail_seen - split->avail_next) > ring->size)
@@ -236,20 +224,14 @@ static int split_pop(struct ring *ring, struct ring_chain *chain, struct iovec *
 
 static void split_unpop(struct ring *ring, uint16_t head)
 {
-	struct ring_record *record = ring->record;
-
-	if (record && record_unpops_again(record)) {
-		record->again_next--;
-		return;
-	}
 	split_of(ring)->avail_next--;
-	if (record)
-		record_split_unpop(record, head);
+	if (ring->record)
+		record_split_unpop(ring->record, head);
 }
 
 static bool split_has_avail(struct ring *ring)
 {
-	return !ring->fault && (record_has_again(ring->record) || look_for_avail(split_of(ring)));
+	return !ring->fault && look_for_avail(split_of(ring));
 }
 
 /* ---- giving chains back ---- */
@@ -349,6 +331,7 @@ const struct ring_layout ring_split = {
 		.want_kick = split_want_kick,
 		.no_kick = split_no_kick,
 		.has_avail = split_has_avail,
+		.walk_again = split_walk_again,
 		.locate = split_locate,
 		.begin = split_begin,
 		.base = split_base,

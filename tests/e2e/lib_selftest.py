@@ -26,6 +26,7 @@ from lib import run
 sys.exit(run.main({folder!r}))
 """
 TESTS = """
+from lib.proc import wait_for
 from lib.scenario import cases, deadline
 
 @cases("number", (1, 2))
@@ -33,6 +34,10 @@ def test_good(t, number):
     t.note(f"number {number}")
 
 def test_bad(t):
+    t.spawn(["true"], "known").wait(10)
+    gone = t.spawn(["sh", "-c", "echo farewell >&2; exit 3"], "gone")
+    gone.err.find("farewell", 10)
+    wait_for(lambda: not gone.alive(), 10, "its end")
     raise AssertionError("this is bad")
 
 def test_absent(t):
@@ -73,10 +78,12 @@ def test_the_runner_counts_and_cleans_up(t):
     done = run([sys.executable, t.path("run.py"), "--jobs", "2"],
                may_fail=True, env={**os.environ, "PYTHONPATH": HERE})
     for line in ("ok   some_test::good[2]", "  number 2",
-                 "FAIL some_test::bad", "this is bad", "skip some_test::absent",
+                 "FAIL some_test::bad", "this is bad",
+                 "ended by itself with 3", "| farewell", "skip some_test::absent",
                  "no such thing", "FAIL some_test::endless",
                  "not done after 1 s", "2 passed, 2 failed, 1 skipped"):
         check(line in done.stdout, f"no '{line}' in:\n{done.stdout}")
+    check("known" not in done.stdout, f"expected:\n{done.stdout}")
     check(done.returncode == 1, f"the exit status is {done.returncode}")
     left = next(l.split() for l in done.stdout.splitlines() if "left:" in l)
     check(not os.path.exists(f"/proc/{left[1]}"), "a process is left")

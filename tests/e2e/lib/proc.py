@@ -21,6 +21,7 @@ POLL_INTERVAL_S = 0.02
 RUN_TIMEOUT_S = 20
 STOP_TIMEOUT_S = 5
 TAIL_LINES = 30
+STORY_LINES = 10
 
 
 class Failure(AssertionError):
@@ -135,9 +136,9 @@ class Stream:
         with self.changed:
             return "\n".join(self.lines)
 
-    def tail(self):
+    def tail(self, lines=TAIL_LINES):
         with self.changed:
-            return "\n".join("    | " + l for l in self.lines[-TAIL_LINES:])
+            return "\n".join("    | " + l for l in self.lines[-lines:])
 
 
 class Proc:
@@ -146,6 +147,7 @@ class Proc:
     def __init__(self, test, argv, name, ns=None, env=None):
         self.argv = argv
         self.name = name
+        self.expected = False   # did we wait for its end, or bring it about?
         self.process = subprocess.Popen(
             command_line(argv, ns), stdin=subprocess.PIPE, env=env,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -169,10 +171,12 @@ class Proc:
         """Wait for a line of output. Returns (index, match)."""
         stream = stream or self.out
         found = stream.find(pattern, timeout_s, start)
-        if not found:
-            raise Timeout(f"{self.name} did not say '{pattern}' within "
-                          f"{timeout_s} s:\n{stream.tail()}\n{self.err.tail()}")
-        return found
+        if found:
+            return found
+        when = "before it ended" if stream.ended else f"within {timeout_s} s"
+        said = [s.tail() for s in dict.fromkeys((stream, self.err))]
+        raise Timeout("\n".join([f"{self.name} did not say '{pattern}' {when}:",
+                                 *said]))
 
     def wait(self, timeout_s):
         """Wait for the end. Returns the exit status, negative for a signal."""
@@ -181,8 +185,15 @@ class Proc:
         except subprocess.TimeoutExpired as e:
             raise Timeout(f"{self.name} still runs after {timeout_s} s:\n"
                           f"{self.err.tail()}") from e
+        self.expected = True
         self._finish()
         return status
+
+    def story(self):
+        """For who looks into a failure: what became of it, what it said last."""
+        how = ("runs" if self.alive() else
+               f"ended by itself with {self.process.returncode}")
+        return f"{self.name} ({self.pid}) {how}:\n{self.err.tail(STORY_LINES)}"
 
     def _finish(self):
         """All output is in; helpers that hold the pipes are not waited for."""
@@ -199,6 +210,7 @@ class Proc:
         return self.wait(timeout_s)
 
     def kill(self):
+        self.expected = True
         self.signal(signal.SIGKILL)
         self.process.wait()
         if self.process.stdin:

@@ -76,6 +76,17 @@ def matches(test_id, words):
 
 # one test, in its own process
 
+def call(function, test, arguments):
+    """What the processes have said is known only while they are there."""
+    try:
+        function(test, **arguments)
+    except Skip:
+        raise
+    except BaseException:
+        print(test.stories())
+        raise
+
+
 def run_one(tests, test_id, folder, root, result_fd):
     raise_on_signals()
     function, arguments = tests[test_id]
@@ -85,7 +96,7 @@ def run_one(tests, test_id, folder, root, result_fd):
         build = os.environ.get("GW_BUILD")
         with scenario.Test(folder, build, root) as test:
             notes = test.notes
-            function(test, **arguments)
+            call(function, test, arguments)
             outcome["cell"] = test.cell_text
     except Skip as e:
         outcome = {"result": "skip", "text": str(e)}

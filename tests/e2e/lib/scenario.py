@@ -89,6 +89,7 @@ class Test:
         self.build = build
         self.root = root
         self.notes = []
+        self.processes = []
         self.cell_text = None
         self._stack = contextlib.ExitStack()
 
@@ -134,4 +135,10 @@ class Test:
         return netns.NetNs(self, name)
 
     def spawn(self, argv, name, ns=None, env=None):
-        return Proc(self, argv, name, ns, env)
+        process = Proc(self, argv, name, ns, env)
+        self.processes.append(process)
+        return process
+
+    def stories(self):
+        """Of all processes but those whose end the test has seen."""
+        return "\n".join(p.story() for p in self.processes if not p.expected)

@@ -3,8 +3,8 @@
  * The channels of a port, and which guest gets one.
  *
  * A guest that wants to be lent from gets a channel that lends from nobody. A further
- * one is added without a pause of the port, so these come first; the first, which
- * everybody else's copies take and which receives, is the last to get other memory.
+ * one is added without a change to those that are there, so these come first; the first,
+ * which everybody else's copies take and which receives, is the last to get other memory.
  * When all are taken, later guests are copied; who leaves gives his channel back, and
  * since the port then asks to be queried again, one of the others gets it.
  */

@@ -96,6 +96,7 @@ struct xdp_channel {
 
 	/* worker */
 	struct xsk *xsk; /* NULL: no socket now */
+	bool changing;   /* the socket is about to go: it takes no more frames */
 	struct xdp_tx tx;
 	struct xdp_rx rx;
 
@@ -158,6 +159,8 @@ int rx_init(struct xdp_channel *ch, uint8_t *pool, uint32_t count);
 void rx_free(struct xdp_channel *ch);
 /* Buffers that a closed socket had are ours again, and the new one gets all. In apply. */
 void rx_attach(struct xdp_channel *ch);
+/* Descriptors that have come and were not read. Worker. */
+uint32_t rx_unread(const struct xdp_channel *ch);
 /* Buffers in other ports. In apply. */
 uint32_t rx_lent(const struct xdp_channel *ch);
 /* Lends frames that have come, up to max. Worker, as the next two. */
@@ -179,6 +182,12 @@ int bind_queue(struct xdp_channel *ch, struct xsk *xsk, uint64_t deadline_ns, st
 bool bind_released(const struct xdp_channel *ch, uint64_t deadline_ns);
 /* Sleeps a little, between two looks at the kernel. */
 void bind_wait(void);
+
+/* Worker: frames can leave through it. */
+static inline bool channel_takes(const struct xdp_channel *ch)
+{
+	return ch->xsk && !ch->changing;
+}
 
 /* ---- window.c: which memory the socket has ---- */
 

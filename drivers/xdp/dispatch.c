@@ -8,6 +8,9 @@
  * each other in two queues. So each source has one channel, found by one compare.
  * When a source changes channels, the new one does not show the kernel what it was
  * given (xdp_tx.behind) until the old one has nothing of that source any more.
+ *
+ * While a channel changes its memory (window.c) copies take another one, if there is
+ * one, and so nobody notices. What only this channel could send waits.
  */
 #include "xdp.h"
 
@@ -37,7 +40,7 @@ static struct xdp_channel *channel_search(struct xdp_port *p, struct xdp_source 
 	struct xdp_channel *found = NULL;
 
 	for (unsigned int i = 0; i < p->channel_count && !found; i++)
-		if (p->channel[i].xsk &&
+		if (channel_takes(&p->channel[i]) &&
 		    (!frame->memmap || p->channel[i].tx.memmap == frame->memmap))
 			found = &p->channel[i];
 	if (found)
@@ -50,7 +53,7 @@ static struct xdp_channel *channel_for(struct xdp_port *p, const struct gw_frame
 	struct xdp_source *source = &p->source[frame->pair % XDP_SOURCES];
 	struct xdp_channel *ch = &p->channel[source->channel];
 
-	if (ch->xsk && (!frame->memmap || frame->memmap == ch->tx.memmap))
+	if (channel_takes(ch) && (!frame->memmap || frame->memmap == ch->tx.memmap))
 		return ch;
 	return channel_search(p, source, frame);
 }
@@ -88,18 +91,19 @@ static void drop(struct xdp_channel *ch, struct gw_frame *frame, enum gw_reason 
 /*
  * Takes a frame, or says why not (p->queue->refusal). What one channel has no room
  * for must not stop the frames behind it, which may be other guests' and go through
- * other channels: with several lenders it is dropped.
+ * other channels: with several lenders it is dropped. One that changes its memory
+ * will take frames again, so they can wait at a source with no other way.
  */
 static bool take(struct xdp_channel *ch, struct gw_frame *frame)
 {
-	enum gw_reason refusal = GW_DROP_EGRESS_DOWN;
+	enum gw_reason refusal = ch->changing ? GW_DROP_EGRESS_FULL : GW_DROP_EGRESS_DOWN;
 
 	/* Nowhere to note that it is over. */
 	if (ch->tx.held > ch->tx.done_mask) {
 		ch->p->queue->refusal = GW_DROP_EGRESS_FULL;
 		return false;
 	}
-	if (ch->xsk && !ch->tx.link_down && !gw_load_relaxed(&ch->broken)) {
+	if (channel_takes(ch) && !ch->tx.link_down && !gw_load_relaxed(&ch->broken)) {
 		switch (tx_put(ch, frame)) {
 		case PUT_OK:
 			return true;
@@ -111,7 +115,7 @@ static bool take(struct xdp_channel *ch, struct gw_frame *frame)
 			break;
 		}
 	}
-	if (ch->p->lenders > 1) {
+	if (ch->p->lenders > (ch->changing ? 0u : 1u)) {
 		drop(ch, frame, refusal);
 		return true;
 	}

@@ -102,6 +102,11 @@ int program_point(struct program *program, unsigned int queue, int xsk_fd)
 	return bpf_map_update_elem(program->map_fd, &queue, &xsk_fd, BPF_ANY);
 }
 
+int program_forget(struct program *program, unsigned int queue)
+{
+	return bpf_map_delete_elem(program->map_fd, &queue);
+}
+
 void program_detach(struct program *program)
 {
 	gw_fd_close(&program->link_fd);

@@ -32,5 +32,7 @@ int program_attach(struct program *program, unsigned int ifindex, unsigned int q
 		   struct gw_error *err);
 /* Frames received on this queue go to this AF_XDP socket from now on. 0 or -errno. */
 int program_point(struct program *program, unsigned int queue, int xsk_fd);
+/* They pass to the kernel's own stack. 0 or -errno. */
+int program_forget(struct program *program, unsigned int queue);
 /* Detaches. Safe on a closed one. */
 void program_detach(struct program *program);

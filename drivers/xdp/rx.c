@@ -108,6 +108,11 @@ void rx_attach(struct xdp_channel *ch)
 		fill_for_host(ch);
 }
 
+uint32_t rx_unread(const struct xdp_channel *ch)
+{
+	return ch->xsk && ch->p->receive ? xsk_ready(&ch->xsk->rx, ch->xsk->rx.size) : 0;
+}
+
 uint32_t rx_lent(const struct xdp_channel *ch)
 {
 	uint32_t n = 0;

@@ -6,19 +6,23 @@
  * with a socket whose UMEM is the arena; when a guest's memory is to be lent from, a
  * second socket is made with the guest's window (arena first, then all regions),
  * which pins every page and takes its time, while the first carries on. Then they
- * change places (a further channel, which has no socket before its guest comes, is
- * opened without a pause):
+ * change places:
  *
- *   1. the port pauses (no rx, no tx); what is in flight is given DRAIN_MS;
- *   2. the worker lets go of the old socket, which is closed;
+ *   1. the channel takes no more frames: copies leave through the port's other
+ *      channels, if there are any, and what can leave nowhere else waits or is dropped
+ *      (dispatch.c). What is in flight is given DRAIN_MS;
+ *   2. the XDP program's map forgets the socket, so that what arrives on this queue
+ *      passes to the host, and what has arrived is read; then the worker lets go of the
+ *      old socket, which is closed;
  *   3. the new one is bound. The kernel releases a queue some time after the close:
  *      until then bind says EBUSY, and is tried again;
  *   4. that bind succeeds is the proof that the kernel has let go of the old one:
  *      frames that had not been completed are over now, and reported as failed;
  *   5. the worker takes the new socket, all free buffers are filled in, and the
- *      XDP program's map points to it; the port resumes.
+ *      XDP program's map points to it.
  *
- * Where the kernel copies during sendto, 4 is true at the close already.
+ * Other channels send and receive all the while. Where the kernel copies during sendto, 4
+ * is true at the close already.
  */
 #include "xdp.h"
 
@@ -33,6 +37,8 @@
 
 /* For what is in flight when sockets change places. */
 #define DRAIN_MS       50u
+/* For what has arrived to be read: the worker is seldom longer away. */
+#define READ_MS        10u
 /* For the kernel to unpin the pages of a closed socket. */
 #define UNPIN_LIMIT_MS 500u
 
@@ -46,6 +52,7 @@ static uint64_t deadline_in(unsigned int ms)
 struct look {
 	struct xdp_channel *ch;
 	uint32_t out;
+	uint32_t unread;
 };
 
 static void look_apply(void *arg)
@@ -55,6 +62,7 @@ static void look_apply(void *arg)
 
 	xdp_collect(ch->p);
 	look->out = tx_out(ch);
+	look->unread = rx_unread(ch);
 	if (ch->xsk && xsk_invalid_seen(ch->xsk))
 		gw_store_relaxed(&ch->broken, 1);
 }
@@ -67,6 +75,14 @@ static uint32_t look_out(struct xdp_channel *ch)
 	return look.out;
 }
 
+static uint32_t look_unread(struct xdp_channel *ch)
+{
+	struct look look = { .ch = ch };
+
+	gw_port_apply(ch->p->port, look_apply, &look);
+	return look.unread;
+}
+
 bool window_troubled(struct xdp_channel *ch)
 {
 	(void)look_out(ch);
@@ -75,12 +91,26 @@ bool window_troubled(struct xdp_channel *ch)
 	return gw_load_relaxed(&ch->broken);
 }
 
+static void begin_apply(void *arg)
+{
+	struct xdp_channel *ch = arg;
+
+	ch->changing = true;
+	ch->p->lenders -= ch->tx.memmap != NULL;
+}
+
+static void end_apply(void *arg)
+{
+	struct xdp_channel *ch = arg;
+
+	ch->changing = false;
+}
+
 static void detach_apply(void *arg)
 {
 	struct xdp_channel *ch = arg;
 
 	epoll_ctl(ch->p->epoll_fd, EPOLL_CTL_DEL, ch->xsk->fd, NULL);
-	ch->p->lenders -= ch->tx.memmap != NULL;
 	ch->xsk = NULL;
 	ch->tx.memmap = NULL;
 	ch->tx.behind = NULL;
@@ -114,6 +144,7 @@ static void attach_apply(void *arg)
 	tx_attach(ch, attach->memmap);
 	rx_attach(ch);
 	ch->p->lenders += attach->memmap != NULL;
+	ch->changing = false;
 	gw_store_relaxed(&ch->broken, 0);
 }
 
@@ -123,6 +154,19 @@ static void drain(struct xdp_channel *ch, uint64_t deadline_ns)
 {
 	while (look_out(ch) && gw_now_ns() < deadline_ns)
 		bind_wait();
+}
+
+/* No frame comes into the old socket any more, and what came is read. */
+static void read_out(struct xdp_channel *ch)
+{
+	uint64_t end_ns = deadline_in(READ_MS);
+
+	if (!ch->p->receive || ch->p->program.link_fd < 0 ||
+	    program_forget(&ch->p->program, ch->queue_index))
+		return;
+	do
+		bind_wait(); /* at least once: the kernel may be in the middle of a batch */
+	while (look_unread(ch) && gw_now_ns() < end_ns);
 }
 
 /* Steps 2 and, if the copies are made, 4. */
@@ -189,11 +233,14 @@ static struct iovec umem_of(const struct xdp_port *p, struct gw_memmap *memmap)
 	return (struct iovec){ window.base, window.len };
 }
 
-/* Step 1 and 2: the port is paused, and the channel has no socket when this returns. */
-static void pause_and_clear(struct xdp_channel *ch)
+/* Step 1 and 2: the channel has no socket when this returns, and is still changing. */
+static void begin_and_clear(struct xdp_channel *ch, unsigned int drain_ms)
 {
-	gw_port_pause(ch->p->port);
-	drain(ch, deadline_in(DRAIN_MS));
+	gw_port_apply(ch->p->port, begin_apply, ch);
+	if (ch->xsk) {
+		drain(ch, deadline_in(drain_ms));
+		read_out(ch);
+	}
 	old_away(ch);
 }
 
@@ -227,17 +274,14 @@ int window_set(struct xdp_channel *ch, struct gw_memmap *memmap, struct gw_error
 				     .tx_entries = p->tx_entries,
 				     .rx_entries = ch->rx.count ? ch->rx.count : p->rx_entries,
 				     .metadata = p->metadata };
-	/* A queue that nobody uses yet is added while the others go on. */
 	bool was_ours = ch->xsk || ch->unreleased;
-	bool pause = was_ours || !ch->index;
 	struct xsk *fresh;
 	int rc;
 
 	rc = xsk_open(&config, &fresh, err);
-	if (rc && (!pause || rc != -ENOBUFS || !limit_may_do(&config)))
+	if (rc && (!was_ours || rc != -ENOBUFS || !limit_may_do(&config)))
 		return rc;
-	if (pause)
-		pause_and_clear(ch);
+	begin_and_clear(ch, DRAIN_MS);
 	if (rc)
 		rc = open_patiently(&config, &fresh, err);
 	if (!rc) {
@@ -245,8 +289,8 @@ int window_set(struct xdp_channel *ch, struct gw_memmap *memmap, struct gw_error
 		if (rc)
 			xsk_close(fresh);
 	}
-	if (pause)
-		gw_port_resume(p->port);
+	if (rc)
+		gw_port_apply(p->port, end_apply, ch);
 	return rc;
 }
 
@@ -254,9 +298,8 @@ uint32_t window_clear(struct xdp_channel *ch, unsigned int limit_ms)
 {
 	uint64_t end_ns = deadline_in(limit_ms);
 
-	if (ch->xsk)
-		drain(ch, deadline_in(limit_ms / 2));
-	old_away(ch);
+	begin_and_clear(ch, limit_ms / 2);
+	gw_port_apply(ch->p->port, end_apply, ch);
 	if (ch->unreleased && bind_released(ch, end_ns)) {
 		gw_port_apply(ch->p->port, abandon_apply, ch);
 		ch->unreleased = false;

@@ -74,7 +74,7 @@ struct xdp_port {
 	int epoll_fd; /* all sockets; what the worker sleeps on */
 	struct packet_rx *packet;
 	struct xdp_source source[XDP_SOURCES];
-	unsigned int lenders; /* channels that lend from a guest */
+	unsigned int lenders; /* channels that lend from a guest, and take frames */
 	unsigned int rx_next; /* where the next visit begins to receive */
 	uint32_t rx_len_max;  /* the longest frame that a wire could bring */
 	uint32_t partial_warned, super_warned;

@@ -7,12 +7,9 @@ receives while nobody is there is the device's to keep or to lose: an AF_XDP
 socket is closed and opened, so there the guest sends and does not receive.
 """
 
-import socket
-import threading
-import time
-
 from lib import guest, memlock
 from lib.daemon import Daemon
+from lib.gaps import Gaps
 from lib.proc import check, run, wait_for
 from lib.scenario import alone, cases, deadline, rounds
 from lib.wire import PINNED_MIB, Sweep, Wire, addresses, check_end
@@ -24,44 +21,6 @@ TIMEOUT_S = 60
 # slower, so a few tries are allowed, each of which says what it saw
 OUTAGE_MAX_S = 0.1
 TRIES = 5
-ETHERTYPE = 0x88b5
-
-
-class Gaps:
-    """When frames came to an interface: the longest time without one."""
-
-    def __init__(self, t, ns, interface):
-        with ns.entered():
-            self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW,
-                                        socket.htons(ETHERTYPE))
-            self.socket.bind((interface, ETHERTYPE))
-        self.socket.settimeout(0.2)
-        self.longest_s, self.frames, self.ended = 0.0, 0, False
-        self.thread = threading.Thread(target=self._watch)
-        self.thread.start()
-        t.on_exit(self.end)
-
-    def _watch(self):
-        last = None
-        while not self.ended:
-            try:
-                self.socket.recv(64)
-            except TimeoutError:
-                continue
-            now = time.monotonic()
-            if last:
-                self.longest_s = max(self.longest_s, now - last)
-            last = now
-            self.frames += 1
-
-    def reset(self):
-        self.longest_s = 0.0
-
-    def end(self):
-        if not self.ended:
-            self.ended = True
-            self.thread.join()
-            self.socket.close()
 
 
 def take_over(t, be, *arguments):

@@ -11,6 +11,15 @@
  *      stopped and started again (port_recall);
  *   4. what is out even then is in quarantine: its lender becomes a ghost.
  *
+ * GET_VRING_BASE_SKIP_DRAIN goes the same way: no device can be told to forget one
+ * frame, and the specification wants what is in flight suspended, not read on; so it is
+ * as soon as devices give it back, and bounded as every stop is. The difference is in
+ * what is left by then. The heads of a ghost, and chains of a run before that were not
+ * taken again yet, stay in the front-end's record: the back-end that goes on, most
+ * likely on another machine, takes them again, and no descriptor is lost with a device
+ * that has died. If it is this process that goes on, the ghost has them still: they are
+ * struck from the record, and neither lent nor completed a second time.
+ *
  * A session waits for one thing at a time, so one clock serves all rings: it runs
  * from the first of them on.
  */
@@ -58,7 +67,8 @@ static void end(void *arg)
 	struct tally *tally = arg;
 	struct lender *lender = tally->lender;
 
-	if (session_ends_runs(tally->guest->session))
+	/* What is left to be taken again must not be mixed with what nobody may take here. */
+	if (session_ends_runs(tally->guest->session) || lender->out)
 		ring_give_back(lender->ring, tally->guest->seg);
 	tally->guest->lender[lender->pair] = NULL;
 	rings_list(tally->guest);
@@ -78,6 +88,7 @@ static void ring_stopped(struct guest *guest, struct lender *lender)
 
 	gw_port_apply(guest->port, end, &tally);
 	rings_forget_kick(guest, lender->kick_fd);
+	lender->handed = tally.out && lender->kept && session_hands_runs(guest->session);
 	record_end(guest, index, lender->ring, lender->kept, !tally.out);
 	base = ring_base(lender->ring);
 	gw_port_log(guest->port, tally.out ? LOG_WARNING : LOG_INFO,
@@ -176,6 +187,22 @@ void drain_ring(struct guest *guest, unsigned int pair)
 
 	gw_port_apply(guest->port, begin_stop, &tally);
 	wait_more(guest, false);
+}
+
+bool drain_holds(struct guest *guest, unsigned int pair)
+{
+	struct gw_list *pos;
+
+	gw_list_for_each(pos, &guest->ghosts) {
+		struct tally tally = { .lender = gw_container_of(pos, struct lender, node) };
+
+		if (!tally.lender->handed || tally.lender->pair != pair)
+			continue;
+		gw_port_apply(guest->port, count_out, &tally);
+		if (tally.out)
+			return true;
+	}
+	return false;
 }
 
 void drain_stale(struct guest *guest)

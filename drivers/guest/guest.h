@@ -92,6 +92,7 @@ struct lender {
 
 	/* control */
 	struct gw_list node; /* among the ghosts */
+	bool handed;         /* a ghost whose frames are in the front-end's record still */
 };
 
 /* One run of a receive ring. */
@@ -243,6 +244,8 @@ void guest_signal(struct gw_queue *queue, int *fd, int event_fd);
 /* ---- drain.c; control loop ---- */
 /* ops->ring_stop of a transmit ring: ends in session_ring_stopped. */
 void drain_ring(struct guest *guest, unsigned int pair);
+/* A run of this pair was handed over (session_hands_runs), and a dead device has some yet. */
+bool drain_holds(struct guest *guest, unsigned int pair);
 /* Frames with stale bytes are out: ends in session_iotlb_done. */
 void drain_stale(struct guest *guest);
 /* The worker has news: something may have come home. */
@@ -267,6 +270,8 @@ int offer_load(void *arg, const uint8_t *bytes, size_t len, struct gw_error *err
 /* Opens the port's file. Without a directory for it there is none, and that is said. */
 int record_open(struct guest *guest, struct gw_error *err);
 void record_close(struct guest *guest);
+/* Forgets what the front-end's record says of a run of ours: it is not to be taken again. */
+void record_strike(struct guest *guest, unsigned int index, const struct ring_config *config);
 /* The record that a ring will go by, into config->record, if the front-end keeps none. */
 void record_begin(struct guest *guest, unsigned int index, struct ring_config *config);
 /* A ring was made: what it found in the record. */

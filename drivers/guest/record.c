@@ -51,6 +51,16 @@ void record_close(struct guest *guest)
 	gw_fd_close(&guest->record_dir);
 }
 
+void record_strike(struct guest *guest, unsigned int index, const struct ring_config *config)
+{
+	gw_port_log(guest->port, LOG_NOTICE,
+		    "ring %u: what was in flight when it was stopped is still in a dead device, "
+		    "and is not taken again here",
+		    index);
+	ring_record_clear(config->record, config->size,
+			  virtio_has(config->features, VIRTIO_F_RING_PACKED));
+}
+
 void record_begin(struct guest *guest, unsigned int index, struct ring_config *config)
 {
 	struct gw_error err = { 0 };
@@ -91,10 +101,13 @@ void record_tell(struct guest *guest, unsigned int index, const struct ring *rin
 void record_end(struct guest *guest, unsigned int index, const struct ring *ring, void *kept,
 		bool clean)
 {
-	bool over = session_ends_runs(guest->session);
+	bool handed = session_hands_runs(guest->session);
 
+	/* A record of nothing would still have a place of its own (ring_record.h). */
+	if (handed && (!clean || ring_resubmit_left(ring)))
+		return;
 	/* What a dead device may still read is not taken again, by nobody. */
-	if (clean && !over)
+	if (clean && !handed && !session_ends_runs(guest->session))
 		return;
 	if (kept)
 		ring_record_clear(

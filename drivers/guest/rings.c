@@ -168,6 +168,8 @@ static int op_ring_start(void *arg, unsigned int index, const struct session_rin
 	unsigned int pair = index / 2;
 	int ret;
 
+	if (ring->config.record && ring_transmits(index) && drain_holds(guest, pair))
+		record_strike(guest, index, &ring->config);
 	record_begin(guest, index, &recorded.config);
 	if (ring_transmits(index))
 		ret = lender_create(queue, pair, &recorded, guest->event_fd, &h.lender, err);
@@ -243,7 +245,7 @@ static void stop_receiver(struct guest *guest, unsigned int pair)
 	session_ring_stopped(guest->session, 2 * pair, base);
 }
 
-/* A drain is as good as a hand-over: what it does not bring home stays in the record. */
+/* Handed over or not: first what devices can give back comes home (see drain.c). */
 static void op_ring_stop(void *arg, unsigned int index, bool handed)
 {
 	if (ring_transmits(index))

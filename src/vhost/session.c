@@ -163,6 +163,7 @@ void session_close(struct session *session)
 	message_drop_fds(&session->message);
 	memmap_put(session->op_memmap);
 	session->op_memmap = NULL;
+	session->op_handed = false;
 	session_choose_all(session);
 	session_op_begin(session, SESSION_OP_CLOSE);
 }

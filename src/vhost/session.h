@@ -77,9 +77,9 @@ struct session_ops {
 			  struct gw_error *err);
 	/*
 	 * Stop taking chains, bring loans home; then session_ring_stopped(). May call it
-	 * before it returns. The ring's fds stay open until then. With `handed` the loans
-	 * need not come home: what is in flight stays in the record (ring.config.record)
-	 * for the next back-end (GET_VRING_BASE without a drain), once no device reads it.
+	 * before it returns. The ring's fds stay open until then. With `handed` what is in
+	 * flight stays in the record (ring.config.record) for the next back-end
+	 * (GET_VRING_BASE_SKIP_DRAIN): session_hands_runs.
 	 */
 	void (*ring_stop)(void *arg, unsigned int index, bool handed);
 	/* SET_VRING_ENABLE on a running ring. */
@@ -172,6 +172,12 @@ int session_continue(struct session *session, struct gw_error *err);
  * connection is gone, or we stop.
  */
 bool session_ends_runs(const struct session *session);
+/*
+ * The same while: it ends the run, and leaves what is in flight then to whoever begins
+ * the next one with that record (GET_VRING_BASE_SKIP_DRAIN). Neither is true for a
+ * hand-over of ours.
+ */
+bool session_hands_runs(const struct session *session);
 /*
  * The answer to ops->ring_stop: base is the next head to take. GET_VRING_BASE is
  * replied with it. If that makes session_busy() false, session_continue() is due,

@@ -294,6 +294,44 @@ static void base_without_a_drain(void **state)
 	}
 }
 
+/* Until it is answered, however long that takes; and not for what comes after it. */
+static void base_without_a_drain_that_takes_time(void **state)
+{
+	struct message_inflight area;
+	int fd;
+
+	area = get(two_queues, &fd);
+	assert_int_equal(set(&area, fd), 0);
+	front_start(&front, 0);
+	front.late = true;
+	assert_int_equal(front_state(&front, VHOST_USER_GET_VRING_BASE_SKIP_DRAIN, 0, 0), 0);
+	assert_true(session_busy(front.session));
+	assert_true(session_hands_runs(front.session));
+	assert_false(session_ends_runs(front.session));
+	assert_int_equal(front_stop_rings(&front), 0);
+	assert_false(session_hands_runs(front.session));
+	assert_int_equal(front_state(&front, VHOST_USER_GET_VRING_BASE, 1, 0), 0);
+	assert_false(session_hands_runs(front.session));
+	assert_true(session_ends_runs(front.session));
+	assert_int_equal(front_stop_rings(&front), 0);
+}
+
+/* A connection that ends meanwhile hands nothing to anybody. */
+static void close_during_a_base_without_a_drain(void **state)
+{
+	struct message_inflight area;
+	int fd;
+
+	area = get(two_queues, &fd);
+	assert_int_equal(set(&area, fd), 0);
+	front_start(&front, 0);
+	front.late = true;
+	assert_int_equal(front_state(&front, VHOST_USER_GET_VRING_BASE_SKIP_DRAIN, 1, 0), 0);
+	session_close(front.session);
+	assert_false(session_hands_runs(front.session));
+	assert_false(session_ends_runs(front.session));
+}
+
 /* There is nowhere to leave them. */
 static void base_without_a_drain_needs_a_record(void **state)
 {
@@ -320,6 +358,8 @@ int main(void)
 		TEST(a_ring_that_is_longer_than_its_record),
 		TEST(front_end_truncates_the_inflight_file),
 		TEST(base_without_a_drain),
+		TEST(base_without_a_drain_that_takes_time),
+		TEST(close_during_a_base_without_a_drain),
 		TEST(base_without_a_drain_needs_a_record),
 	};
 

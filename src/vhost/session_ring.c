@@ -197,6 +197,7 @@ static int op_end(struct session *session)
 	struct gw_error err;
 
 	session->op = SESSION_OP_NONE;
+	session->op_handed = false;
 	if (op != SESSION_OP_MEMORY && op != SESSION_OP_IOTLB && op != SESSION_OP_PAUSE &&
 	    session_iotlb_idle(session, &err))
 		return session_die(session, &err);
@@ -260,9 +261,13 @@ int session_op_begin(struct session *session, enum session_op op)
 		session->config.ops->ring_stop(session->config.arg, i, session->op_handed);
 	}
 	session->beginning = false;
-	session->op_handed = false;
 	return session_any_ring(session, SESSION_RING_STOPPING) ? SESSION_ANSWERED
 								: op_end(session);
+}
+
+bool session_hands_runs(const struct session *session)
+{
+	return session->op == SESSION_OP_GET_BASE && session->op_handed;
 }
 
 bool session_ends_runs(const struct session *session)

@@ -352,6 +352,107 @@ static void engine_stop_reports_what_is_lost(void **state)
 	rig_free(&rig);
 }
 
+/* ---- GET_VRING_BASE_SKIP_DRAIN ---- */
+
+static const char *const two_stubborn_ports[] = { "a=guest:%s/a", "b=guest:%s/b",
+						  "d=loop:,stubborn=on,ring=4096,bounce=2000",
+						  NULL };
+
+/* 20 frames are in a device that is dead, and its guest's ring was suspended. */
+static void suspend(struct rig *rig, struct vm *vm)
+{
+	const struct vm_options options = { .inflight = true };
+	uint64_t begin_ns;
+
+	rig_start(rig, two_stubborn_ports);
+	rig_guest_with(rig, vm, "a", &options);
+	rig_settle(rig, vm, "a", "d");
+	assert_int_equal(vm_recorded(vm), 0);
+	fill_up(rig, vm, loop_test_find("d"), "a", "d", 20);
+	begin_ns = gw_now_ns();
+	assert_int_equal(vm_suspend_tx(vm), 21);
+	assert_true(gw_now_ns() - begin_ns < BOUND_MS * 1000000ull);
+	assert_int_equal(vm->tx.driver.used->idx, 1);
+	assert_int_equal(vm_recorded(vm), 20);
+	vm_wait(is_quarantined, rig, "the loans to be quarantined");
+	vm_wait(device_runs, rig, "the device to run again");
+}
+
+static bool all_used(void *arg)
+{
+	return *(volatile uint16_t *)&((struct vm *)arg)->tx.driver.used->idx == 21;
+}
+
+static void a_suspended_ring_is_gone_on_with_by_another(void **state)
+{
+	char path[128];
+	struct rig rig;
+	struct vm vm;
+
+	suspend(&rig, &vm);
+	vm_disconnect(&vm);
+	snprintf(path, sizeof(path), "%s/b", rig.folder);
+	vm_connect(&vm, path);
+	vm_share_inflight(&vm);
+	vm_share_memory(&vm);
+	vm_go_on_tx(&vm, 21);
+	vm_wait(all_used, &vm, "what was in flight to be given back");
+	assert_int_equal(rig_port(&rig, "b").taken_again, 20);
+	assert_int_equal(vm_stop_ring(&vm, 1), 21);
+	assert_int_equal(vm_recorded(&vm), 0);
+	/* The device's own come home to nobody. */
+	loop_test_hold(loop_test_find("d"), false);
+	vm_wait(quarantine_over, &rig, "the quarantine to end");
+	assert_true(all_used(&vm));
+	vm_free(&vm);
+	rig_free(&rig);
+}
+
+/* The back-end that goes on is the one whose device has them: neither sent nor given back. */
+static void a_suspended_ring_is_gone_on_with_beside_its_ghost(void **state)
+{
+	struct rig rig;
+	struct vm vm;
+	uint16_t head;
+
+	suspend(&rig, &vm);
+	vm_go_on_tx(&vm, 21);
+	head = send_to(&vm, 0xd0, 0xe0, 0);
+	assert_int_equal(vm_wait_used(&vm), head);
+	assert_int_equal(rig_port(&rig, "a").taken_again, 0);
+	loop_test_hold(loop_test_find("d"), false);
+	vm_wait(quarantine_over, &rig, "the quarantine to end");
+	assert_int_equal(vm_stop_ring(&vm, 1), 22);
+	assert_int_equal(vm.tx.driver.used->idx, 2);
+	vm_free(&vm);
+	rig_free(&rig);
+}
+
+/* Where the device gives all back, nothing is left, and the ring goes by its base. */
+static void a_suspended_ring_waits_for_its_loans(void **state)
+{
+	const struct vm_options options = { .inflight = true };
+	static const char *const ports[] = { "a=guest:%s/a", "d=loop:,ring=4096,bounce=2000",
+					     NULL };
+	struct rig rig;
+	struct vm vm;
+
+	rig_start(&rig, ports);
+	rig_guest_with(&rig, &vm, "a", &options);
+	rig_settle(&rig, &vm, "a", "d");
+	fill_up(&rig, &vm, loop_test_find("d"), "a", "d", 20);
+	assert_int_equal(vm_suspend_tx(&vm), 21);
+	assert_int_equal(vm.tx.driver.used->idx, 21);
+	assert_int_equal(vm_recorded(&vm), 0);
+	vm_start_tx(&vm); /* the guest's driver anew: the record has no place of its own */
+	vm_wait(device_runs, &rig, "the device to run again");
+	send_to(&vm, 0xd0, 0xe0, 0);
+	vm_wait_used(&vm);
+	assert_int_equal(rig_port(&rig, "a").taken_again, 0);
+	vm_free(&vm);
+	rig_free(&rig);
+}
+
 /* ---- memory ---- */
 
 static bool mapped_anew(void *arg)
@@ -561,6 +662,9 @@ int main(void)
 		cmocka_unit_test(stop_recalls_loans_from_a_held_device),
 		cmocka_unit_test(stop_quarantines_what_a_dead_device_holds),
 		cmocka_unit_test(quarantined_device_is_lent_nothing),
+		cmocka_unit_test(a_suspended_ring_is_gone_on_with_by_another),
+		cmocka_unit_test(a_suspended_ring_is_gone_on_with_beside_its_ghost),
+		cmocka_unit_test(a_suspended_ring_waits_for_its_loans),
 		cmocka_unit_test(late_completions_after_a_stop_hurt_nobody),
 		cmocka_unit_test(memory_change_ends_although_a_device_is_dead),
 		cmocka_unit_test(disconnect_ends_although_a_device_is_dead),

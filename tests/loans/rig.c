@@ -51,12 +51,18 @@ void rig_free(struct rig *rig)
 	rmdir(rig->folder);
 }
 
-void rig_guest(struct rig *rig, struct vm *vm, const char *name)
+void rig_guest_with(struct rig *rig, struct vm *vm, const char *name,
+		    const struct vm_options *options)
 {
 	char path[128];
 
 	snprintf(path, sizeof(path), "%s/%s", rig->folder, name);
-	vm_start(vm, path);
+	vm_start_with(vm, path, options);
+}
+
+void rig_guest(struct rig *rig, struct vm *vm, const char *name)
+{
+	rig_guest_with(rig, vm, name, &(struct vm_options){ 0 });
 }
 
 struct gw_pair_info rig_pair(struct rig *rig, const char *source, const char *egress)

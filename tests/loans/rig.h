@@ -24,6 +24,8 @@ void rig_start(struct rig *rig, const char *const *ports);
 int rig_stop(struct rig *rig);
 void rig_free(struct rig *rig);
 /* A guest for the port whose socket is FOLDER/name, with both rings running. */
+void rig_guest_with(struct rig *rig, struct vm *vm, const char *name,
+		    const struct vm_options *options);
 void rig_guest(struct rig *rig, struct vm *vm, const char *name);
 
 /* The pair's part of a snapshot, copied. */

@@ -2,6 +2,7 @@
 #include "vm.h"
 
 #include "loop.h"
+#include "ring_record.h"
 #include "vhost_user_spec.h"
 #include <errno.h>
 #include <linux/virtio_config.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -21,6 +23,10 @@
 #define VM_FEATURES                                                     \
 	(1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX | \
 	 1ull << VIRTIO_NET_F_MRG_RXBUF | 1ull << VIRTIO_RING_F_INDIRECT_DESC)
+#define PROTOCOL_INFLIGHT                                        \
+	(1ull << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD |          \
+	 1ull << VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT | \
+	 1ull << VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN)
 #define RX 0u
 #define TX 1u
 
@@ -41,6 +47,10 @@ struct request {
 			uint32_t count, padding;
 			uint64_t guest_addr, bytes, user_addr, offset;
 		} memory;
+		struct {
+			uint64_t bytes, offset;
+			uint16_t queues, queue_size;
+		} inflight;
 	} payload;
 } __attribute__((packed));
 
@@ -132,6 +142,8 @@ void vm_connect(struct vm *vm, const char *socket_path)
 				   .payload.u64 = 1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK };
 	struct request owner = { .request = VHOST_USER_SET_OWNER };
 
+	if (vm->options.inflight)
+		request.payload.u64 |= PROTOCOL_INFLIGHT;
 	strncpy(address.sun_path, socket_path, sizeof(address.sun_path) - 1);
 	vm->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(connect(vm->fd, (struct sockaddr *)&address, sizeof(address)), 0);
@@ -189,17 +201,60 @@ void vm_share_memory(struct vm *vm)
 	tell(vm, &request, vm->memory.region[0].fd);
 }
 
-static void start_ring(struct vm *vm, struct vm_ring *ring, unsigned int index, uint64_t addr)
+static size_t record_bytes(void)
 {
-	uint64_t slots = VM_MEMORY_ADDR + (1u << 20) + (uint64_t)index * VM_SLOTS * VM_SLOT_BYTES;
-	struct request request = { .request = VHOST_USER_SET_VRING_ADDR, .size = 40 };
-	struct ring_config config;
+	return ring_record_bytes(VM_RING_SIZE, false);
+}
 
-	close_ring(ring);
-	open_ring(vm, ring, addr, slots);
-	config = mock_driver_config(&ring->driver);
+static void open_inflight(struct vm *vm)
+{
+	vm->inflight_fd = memfd_create("vm-inflight", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(vm->inflight_fd, (off_t)(2 * record_bytes())), 0);
+	vm->inflight = mmap(NULL, 2 * record_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED,
+			    vm->inflight_fd, 0);
+	assert_ptr_not_equal(vm->inflight, MAP_FAILED);
+}
+
+static void close_inflight(struct vm *vm)
+{
+	if (!vm->inflight)
+		return;
+	munmap(vm->inflight, 2 * record_bytes());
+	close(vm->inflight_fd);
+	vm->inflight = NULL;
+}
+
+void vm_share_inflight(struct vm *vm)
+{
+	struct request request = { .request = VHOST_USER_SET_INFLIGHT_FD, .size = 20 };
+
+	if (!vm->inflight)
+		open_inflight(vm);
+	request.payload.inflight.bytes = 2 * record_bytes();
+	request.payload.inflight.queues = 2;
+	request.payload.inflight.queue_size = VM_RING_SIZE;
+	tell(vm, &request, vm->inflight_fd);
+}
+
+/* vhost-user, QueueRegionSplit: 16 bytes, then 16 for each head, the first of them `inflight`. */
+unsigned int vm_recorded(const struct vm *vm)
+{
+	const uint8_t *head = vm->inflight + TX * record_bytes() + 16;
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < VM_RING_SIZE; i++)
+		count += head[16 * i] == 1;
+	return count;
+}
+
+/* Says all of a ring that there is. */
+static void tell_ring(struct vm *vm, struct vm_ring *ring, unsigned int index, uint16_t base)
+{
+	struct request request = { .request = VHOST_USER_SET_VRING_ADDR, .size = 40 };
+	struct ring_config config = mock_driver_config(&ring->driver);
+
 	tell_state(vm, VHOST_USER_SET_VRING_NUM, index, VM_RING_SIZE);
-	tell_state(vm, VHOST_USER_SET_VRING_BASE, index, 0);
+	tell_state(vm, VHOST_USER_SET_VRING_BASE, index, base);
 	request.payload.addr.index = index;
 	request.payload.addr.desc = config.desc_addr;
 	request.payload.addr.avail = config.avail_addr;
@@ -209,6 +264,15 @@ static void start_ring(struct vm *vm, struct vm_ring *ring, unsigned int index, 
 	tell_u64(vm, VHOST_USER_SET_VRING_CALL, index, ring->call_fd);
 	tell_u64(vm, VHOST_USER_SET_VRING_ERR, index, ring->err_fd);
 	tell_state(vm, VHOST_USER_SET_VRING_ENABLE, index, 1);
+}
+
+static void start_ring(struct vm *vm, struct vm_ring *ring, unsigned int index, uint64_t addr)
+{
+	uint64_t slots = VM_MEMORY_ADDR + (1u << 20) + (uint64_t)index * VM_SLOTS * VM_SLOT_BYTES;
+
+	close_ring(ring);
+	open_ring(vm, ring, addr, slots);
+	tell_ring(vm, ring, index, 0);
 }
 
 void vm_start_tx(struct vm *vm)
@@ -233,17 +297,22 @@ void vm_start_with(struct vm *vm, const char *socket_path, const struct vm_optio
 	vm->options = *options;
 	vm->fd = -1;
 	vm_connect(vm, socket_path);
+	if (options->inflight)
+		vm_share_inflight(vm);
 	vm_share_memory(vm);
 	vm_start_rings(vm);
 }
 
-void vm_stop_begin(struct vm *vm, unsigned int index)
+static void ask_base(struct vm *vm, uint32_t number, unsigned int index)
 {
-	struct request request = { .request = VHOST_USER_GET_VRING_BASE,
-				   .size = 8,
-				   .payload.state = { index, 0 } };
+	struct request request = { .request = number, .size = 8, .payload.state = { index, 0 } };
 
 	send_request(vm, &request, -1);
+}
+
+void vm_stop_begin(struct vm *vm, unsigned int index)
+{
+	ask_base(vm, VHOST_USER_GET_VRING_BASE, index);
 }
 
 bool vm_stop_answered(struct vm *vm, unsigned int wait_ms)
@@ -268,6 +337,17 @@ uint16_t vm_stop_ring(struct vm *vm, unsigned int index)
 	return vm_stop_end(vm, index);
 }
 
+uint16_t vm_suspend_tx(struct vm *vm)
+{
+	ask_base(vm, VHOST_USER_GET_VRING_BASE_SKIP_DRAIN, TX);
+	return vm_stop_end(vm, TX);
+}
+
+void vm_go_on_tx(struct vm *vm, uint16_t base)
+{
+	tell_ring(vm, &vm->tx, TX, base);
+}
+
 void vm_disconnect(struct vm *vm)
 {
 	if (vm->fd >= 0)
@@ -282,6 +362,7 @@ void vm_free(struct vm *vm)
 	close_ring(&vm->rx);
 	if (vm->memory.count)
 		mock_memory_close(&vm->memory);
+	close_inflight(vm);
 	memset(vm, 0, sizeof(*vm));
 	vm->fd = -1;
 }

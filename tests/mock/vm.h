@@ -28,6 +28,7 @@
 struct vm_options {
 	uint64_t features;     /* negotiated if offered, beside those of each vm */
 	uint64_t memory_bytes; /* 0: VM_MEMORY_BYTES */
+	bool inflight;         /* keeps the record of what is in flight, and may skip drains */
 };
 
 struct vm_ring {
@@ -45,6 +46,8 @@ struct vm {
 	struct mock_memory memory;
 	struct vm_ring tx, rx;
 	unsigned int reply_fds; /* descriptors that came back from the back-end: never any */
+	int inflight_fd;        /* options.inflight: records of both rings, one after the other */
+	uint8_t *inflight;
 };
 
 /* Connects (a listening back-end), negotiates, shares memory, starts and enables both rings. */
@@ -62,6 +65,14 @@ uint16_t vm_stop_ring(struct vm *vm, unsigned int index);
 void vm_stop_begin(struct vm *vm, unsigned int index);
 bool vm_stop_answered(struct vm *vm, unsigned int wait_ms);
 uint16_t vm_stop_end(struct vm *vm, unsigned int index);
+/* GET_VRING_BASE_SKIP_DRAIN of the transmit ring; returns the base. options.inflight. */
+uint16_t vm_suspend_tx(struct vm *vm);
+/* The transmit ring goes on where it was; the guest's driver knows nothing of it. */
+void vm_go_on_tx(struct vm *vm, uint16_t base);
+/* Transmit heads that the record says are in flight. */
+unsigned int vm_recorded(const struct vm *vm);
+/* Hands the records to the back-end, before rings start; vm_start does. */
+void vm_share_inflight(struct vm *vm);
 /* Closes the socket without a word, as a killed process does. Memory stays. */
 void vm_disconnect(struct vm *vm);
 /* All of it. Safe on one that was never started (zeroed). */

@@ -97,8 +97,7 @@ unsigned int network_forward(struct network *network, struct gw_port *source,
 
 		if (forward(network, source, frame) == DESK_WAIT)
 			return i;
-		gw_counter_add(&source->rx_frames, 1);
-		gw_counter_add(&source->rx_bytes, frame->len);
+		desk_came_in(source, frame);
 		desk_put(frame);
 	}
 	return count;

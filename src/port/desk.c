@@ -549,6 +549,7 @@ void desk_take_back(struct gw_port *source, struct gw_port *egress)
 		struct gw_frame *frame = source->waiting[source->waiting_next];
 
 		desk_drop_rest(pair, frame, GW_DROP_EGRESS_FULL);
+		desk_came_in(source, frame);
 		desk_put(frame);
 	}
 	source->waiting_next = source->waiting_count = 0;

@@ -208,6 +208,9 @@ static void taking_back_in_the_middle(void **state)
 
 	desk_take_back(rig.port[0], rig.port[1]);
 	assert_int_equal(rig.port[0]->waiting_count, 0);
+	/* What the pair counts as dropped has come in at the source. */
+	assert_int_equal(rig.port[0]->rx_frames, 1);
+	assert_int_equal(rig.port[0]->rx_bytes, frame->len);
 	/* Two were lent and not taken; two were never made. Four copies stay. */
 	assert_int_equal(rig.port[1]->offer.count, 4);
 	check_dropped(&rig, GW_DROP_EGRESS_FULL, 4, 4 * TEN_LEN);

@@ -64,6 +64,8 @@ class Mover:
     def _migrate(self, there, path):
         here = self.vm
         wait_for(lambda: os.path.exists(path), MOVE_TIMEOUT_S, path)
+        # a socket that is bound may not be listened on yet: what answers has done both
+        there.monitor("query-status")
         here.monitor("migrate-set-parameters", **PARAMETERS)
         here.monitor("migrate", uri=f"unix:{path}")
         wait_for(lambda: state(here) in ENDED, MOVE_TIMEOUT_S,

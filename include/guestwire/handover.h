@@ -7,13 +7,15 @@
  *     old:  gw_leave(old, socket, 1000, &err)    ports are left: rings stopped, devices free
  *     new:  gw_open, gw_port_add ...
  *           gw_take(new, socket, &err)           what was left, for ports of the same names
- *           gw_start(new, &err)                  goes on, and says so on the socket
- *     old:  gw_leave returns 0: gw_close. Otherwise all has gone on here as before.
+ *           gw_start(new, &err)                  ports are up: says so, waits for the old one's
+ *                                                word that they are his now, and goes on
+ *     old:  gw_leave returns 0: gw_close. Otherwise all has gone on here as before, and
+ *           gw_start there fails: at no time do both serve a guest.
  *
  * What is handed over: front-ends' connections with all that they negotiated, guests' memory,
  * taps. Devices that belong to nobody (an AF_XDP socket) are closed here and opened
- * there. Counters begin anew. Ports that the new process does not have end their
- * connections, as in a stop.
+ * there. Counters begin anew. Ports that the new process does not have, or has of
+ * another driver, end their connections, as in a stop.
  *
  * The socket is a connected unix stream socket; whoever has the other end gets guests'
  * memory. Threads: as in guestwire.h.

@@ -54,10 +54,11 @@ int engine_leave(struct engine *engine, unsigned int deadline_ms,
 void engine_return(struct engine *engine);
 /*
  * Before engine_start: what another process left for the port of this name. Copied but
- * for the descriptors, which are the engine's from here on. -ENOENT: no such port.
+ * for the descriptors, which are the engine's from here on. -ENOENT: no such port, or of
+ * another driver.
  */
-int engine_take(struct engine *engine, const char *name, const struct gw_parcel *parcel,
-		struct gw_error *err);
+int engine_take(struct engine *engine, const char *name, const char *driver,
+		const struct gw_parcel *parcel, struct gw_error *err);
 void engine_free(struct engine *engine);
 
 /* For snapshots: ports in the order they were added. Any thread until engine_free. */

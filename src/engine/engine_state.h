@@ -126,6 +126,8 @@ void renew_end(struct pair_record *record);
 /* reopen.c */
 void reopen_recall(struct gw_port *port, void (*fn)(void *arg), void *arg);
 int reopen_start(struct holder *holder, struct gw_error *err);
+/* Control: started again after a while, if it does not run and is not to stop. */
+void reopen_later(void *holder);
 /*
  * Stops a port's device; returns and records what it holds. With `left` it is left for
  * another process (gw_driver leave). On the port's chore.

@@ -73,15 +73,18 @@ static void leave_job(struct chore_job *job)
 		reopen_stop(holder, holder->stop_deadline_ms, &holder->left);
 }
 
+/* The other process may have a device, or a lock, for a moment yet: tried again and again. */
 static void return_job(struct chore_job *job)
 {
 	struct holder *holder = gw_container_of(job, struct holder, stop_job);
 	struct gw_error err = { 0 };
 
 	holder->left = (struct gw_parcel){ 0 };
-	if (!holder->started && reopen_start(holder, &err))
-		gw_log(LOG_ERR, "port %s: cannot be started again: %s", holder->port->name,
-		       err.text);
+	if (holder->started || !reopen_start(holder, &err))
+		return;
+	gw_log(LOG_ERR, "port %s: cannot be started again yet: %s", holder->port->name, err.text);
+	if (gw_loop_post(holder->engine->loop, reopen_later, holder))
+		gw_log(LOG_ERR, "port %s: out of memory after a hand-over", holder->port->name);
 }
 
 static void open_call(void *arg)
@@ -162,14 +165,18 @@ static int copy_parcel(struct gw_parcel *to, const struct gw_parcel *from)
 	return 0;
 }
 
-int engine_take(struct engine *engine, const char *name, const struct gw_parcel *parcel,
-		struct gw_error *err)
+int engine_take(struct engine *engine, const char *name, const char *driver,
+		const struct gw_parcel *parcel, struct gw_error *err)
 {
 	struct holder *holder = find(engine, name);
 	int ret;
 
 	if (!holder || !holder->port->driver->leave)
 		ret = gw_error_set(err, -ENOENT, "there is no port %s any more to take over", name);
+	else if (strcmp(holder->port->driver->name, driver) != 0)
+		ret = gw_error_set(err, -ENOENT,
+				   "port %s is %s: now, and was %s: there is nothing to take over",
+				   name, holder->port->driver->name, driver);
 	else if (engine->running || holder->parcel.bytes)
 		ret = gw_error_set(err, -EBUSY, "port %s was left twice", name);
 	else if ((ret = copy_parcel(&holder->parcel, parcel)))

@@ -129,6 +129,14 @@ static void recall_part_done(struct recall *recall)
 
 static void reopen_retry(struct gw_timer *timer);
 
+void reopen_later(void *arg)
+{
+	struct holder *holder = arg;
+
+	if (!holder->started && !gw_load_acquire(&holder->closing))
+		gw_timer_start(holder->engine->loop, &holder->retry, REOPEN_RETRY_MS, reopen_retry);
+}
+
 /* Control: a reopen has finished, well or badly. */
 static void reopened(void *arg)
 {
@@ -136,8 +144,7 @@ static void reopened(void *arg)
 	struct gw_list done, *pos, *tmp;
 
 	holder->reopening = false;
-	if (!holder->started && !gw_load_acquire(&holder->closing))
-		gw_timer_start(holder->engine->loop, &holder->retry, REOPEN_RETRY_MS, reopen_retry);
+	reopen_later(holder);
 	gw_list_init(&done);
 	gw_list_splice(&done, &holder->recalls);
 	gw_list_for_each_safe(pos, tmp, &done) {

@@ -26,6 +26,8 @@ struct gw_context {
 	pthread_mutex_t lock;
 	struct engine *engine;
 	int handover_fd; /* gw_take: gw_start answers there; -1: none */
+	int (*prepared)(void *arg, struct gw_error *err);
+	void *prepared_arg;
 	bool no_sigbus_handler;
 };
 
@@ -76,6 +78,23 @@ static int take_options(const struct gw_options *given, struct gw_options *optio
 	return 0;
 }
 
+/*
+ * All ports are up, and nothing runs. Of a hand-over this is the last moment at which the
+ * other process may still go on in our place: after it one of us serves the guests.
+ */
+static int on_prepared(void *arg, struct gw_error *err)
+{
+	struct gw_context *context = arg;
+	int ret = 0;
+
+	if (context->prepared)
+		ret = context->prepared(context->prepared_arg, err);
+	if (ret || context->handover_fd < 0)
+		return ret;
+	ret = handover_answer(context->handover_fd, err);
+	return ret ? ret : handover_wait_agreed(context->handover_fd, err);
+}
+
 int gw_open(const struct gw_options *given, struct gw_context **out, struct gw_error *err)
 {
 	struct gw_context *context = calloc(1, sizeof(*context));
@@ -92,8 +111,8 @@ int gw_open(const struct gw_options *given, struct gw_context **out, struct gw_e
 			.arena_bytes = (size_t)options.bounce_mib << 20,
 			.stop_ms = options.stop_ms,
 			.state_dir = options.state_dir,
-			.prepared = options.prepared,
-			.prepared_arg = options.prepared_arg,
+			.prepared = on_prepared,
+			.prepared_arg = context,
 		};
 		ret = engine_create(&config, &context->engine, err);
 	}
@@ -103,6 +122,8 @@ int gw_open(const struct gw_options *given, struct gw_context **out, struct gw_e
 	}
 	pthread_mutex_init(&context->lock, NULL);
 	context->handover_fd = -1;
+	context->prepared = options.prepared;
+	context->prepared_arg = options.prepared_arg;
 	context->no_sigbus_handler = options.no_sigbus_handler;
 	if (options.log)
 		gw_log_set_sink(options.log, options.log_arg);
@@ -135,8 +156,6 @@ int gw_start(struct gw_context *context, struct gw_error *err)
 		return gw_error_sys(err, ret, "SIGBUS handler");
 	pthread_mutex_lock(&context->lock);
 	ret = engine_start(context->engine, err);
-	if (!ret && context->handover_fd >= 0)
-		handover_answer(context->handover_fd);
 	gw_fd_close(&context->handover_fd);
 	pthread_mutex_unlock(&context->lock);
 	return ret;
@@ -189,6 +208,8 @@ int gw_leave(struct gw_context *context, int socket, unsigned int deadline_ms, s
 		ret = handover_send_end(socket, err);
 	if (!ret)
 		ret = handover_wait_answer(socket, err);
+	if (!ret)
+		ret = handover_agree(socket, err);
 	if (ret)
 		engine_return(context->engine);
 	else
@@ -202,7 +223,7 @@ static void take_parcel(struct gw_context *context, struct handover_parcel *parc
 {
 	struct gw_error err = { 0 };
 
-	if (engine_take(context->engine, parcel->port, &parcel->parcel, &err))
+	if (engine_take(context->engine, parcel->port, parcel->driver, &parcel->parcel, &err))
 		gw_log(LOG_WARNING, "%s", err.text);
 	parcel->parcel.fd_count = 0;
 	handover_parcel_free(parcel);

@@ -10,9 +10,10 @@
 #include <unistd.h>
 
 #define MAGIC        0x72687767u /* "gwhr" */
-#define VERSION      1u
+#define VERSION      2u
 #define HANDOVER_FDS 64u
 #define ANSWER       'y'
+#define AGREED       'g'
 
 struct head {
 	uint32_t magic, version;
@@ -223,13 +224,26 @@ void handover_parcel_free(struct handover_parcel *parcel)
 	*parcel = (struct handover_parcel){ 0 };
 }
 
-/* ---- the answer ---- */
+/* ---- the end ---- */
 
-int handover_answer(int socket)
+static int send_word(int socket, char word)
 {
-	const char byte = ANSWER;
+	return send_all(socket, &word, sizeof(word));
+}
 
-	return send_all(socket, &byte, sizeof(byte));
+/* Who leaves waits for a time, and then starts his ports again. */
+static int not_agreed(int ret, struct gw_error *err)
+{
+	return gw_error_set(err, ret,
+			    "not taken over: the other process did not wait for this one, and "
+			    "goes on itself");
+}
+
+int handover_answer(int socket, struct gw_error *err)
+{
+	int ret = send_word(socket, ANSWER);
+
+	return ret ? not_agreed(ret, err) : 0;
 }
 
 int handover_wait_answer(int socket, struct gw_error *err)
@@ -240,4 +254,21 @@ int handover_wait_answer(int socket, struct gw_error *err)
 	if (ret)
 		return gw_error_sys(err, ret, "waiting for the other process to start its ports");
 	return byte == ANSWER ? 0 : gw_error_set(err, -EPROTO, "the other process said no");
+}
+
+int handover_agree(int socket, struct gw_error *err)
+{
+	int ret = send_word(socket, AGREED);
+
+	return ret ? gw_error_sys(err, ret, "hand-over: the other process has gone") : 0;
+}
+
+int handover_wait_agreed(int socket, struct gw_error *err)
+{
+	char byte = 0;
+	int ret = receive_all(socket, &byte, sizeof(byte));
+
+	if (!ret && byte == AGREED)
+		return 0;
+	return not_agreed(ret ? ret : -EPROTO, err);
 }

@@ -25,6 +25,12 @@ int handover_send_end(int socket, struct gw_error *err);
 int handover_receive(int socket, struct handover_parcel *parcel, struct gw_error *err);
 /* The memory; the descriptors too, if they were not taken. NULL members are fine. */
 void handover_parcel_free(struct handover_parcel *parcel);
-/* "It runs": one byte. */
-int handover_answer(int socket);
+/*
+ * The end, one byte each way. "My ports are up", says who takes, and runs none yet; "they
+ * are yours", says who leaves, and touches none any more. Who does not hear that runs
+ * nothing, since the other one may have gone on himself.
+ */
+int handover_answer(int socket, struct gw_error *err);
 int handover_wait_answer(int socket, struct gw_error *err);
+int handover_agree(int socket, struct gw_error *err);
+int handover_wait_agreed(int socket, struct gw_error *err);

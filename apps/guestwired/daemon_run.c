@@ -56,6 +56,7 @@ struct daemon {
 	struct confine_plan plan,
 		control_plan;             /* what the main thread may do; the control thread */
 	bool handed_over;                 /* main thread */
+	bool detached;                    /* main thread: the control socket is another's yet */
 	struct confine_state confinement; /* main thread, before the server serves */
 };
 
@@ -312,24 +313,36 @@ static void stop_all(struct daemon *daemon)
 
 #define TAKEOVER_REPLY  "{\"ok\":true}\n"
 #define TAKEOVER_MS     5000u
-/* Five seconds in all. */
-#define ATTACH_TRIES    100u
-#define ATTACH_PAUSE_MS 50u
+#define ATTACH_PAUSE_NS 50000000l
+#define NS_PER_S        1000000000l
 
-/* The other one may have the control socket for a moment yet, until it has ended. */
+/* The other one may have the control socket yet, for as long as it takes to end. */
 static void attach_again(struct daemon *daemon)
 {
-	const struct timespec pause = { .tv_nsec = ATTACH_PAUSE_MS * 1000000l };
 	struct gw_error err = { 0 };
-	int rc = -EADDRINUSE;
+	int rc = control_server_attach(daemon->server, daemon->gw, &err);
 
-	for (unsigned int i = 0; rc == -EADDRINUSE && i < ATTACH_TRIES; i++) {
-		if (i)
-			nanosleep(&pause, NULL);
-		rc = control_server_attach(daemon->server, daemon->gw, &err);
-	}
-	if (rc < 0)
+	daemon->detached = rc == -EADDRINUSE;
+	if (rc < 0 && !daemon->detached)
 		daemon_log(LOG_ERR, "%s", err.text);
+}
+
+/* Sleeps until somebody wishes something. Without a control socket it is asked for now and then. */
+static void wait_for_wish(struct daemon *daemon)
+{
+	struct timespec until;
+
+	while (daemon->detached) {
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += ATTACH_PAUSE_NS;
+		until.tv_sec += until.tv_nsec / NS_PER_S;
+		until.tv_nsec %= NS_PER_S;
+		if (sem_timedwait(&daemon->stop, &until) == 0)
+			return;
+		attach_again(daemon);
+	}
+	while (sem_wait(&daemon->stop) < 0 && errno == EINTR)
+		;
 }
 
 /*
@@ -384,8 +397,7 @@ static int run_ports(struct daemon *daemon)
 		   daemon->config->port_count == 1 ? "" : "s", daemon->config->control);
 	notify("READY=1");
 	do
-		while (sem_wait(&daemon->stop) < 0 && errno == EINTR)
-			;
+		wait_for_wish(daemon);
 	while (gw_load_acquire(&daemon->successor_fd) >= 0 && !hand_over(daemon));
 	if (!daemon->handed_over)
 		stop_all(daemon);

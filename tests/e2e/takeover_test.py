@@ -17,6 +17,7 @@ from lib.wire import PINNED_MIB, Sweep, Wire, addresses, check_end
 RATE = 4000
 SWEEP = Sweep(300, 1499, 5)     # one and a half seconds of frames
 TIMEOUT_S = 60
+HANG_S = 6
 # without a frame on the wire; a machine that is busy with other things is
 # slower, so a few tries are allowed, each of which says what it saw
 OUTAGE_MAX_S = 0.1
@@ -105,6 +106,35 @@ def test_one_that_cannot_start_changes_nothing(t):
     wait_for(lambda: wire.be.command("show", may_fail=True).returncode == 0,
              TIMEOUT_S, "the control socket to be there again")
     wire.be.stop()
+
+
+@deadline(90)
+def test_one_that_hangs_has_the_control_socket_for_a_while(t):
+    """It dies late: then the daemon that went on can be asked again."""
+    be = Daemon(t, [f"a=guest:{t.path('a.sock')}", "up=null:"])
+    be.start(TIMEOUT_S)
+    with socket.socket(socket.AF_UNIX) as successor, \
+            socket.socket(socket.AF_UNIX) as control:
+        successor.settimeout(TIMEOUT_S)
+        successor.connect(str(be.control))
+        successor.sendall(b'{"command":"takeover"}\n')
+        check(successor.recv(1) == b"{", "an answer")
+        control.bind(str(be.control))
+        control.listen()
+        successor.close()
+        be.process.wait_line("not taken over, all goes on here", TIMEOUT_S,
+                             stream=be.process.err)
+        # as long as nobody would wait, and then some
+        control.settimeout(HANG_S)
+        asked_until = time.monotonic() + HANG_S
+        while time.monotonic() < asked_until:
+            try:
+                control.accept()[0].close()
+            except TimeoutError:
+                break
+    wait_for(lambda: be.command("show", may_fail=True).returncode == 0,
+             TIMEOUT_S, "the control socket to be there again")
+    be.stop()
 
 
 @deadline(60)

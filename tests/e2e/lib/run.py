@@ -1,30 +1,39 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Run tests: find them, give each a process and a deadline, say what came.
 
-Each test runs in a process of its own, in a session of its own. When its
-time is over it is asked to end (it then cleans up as after any failure) and
-killed if it does not; all that it started dies with it. The folder of a test
-is ours, and goes when the test has gone, unless --keep says otherwise.
+Each test runs in a process of its own, in a session of its own: a fork of
+this one, which has all tests loaded (to load them again for each takes longer
+than many a test). When its time is over it is asked to end (it then cleans up
+as after any failure) and killed if it does not; all that it started dies with
+it. The folder of a test is ours, and goes when the test has gone, unless --keep
+says otherwise.
+
+Who may take the longest starts first, so that at the end no single test is
+waited for. Its deadline says who that is.
 """
 
 import argparse
+import ctypes
 import fnmatch
 import importlib.util
 import json
+import multiprocessing
 import os
+import random
 import selectors
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 import traceback
 
 from . import matrix, scenario
-from .proc import DIE_WITH_US, Skip
+from .proc import Skip
 
 GRACE_S = 5
+PR_SET_PDEATHSIG = 1
+FORK = multiprocessing.get_context("fork")
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -87,9 +96,21 @@ def call(function, test, arguments):
         raise
 
 
-def run_one(tests, test_id, folder, root, result_fd):
+def begin_process(log):
+    """What a program started by exec would have: and who ends us, ends it."""
     raise_on_signals()
-    function, arguments = tests[test_id]
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != FORK.parent_process().pid:
+        os._exit(1)  # it died before that
+    os.setsid()
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    random.seed()
+
+
+def run_one(test, folder, root, log, result_fd):
+    begin_process(log)
+    function, arguments = test
     outcome = {"result": "ok", "text": ""}
     notes = []
     try:
@@ -111,26 +132,24 @@ def run_one(tests, test_id, folder, root, result_fd):
     elif notes:
         print("so far:", ", ".join(notes))
     os.write(result_fd, json.dumps(outcome).encode())
-    return 0
 
 
 class Child:
     """One test that runs."""
 
-    def __init__(self, entry, test_id, function):
+    def __init__(self, root, test_id, test):
         self.id = test_id
         self.folder = tempfile.mkdtemp(prefix="gw-e2e-")
         self.log = open(os.path.join(self.folder, "log"), "w+b")
-        self.deadline_s = getattr(function, "deadline_s", scenario.DEADLINE_S)
+        self.deadline_s = scenario.deadline_of(test[0])
         self.started = time.monotonic()
         self.asked = None
         self.cell_text = None
         self.pipe, write_end = os.pipe()
-        self.process = subprocess.Popen(
-            [*DIE_WITH_US, sys.executable, entry, "--one", test_id,
-             "--folder", self.folder, "--result-fd", str(write_end)],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
-            pass_fds=[write_end], start_new_session=True)
+        self.process = FORK.Process(
+            target=run_one, args=(test, self.folder, root, self.log.fileno(),
+                                  write_end))
+        self.process.start()
         os.close(write_end)
 
     def seconds(self):
@@ -148,15 +167,14 @@ class Child:
     def end(self):
         """Ask and force at once: the whole run is over."""
         self.process.terminate()
-        try:
-            self.process.wait(GRACE_S)
-        except subprocess.TimeoutExpired:
+        self.process.join(GRACE_S)
+        if self.process.is_alive():
             self.process.kill()
-            self.process.wait()
+            self.process.join()
 
     def outcome(self):
         """After the end: (result, text)."""
-        status = self.process.wait()
+        self.process.join()
         data = b""
         while True:
             part = os.read(self.pipe, 65536)
@@ -170,7 +188,8 @@ class Child:
             self.cell_text = outcome.get("cell")
             return outcome["result"], outcome["text"]
         except ValueError:
-            return "FAIL", f"the test process ended with {status}"
+            return "FAIL", ("the test process ended with "
+                            f"{self.process.exitcode}")
 
     def read_log(self):
         self.log.flush()
@@ -187,8 +206,8 @@ class Child:
 # all tests
 
 class Runner:
-    def __init__(self, entry, tests, options):
-        self.entry = entry
+    def __init__(self, root, tests, options):
+        self.root = root
         self.tests = tests
         self.options = options
         self.running = {}
@@ -226,6 +245,9 @@ class Runner:
 
     def run(self, ids):
         """Side by side, and then those that want the machine for themselves."""
+        if self.options.jobs > 1:
+            ids = sorted(ids, key=lambda i: -scenario.deadline_of(
+                self.tests[i][0]))
         alone = [i for i in ids if getattr(self.tests[i][0], "alone", False)]
         self.beside = self.options.jobs > 1
         self.run_some([i for i in ids if i not in alone], self.options.jobs)
@@ -237,7 +259,7 @@ class Runner:
             while waiting or self.running:
                 while waiting and len(self.running) < jobs:
                     test_id = waiting.pop(0)
-                    child = Child(self.entry, test_id, self.tests[test_id][0])
+                    child = Child(self.root, test_id, self.tests[test_id])
                     self.running[child.process.pid] = child
                     fd = os.pidfd_open(child.process.pid)
                     selector.register(fd, selectors.EVENT_READ, child)
@@ -276,9 +298,6 @@ def parse_arguments():
                         "of FILE (docs/matrix.md)")
     parser.add_argument("--keep", action="store_true",
                         help="keep the files of tests that fail")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
-    parser.add_argument("--folder", help=argparse.SUPPRESS)
-    parser.add_argument("--result-fd", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -309,13 +328,9 @@ def main(folder):
     options = parse_arguments()
     if options.full:
         os.environ["GW_TIER"] = "full"
-    entry = os.path.join(folder, "run.py")
     root = os.path.dirname(os.path.dirname(folder))
     tests = discover(folder)
     chosen = [t for t in tests if matches(t, options.k)]
-    if options.one:
-        return run_one(tests, options.one, options.folder, root,
-                       options.result_fd)
     if options.list:
         print("\n".join(chosen))
         return 0
@@ -324,7 +339,7 @@ def main(folder):
         return 0
     become_root()
     raise_on_signals()
-    runner = Runner(entry, tests, options)
+    runner = Runner(root, tests, options)
     try:
         runner.run(chosen)
     except Terminated as e:

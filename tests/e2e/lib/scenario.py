@@ -34,6 +34,10 @@ def deadline(seconds):
     return mark
 
 
+def deadline_of(function):
+    return getattr(function, "deadline_s", DEADLINE_S)
+
+
 def is_full():
     return os.environ.get("GW_TIER", "quick") == "full"
 

@@ -33,6 +33,8 @@ from .proc import Skip
 
 GRACE_S = 5
 PR_SET_PDEATHSIG = 1
+# scripts/run-checks lets nothing run beside what comes after this line
+ALONE = "-- alone"
 FORK = multiprocessing.get_context("fork")
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -252,6 +254,8 @@ class Runner:
         self.beside = self.options.jobs > 1
         self.run_some([i for i in ids if i not in alone], self.options.jobs)
         self.beside = False
+        if self.again + alone:
+            print(ALONE, flush=True)
         self.run_some(self.again + alone, 1)
 
     def run_some(self, waiting, jobs):

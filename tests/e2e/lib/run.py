@@ -110,9 +110,9 @@ def begin_process(log):
     random.seed()
 
 
-def run_one(test, folder, root, log, result_fd):
+def run_one(chosen, folder, root, log, result_fd):
     begin_process(log)
-    function, arguments = test
+    function, arguments = chosen
     outcome = {"result": "ok", "text": ""}
     notes = []
     try:

@@ -74,9 +74,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	struct daemon_config config = { 0 };
 	struct gw_error err = { 0 };
 	char path[32];
-
-	if (len > 3 && bytes[0] == bytes[1])
-		((volatile uint8_t *)bytes)[len] = 1;
 	int fd = memfd_create("config", MFD_CLOEXEC);
 	FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
 

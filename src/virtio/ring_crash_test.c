@@ -29,22 +29,24 @@
 
 #include <cmocka.h>
 
-#define FEATURE(bit)  (1ull << (bit))
-#define INDIRECT      FEATURE(VIRTIO_RING_F_INDIRECT_DESC)
-#define IN_ORDER      FEATURE(VIRTIO_F_IN_ORDER)
-#define PACKED        (FEATURE(VIRTIO_F_RING_PACKED) | FEATURE(VIRTIO_F_VERSION_1))
-#define RING_ADDR     0x1000ull
-#define TABLE_ADDR    0x4000ull /* never the same one twice while a chain is out */
-#define TABLE_BYTES   64u
-#define TABLES        256u
-#define BUFFER_ADDR   0x8000ull
-#define MEMORY_BYTES  0x10000ull
-#define WATCHED_BYTES 0x4000u /* up to there the device writes */
-#define SIZE_MAX_HERE 8u
-#define RECORD_BYTES  512u
-#define BURST_OPS     7
+#define FEATURE(bit)      (1ull << (bit))
+#define INDIRECT          FEATURE(VIRTIO_RING_F_INDIRECT_DESC)
+#define IN_ORDER          FEATURE(VIRTIO_F_IN_ORDER)
+#define PACKED            (FEATURE(VIRTIO_F_RING_PACKED) | FEATURE(VIRTIO_F_VERSION_1))
+#define RING_ADDR         0x1000ull
+#define TABLE_ADDR        0x4000ull /* never the same one twice while a chain is out */
+#define TABLE_BYTES       64u
+#define TABLES            256u
+#define BUFFER_ADDR       0x8000ull
+#define MEMORY_BYTES      0x10000ull
+#define WATCHED_BYTES     0x4000u /* up to there the device writes */
+#define SIZE_MAX_HERE     8u
+#define RECORD_BYTES      512u
+#define BURST_OPS         7
+/* Where the second lap of a packed ring begins. */
+#define MOCK_PLACE_SECOND 0u
 /* A beginning has some thousands of instructions, a burst some hundreds. */
-#define STEPS_MAX     2000000u
+#define STEPS_MAX         2000000u
 
 /* A sanitizer's instructions are many, and add no states. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -75,6 +77,7 @@ struct rig {
 	struct mock_memory memory;
 	struct guest guest;
 	uint8_t *record;
+	bool based; /* the front-end knows the place: no back-end has died yet */
 	uint64_t seed;
 	struct ring *ring;
 	uint16_t taken[SIZE_MAX_HERE];
@@ -185,6 +188,8 @@ static struct ring *open_ring(const struct rig *rig, const struct guest *guest)
 	/* What QEMU says after a back-end died: the used index; packed, nothing it knows. */
 	config.base = guest->driver.packed ? MOCK_PLACE_FIRST | MOCK_PLACE_FIRST << 16
 					   : guest->driver.used->idx;
+	if (rig->based)
+		config.base = MOCK_PLACE_SECOND | MOCK_PLACE_SECOND << 16;
 	config.record = rig->record;
 	if (ring_create(&config, &ring, &err))
 		fail_msg("%s", err.text);
@@ -433,6 +438,27 @@ static void run_script(const struct script *script)
 	mock_memory_close(&rig.memory);
 }
 
+/* It is killed while it begins, with no record there, on a ring that ran elsewhere before. */
+static void run_first(const struct script *script)
+{
+	const struct mock_region region = { .bytes = MEMORY_BYTES };
+	struct rig rig = { .based = script->features & PACKED };
+
+	mock_memory_open(&rig.memory, &region, 1, (struct memmap_arena){ .fd = -1 });
+	rig.record =
+		mmap(NULL, RECORD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(rig.record, MAP_FAILED);
+	mock_driver_open(&rig.guest.driver, &rig.memory, script->size, RING_ADDR,
+			 script->features | INDIRECT, script->start);
+	assert_true(offer(&rig.guest));
+	step_through(&rig, begin, seen_in_begin);
+	print_message("%u states\n", rig.states_again);
+	assert_true(rig.states_again > 1);
+	mock_driver_close(&rig.guest.driver);
+	munmap(rig.record, RECORD_BYTES);
+	mock_memory_close(&rig.memory);
+}
+
 static void traceme(struct rig *rig)
 {
 }
@@ -489,6 +515,18 @@ static void a_packed_ring_in_order_killed_anywhere(void **state)
 		.features = PACKED | IN_ORDER, .size = 5, .seed = 5, .start = MOCK_PLACE_FIRST });
 }
 
+static void a_packed_ring_killed_in_its_first_beginning(void **state)
+{
+	need_single_steps();
+	run_first(&(struct script){ .features = PACKED, .size = 4, .start = MOCK_PLACE_SECOND });
+}
+
+static void a_split_ring_killed_in_its_first_beginning(void **state)
+{
+	need_single_steps();
+	run_first(&(struct script){ .features = 0, .size = 4, .start = 65534 });
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -497,6 +535,8 @@ int main(void)
 		cmocka_unit_test(a_packed_ring_killed_anywhere),
 		cmocka_unit_test(a_small_packed_ring_killed_anywhere),
 		cmocka_unit_test(a_packed_ring_in_order_killed_anywhere),
+		cmocka_unit_test(a_packed_ring_killed_in_its_first_beginning),
+		cmocka_unit_test(a_split_ring_killed_in_its_first_beginning),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

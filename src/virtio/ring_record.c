@@ -27,24 +27,34 @@ void ring_record_clear(void *at, uint32_t ring_size, bool packed)
 	gw_compiler_barrier();
 }
 
-/* The version comes last: a record that was half begun never was. */
-void ring_record_init(void *at, uint32_t ring_size, bool packed)
+/* Nothing is in flight; but for the version, without which there is no record. */
+static void begin_empty(void *at, uint32_t ring_size, bool packed)
 {
 	struct record_packed *record = at;
-	size_t bytes = ring_record_bytes(ring_size, packed);
 
-	gw_write_once(&record->version, 0);
-	gw_compiler_barrier();
-	memset(at, 0, bytes);
+	ring_record_clear(at, ring_size, packed);
 	gw_write_once(&record->desc_num, (uint16_t)ring_size);
-	if (packed) {
-		record->used.wrap = record->used.old_wrap = 1;
-		for (uint32_t i = 0; i < ring_size; i++)
-			record->desc[i].next = (uint16_t)(i + 1);
-	}
+	if (!packed)
+		return;
+	record->used.wrap = record->used.old_wrap = 1;
+	for (uint32_t i = 0; i < ring_size; i++)
+		record->desc[i].next = (uint16_t)(i + 1);
+}
+
+/* Last: a record that was half begun never was. */
+static void make_valid(void *at)
+{
+	struct record_packed *record = at;
+
 	gw_compiler_barrier();
 	gw_write_once(&record->version, RECORD_VERSION);
 	gw_compiler_barrier();
+}
+
+void ring_record_init(void *at, uint32_t ring_size, bool packed)
+{
+	begin_empty(at, ring_size, packed);
+	make_valid(at);
 }
 
 /* What both layouts begin with. */
@@ -104,7 +114,12 @@ void record_forget(struct ring_record *record, bool packed, const char *refused)
 {
 	record->again_count = record->again_next = 0;
 	record->refused = refused;
-	ring_record_init(record->split, record->size, packed);
+	begin_empty(record->split, record->size, packed);
+}
+
+void record_begun(struct ring_record *record)
+{
+	make_valid(record->split);
 }
 
 /* ---- split ---- */
@@ -165,6 +180,7 @@ uint16_t record_split_begin(struct ring_record *record, uint16_t used_idx, uint1
 	if (!fits || wrong) {
 		record_forget(record, false, wrong);
 		gw_write_once(&record->split->used_idx, used_idx);
+		record_begun(record);
 	}
 	record_sort_again(record);
 	gw_compiler_barrier();

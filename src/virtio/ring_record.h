@@ -15,7 +15,7 @@
  * after the ring was made nothing is decided from it any more.
  *
  * Whoever ends a run in good order (GET_VRING_BASE was answered, the guest may reset
- * its ring) calls ring_record_init afterwards: a record that fits is believed more than
+ * its ring) calls ring_record_clear afterwards: a record that fits is believed more than
  * the base that the front-end gives, since that one does not know what was in flight.
  */
 #pragma once

@@ -171,8 +171,12 @@ static inline bool record_unpops_again(const struct ring_record *record)
 
 /* All of `again` is there: brings it into its order, from which the counter goes on. */
 void record_sort_again(struct ring_record *record);
-/* Nothing is known of a run before. */
+/*
+ * Nothing is known of a run before. The record is none until record_begun: where the ring
+ * is has to be entered first, or who is killed in between leaves one that is believed.
+ */
 void record_forget(struct ring_record *record, bool packed, const char *refused);
+void record_begun(struct ring_record *record);
 
 /* ---- split ---- */
 

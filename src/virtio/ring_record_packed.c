@@ -198,7 +198,7 @@ static void begin_anew(struct ring_record *record, struct record_place used)
 	record->used = (union record_used){ .idx = used.at, .old_idx = used.at };
 	record->used.wrap = record->used.old_wrap = used.wrap;
 	gw_write_once(&packed->used.word, record->used.word);
-	gw_compiler_barrier();
+	record_begun(record);
 }
 
 bool record_packed_begin(struct ring_record *record, struct vring_packed_desc *table,

@@ -87,7 +87,12 @@ static int check_dir(int fd, const char *path, struct gw_error *err)
 
 	if (fstat(fd, &st) < 0)
 		return gw_error_sys(err, -errno, "directory for state %s", path);
-	if (st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH)))
+	if (st.st_uid != geteuid())
+		return gw_error_set(err, -EPERM,
+				    "directory for state %s: it belongs to user %u, and has to be "
+				    "ours; name another with --state-dir",
+				    path, st.st_uid);
+	if (st.st_mode & (S_IWGRP | S_IWOTH))
 		return gw_error_set(err, -EPERM,
 				    "directory for state %s: others can write there; it has to be "
 				    "ours alone (mode 0700)",
@@ -182,8 +187,8 @@ static int open_locked(struct record_file *file, struct gw_error *err)
 				    file->name);
 	if (flock(file->fd, LOCK_EX | LOCK_NB) < 0)
 		return gw_error_set(err, -EBUSY,
-				    "record of heads in flight %s: another daemon serves that "
-				    "socket",
+				    "record of heads in flight %s: another port or daemon serves "
+				    "that socket",
 				    file->name);
 	return 0;
 }

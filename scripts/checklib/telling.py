@@ -32,12 +32,15 @@ COMPLAINT = re.compile(
 # the frames of a stack that are ours: in a file with a line, not of the compiler
 FRAME = re.compile(r"^ +#\d+ .* in \S+ .*?((?:src|drivers|apps|tests|bench)/"
                    r"\S+:\d+)")
+# a path as it was given to the compiler
+BUILT_FROM = re.compile(r"/\S*/\.\./")
 ARTIFACT = re.compile(r"Test unit written to (\S+)")
 
 
 def bounded(lines, most=LINES_MAX):
     """The beginning and the end, if all is too much."""
-    lines = [line.rstrip()[:COLUMNS_MAX] for line in lines if line.strip()]
+    lines = [BUILT_FROM.sub("", line.rstrip())[:COLUMNS_MAX]
+             for line in lines if line.strip()]
     if len(lines) <= most:
         return lines
     head = most // 3

@@ -112,7 +112,7 @@ def check_ledger(be, side, offloads):
 
 @alone
 @deadline(240)
-@cases("port", PORTS)
+@cases("port", PORTS, quick=("xdp", "tap", "packet"))
 def test_iperf3(t, port):
     offloads = PORTS[port]
     need_pinning(offloads.driver)

@@ -53,7 +53,7 @@ def check_all_copied(be, side):
 
 
 @deadline(400)
-@cases("driver", DEVICES)
+@cases("driver", DEVICES, quick=("xdp", "tap"))
 def test_life_of_a_guest(t, driver):
     """DHCP, files, and every way in which a guest goes away and comes back."""
     need_pinning(driver)
@@ -82,7 +82,7 @@ def test_life_of_a_guest(t, driver):
 
 
 @deadline(240)
-@cases("driver", ("xdp", "tap", "packet"))
+@cases("driver", DEVICES, quick=("xdp", "tap"))
 def test_guest_in_hugepages(t, driver):
     need_pinning(driver)
     side = Side(t, driver, hugetlb=True)

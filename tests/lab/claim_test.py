@@ -20,7 +20,7 @@ OPTIONS = ("--hugetlb", "--rate", RATE)
 lab = hosts.sockets
 
 
-@cases("fast", ("igb", "virtio"))
+@cases("fast", ("igb", "virtio"), quick=("igb",))
 @patient
 def test_one_lent_one_copied(lab, fast):
     be = lab.daemon([guest_port("a", ",network=red"),

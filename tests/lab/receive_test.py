@@ -35,7 +35,7 @@ def send_all(lab, be, ifname):
 
 
 @cases("queue", ("auto", "0"), quick=("auto",))
-@cases("nic", ("igb", "virtio"))
+@cases("nic", ("igb", "virtio"), quick=("igb",))
 @patient
 def test_all_arrive(lab, nic, queue):
     be = zerocopy.start(lab, nic, f",queue={queue}")

@@ -9,7 +9,7 @@ from lablib.gate import TimerGate
 lab = hosts.sockets
 
 
-@cases("memory", zerocopy.MEMORY)
+@cases("memory", zerocopy.MEMORY, quick=("4k",))
 def test_every_frame(lab, memory):
     zerocopy.every_frame(lab, "virtio", memory)
 

@@ -7,6 +7,9 @@ receives while nobody is there is the device's to keep or to lose: an AF_XDP
 socket is closed and opened, so there the guest sends and does not receive.
 """
 
+import socket
+import time
+
 from lib import guest, memlock
 from lib.daemon import Daemon
 from lib.gaps import Gaps

@@ -7,6 +7,7 @@
  *   offer.c       features and protocol features that a guest is offered
  *   rings.c       starting rings, and what changes while they run
  *   drain.c       stopping them: loans come home, or do not
+ *   iommu.c       I/O addresses, and asking for them ahead
  *   memory.c      the memory table, and pages that go away
  *   lender.c      a transmit ring: frames are lent out of it
  *   receiver.c    a receive ring: frames are delivered into it
@@ -84,8 +85,8 @@ struct lender {
 	int call_fd, err_fd;
 	int kick_fd; /* -1: it has to be polled */
 	bool enabled, stopping, ghost;
-	bool told;    /* control knows that the ring or the memory is broken */
-	bool missing; /* control knows of the I/O address that the ring waits for */
+	bool told;   /* control knows that the ring or the memory is broken */
+	bool asking; /* control is to ask for I/O addresses, or has, and the ring waits */
 	bool unflushed;
 	uint32_t out;   /* frames lent and not home yet */
 	uint32_t stale; /* of these, with bytes that an IOMMU took away */
@@ -105,12 +106,12 @@ struct receiver {
 	unsigned int header_len;
 	unsigned int pair;
 	void *kept;
-	bool mergeable;
+	bool mergeable, iommu;
 	int event_fd;
 
 	/* worker */
 	int call_fd, err_fd, kick_fd;
-	bool enabled, told, missing, unflushed;
+	bool enabled, told, asking, unflushed;
 	struct dirty_log *log; /* the ring holds the reference */
 };
 
@@ -204,6 +205,8 @@ void lender_release(struct gw_queue *queue, struct gw_frame *const *frames, unsi
 int receiver_create(struct gw_queue *queue, unsigned int pair, const struct session_ring *ring,
 		    int event_fd, struct receiver **receiver, struct gw_error *err);
 void receiver_free(struct receiver *receiver);
+/* If its ring waits for I/O addresses, or will soon, control is told, once. Worker. */
+void receiver_look(struct receiver *receiver);
 /* The driver's tx. */
 unsigned int receiver_tx(struct gw_queue *queue, struct gw_frame *const *frames,
 			 unsigned int count);
@@ -252,6 +255,12 @@ void drain_stale(struct guest *guest);
 void drain_look(struct guest *guest);
 /* Frees ghosts, at the end of the port. */
 void drain_free_ghosts(struct guest *guest);
+
+/* ---- iommu.c; control loop ---- */
+/* ops->iotlb. */
+void iommu_change(void *arg, struct iotlb *iotlb, const struct session_stale *stale);
+/* The worker may have rings that are to be looked at. */
+void iommu_look(struct guest *guest);
 
 /* ---- memory.c; control loop ---- */
 void memory_change(struct guest *guest, struct gw_memmap *memmap);

@@ -193,9 +193,9 @@ static void settle(struct gw_queue *queue, struct lender *lender)
 	if (ring_fault(lender->ring) != RING_FAULT_NONE || memmap_broken(lender->memmap))
 		guest_tell_broken(queue, lender->ring, "transmit", lender->pair, &lender->told,
 				  &lender->err_fd, lender->event_fd);
-	if (__builtin_expect(lender->head && !lender->missing, 0) &&
+	if (__builtin_expect(lender->head && !lender->asking, 0) &&
 	    ring_missing(lender->ring, &miss)) {
-		lender->missing = true;
+		lender->asking = true;
 		gw_eventfd_signal(lender->event_fd);
 	}
 }

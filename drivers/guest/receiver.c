@@ -32,6 +32,7 @@ int receiver_create(struct gw_queue *queue, unsigned int pair, const struct sess
 	receiver->pair = pair;
 	receiver->memmap = ring->config.memmap;
 	receiver->log = ring->config.log;
+	receiver->iommu = ring->config.iotlb;
 	receiver->offloads = net_features_takes(ring->config.features);
 	receiver->header_len = net_header_len(ring->config.features);
 	receiver->mergeable = virtio_has(ring->config.features, VIRTIO_NET_F_MRG_RXBUF);
@@ -248,20 +249,28 @@ static struct receiver *choose(struct guest *guest, const struct gw_frame *frame
 	return guest->receiver[guest->receiving[pair]];
 }
 
-static void settle(struct gw_queue *queue, struct receiver *receiver)
+/* Buffers lie ready for long before a frame comes: time enough to ask where they are. */
+void receiver_look(struct receiver *receiver)
 {
 	struct iotlb_miss miss;
 
+	if (receiver->asking ||
+	    !(ring_missing(receiver->ring, &miss) || ring_look_due(receiver->ring)))
+		return;
+	receiver->asking = true;
+	gw_eventfd_signal(receiver->event_fd);
+}
+
+static void settle(struct gw_queue *queue, struct receiver *receiver)
+{
 	receiver->unflushed = false;
 	if (ring_flush(receiver->ring))
 		guest_signal(queue, &receiver->call_fd, receiver->event_fd);
 	if (ring_fault(receiver->ring) != RING_FAULT_NONE)
 		guest_tell_broken(queue, receiver->ring, "receive", receiver->pair, &receiver->told,
 				  &receiver->err_fd, receiver->event_fd);
-	if (!receiver->missing && ring_missing(receiver->ring, &miss)) {
-		receiver->missing = true;
-		gw_eventfd_signal(receiver->event_fd);
-	}
+	if (__builtin_expect(receiver->iommu, 0))
+		receiver_look(receiver);
 }
 
 unsigned int receiver_tx(struct gw_queue *queue, struct gw_frame *const *frames, unsigned int count)

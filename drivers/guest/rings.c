@@ -256,17 +256,14 @@ static void op_ring_stop(void *arg, unsigned int index, bool handed)
 
 /* ---- what all rings go by ---- */
 
-struct order {
+struct log_order {
 	struct guest *guest;
 	struct dirty_log *log;
-	struct iotlb *iotlb;
-	const struct session_stale *stale;
-	uint32_t stale_out;
 };
 
 static void log_change(void *arg)
 {
-	struct order *order = arg;
+	struct log_order *order = arg;
 	struct guest *guest = order->guest;
 
 	for (unsigned int i = 0; i < GUEST_PAIRS_MAX; i++) {
@@ -281,7 +278,7 @@ static void log_change(void *arg)
 
 static void op_log(void *arg, struct dirty_log *log)
 {
-	struct order order = { .guest = arg, .log = log };
+	struct log_order order = { .guest = arg, .log = log };
 	struct guest *guest = arg;
 	struct dirty_log *before = guest->log;
 
@@ -290,80 +287,6 @@ static void op_log(void *arg, struct dirty_log *log)
 	dirty_log_put(before);
 	gw_port_log(guest->port, LOG_INFO, "what is written to the guest is %s",
 		    log ? "logged (migration)" : "not logged any more");
-}
-
-static void iotlb_change(void *arg)
-{
-	struct order *order = arg;
-	struct guest *guest = order->guest;
-
-	for (unsigned int i = 0; i < GUEST_PAIRS_MAX; i++) {
-		struct lender *lender = guest->lender[i];
-		struct receiver *receiver = guest->receiver[i];
-
-		if (receiver) {
-			ring_set_iotlb(receiver->ring, order->iotlb);
-			receiver->missing = false;
-		}
-		if (!lender)
-			continue;
-		ring_set_iotlb(lender->ring, order->iotlb);
-		lender->missing = false;
-		if (order->stale)
-			lender_mark_stale(lender, order->stale);
-		order->stale_out += lender->stale;
-	}
-}
-
-static void op_iotlb(void *arg, struct iotlb *iotlb, const struct session_stale *stale)
-{
-	struct order order = { .guest = arg, .iotlb = iotlb, .stale = stale };
-	struct guest *guest = arg;
-	struct iotlb *before = guest->iotlb;
-
-	guest->iotlb = iotlb ? iotlb_get(iotlb) : NULL;
-	gw_port_apply(guest->port, iotlb_change, &order);
-	iotlb_put(before);
-	if (!stale)
-		return;
-	if (order.stale_out)
-		drain_stale(guest);
-	else
-		session_iotlb_done(guest->session);
-}
-
-/* Addresses that rings wait for. On the worker, since rings are its own. */
-struct misses {
-	struct guest *guest;
-	struct iotlb_miss miss[2 * GUEST_PAIRS_MAX];
-	unsigned int count;
-};
-
-static void collect_misses(void *arg)
-{
-	struct misses *misses = arg;
-	const struct guest *guest = misses->guest;
-
-	for (unsigned int i = 0; i < GUEST_PAIRS_MAX; i++) {
-		const struct lender *lender = guest->lender[i];
-		const struct receiver *receiver = guest->receiver[i];
-
-		if (lender && lender->missing)
-			misses->count += ring_missing(lender->ring, &misses->miss[misses->count]);
-		if (receiver && receiver->missing)
-			misses->count += ring_missing(receiver->ring, &misses->miss[misses->count]);
-	}
-}
-
-static void tell_misses(struct guest *guest)
-{
-	struct misses misses = { .guest = guest };
-
-	if (!guest->iotlb || !guest->session || guest->session_ending)
-		return;
-	gw_port_apply(guest->port, collect_misses, &misses);
-	for (unsigned int i = 0; i < misses.count; i++)
-		session_iotlb_miss(guest->session, &misses.miss[i]);
 }
 
 /* ---- the rest of what a session asks ---- */
@@ -425,7 +348,7 @@ const struct session_ops guest_session_ops = {
 	.memory = op_memory,
 	.features = op_features,
 	.log = op_log,
-	.iotlb = op_iotlb,
+	.iotlb = iommu_change,
 	.backend_channel = op_backend_channel,
 	.backend_send = op_backend_send,
 	.announce = op_announce,
@@ -477,6 +400,19 @@ static bool arm_ring(struct ring *ring, bool wanted, bool polled, unsigned int *
 	return ring_want_kick(ring);
 }
 
+/* Behind an IOMMU the first buffers are news too, when nothing waits for them yet. */
+static bool arm_receiver(struct receiver *receiver, unsigned int wants, unsigned int *poll_us)
+{
+	bool work = arm_ring(receiver->ring, wants & GW_WANT_TX, receiver->kick_fd < 0, poll_us);
+
+	if (!receiver->iommu)
+		return work;
+	if (ring_look_over(receiver->ring))
+		ring_want_kick(receiver->ring);
+	receiver_look(receiver);
+	return work;
+}
+
 bool rings_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us)
 {
 	struct guest *guest = queue->priv;
@@ -485,16 +421,15 @@ bool rings_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us
 	for (unsigned int i = 0; i < guest->lending_count; i++) {
 		struct lender *lender = guest->lender[guest->lending[i]];
 
-		if (!lender->stopping && !lender->told && !lender->missing)
+		if (!lender->stopping && !lender->told && !lender->asking)
 			work |= arm_ring(lender->ring, wants & GW_WANT_RX, lender->kick_fd < 0,
 					 poll_us);
 	}
 	for (unsigned int i = 0; i < guest->receiving_count; i++) {
 		struct receiver *receiver = guest->receiver[guest->receiving[i]];
 
-		if (!receiver->told && !receiver->missing)
-			work |= arm_ring(receiver->ring, wants & GW_WANT_TX, receiver->kick_fd < 0,
-					 poll_us);
+		if (!receiver->told && !receiver->asking)
+			work |= arm_receiver(receiver, wants, poll_us);
 	}
 	return work;
 }
@@ -512,6 +447,6 @@ void rings_event(struct gw_watch *watch, uint32_t events)
 		connection_fail(guest, "an eventfd of the front-end blocked; it may come back in "
 				       "a while");
 	}
-	tell_misses(guest);
+	iommu_look(guest);
 	drain_look(guest);
 }

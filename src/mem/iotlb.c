@@ -107,6 +107,11 @@ static const struct iotlb_range *range_at(const struct iotlb *iotlb, unsigned in
 	return range->iova <= iova && (range->access & access) == access ? range : NULL;
 }
 
+bool iotlb_answers(const struct iotlb *iotlb, const struct iotlb_miss *miss)
+{
+	return range_at(iotlb, find(iotlb, miss->iova), miss->iova, miss->access) != NULL;
+}
+
 /* From iova on, within one range: NULL if the front-end has no memory there. */
 static uint8_t *within(const struct iotlb_range *range, const struct gw_memmap *memmap,
 		       uint64_t iova, uint64_t len, uint64_t *part)

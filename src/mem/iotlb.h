@@ -20,6 +20,8 @@ struct iotlb;
 
 /* Ranges of one table; beyond it the oldest go, which costs a miss later. */
 #define IOTLB_RANGES_MAX 2048u
+/* The least that an answer to a miss maps: a page of the IOMMU. */
+#define IOTLB_PAGE_BYTES 4096u
 
 enum iotlb_access { IOTLB_READ = 1, IOTLB_WRITE = 2, IOTLB_READ_WRITE = 3 };
 
@@ -50,6 +52,8 @@ unsigned int iotlb_count(const struct iotlb *iotlb);
 const struct iotlb_range *iotlb_range(const struct iotlb *iotlb, unsigned int i);
 /* The first range, in their order, that ends at iova or behind it; iotlb_count: none. */
 unsigned int iotlb_find(const struct iotlb *iotlb, uint64_t iova);
+/* Whether that address is mapped now, with that access. */
+bool iotlb_answers(const struct iotlb *iotlb, const struct iotlb_miss *miss);
 
 /*
  * The longest prefix of [iova, iova + len) that is mapped with this access and lies in

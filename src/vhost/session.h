@@ -187,8 +187,11 @@ void session_ring_stopped(struct session *session, unsigned int index, uint32_t 
 
 /* The answer to ops->iotlb with `stale`: nothing is read there any more. */
 void session_iotlb_done(struct session *session);
-/* A ring misses an I/O address (ring_missing): the front-end is asked, once for each. */
-void session_iotlb_miss(struct session *session, const struct iotlb_miss *miss);
+/*
+ * Rings miss I/O addresses, or will (ring_look_ahead): the front-end is asked, once for
+ * each page, with few writes. May be called inside ops->iotlb.
+ */
+void session_iotlb_miss(struct session *session, const struct iotlb_miss *miss, unsigned int count);
 
 /*
  * The connection is gone: all rings are stopped through ops->ring_stop (answers

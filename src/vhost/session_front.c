@@ -189,6 +189,7 @@ static int on_backend_send(void *arg, const uint8_t *bytes, size_t len)
 		return -EAGAIN;
 	memcpy(front->backend + front->backend_len, bytes, len);
 	front->backend_len += len;
+	front->backend_writes++;
 	return 0;
 }
 

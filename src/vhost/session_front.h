@@ -72,9 +72,10 @@ struct front {
 	bool iotlb_waits;
 	unsigned int stale_count;
 	uint64_t stale_bytes;
-	int channel_fd;        /* -1: none */
-	uint8_t backend[8192]; /* messages on the back-end's channel, all of them */
+	int channel_fd;         /* -1: none */
+	uint8_t backend[16384]; /* messages on the back-end's channel, all of them */
 	size_t backend_len;
+	unsigned int backend_writes;
 	uint8_t mac[6];
 	uint32_t mtu;
 	unsigned int memories, memories_gone, feature_sets, notes;

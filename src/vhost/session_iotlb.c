@@ -3,10 +3,10 @@
  * A guest behind an IOMMU (VIRTIO_F_ACCESS_PLATFORM): what it names are I/O addresses,
  * rings included, and the front-end tells piece by piece where they lie.
  *
- * What a ring misses is asked for on the back-end's channel, each page once, and at
- * most SESSION_MISSES_MAX at one time: a front-end that answers none is asked no more.
- * An answer is an update, and every update lets rings try again; what is missed still
- * after MISS_PATIENCE further messages is asked for anew.
+ * What a ring misses, or will soon, is asked for on the back-end's channel, each page
+ * once, and at most SESSION_MISSES_MAX at one time: a front-end that answers none is
+ * asked no more. An answer is an update; after each the owner tells again what rings
+ * wait for. What is missed still after MISS_PATIENCE further messages is asked for anew.
  *
  * An invalidation, and an update that maps a piece to another place, take something
  * away. The front-end may give that memory to something else as soon as it is
@@ -32,10 +32,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MISS_PATIENCE   16u
-#define MISS_PAGE_BYTES 4096u
+/* Longer than it takes to answer all the others first. */
+#define MISS_PATIENCE (SESSION_MISSES_MAX + 16u)
+/*
+ * Questions of one write, and their bytes. The front-end chooses how much its socket
+ * takes, but not less than so much in one piece: there is all of a write, or nothing.
+ */
+#define ASK_MAX       32u
+#define ASK_BYTES     (VHOST_USER_HEADER_BYTES + sizeof(struct message_iotlb))
 /* Pieces of one change; what comes in more is told as all of the guest's memory. */
-#define STALE_MAX       1024u
+#define STALE_MAX     1024u
 
 /* ---- the channel ---- */
 
@@ -59,15 +65,9 @@ int session_set_backend_req_fd(struct session *session, struct message *message,
 
 /* ---- misses ---- */
 
-static bool is_mapped(const struct iotlb *iotlb, uint64_t iova, uint8_t access)
+static bool same_page(uint64_t a, uint64_t b)
 {
-	unsigned int i = iotlb_find(iotlb, iova);
-	const struct iotlb_range *range;
-
-	if (i >= iotlb_count(iotlb))
-		return false;
-	range = iotlb_range(iotlb, i);
-	return range->iova <= iova && (range->access & access) == access;
+	return a / IOTLB_PAGE_BYTES == b / IOTLB_PAGE_BYTES;
 }
 
 /* The place for this miss; NULL: it was asked for, or too many are. */
@@ -79,8 +79,8 @@ static struct session_miss *place_for(struct session *session, const struct iotl
 		struct session_miss *miss = &session->miss[i];
 		bool old = session->iotlb_messages - miss->asked >= MISS_PATIENCE;
 
-		if (miss->used && miss->iova / MISS_PAGE_BYTES == wanted->iova / MISS_PAGE_BYTES &&
-		    (miss->access & wanted->access) == wanted->access)
+		if (miss->used && same_page(miss->wanted.iova, wanted->iova) &&
+		    (miss->wanted.access & wanted->access) == wanted->access)
 			return old ? miss : NULL;
 		if (!miss->used || (old && !place))
 			place = miss;
@@ -88,46 +88,74 @@ static struct session_miss *place_for(struct session *session, const struct iotl
 	return place;
 }
 
-static int send_miss(struct session *session, const struct iotlb_miss *miss)
+/* Questions that go out in one write. */
+struct asking {
+	struct session_miss *place[ASK_MAX];
+	unsigned int count;
+	uint8_t bytes[ASK_MAX * ASK_BYTES];
+	size_t len;
+};
+
+static void note_channel(struct session *session, const struct asking *asking, int ret)
 {
+	if (!session->channel_noted)
+		session_note(session, LOG_WARNING,
+			     "I/O address 0x%llx is not mapped, and the front-end cannot be asked: "
+			     "%s",
+			     (unsigned long long)asking->place[0]->wanted.iova,
+			     session->has_channel ? strerror(-ret) : "it gave no channel for that");
+	session->channel_noted = true;
+}
+
+static void ask(struct session *session, struct asking *asking)
+{
+	int ret = -ENOTCONN;
+
+	if (!asking->count)
+		return;
+	if (session->has_channel)
+		ret = session->config.ops->backend_send(session->config.arg, asking->bytes,
+							asking->len);
+	if (ret) {
+		note_channel(session, asking, ret);
+		for (unsigned int i = 0; i < asking->count; i++)
+			asking->place[i]->used = false;
+	}
+	asking->count = 0;
+	asking->len = 0;
+}
+
+static void add_question(struct session *session, struct asking *asking,
+			 const struct iotlb_miss *miss)
+{
+	struct session_miss *place = place_for(session, miss);
 	const struct message_iotlb payload = {
 		.iova = miss->iova,
 		.access = miss->access,
 		.type = VHOST_USER_IOTLB_MISS,
 	};
-	uint8_t bytes[VHOST_USER_HEADER_BYTES + sizeof(payload)];
-	size_t len = message_encode_request(VHOST_USER_BACKEND_IOTLB_MSG, &payload, sizeof(payload),
-					    bytes, sizeof(bytes));
 
-	if (!session->has_channel)
-		return -ENOTCONN;
-	return session->config.ops->backend_send(session->config.arg, bytes, len);
-}
-
-void session_iotlb_miss(struct session *session, const struct iotlb_miss *miss)
-{
-	struct session_miss *place;
-	int ret;
-
-	if (!session->iotlb || session->dead || session->closed ||
-	    is_mapped(session->iotlb, miss->iova, miss->access))
-		return;
-	place = place_for(session, miss);
 	if (!place)
 		return;
-	ret = send_miss(session, miss);
-	if (!ret) {
-		*place = (struct session_miss){ true, miss->access, miss->iova,
-						session->iotlb_messages };
+	*place = (struct session_miss){ true, *miss, session->iotlb_messages };
+	asking->place[asking->count++] = place;
+	asking->len += message_encode_request(VHOST_USER_BACKEND_IOTLB_MSG, &payload,
+					      sizeof(payload), asking->bytes + asking->len,
+					      sizeof(asking->bytes) - asking->len);
+	if (asking->count == ASK_MAX)
+		ask(session, asking);
+}
+
+void session_iotlb_miss(struct session *session, const struct iotlb_miss *miss, unsigned int count)
+{
+	struct asking asking = { .count = 0, .len = 0 };
+
+	if (!session->iotlb || session->dead || session->closed)
 		return;
-	}
-	if (!session->channel_noted)
-		session_note(session, LOG_WARNING,
-			     "I/O address 0x%llx is not mapped, and the front-end cannot be asked: "
-			     "%s",
-			     (unsigned long long)miss->iova,
-			     session->has_channel ? strerror(-ret) : "it gave no channel for that");
-	session->channel_noted = true;
+	for (unsigned int i = 0; i < count; i++)
+		if (!iotlb_answers(session->iotlb, &miss[i]))
+			add_question(session, &asking, &miss[i]);
+	ask(session, &asking);
 }
 
 /* A message came: what is mapped now was answered, what lies in [first, last] is void. */
@@ -137,8 +165,8 @@ static void settle_misses(struct session *session, uint64_t first, uint64_t last
 	for (unsigned int i = 0; i < SESSION_MISSES_MAX; i++) {
 		struct session_miss *miss = &session->miss[i];
 
-		if (is_mapped(session->iotlb, miss->iova, miss->access) ||
-		    (miss->iova >= first && miss->iova <= last))
+		if (iotlb_answers(session->iotlb, &miss->wanted) ||
+		    (miss->wanted.iova >= first && miss->wanted.iova <= last))
 			miss->used = false;
 	}
 }
@@ -184,7 +212,7 @@ static bool part_ready(struct session *session, const struct part *part)
 		return true; /* in two pieces: the same */
 	if (!missing)
 		return true;
-	session_iotlb_miss(session, &miss);
+	session_iotlb_miss(session, &miss, 1);
 	return false;
 }
 

@@ -289,26 +289,59 @@ static void misses_are_asked_for_once_and_not_without_bound(void **state)
 	struct iotlb_miss miss = { 0x50000000ull, IOTLB_READ };
 	struct message_iotlb last;
 
-	session_iotlb_miss(front.session, &miss);
+	session_iotlb_miss(front.session, &miss, 1);
 	miss.iova += 5; /* the same page */
-	session_iotlb_miss(front.session, &miss);
+	session_iotlb_miss(front.session, &miss, 1);
 	assert_int_equal(asked(&last), 1);
 	assert_int_equal(last.iova, 0x50000000ull);
 	assert_int_equal(last.access, VHOST_USER_IOTLB_READ);
 	miss.access = IOTLB_WRITE; /* more than was asked for */
-	session_iotlb_miss(front.session, &miss);
+	session_iotlb_miss(front.session, &miss, 1);
 	assert_int_equal(asked(&last), 2);
 	for (unsigned int i = 0; i < 1000; i++) {
 		miss.iova += PAGE;
-		session_iotlb_miss(front.session, &miss);
+		session_iotlb_miss(front.session, &miss, 1);
 	}
-	assert_int_equal(asked(&last), 64);
+	assert_int_equal(asked(&last), 256);
 	/* An answer makes room for one. */
 	front.backend_len = 0;
 	update(0x50000000ull, PAGE, FRONT_USER_ADDR);
 	miss.iova += PAGE;
-	session_iotlb_miss(front.session, &miss);
+	session_iotlb_miss(front.session, &miss, 1);
 	assert_true(asked(&last) >= 1);
+	assert_int_equal(last.iova, miss.iova);
+}
+
+static void many_misses_are_few_writes(void **state)
+{
+	struct iotlb_miss miss[64];
+	struct message_iotlb last;
+
+	for (unsigned int i = 0; i < 64; i++)
+		miss[i] = (struct iotlb_miss){ 0x50000000ull + i * PAGE, IOTLB_WRITE };
+	session_iotlb_miss(front.session, miss, 64);
+	assert_int_equal(asked(&last), 64);
+	assert_int_equal(last.iova, miss[63].iova);
+	assert_int_equal(front.backend_writes, 2);
+	/* Nothing new: nothing is written. */
+	session_iotlb_miss(front.session, miss, 64);
+	session_iotlb_miss(front.session, miss, 0);
+	assert_int_equal(front.backend_writes, 2);
+}
+
+/* A channel that takes nothing more: what was not asked is asked for later. */
+static void what_could_not_be_written_is_asked_for_again(void **state)
+{
+	struct iotlb_miss miss = { 0x50000000ull, IOTLB_READ };
+	struct message_iotlb last;
+
+	front.backend_len = sizeof(front.backend);
+	session_iotlb_miss(front.session, &miss, 1);
+	assert_int_equal(front.backend_writes, 0);
+	assert_int_equal(front.notes, 1);
+	front.backend_len = 0;
+	session_iotlb_miss(front.session, &miss, 1);
+	assert_int_equal(asked(&last), 1);
 	assert_int_equal(last.iova, miss.iova);
 }
 
@@ -318,10 +351,10 @@ static void a_forgotten_answer_is_asked_for_again(void **state)
 	const struct iotlb_miss miss = { 0x50000000ull, IOTLB_READ };
 	struct message_iotlb last;
 
-	session_iotlb_miss(front.session, &miss);
-	for (unsigned int i = 0; i < 100; i++) {
+	session_iotlb_miss(front.session, &miss, 1);
+	for (unsigned int i = 0; i < 1000; i++) {
 		update(0x60000000ull + i * PAGE, PAGE, FRONT_USER_ADDR);
-		session_iotlb_miss(front.session, &miss);
+		session_iotlb_miss(front.session, &miss, 1);
 	}
 	assert_in_range(asked(&last), 3, 8);
 }
@@ -335,10 +368,10 @@ static void no_channel_is_noted_once(void **state)
 	front_connect(&front);
 	assert_int_equal(front_u64(&front, VHOST_USER_SET_FEATURES, FEATURES), 0);
 	for (unsigned int i = 0; i < 10; i++, miss.iova += PAGE)
-		session_iotlb_miss(front.session, &miss);
+		session_iotlb_miss(front.session, &miss, 1);
 	assert_int_equal(front.notes, 1);
 	give_channel();
-	session_iotlb_miss(front.session, &miss);
+	session_iotlb_miss(front.session, &miss, 1);
 	assert_int_equal(front.backend_len, 44);
 }
 
@@ -446,6 +479,8 @@ int main(void)
 		TEST(front_end_leaves_while_rings_stop_for_an_invalidation),
 		TEST(everything_at_once),
 		TEST(misses_are_asked_for_once_and_not_without_bound),
+		TEST(many_misses_are_few_writes),
+		TEST(what_could_not_be_written_is_asked_for_again),
 		TEST(a_forgotten_answer_is_asked_for_again),
 		TEST(no_channel_is_noted_once),
 		TEST(messages_that_cannot_be),

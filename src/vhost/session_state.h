@@ -51,12 +51,11 @@ enum session_op {
 /* An I/O address that the front-end was asked for. */
 struct session_miss {
 	bool used;
-	uint8_t access;
-	uint64_t iova;
+	struct iotlb_miss wanted;
 	uint64_t asked; /* iotlb_messages then */
 };
 
-#define SESSION_MISSES_MAX 64u
+#define SESSION_MISSES_MAX 256u
 
 struct session {
 	struct session_config config;

@@ -28,7 +28,9 @@
 
 struct ring;
 
-#define RING_SIZE_MAX 32768u /* VIRTIO 1.2 section 2.7 */
+#define RING_SIZE_MAX  32768u /* VIRTIO 1.2 section 2.7 */
+/* I/O addresses that one look ahead is good for. */
+#define RING_AHEAD_MAX 64u
 
 struct ring_config {
 	struct gw_memmap *memmap; /* the ring takes a reference */
@@ -136,8 +138,23 @@ const char *ring_fault_text(enum ring_fault fault);
  */
 void ring_set_iotlb(struct ring *ring, struct iotlb *iotlb);
 void ring_set_log(struct ring *ring, struct dirty_log *log);
-/* The I/O address that ring_pop stopped at; false: none. Forgotten by ring_set_iotlb. */
+/*
+ * The I/O address that ring_pop stopped at; false: none. The ring waits until it is
+ * mapped, whatever else ring_set_iotlb brings.
+ */
 bool ring_missing(const struct ring *ring, struct iotlb_miss *miss);
+/*
+ * That one, and those that ring_pop will stop at in the chains that are available: so
+ * that all of them are asked for at once. At most max, which is not 0. Takes nothing.
+ */
+unsigned int ring_look_ahead(struct ring *ring, struct iotlb_miss *miss, unsigned int max);
+/*
+ * Half of the chains that the last look ahead saw are gone, and there are some: time for
+ * another one. And: all of them are gone, so that a kick should say when there are more.
+ * Both false without an iotlb, and on a ring that waits or is broken.
+ */
+bool ring_look_due(struct ring *ring);
+bool ring_look_over(const struct ring *ring);
 /* Chains of an earlier run that the record named: popped again, or still to be. */
 uint32_t ring_resubmitted(const struct ring *ring);
 /*

@@ -10,13 +10,23 @@
  * ring waits meanwhile: nothing is popped, so that nothing is half consumed. Chains
  * that are out still come back; their used entries are written at once if only a
  * buffer was missing, and held if the ring has no place.
+ *
+ * A front-end takes its time to answer, and a guest that maps each buffer by itself
+ * has a miss for each. So control asks for what comes next too (ring_look_ahead): when
+ * a ring stops, and before it would, when half of what was looked at is popped. What
+ * is read ahead from the guest decides nothing but what is asked; it is read again,
+ * and checked, when the chain is popped.
  */
 #include "ring.h"
 
 #include "memmap.h"
 #include "ring_internal.h"
+#include "ring_walk.h"
 #include <errno.h>
 #include <inttypes.h>
+
+/* Pieces of buffers and misses that a look ahead counts, mapped or not: then it is over. */
+#define AHEAD_LOOKS 256u
 
 /* ---- a ring that waits ---- */
 
@@ -161,7 +171,9 @@ int ring_place(struct ring *ring, struct gw_error *err)
 
 void ring_set_iotlb(struct ring *ring, struct iotlb *iotlb)
 {
+	const struct iotlb_miss miss = ring->miss;
 	struct iotlb *before = ring->iotlb;
+	bool waited = ring->missing;
 
 	/* What was pushed lies where the ring was until now. */
 	if (ring->placed && ring->layout->flush(ring))
@@ -171,6 +183,9 @@ void ring_set_iotlb(struct ring *ring, struct iotlb *iotlb)
 		iotlb_put(before);
 	if (ring_place(ring, NULL))
 		ring_break(ring, RING_FAULT_IOVA);
+	/* It was the answer to another question. */
+	else if (waited && ring->placed && iotlb && !iotlb_answers(iotlb, &miss))
+		ring_miss(ring, miss.iova, miss.access);
 }
 
 bool ring_missing(const struct ring *ring, struct iotlb_miss *miss)
@@ -178,4 +193,48 @@ bool ring_missing(const struct ring *ring, struct iotlb_miss *miss)
 	if (ring->missing)
 		*miss = ring->miss;
 	return ring->missing;
+}
+
+/* ---- looking ahead ---- */
+
+unsigned int ring_look_ahead(struct ring *ring, struct iotlb_miss *miss, unsigned int max)
+{
+	struct walk_ahead ahead = { .miss = miss, .max = max, .looks = AHEAD_LOOKS };
+	struct ring_chain chain;
+	struct walk walk = { .ring = ring, .chain = &chain, .ahead = &ahead };
+
+	if (!ring->iotlb || ring->fault)
+		return 0;
+	if (ring->missing)
+		miss[ahead.count++] = ring->miss;
+	if (ring->placed) {
+		ring->ahead_chains = ring->layout->look_ahead(ring, &walk);
+		ring->ahead_slot = ring->pop_slot;
+		/* What cannot be walked is for ring_pop to find: it is not looked at again. */
+		if (!ring->ahead_chains)
+			ring->ahead_chains = ring->layout->has_avail(ring);
+	}
+	return ahead.count;
+}
+
+static bool looks(const struct ring *ring)
+{
+	return ring->iotlb && !ring->fault && ring->ops == ring->layout;
+}
+
+static uint32_t popped_since(const struct ring *ring)
+{
+	return ring->pop_slot - ring->ahead_slot +
+	       (ring->pop_slot < ring->ahead_slot ? ring->size : 0);
+}
+
+bool ring_look_due(struct ring *ring)
+{
+	return looks(ring) && 2 * popped_since(ring) >= ring->ahead_chains &&
+	       ring->layout->has_avail(ring);
+}
+
+bool ring_look_over(const struct ring *ring)
+{
+	return looks(ring) && popped_since(ring) >= ring->ahead_chains;
 }

@@ -349,6 +349,218 @@ static void indirect_table_in_pages_that_lie_apart(void **state)
 	assert_int_equal(f->chain.write_bytes, 30);
 }
 
+/* ---- looking ahead ---- */
+
+/* As many buffers as there are pages, none of which is mapped. */
+static void offer_pages(struct fixture *f, unsigned int count, bool writable)
+{
+	for (unsigned int i = 0; i < count; i++)
+		offer(f, BUFFER_IOVA + i * PAGE + 100, 1000, writable);
+}
+
+static void misses_ahead(struct fixture *f, uint64_t first, unsigned int count, uint8_t access)
+{
+	struct iotlb_miss miss[RING_AHEAD_MAX];
+
+	assert_int_equal(ring_look_ahead(f->ring, miss, RING_AHEAD_MAX), count);
+	for (unsigned int i = 0; i < count; i++) {
+		assert_int_equal(miss[i].iova / PAGE, first / PAGE + i);
+		assert_int_equal(miss[i].access, access);
+	}
+}
+
+/* One round trip for all of them, not one for each. */
+static void misses_are_found_ahead(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t base;
+
+	map_ring(f);
+	open_ring(f);
+	base = ring_base(f->ring);
+	misses_ahead(f, 0, 0, 0);
+	offer_pages(f, 10, true);
+	misses_ahead(f, BUFFER_IOVA, 10, IOTLB_WRITE);
+	assert_int_equal(pop(f), 0);
+	misses_ahead(f, BUFFER_IOVA, 10, IOTLB_WRITE);
+	misses(f, BUFFER_IOVA + 100, IOTLB_WRITE);
+	assert_int_equal(ring_base(f->ring), base);
+	map(f, BUFFER_IOVA, 0x8000, 10 * PAGE, IOTLB_WRITE);
+	misses_ahead(f, 0, 0, 0);
+	for (unsigned int i = 0; i < 10; i++)
+		assert_int_equal(pop(f), 1);
+	misses_nothing(f);
+}
+
+/* What is mapped already is passed over, also in the middle of a chain. */
+static void only_what_is_missing_is_found(void **state)
+{
+	struct fixture *f = *state;
+	struct iotlb_miss miss[RING_AHEAD_MAX];
+
+	map_ring(f);
+	for (unsigned int i = 0; i < 10; i += 2)
+		map(f, BUFFER_IOVA + i * PAGE, 0x8000 + i * PAGE, PAGE, IOTLB_READ_WRITE);
+	open_ring(f);
+	offer(f, BUFFER_IOVA + 10, 6 * PAGE, false);
+	offer(f, BUFFER_IOVA + 8 * PAGE, 2 * PAGE, true);
+	assert_int_equal(ring_look_ahead(f->ring, miss, RING_AHEAD_MAX), 4);
+	assert_int_equal(miss[0].iova, BUFFER_IOVA + PAGE);
+	assert_int_equal(miss[1].iova, BUFFER_IOVA + 3 * PAGE);
+	assert_int_equal(miss[2].iova, BUFFER_IOVA + 5 * PAGE);
+	assert_int_equal(miss[2].access, IOTLB_READ);
+	assert_int_equal(miss[3].iova, BUFFER_IOVA + 9 * PAGE);
+	assert_int_equal(miss[3].access, IOTLB_WRITE);
+}
+
+/* A table first: what is in it can only be found when it is there. */
+static void indirect_tables_are_looked_into(void **state)
+{
+	struct mock_buffer buffers[] = { { BUFFER_IOVA, 10, false },
+					 { BUFFER_IOVA + 2 * PAGE, 20, false } };
+	struct fixture *f = *state;
+	struct iotlb_miss miss[RING_AHEAD_MAX];
+	int head;
+
+	map_ring(f);
+	open_ring(f);
+	head = mock_chain_indirect(&f->driver, buffers, 2, 0, 0x9000);
+	mock_desc(&f->driver, (uint16_t)head)->addr = 0x70000000;
+	mock_offer(&f->driver, (uint16_t)head);
+	mock_publish(&f->driver);
+	offer(f, BUFFER_IOVA + 4 * PAGE, 64, false);
+	assert_int_equal(ring_look_ahead(f->ring, miss, RING_AHEAD_MAX), 2);
+	assert_int_equal(miss[0].iova, 0x70000000);
+	assert_int_equal(miss[1].iova, BUFFER_IOVA + 4 * PAGE);
+	map(f, 0x70000000, 0x9000, PAGE, IOTLB_READ);
+	assert_int_equal(ring_look_ahead(f->ring, miss, RING_AHEAD_MAX), 3);
+	assert_int_equal(miss[0].iova, BUFFER_IOVA);
+	assert_int_equal(miss[1].iova, BUFFER_IOVA + 2 * PAGE);
+	assert_int_equal(miss[2].iova, BUFFER_IOVA + 4 * PAGE);
+}
+
+/* Whatever is in the ring: so many addresses, and no more looks than are allowed. */
+static void a_look_ahead_is_bounded(void **state)
+{
+	struct fixture *f = *state;
+	struct iotlb_miss miss[RING_AHEAD_MAX + 1] = { 0 };
+
+	map_ring(f);
+	open_ring(f);
+	offer_pages(f, RING_AHEAD_MAX + 10, false);
+	assert_int_equal(ring_look_ahead(f->ring, miss, RING_AHEAD_MAX), RING_AHEAD_MAX);
+	assert_int_equal(miss[RING_AHEAD_MAX].iova, 0);
+	assert_int_equal(ring_look_ahead(f->ring, miss, 3), 3);
+}
+
+/* 4 GiB behind one descriptor, page by page, none of them beside the one before. */
+static void a_long_buffer_does_not_take_long(void **state)
+{
+	struct fixture *f = *state;
+	struct iotlb_miss miss[RING_AHEAD_MAX];
+
+	map_ring(f);
+	for (unsigned int i = 0; i < 1000; i++)
+		map(f, BUFFER_IOVA + i * PAGE, 0x8000 + i % 2 * 2 * PAGE, PAGE, IOTLB_READ);
+	open_ring(f);
+	offer(f, BUFFER_IOVA, UINT32_MAX, false);
+	offer(f, 0x5000, 10, false);
+	assert_int_equal(ring_look_ahead(f->ring, miss, RING_AHEAD_MAX), 0);
+}
+
+/* The same page in all chains is one question, and does not make the look endless. */
+static void a_page_in_many_chains_is_found_once(void **state)
+{
+	struct fixture *f = *state;
+
+	map_ring(f);
+	open_ring(f);
+	for (unsigned int i = 0; i < RING_SIZE; i++)
+		offer(f, BUFFER_IOVA + i, 64, false);
+	misses_ahead(f, BUFFER_IOVA, 1, IOTLB_READ);
+}
+
+static void faults_end_a_look_ahead(void **state)
+{
+	struct fixture *f = *state;
+
+	map_ring(f);
+	open_ring(f);
+	offer_pages(f, 2, false);
+	offer(f, BUFFER_IOVA + 2 * PAGE, 0, false); /* zero_length */
+	offer(f, BUFFER_IOVA + 3 * PAGE, 64, false);
+	misses_ahead(f, BUFFER_IOVA, 2, IOTLB_READ);
+	assert_int_equal(ring_fault(f->ring), RING_FAULT_NONE);
+	assert_true(ring_has_avail(f->ring));
+	map(f, BUFFER_IOVA, 0x8000, 4 * PAGE, IOTLB_READ);
+	assert_int_equal(pop(f), 1);
+	assert_int_equal(pop(f), 1);
+	assert_int_equal(pop(f), -1);
+	assert_int_equal(ring_fault(f->ring), RING_FAULT_LENGTH);
+	misses_ahead(f, 0, 0, 0);
+	assert_false(ring_look_due(f->ring));
+}
+
+/* The first buffers are news; then half of what was seen is, once it is popped. */
+static void a_look_ahead_is_due_in_good_time(void **state)
+{
+	struct fixture *f = *state;
+
+	map_ring(f);
+	map(f, BUFFER_IOVA, 0x8000, PAGE, IOTLB_READ);
+	open_ring(f);
+	assert_false(ring_look_due(f->ring));
+	assert_true(ring_look_over(f->ring));
+	for (unsigned int i = 0; i < 20; i++)
+		offer(f, BUFFER_IOVA, 64, false);
+	assert_true(ring_look_due(f->ring));
+	misses_ahead(f, 0, 0, 0);
+	for (unsigned int i = 0; i < 10; i++) {
+		assert_false(ring_look_due(f->ring));
+		assert_false(ring_look_over(f->ring));
+		assert_int_equal(pop(f), 1);
+	}
+	assert_true(ring_look_due(f->ring));
+	misses_ahead(f, 0, 0, 0);
+	for (unsigned int i = 0; i < 10; i++)
+		assert_int_equal(pop(f), 1);
+	assert_false(ring_look_due(f->ring)); /* there is nothing to look at */
+	assert_true(ring_look_over(f->ring));
+}
+
+/* A chain that cannot be walked is no reason to look for ever. */
+static void a_fault_ahead_is_looked_at_once(void **state)
+{
+	struct fixture *f = *state;
+
+	map_ring(f);
+	open_ring(f);
+	offer(f, BUFFER_IOVA, 0, false);
+	assert_true(ring_look_due(f->ring));
+	misses_ahead(f, 0, 0, 0);
+	assert_false(ring_look_due(f->ring));
+}
+
+/* Answers come one by one. */
+static void ring_waits_for_its_own_answer(void **state)
+{
+	struct fixture *f = *state;
+
+	map_ring(f);
+	open_ring(f);
+	offer_pages(f, 3, false);
+	assert_int_equal(pop(f), 0);
+	map(f, BUFFER_IOVA + PAGE, 0x9000, PAGE, IOTLB_READ);
+	misses(f, BUFFER_IOVA + 100, IOTLB_READ);
+	assert_int_equal(pop(f), 0);
+	map(f, BUFFER_IOVA, 0x8000, PAGE, IOTLB_READ);
+	misses_nothing(f);
+	assert_int_equal(pop(f), 1);
+	assert_int_equal(pop(f), 1);
+	assert_int_equal(pop(f), 0);
+	misses(f, BUFFER_IOVA + 2 * PAGE + 100, IOTLB_READ);
+}
+
 /* ---- the ring itself ---- */
 
 static void ring_that_is_not_mapped_yet_waits(void **state)
@@ -497,6 +709,16 @@ int main(void)
 		IOVA_TEST(buffer_that_wraps_is_a_fault),
 		IOVA_TEST(guest_physical_address_means_nothing),
 		IOVA_TEST(indirect_table_in_pages_that_lie_apart),
+		IOVA_TEST(misses_are_found_ahead),
+		IOVA_TEST(only_what_is_missing_is_found),
+		IOVA_TEST(indirect_tables_are_looked_into),
+		IOVA_TEST(a_look_ahead_is_bounded),
+		IOVA_TEST(a_long_buffer_does_not_take_long),
+		IOVA_TEST(a_page_in_many_chains_is_found_once),
+		IOVA_TEST(faults_end_a_look_ahead),
+		IOVA_TEST(a_look_ahead_is_due_in_good_time),
+		IOVA_TEST(a_fault_ahead_is_looked_at_once),
+		IOVA_TEST(ring_waits_for_its_own_answer),
 		IOVA_TEST(ring_that_is_not_mapped_yet_waits),
 		IOVA_TEST(ring_in_pages_that_lie_apart_is_refused),
 		IOVA_TEST(ring_outside_of_the_front_end_is_refused),

@@ -375,6 +375,27 @@ static bool packed_has_avail(struct ring *ring)
 	return !ring->fault && look_for_avail(packed_of(ring));
 }
 
+/* An indirect table that is missing stops the walk at its descriptor, a chain of its own. */
+static __attribute__((cold)) uint32_t packed_look_ahead(struct ring *ring, struct walk *walk)
+{
+	const struct packed_ring *packed = packed_of(ring);
+	struct packed_place place = packed->avail;
+	enum ring_fault fault = RING_FAULT_NONE;
+	uint32_t chains = 0, count;
+	uint16_t id;
+
+	while (available_at(gw_load_acquire(&packed->desc[place.at].flags), place)) { /* pair A */
+		*walk->chain = (struct ring_chain){ 0 };
+		fault = walk_chain(packed, walk, &place, &count, &id);
+		if (fault == RING_MISSING)
+			go_on(&place, 1, ring->size);
+		else if (fault)
+			break;
+		chains++;
+	}
+	return chains;
+}
+
 /* ---- giving chains back ---- */
 
 static void packed_push(struct ring *ring, uint16_t id, uint32_t written_bytes)
@@ -502,6 +523,7 @@ const struct ring_layout ring_packed = {
 		.want_kick = packed_want_kick,
 		.no_kick = packed_no_kick,
 		.has_avail = packed_has_avail,
+		.look_ahead = packed_look_ahead,
 		.walk_again = packed_walk_again,
 		.locate = packed_locate,
 		.begin = packed_begin,

@@ -5,6 +5,29 @@
 #include "memmap.h"
 #include "ring_internal.h"
 
+/* RING_MISSING; or all was looked at that may be, or there is no room for more. */
+static enum ring_fault note_miss(struct walk_ahead *ahead, uint64_t iova, uint8_t access)
+{
+	const struct iotlb_miss *last = ahead->count ? &ahead->miss[ahead->count - 1] : NULL;
+
+	if (!ahead->looks)
+		return RING_FAULT_SEGMENTS;
+	ahead->looks--;
+	if (last && last->iova / IOTLB_PAGE_BYTES == iova / IOTLB_PAGE_BYTES &&
+	    last->access == access)
+		return RING_MISSING;
+	if (ahead->count == ahead->max)
+		return RING_FAULT_SEGMENTS;
+	ahead->miss[ahead->count++] = (struct iotlb_miss){ .iova = iova, .access = access };
+	return RING_MISSING;
+}
+
+static enum ring_fault missed(struct walk *walk, uint64_t iova, uint8_t access)
+{
+	return walk->ahead ? note_miss(walk->ahead, iova, access)
+			   : ring_miss(walk->ring, iova, access);
+}
+
 /*
  * The longest piece from addr on: guest physical, or an I/O address. NULL: none, and
  * why. addr + len does not wrap.
@@ -25,8 +48,33 @@ static void *translate_part(struct walk *walk, uint64_t addr, uint64_t len, uint
 	}
 	base = iotlb_translate(ring->iotlb, ring->memmap, addr, len, access, part, &missing);
 	if (!base)
-		*fault = missing ? ring_miss(ring, addr, access) : RING_FAULT_IOVA;
+		*fault = missing ? missed(walk, addr, access) : RING_FAULT_IOVA;
 	return base;
+}
+
+/* Each piece is a look, also of one buffer that is mapped page by page. */
+static enum ring_fault look_at_pieces(struct walk *walk, uint64_t addr, uint64_t len,
+				      uint8_t access)
+{
+	struct walk_ahead *ahead = walk->ahead;
+	enum ring_fault fault;
+	uint64_t part;
+
+	while (len) {
+		if (translate_part(walk, addr, len, access, &part, &fault)) {
+			if (!ahead->looks)
+				return RING_FAULT_SEGMENTS;
+			ahead->looks--;
+		} else {
+			if (fault != RING_MISSING)
+				return fault;
+			part = IOTLB_PAGE_BYTES - addr % IOTLB_PAGE_BYTES;
+			part = part < len ? part : len;
+		}
+		addr += part;
+		len -= part;
+	}
+	return RING_FAULT_NONE;
 }
 
 enum ring_fault walk_add_pieces(struct walk *walk, uint64_t addr, uint64_t len, bool writable)
@@ -38,6 +86,8 @@ enum ring_fault walk_add_pieces(struct walk *walk, uint64_t addr, uint64_t len, 
 
 	if (len > UINT64_MAX - addr)
 		return RING_FAULT_ADDRESS;
+	if (walk->ahead)
+		return look_at_pieces(walk, addr, len, access);
 	while (len) {
 		base = translate_part(walk, addr, len, access, &part, &fault);
 		if (!base)

@@ -5,11 +5,24 @@
 #include "memmap.h"
 #include "ring_internal.h"
 
+/* What a look ahead has found, and how much it may still look at. */
+struct walk_ahead {
+	struct iotlb_miss *miss;
+	unsigned int count, max;
+	unsigned int looks;
+};
+
 struct walk {
 	struct ring *ring;
 	struct ring_chain *chain; /* counts and bytes are added up here */
 	struct iovec *seg;
 	unsigned int count, max;
+	/*
+	 * NULL: the chain is taken. Else (behind an IOMMU only) it makes no segments, and
+	 * pages of its buffers that are missing are noted and passed over. A look ahead is
+	 * over with the first fault; only RING_MISSING, of an indirect table, is none.
+	 */
+	struct walk_ahead *ahead;
 };
 
 /* One contiguous piece, merged with the one before it where they touch. */

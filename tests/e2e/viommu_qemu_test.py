@@ -24,11 +24,12 @@ def check_translated(side, how):
           f"the guest's IOMMU group of the NIC is of the type '{kind}'")
 
 
-def life_behind_iommu(t, driver, how):
+def life_behind_iommu(t, driver, how, more=()):
     need_pinning(driver)
     side = Side(t, driver, nic={"options": iommu.NIC_OPTIONS},
                 before=[Device(iommu.DEVICE)], append=how,
                 image_options=("--add", t.program("guest-tool")))
+    side.ports.extend(more)
     be = start_site(t, [side])
     side.reach()
     check_translated(side, how)
@@ -39,7 +40,8 @@ def life_behind_iommu(t, driver, how):
     pair = be.settled_pair(side.port, side.up)
     check(pair.lent_frames > 0, f"nothing was lent: {pair.copies()}")
     t.note(f"{stream.bytes >> 20} MiB from the guest, "
-           f"{stream.sent_bytes >> 20} to it, {pair.lent_frames} frames lent")
+           f"{stream.sent_bytes >> 20} to it, {pair.lent_frames} frames lent; "
+           f"drops on the way to it: {be.pair(side.up, side.port).drops()}")
     # all mappings go, and others come
     side.vm.reload_driver()
     side.reach()
@@ -52,3 +54,11 @@ def life_behind_iommu(t, driver, how):
 @cases("driver", ("xdp", "tap"), quick=("xdp",))
 def test_iommu(t, driver, strict):
     life_behind_iommu(t, driver, iommu.STRICT if strict else iommu.LAZY)
+
+
+@deadline(rounds(300, 600))
+@cases("strict", (0, 1), quick=())
+def test_iommu_of_three(t, strict):
+    """With more ports than two, what finds no receive buffer is dropped."""
+    life_behind_iommu(t, "tap", iommu.STRICT if strict else iommu.LAZY,
+                      ["third=null:,network=net1"])

@@ -123,6 +123,19 @@ static void open_iotlb(struct fuzz_input *input, struct ring_rig *rig)
 		map_page(rig, (uint64_t)i * PAGE_BYTES, fuzz_u8(input), IOTLB_READ_WRITE);
 }
 
+/* It finds no more than it may, and changes nothing. */
+static void look_ahead(struct ring_rig *rig, unsigned int max)
+{
+	struct iotlb_miss miss[RING_AHEAD_MAX];
+	uint32_t base = ring_base(rig->ring);
+	enum ring_fault fault = ring_fault(rig->ring);
+
+	ring_look_due(rig->ring);
+	RIG_CHECK(ring_look_ahead(rig->ring, miss, max) <= max);
+	RIG_CHECK(ring_base(rig->ring) == base && ring_fault(rig->ring) == fault);
+	RIG_CHECK(ring_in_flight(rig->ring) == rig->held_count);
+}
+
 static void change_iotlb(struct fuzz_input *input, struct ring_rig *rig)
 {
 	uint8_t what = fuzz_u8(input), page = fuzz_u8(input);
@@ -130,6 +143,7 @@ static void change_iotlb(struct fuzz_input *input, struct ring_rig *rig)
 
 	if (!rig->iotlb)
 		return;
+	look_ahead(rig, 1 + what % RING_AHEAD_MAX);
 	if (ring_missing(rig->ring, &miss) && what % 4)
 		/* The ring's page is answered as it was, so that it goes on. */
 		map_page(rig, miss.iova, miss.iova < PAGE_BYTES ? 0 : page,

@@ -295,7 +295,7 @@ static void miss(struct fuzz_input *input)
 	const struct iotlb_miss missed = { fuzz_u8(input) * (uint64_t)PAGE,
 					   1 + fuzz_u8(input) % 3 };
 
-	session_iotlb_miss(front.session, &missed);
+	session_iotlb_miss(front.session, &missed, 1);
 }
 
 /* To another process and on there, or not: whole, or cut short on the way. */

@@ -2,13 +2,13 @@
 /*
  * Threads under a test's hands: strands.
  *
- * The program is linked so that what makes threads, what they wait in, and what
- * tells the time come here (--wrap, see meson.build). While a run is on, a thread
- * that the library makes is a strand: a stack of its own on the test's one thread,
- * which runs when the test says so and gives the hand back where it would block:
- * in epoll, poll, a condition variable, a join, and at the beginning of each round
- * of a worker. So the test decides who is next, sees the state between any two
- * steps, and the same decisions bring the same run.
+ * The program is linked so that calls which make threads, wait, or ask for the time
+ * come to strand_calls.c (--wrap, see meson.build). While a run is on, a thread that
+ * the library makes is a strand: a stack of its own on the test's one thread, which
+ * runs when the test says so and gives the hand back where it would block: in epoll,
+ * poll, a condition variable, a join, and at the beginning of each round of a worker.
+ * So the test decides who is next, sees the state between any two steps, and the same
+ * decisions bring the same run.
  *
  * Time stands still unless the test moves it, but for a little that each round of
  * a worker takes, so that one without work goes to sleep.

@@ -122,7 +122,7 @@ static bool take_parcel(struct gw_port *port, struct tap_interface *tap)
 	tap->fd = parcel->fds[0];
 	parcel->fds[0] = -1;
 	tap->created = parcel->bytes[0];
-	tap->taken = true;
+	tap->taken = tap->was_up = true;
 	return true;
 }
 
@@ -181,19 +181,20 @@ static int ask(unsigned long code, struct ifreq *request)
 	return ret;
 }
 
-int tap_interface_up(struct gw_port *port, const struct tap_interface *tap, struct gw_error *err)
+int tap_interface_up(struct gw_port *port, struct tap_interface *tap, struct gw_error *err)
 {
 	struct ifreq request = request_for(port);
 	int ret;
 
-	if (!tap->created)
+	/* Later it is as people want it; and the right to this may have been given up. */
+	if (!tap->created || tap->was_up)
 		return 0;
 	ret = ask(SIOCGIFFLAGS, &request);
-	/* Started over, the daemon may have given up the right to do this. */
 	if (!ret && !(request.ifr_flags & IFF_UP)) {
 		request.ifr_flags |= IFF_UP;
 		ret = ask(SIOCSIFFLAGS, &request);
 	}
+	tap->was_up = !ret;
 	if (!ret)
 		return 0;
 	return gw_error_sys(err, ret, "port %s: cannot set tap interface %s up", gw_port_name(port),

@@ -9,6 +9,7 @@
 struct tap_interface {
 	int fd;       /* of /dev/net/tun, non-blocking; -1: none */
 	bool created; /* by us: it goes when fd is closed */
+	bool was_up;  /* once, by us */
 	bool taken;   /* from another process */
 	bool left;    /* for another process */
 	uint8_t left_bytes[1];
@@ -31,8 +32,8 @@ void tap_interface_close(struct tap_interface *tap);
  * to nothing. Until it is started or stopped here, closing it changes nothing.
  */
 void tap_interface_leave(struct tap_interface *tap, struct gw_parcel *parcel);
-/* Sets it up if it was made by us. */
-int tap_interface_up(struct gw_port *port, const struct tap_interface *tap, struct gw_error *err);
+/* Sets it up, the first time, if it was made by us. */
+int tap_interface_up(struct gw_port *port, struct tap_interface *tap, struct gw_error *err);
 int tap_interface_mtu(struct gw_port *port, uint32_t *mtu, struct gw_error *err);
 /* The longest frame there: one VLAN tag beyond the MTU. */
 uint32_t tap_interface_max_len(uint32_t mtu);

@@ -8,6 +8,7 @@ all other tests here: they run it as it is.
 
 import contextlib
 import os
+import socket
 
 from lib.daemon import Daemon
 from lib.guest import run_guest
@@ -118,6 +119,26 @@ def test_an_interface_that_comes_back(t, name):
     be.ns.ip("link", "del", "near")
     add_veth(be.ns)
     wait_for(frames_leave, TIMEOUT_S, "frames to leave by the new interface")
+    be.stop()
+
+
+def test_a_tap_that_was_set_down(t):
+    """Started over, a tap that the daemon made stays as people have set it:
+    the right to set it up, and the system call for it, are given up."""
+    ns = t.netns("daemon")
+    be = Daemon(t, [f"a=guest:{t.path('a.sock')}", "n=tap:made"], ns=ns)
+    be.start()
+    ns.ip("link", "set", "made", "down")
+    with socket.socket(socket.AF_UNIX) as successor:
+        successor.settimeout(TIMEOUT_S)
+        successor.connect(str(be.control))
+        successor.sendall(b'{"command":"takeover"}\n')
+        check(successor.recv(1) == b"{", "an answer")
+    be.process.wait_line("not taken over, all goes on here", TIMEOUT_S,
+                         stream=be.process.err)
+    wait_for(lambda: be.command("show", may_fail=True).returncode == 0,
+             TIMEOUT_S, "the control socket to be there again")
+    check(be.port("n")["state"] == "running", be.port("n"))
     be.stop()
 
 

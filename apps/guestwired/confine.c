@@ -8,10 +8,11 @@
 #include <sys/resource.h>
 
 /*
- * Files of one port at most: kick, call and error of the rings that a session can
- * have, its regions of memory, device and timers; and of the daemon besides.
+ * Files of one port at most: kick, call and error of the rings that a session can have
+ * (768), its regions of memory twice, since a table is there before the one that it
+ * replaces is gone (1018), device and timers; and of the daemon besides.
  */
-#define FILES_PORT   1536u
+#define FILES_PORT   2048u
 #define FILES_DAEMON 1024u
 /*
  * A core file would hold guests' memory. 0 keeps it from being written, but not from

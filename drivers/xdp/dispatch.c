@@ -9,8 +9,8 @@
  * When a source changes channels, the new one does not show the kernel what it was
  * given (xdp_tx.behind) until the old one has nothing of that source any more.
  *
- * While a channel changes its memory (window.c) copies take another one, if there is
- * one, and so nobody notices. What only this channel could send waits.
+ * While a channel changes its memory (window.c) copies take another one, and so nobody
+ * notices. What only this channel could send waits, if its source has no other way.
  */
 #include "xdp.h"
 

@@ -9,17 +9,18 @@
  * change places:
  *
  *   1. the channel takes no more frames: copies leave through the port's other
- *      channels, if there are any, and what can leave nowhere else waits or is dropped
- *      (dispatch.c). What is in flight is given DRAIN_MS;
+ *      channels, and what can leave nowhere else waits or is dropped (dispatch.c). What
+ *      is in flight is given DRAIN_MS;
  *   2. the XDP program's map forgets the socket, so that what arrives on this queue
  *      passes to the host, and what has arrived is read; then the worker lets go of the
- *      old socket, which is closed;
+ *      old socket, which is closed. If nobody could send now, the port pauses: to wait
+ *      for the kernel is no stall of the device;
  *   3. the new one is bound. The kernel releases a queue some time after the close:
  *      until then bind says EBUSY, and is tried again;
  *   4. that bind succeeds is the proof that the kernel has let go of the old one:
  *      frames that had not been completed are over now, and reported as failed;
  *   5. the worker takes the new socket, all free buffers are filled in, and the
- *      XDP program's map points to it.
+ *      XDP program's map points to it; a port that paused resumes.
  *
  * Other channels send and receive all the while. Where the kernel copies during sendto, 4
  * is true at the close already.
@@ -91,12 +92,23 @@ bool window_troubled(struct xdp_channel *ch)
 	return gw_load_relaxed(&ch->broken);
 }
 
+struct begin {
+	struct xdp_channel *ch;
+	bool alone; /* what it would have sent has no way now, and nobody else's is lent */
+};
+
 static void begin_apply(void *arg)
 {
-	struct xdp_channel *ch = arg;
+	struct begin *begin = arg;
+	struct xdp_channel *ch = begin->ch;
+	struct xdp_port *p = ch->p;
+	bool lends = ch->tx.memmap != NULL, other = false;
 
 	ch->changing = true;
-	ch->p->lenders -= ch->tx.memmap != NULL;
+	p->lenders -= lends;
+	for (unsigned int i = 0; i < p->channel_count; i++)
+		other |= channel_takes(&p->channel[i]);
+	begin->alone = !other || (lends && !p->lenders);
 }
 
 static void end_apply(void *arg)
@@ -233,15 +245,17 @@ static struct iovec umem_of(const struct xdp_port *p, struct gw_memmap *memmap)
 	return (struct iovec){ window.base, window.len };
 }
 
-/* Step 1 and 2: the channel has no socket when this returns, and is still changing. */
-static void begin_and_clear(struct xdp_channel *ch, unsigned int drain_ms)
+/* Of step 1 and 2 all but the end. True if the port should pause. */
+static bool begin_change(struct xdp_channel *ch, unsigned int drain_ms)
 {
-	gw_port_apply(ch->p->port, begin_apply, ch);
+	struct begin begin = { .ch = ch };
+
+	gw_port_apply(ch->p->port, begin_apply, &begin);
 	if (ch->xsk) {
 		drain(ch, deadline_in(drain_ms));
 		read_out(ch);
 	}
-	old_away(ch);
+	return begin.alone;
 }
 
 /*
@@ -276,12 +290,16 @@ int window_set(struct xdp_channel *ch, struct gw_memmap *memmap, struct gw_error
 				     .metadata = p->metadata };
 	bool was_ours = ch->xsk || ch->unreleased;
 	struct xsk *fresh;
+	bool pause;
 	int rc;
 
 	rc = xsk_open(&config, &fresh, err);
 	if (rc && (!was_ours || rc != -ENOBUFS || !limit_may_do(&config)))
 		return rc;
-	begin_and_clear(ch, DRAIN_MS);
+	pause = begin_change(ch, DRAIN_MS);
+	if (pause)
+		gw_port_pause(p->port);
+	old_away(ch);
 	if (rc)
 		rc = open_patiently(&config, &fresh, err);
 	if (!rc) {
@@ -291,6 +309,8 @@ int window_set(struct xdp_channel *ch, struct gw_memmap *memmap, struct gw_error
 	}
 	if (rc)
 		gw_port_apply(p->port, end_apply, ch);
+	if (pause)
+		gw_port_resume(p->port);
 	return rc;
 }
 
@@ -298,7 +318,8 @@ uint32_t window_clear(struct xdp_channel *ch, unsigned int limit_ms)
 {
 	uint64_t end_ns = deadline_in(limit_ms);
 
-	begin_and_clear(ch, limit_ms / 2);
+	(void)begin_change(ch, limit_ms / 2);
+	old_away(ch);
 	gw_port_apply(ch->p->port, end_apply, ch);
 	if (ch->unreleased && bind_released(ch, end_ns)) {
 		gw_port_apply(ch->p->port, abandon_apply, ch);

@@ -7,10 +7,13 @@
 """
 
 import socket
+import struct
 import threading
-import time
 
 ETHERTYPE = 0x88b5
+# the kernel says when a frame came; we may be late (asm-generic/socket.h)
+SO_TIMESTAMPNS = 35
+TIMESPEC = struct.Struct("@ll")
 
 
 class Gaps:
@@ -25,6 +28,7 @@ class Gaps:
             self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW,
                                         socket.htons(ETHERTYPE))
             self.socket.bind((interface, ETHERTYPE))
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self.socket.settimeout(0.2)
         self.longest_s, self.frames, self.ended = 0.0, 0, False
         self.thread = threading.Thread(target=self._watch)
@@ -35,12 +39,14 @@ class Gaps:
         last = None
         while not self.ended:
             try:
-                head = self.socket.recv(64)
+                head, said, _, _ = self.socket.recvmsg(
+                    64, socket.CMSG_SPACE(TIMESPEC.size))
             except TimeoutError:
                 continue
             if self.source and head[6:12] != self.source:
                 continue
-            now = time.monotonic()
+            seconds, ns = TIMESPEC.unpack(said[0][2])
+            now = seconds + ns / 1e9
             if last:
                 self.longest_s = max(self.longest_s, now - last)
             last = now

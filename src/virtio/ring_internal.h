@@ -110,15 +110,18 @@ struct ring_layout {
 
 extern const struct ring_layout ring_split, ring_packed;
 
-/* One of a ring's three parts. */
+/* Descriptors, what the guest writes beside them, what we write. */
+#define RING_PARTS 3u
+
 struct ring_part {
 	const char *what;
 	uint64_t addr, bytes, align;
 	uint8_t access; /* enum iotlb_access, what we need */
 };
 
-/* A part as a pointer. 0; -EINVAL with a text; -EAGAIN: an I/O address is missing. */
-int ring_locate(struct ring *ring, const struct ring_part *part, void **at, struct gw_error *err);
+/* The parts as pointers. 0; -EINVAL with a text; -EAGAIN: an I/O address is missing. */
+int ring_locate(struct ring *ring, const struct ring_part parts[RING_PARTS], void *at[RING_PARTS],
+		struct gw_error *err);
 
 /* Gives back what is held and need not be any more. */
 void ring_settle(struct ring *ring);

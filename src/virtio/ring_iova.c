@@ -125,7 +125,7 @@ static int locate_user(const struct ring *ring, const struct ring_part *part, vo
 			    part->what, part->addr, part->bytes);
 }
 
-int ring_locate(struct ring *ring, const struct ring_part *part, void **at, struct gw_error *err)
+static int locate(struct ring *ring, const struct ring_part *part, void **at, struct gw_error *err)
 {
 	int rc = ring->iotlb ? locate_io(ring, part, at, err) : locate_user(ring, part, at, err);
 
@@ -136,6 +136,16 @@ int ring_locate(struct ring *ring, const struct ring_part *part, void **at, stru
 				    "%s at 0x%" PRIx64 " is not a multiple of %" PRIu64, part->what,
 				    part->addr, part->align);
 	return 0;
+}
+
+int ring_locate(struct ring *ring, const struct ring_part parts[RING_PARTS], void *at[RING_PARTS],
+		struct gw_error *err)
+{
+	int rc = 0;
+
+	for (unsigned int i = 0; i < RING_PARTS && !rc; i++)
+		rc = locate(ring, &parts[i], &at[i], err);
+	return rc;
 }
 
 static void go_on(struct ring *ring)

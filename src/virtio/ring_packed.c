@@ -173,7 +173,7 @@ static int packed_check(const struct ring_config *config, struct gw_error *err)
 
 static int packed_locate(struct ring *ring, struct gw_error *err)
 {
-	const struct ring_part parts[] = {
+	const struct ring_part parts[RING_PARTS] = {
 		{ "descriptor ring", ring->desc_addr,
 		  (uint64_t)ring->size * sizeof(struct vring_packed_desc), DESC_ALIGN,
 		  IOTLB_READ_WRITE },
@@ -183,14 +183,11 @@ static int packed_locate(struct ring *ring, struct gw_error *err)
 		  IOTLB_WRITE },
 	};
 	struct packed_ring *packed = packed_of(ring);
-	void *at[3];
-	int rc;
+	void *at[RING_PARTS];
+	int rc = ring_locate(ring, parts, at, err);
 
-	for (unsigned int i = 0; i < 3; i++) {
-		rc = ring_locate(ring, &parts[i], &at[i], err);
-		if (rc)
-			return rc;
-	}
+	if (rc)
+		return rc;
 	packed->desc = at[0];
 	packed->driver_event = at[1];
 	packed->device_event = at[2];

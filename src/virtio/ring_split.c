@@ -73,7 +73,7 @@ static int split_check(const struct ring_config *config, struct gw_error *err)
 static int split_locate(struct ring *ring, struct gw_error *err)
 {
 	uint64_t size = ring->size, tail = ring->event_idx ? sizeof(uint16_t) : 0;
-	const struct ring_part parts[] = {
+	const struct ring_part parts[RING_PARTS] = {
 		{ "descriptor table", ring->desc_addr, size * sizeof(struct vring_desc), DESC_ALIGN,
 		  IOTLB_READ },
 		{ "available ring", ring->avail_addr,
@@ -84,14 +84,11 @@ static int split_locate(struct ring *ring, struct gw_error *err)
 		  USED_ALIGN, IOTLB_WRITE },
 	};
 	struct split_ring *split = split_of(ring);
-	void *at[3];
-	int rc;
+	void *at[RING_PARTS];
+	int rc = ring_locate(ring, parts, at, err);
 
-	for (unsigned int i = 0; i < 3; i++) {
-		rc = ring_locate(ring, &parts[i], &at[i], err);
-		if (rc)
-			return rc;
-	}
+	if (rc)
+		return rc;
 	split->desc = at[0];
 	split->avail = at[1];
 	split->used = at[2];

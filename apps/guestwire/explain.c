@@ -1,25 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "explain.h"
+#include "member.h"
 
 #include <ctype.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static uint64_t number_of(const json_t *json, const char *name)
-{
-	json_int_t value = json_integer_value(json_object_get(json, name));
-
-	return value > 0 ? (uint64_t)value : 0;
-}
-
-static const char *text_of(const json_t *json, const char *name)
-{
-	const char *text = json_string_value(json_object_get(json, name));
-
-	return text ? text : "";
-}
 
 static const json_t *find_port(const json_t *snapshot, const char *name)
 {
@@ -28,7 +15,7 @@ static const json_t *find_port(const json_t *snapshot, const char *name)
 
 	json_array_foreach(json_object_get(snapshot, "ports"), i, port)
 	{
-		if (strcmp(text_of(port, "name"), name) == 0)
+		if (strcmp(member_text(port, "name"), name) == 0)
 			return port;
 	}
 	return NULL;
@@ -109,7 +96,7 @@ static void fill_text(const struct explain_part *part, struct explain_line *line
 	const struct {
 		const char *word, *name;
 	} words[WORD_COUNT] = {
-		{ "IFNAME", text_of(part->egress_port, "target") },
+		{ "IFNAME", member_text(part->egress_port, "target") },
 		{ "EGRESS", part->egress },
 		{ "SOURCE", part->source },
 	};
@@ -160,12 +147,12 @@ static void add_reasons(struct explain_part *part, enum explain_by by, const cha
 
 	for (unsigned int r = GW_COPY_FIRST; r < GW_REASON_COUNT; r++) {
 		const char *name = gw_reason_name(r);
-		uint64_t in_bytes = number_of(bytes, name);
+		uint64_t in_bytes = member_count(bytes, name);
 		bool weighed = in_bytes && by < EXPLAIN_DROPPED;
 
 		/* Of what was dropped, the number is what people look for. */
-		add_line(part, by, weighed ? bytes_map : frames_map, name, number_of(frames, name),
-			 in_bytes);
+		add_line(part, by, weighed ? bytes_map : frames_map, name,
+			 member_count(frames, name), in_bytes);
 	}
 }
 
@@ -191,34 +178,34 @@ static void sort_lines(struct explain_part *part)
 
 void explain_pair(const json_t *snapshot, const json_t *pair, struct explain_part *part)
 {
-	uint64_t lent = number_of(pair, "lent_bytes");
-	uint64_t headers = number_of(pair, "header_bytes_copied");
+	uint64_t lent = member_count(pair, "lent_bytes");
+	uint64_t headers = member_count(pair, "header_bytes_copied");
 	bool delivers;
 
 	*part = (struct explain_part){
 		.json = pair,
-		.source = text_of(pair, "source"),
-		.egress = text_of(pair, "egress"),
-		.frames = number_of(pair, "lent_frames") + number_of(pair, "copied_frames"),
-		.copied_bytes = number_of(pair, "copied_bytes") + headers,
-		.kernel_bytes = number_of(pair, "kernel_copied_bytes"),
-		.dropped_frames = number_of(pair, "dropped_frames"),
+		.source = member_text(pair, "source"),
+		.egress = member_text(pair, "egress"),
+		.frames = member_count(pair, "lent_frames") + member_count(pair, "copied_frames"),
+		.copied_bytes = member_count(pair, "copied_bytes") + headers,
+		.kernel_bytes = member_count(pair, "kernel_copied_bytes"),
+		.dropped_frames = member_count(pair, "dropped_frames"),
 	};
 	part->source_port = find_port(snapshot, part->source);
 	part->egress_port = find_port(snapshot, part->egress);
 	part->bytes = lent + part->copied_bytes;
-	delivers = strcmp(text_of(part->egress_port, "device_reads"), "delivery") == 0;
+	delivers = strcmp(member_text(part->egress_port, "device_reads"), "delivery") == 0;
 	part->lent_bytes = delivers ? 0 : lent;
 	if (delivers)
 		part->copied_bytes += lent;
 	add_reasons(part, EXPLAIN_BY_GUESTWIRE, "copied_by_reason", "copied_bytes_by_reason");
 	add_line(part, EXPLAIN_BY_KERNEL, NULL, ADVICE_KERNEL,
-		 number_of(pair, "kernel_copied_frames"), part->kernel_bytes);
-	add_line(part, EXPLAIN_BY_GUESTWIRE, NULL, ADVICE_HEADERS, number_of(pair, "headers_made"),
-		 headers);
+		 member_count(pair, "kernel_copied_frames"), part->kernel_bytes);
+	add_line(part, EXPLAIN_BY_GUESTWIRE, NULL, ADVICE_HEADERS,
+		 member_count(pair, "headers_made"), headers);
 	if (delivers)
 		add_line(part, EXPLAIN_BY_GUESTWIRE, NULL, ADVICE_DELIVERED,
-			 number_of(pair, "lent_frames"), lent);
+			 member_count(pair, "lent_frames"), lent);
 	add_reasons(part, EXPLAIN_DROPPED, "drops_by_reason", "dropped_bytes_by_reason");
 	sort_lines(part);
 }
@@ -228,13 +215,13 @@ void explain_port(const json_t *snapshot, const json_t *port, struct explain_par
 	*part = (struct explain_part){
 		.json = port,
 		.source_port = port,
-		.source = text_of(port, "name"),
+		.source = member_text(port, "name"),
 		.egress = "",
 	};
 	add_reasons(part, EXPLAIN_DROPPED, "drops", "");
 	for (unsigned int i = 0; i < part->count; i++)
 		part->dropped_frames += part->line[i].frames;
-	add_line(part, EXPLAIN_HELD, NULL, ADVICE_QUARANTINE, number_of(port, "quarantined"), 0);
+	add_line(part, EXPLAIN_HELD, NULL, ADVICE_QUARANTINE, member_count(port, "quarantined"), 0);
 	sort_lines(part);
 }
 

@@ -2,26 +2,10 @@
 #include "explain_text.h"
 #include "explain.h"
 #include "human.h"
+#include "member.h"
 
 #include <inttypes.h>
 #include <string.h>
-
-#define CLEAN_BYTES 1024
-
-static const char *text_of(const json_t *json, const char *name)
-{
-	const char *text = json_string_value(json_object_get(json, name));
-
-	return text ? text : "";
-}
-
-static void print_clean(FILE *out, const char *text)
-{
-	char clean[CLEAN_BYTES];
-
-	human_clean(clean, sizeof(clean), text);
-	fputs(clean, out);
-}
 
 /* Calls fn for each part that there is something to say about. */
 static void each_part(const json_t *snapshot, const char *name,
@@ -33,7 +17,7 @@ static void each_part(const json_t *snapshot, const char *name,
 
 	json_array_foreach(json_object_get(snapshot, "ports"), i, json)
 	{
-		if (name && strcmp(name, text_of(json, "name")) != 0)
+		if (name && strcmp(name, member_text(json, "name")) != 0)
 			continue;
 		explain_port(snapshot, json, &part);
 		if (part.count)
@@ -41,8 +25,8 @@ static void each_part(const json_t *snapshot, const char *name,
 	}
 	json_array_foreach(json_object_get(snapshot, "pairs"), i, json)
 	{
-		if (name && strcmp(name, text_of(json, "source")) != 0 &&
-		    strcmp(name, text_of(json, "egress")) != 0)
+		if (name && strcmp(name, member_text(json, "source")) != 0 &&
+		    strcmp(name, member_text(json, "egress")) != 0)
 			continue;
 		explain_pair(snapshot, json, &part);
 		if (part.frames || part.count)
@@ -57,7 +41,7 @@ bool explain_has_port(const json_t *snapshot, const char *port)
 
 	json_array_foreach(json_object_get(snapshot, "ports"), i, json)
 	{
-		if (strcmp(text_of(json, "name"), port) == 0)
+		if (strcmp(member_text(json, "name"), port) == 0)
 			return true;
 	}
 	return false;
@@ -94,7 +78,7 @@ static void print_value(FILE *out, const json_t *value)
 	if (json_is_integer(value))
 		fprintf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
 	else if (json_is_string(value))
-		print_clean(out, json_string_value(value));
+		human_print(out, json_string_value(value));
 	else
 		fputs(json_is_true(value) ? "true" : json_is_false(value) ? "false" : "null", out);
 }
@@ -140,23 +124,23 @@ static void print_line(FILE *out, const struct explain_part *part, const struct 
 	if (!printer.first)
 		fputc('\n', out);
 	fputs("      do: ", out);
-	print_clean(out, line->text);
+	human_print(out, line->text);
 	fputc('\n', out);
 }
 
 /* "a -> up (xdp eth1)" */
 static void print_title(FILE *out, const struct explain_part *part)
 {
-	const char *target = text_of(part->egress_port, "target");
+	const char *target = member_text(part->egress_port, "target");
 
-	print_clean(out, part->source);
+	human_print(out, part->source);
 	if (part->egress[0]) {
 		fputs(" -> ", out);
-		print_clean(out, part->egress);
+		human_print(out, part->egress);
 		fputs(" (", out);
-		print_clean(out, text_of(part->egress_port, "driver"));
+		human_print(out, member_text(part->egress_port, "driver"));
 		fputs(target[0] ? " " : "", out);
-		print_clean(out, target);
+		human_print(out, target);
 		fputc(')', out);
 	}
 }

@@ -62,11 +62,22 @@ struct human human_percent(uint64_t part, uint64_t whole)
 	return human;
 }
 
+static char clean(char c)
+{
+	return (char)(iscntrl((unsigned char)c) ? '?' : c);
+}
+
 void human_clean(char *dst, size_t dst_bytes, const char *text)
 {
 	size_t i;
 
 	for (i = 0; text[i] && i < dst_bytes - 1; i++)
-		dst[i] = (char)(iscntrl((unsigned char)text[i]) ? '?' : text[i]);
+		dst[i] = clean(text[i]);
 	dst[i] = 0;
+}
+
+void human_print(FILE *out, const char *text)
+{
+	for (; *text; text++)
+		fputc(clean(*text), out);
 }

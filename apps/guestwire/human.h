@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define HUMAN_BYTES 24
 
@@ -21,3 +22,5 @@ struct human human_percent(uint64_t part, uint64_t whole);
 
 /* Copies text with '?' for control characters: names and paths must not drive the terminal. */
 void human_clean(char *dst, size_t dst_bytes, const char *text);
+/* The same, printed: whole, however long it is. */
+void human_print(FILE *out, const char *text);

@@ -20,14 +20,6 @@
 #define LINES_MAX      64
 #define TEXT_COLUMN    42
 
-static void print_clean(FILE *out, const char *text)
-{
-	char clean[GW_PROBE_TEXT_BYTES];
-
-	human_clean(clean, sizeof(clean), text);
-	fputs(clean, out);
-}
-
 static bool same_thing(const struct gw_finding *a, const struct gw_finding *b)
 {
 	return !strcmp(a->path, b->path) && !strcmp(a->subject, b->subject);
@@ -50,10 +42,10 @@ static bool agree(const struct gw_finding *asked, const struct gw_finding *tried
 
 static void print_reason(FILE *out, const struct gw_finding *finding)
 {
-	print_clean(out, finding->text);
+	human_print(out, finding->text);
 	if (finding->remedy[0]) {
 		fprintf(out, "\n%*s-> ", TEXT_COLUMN, "");
-		print_clean(out, finding->remedy);
+		human_print(out, finding->remedy);
 	}
 	fputc('\n', out);
 }
@@ -115,12 +107,12 @@ static void print_findings(FILE *out, const struct gw_finding *findings, unsigne
 static void print_device(FILE *out, const struct gw_probe_device *device)
 {
 	fputc('\n', out);
-	print_clean(out, device->name);
+	human_print(out, device->name);
 	fprintf(out, ": MTU %" PRIu32 ", %s, driver ", device->mtu, device->up ? "up" : "down");
-	print_clean(out, device->driver[0] ? device->driver : "unknown");
+	human_print(out, device->driver[0] ? device->driver : "unknown");
 	if (device->bus[0]) {
 		fputs(" at ", out);
-		print_clean(out, device->bus);
+		human_print(out, device->bus);
 	}
 	fputc('\n', out);
 	print_findings(out, device->findings, device->finding_count);
@@ -131,7 +123,7 @@ void probe_text(FILE *out, const struct gw_probe_report *report)
 	const struct gw_probe_host *host = &report->host;
 
 	fputs("this host: Linux ", out);
-	print_clean(out, host->kernel);
+	human_print(out, host->kernel);
 	fprintf(out, ", user %u%s\n", host->user, host->init_user_ns ? "" : " of a user namespace");
 	print_findings(out, report->findings, report->finding_count);
 	for (unsigned int i = 0; i < report->device_count; i++)

@@ -1,35 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "show_text.h"
 #include "human.h"
+#include "member.h"
 
 #include <guestwire/reason.h>
 #include <stdbool.h>
 #include <string.h>
 
 #define CELL_BYTES 128
-#define TEXT_BYTES 512
-
-static uint64_t number_of(const json_t *json, const char *name)
-{
-	json_int_t value = json_integer_value(json_object_get(json, name));
-
-	return value > 0 ? (uint64_t)value : 0;
-}
-
-static const char *text_of(const json_t *json, const char *name)
-{
-	const char *text = json_string_value(json_object_get(json, name));
-
-	return text ? text : "";
-}
-
-static void print_clean(FILE *out, const char *text)
-{
-	char clean[TEXT_BYTES];
-
-	human_clean(clean, sizeof(clean), text);
-	fputs(clean, out);
-}
 
 /* ---- the table of ports ---- */
 
@@ -50,11 +28,11 @@ static const struct {
 
 static void format_cell(char *cell, const json_t *port, size_t column)
 {
-	const char *text = text_of(port, columns[column].member);
+	const char *text = member_text(port, columns[column].member);
 	struct human count;
 
 	if (columns[column].kind == CELL_COUNT) {
-		count = human_count(number_of(port, columns[column].member));
+		count = human_count(member_count(port, columns[column].member));
 		text = count.text;
 	}
 	human_clean(cell, CELL_BYTES, text[0] ? text : "-");
@@ -119,8 +97,8 @@ static void print_reasons(FILE *out, const char *title, const json_t *reasons, c
 
 		fprintf(out, "    %-20s %8s  ", name, human_count(frames).text);
 		if (bytes)
-			fprintf(out, "%10s  ", human_bytes(number_of(bytes, name)).text);
-		print_clean(out, reason_text(name));
+			fprintf(out, "%10s  ", human_bytes(member_count(bytes, name)).text);
+		human_print(out, reason_text(name));
 		fputc('\n', out);
 	}
 }
@@ -150,33 +128,33 @@ static const char *meaning_of(const char *reads)
 
 static void print_answer(FILE *out, const json_t *query)
 {
-	const char *verdict = text_of(query, "verdict"), *text = text_of(query, "text");
-	const char *reason = text_of(query, "reason");
+	const char *verdict = member_text(query, "verdict"), *text = member_text(query, "text");
+	const char *reason = member_text(query, "reason");
 
 	if (!json_is_true(json_object_get(query, "asked"))) {
 		fputs("  can the device read this memory? not asked yet\n", out);
 		return;
 	}
 	fputs("  can the device read this memory? ", out);
-	print_clean(out, verdict);
+	human_print(out, verdict);
 	if (strcmp(verdict, "no") == 0) {
 		fputs(": ", out);
-		print_clean(out, reason);
+		human_print(out, reason);
 		fprintf(out, ", %s", reason_text(reason));
 	} else if (strcmp(verdict, "partly") == 0) {
 		fprintf(out, ", up to %s segments a frame",
-			human_count(number_of(query, "max_segs")).text);
+			human_count(member_count(query, "max_segs")).text);
 		if (json_is_true(json_object_get(query, "single_page_segs")))
 			fputs(" that end at pages", out);
 	}
 	fputc('\n', out);
 	if (text[0]) {
 		fputs("    ", out);
-		print_clean(out, text);
+		human_print(out, text);
 		fputc('\n', out);
 	}
 	if (strcmp(verdict, "no") != 0)
-		fprintf(out, "    %s\n", meaning_of(text_of(query, "device_reads")));
+		fprintf(out, "    %s\n", meaning_of(member_text(query, "device_reads")));
 }
 
 static void print_row(FILE *out, const char *title, uint64_t frames, uint64_t all_frames,
@@ -191,8 +169,9 @@ static void print_use(FILE *out, const char *title, const json_t *pair, const ch
 		      const char *peak, const char *max)
 {
 	fprintf(out, "  %-20s %8s now    %8s at most of %s\n", title,
-		human_count(number_of(pair, now)).text, human_count(number_of(pair, peak)).text,
-		human_count(number_of(pair, max)).text);
+		human_count(member_count(pair, now)).text,
+		human_count(member_count(pair, peak)).text,
+		human_count(member_count(pair, max)).text);
 }
 
 /* What was done in software to headers that the guest left partial. */
@@ -205,12 +184,12 @@ static void print_headers(FILE *out, const json_t *pair)
 		{ "checksums made", "checksums_made" },
 		{ "headers made", "headers_made" },
 	};
-	uint64_t bytes = number_of(pair, "header_bytes_copied");
+	uint64_t bytes = member_count(pair, "header_bytes_copied");
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (number_of(pair, rows[i].member))
+		if (member_count(pair, rows[i].member))
 			fprintf(out, "  %-20s %8s\n", rows[i].title,
-				human_count(number_of(pair, rows[i].member)).text);
+				human_count(member_count(pair, rows[i].member)).text);
 	if (bytes)
 		fprintf(out, "  %-20s %8s of frames that were lent\n", "headers copied",
 			human_bytes(bytes).text);
@@ -218,21 +197,23 @@ static void print_headers(FILE *out, const json_t *pair)
 
 static void print_pair(FILE *out, const json_t *pair)
 {
-	uint64_t lent = number_of(pair, "lent_frames"), copied = number_of(pair, "copied_frames");
-	uint64_t lent_bytes = number_of(pair, "lent_bytes");
-	uint64_t copied_bytes = number_of(pair, "copied_bytes");
+	uint64_t lent = member_count(pair, "lent_frames"),
+		 copied = member_count(pair, "copied_frames");
+	uint64_t lent_bytes = member_count(pair, "lent_bytes");
+	uint64_t copied_bytes = member_count(pair, "copied_bytes");
 
 	fputc('\n', out);
-	print_clean(out, text_of(pair, "source"));
+	human_print(out, member_text(pair, "source"));
 	fputs(" -> ", out);
-	print_clean(out, text_of(pair, "egress"));
+	human_print(out, member_text(pair, "egress"));
 	fputc('\n', out);
 	print_answer(out, json_object_get(pair, "query"));
 	print_row(out, "lent", lent, lent + copied, lent_bytes, lent_bytes + copied_bytes);
 	print_row(out, "copied by guestwire", copied, lent + copied, copied_bytes,
 		  lent_bytes + copied_bytes);
-	print_row(out, "copied by the kernel", number_of(pair, "kernel_copied_frames"),
-		  lent + copied, number_of(pair, "kernel_copied_bytes"), lent_bytes + copied_bytes);
+	print_row(out, "copied by the kernel", member_count(pair, "kernel_copied_frames"),
+		  lent + copied, member_count(pair, "kernel_copied_bytes"),
+		  lent_bytes + copied_bytes);
 	print_headers(out, pair);
 	print_use(out, "loans", pair, "loans_out", "loans_peak", "loans_max");
 	print_use(out, "bounce buffers", pair, "bounce_out", "bounce_peak", "bounce_max");
@@ -243,8 +224,8 @@ static void print_pair(FILE *out, const json_t *pair)
 
 static bool has_traffic(const json_t *pair)
 {
-	return number_of(pair, "lent_frames") || number_of(pair, "copied_frames") ||
-	       number_of(pair, "dropped_frames");
+	return member_count(pair, "lent_frames") || member_count(pair, "copied_frames") ||
+	       member_count(pair, "dropped_frames");
 }
 
 /* ---- all of it ---- */
@@ -252,13 +233,13 @@ static bool has_traffic(const json_t *pair)
 static void print_port_troubles(FILE *out, const json_t *port)
 {
 	const json_t *drops = json_object_get(port, "drops");
-	uint64_t quarantined = number_of(port, "quarantined");
-	uint64_t again = number_of(port, "taken_again");
+	uint64_t quarantined = member_count(port, "quarantined");
+	uint64_t again = member_count(port, "taken_again");
 
 	if (json_object_size(drops) == 0 && quarantined == 0 && again == 0)
 		return;
 	fputc('\n', out);
-	print_clean(out, text_of(port, "name"));
+	human_print(out, member_text(port, "name"));
 	fputc('\n', out);
 	if (quarantined)
 		fprintf(out, "  %s frames were never given back by the device (quarantine)\n",
@@ -273,15 +254,15 @@ static void print_port_troubles(FILE *out, const json_t *port)
 void show_text(FILE *out, const json_t *reply)
 {
 	const json_t *ports = json_object_get(reply, "ports"), *json;
-	uint64_t workers = number_of(reply, "workers");
+	uint64_t workers = member_count(reply, "workers");
 	bool quiet = true;
 	size_t i;
 
 	fputs("guestwired ", out);
-	print_clean(out, text_of(reply, "version"));
+	human_print(out, member_text(reply, "version"));
 	fprintf(out, ", pid %llu: %s worker%s, %s for copies\n\n",
-		(unsigned long long)number_of(reply, "pid"), human_count(workers).text,
-		workers == 1 ? "" : "s", human_bytes(number_of(reply, "arena_bytes")).text);
+		(unsigned long long)member_count(reply, "pid"), human_count(workers).text,
+		workers == 1 ? "" : "s", human_bytes(member_count(reply, "arena_bytes")).text);
 	print_ports(out, ports);
 	json_array_foreach(ports, i, json) print_port_troubles(out, json);
 	json_array_foreach(json_object_get(reply, "pairs"), i, json)

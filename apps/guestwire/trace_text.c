@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "trace_text.h"
 #include "human.h"
+#include "member.h"
 
 #include <string.h>
 
@@ -10,33 +11,13 @@
 #define NS_PER_US     1000
 #define US_PER_S      1000000
 
-static json_int_t number_of(const json_t *json, const char *name)
-{
-	return json_integer_value(json_object_get(json, name));
-}
-
-static const char *text_of(const json_t *json, const char *name)
-{
-	const char *text = json_string_value(json_object_get(json, name));
-
-	return text ? text : "";
-}
-
-static void print_clean(FILE *out, const char *text)
-{
-	char clean[CLEAN_BYTES];
-
-	human_clean(clean, sizeof(clean), text);
-	fputs(clean, out);
-}
-
 /* ", TEXT" unless there is none. */
 static void print_text(FILE *out, const json_t *event)
 {
-	const char *text = text_of(event, "text");
+	const char *text = member_text(event, "text");
 
 	fputs(text[0] ? ": " : "", out);
-	print_clean(out, text);
+	human_print(out, text);
 }
 
 /* ---- what follows the name of an event ---- */
@@ -48,40 +29,41 @@ static void print_ask(FILE *out, const json_t *event)
 		{ "memory", "a frame of other memory" },
 		{ "requery", "the driver's answer may have changed" },
 	};
-	const char *why = text_of(event, "why");
+	const char *why = member_text(event, "why");
 
 	for (size_t i = 0; i < sizeof(whys) / sizeof(whys[0]); i++)
 		if (strcmp(whys[i][0], why) == 0)
 			why = whys[i][1];
-	fprintf(out, "about memory %" JSON_INTEGER_FORMAT ": ", number_of(event, "memory"));
-	print_clean(out, why);
+	fprintf(out, "about memory %" JSON_INTEGER_FORMAT ": ", member_number(event, "memory"));
+	human_print(out, why);
 }
 
 static void print_answer(FILE *out, const json_t *event)
 {
-	const char *verdict = text_of(event, "verdict");
+	const char *verdict = member_text(event, "verdict");
 
-	print_clean(out, verdict);
+	human_print(out, verdict);
 	if (strcmp(verdict, "no") == 0) {
 		fputs(", ", out);
-		print_clean(out, text_of(event, "reason"));
+		human_print(out, member_text(event, "reason"));
 	} else {
 		fputs(", reads ", out);
-		print_clean(out, text_of(event, "device_reads"));
+		human_print(out, member_text(event, "device_reads"));
 		fprintf(out, ", up to %" JSON_INTEGER_FORMAT " segments",
-			number_of(event, "max_segs"));
+			member_number(event, "max_segs"));
 	}
 	print_text(out, event);
 }
 
 static void print_mapping(FILE *out, const json_t *event)
 {
-	json_int_t us = number_of(event, "duration_ns") / NS_PER_US;
+	json_int_t us = member_number(event, "duration_ns") / NS_PER_US;
 
 	fprintf(out,
 		"memory %" JSON_INTEGER_FORMAT ", %s, %s %" JSON_INTEGER_FORMAT
 		".%03" JSON_INTEGER_FORMAT " ms",
-		number_of(event, "memory"), human_bytes((uint64_t)number_of(event, "bytes")).text,
+		member_number(event, "memory"),
+		human_bytes((uint64_t)member_number(event, "bytes")).text,
 		json_is_true(json_object_get(event, "failed")) ? "failed after" : "in", us / 1000,
 		us % 1000);
 	print_text(out, event);
@@ -89,12 +71,12 @@ static void print_mapping(FILE *out, const json_t *event)
 
 static void print_lend(FILE *out, const json_t *event)
 {
-	json_int_t header = number_of(event, "header_bytes");
+	json_int_t header = member_number(event, "header_bytes");
 	const json_t *segment;
 	size_t i;
 
 	fprintf(out, "#%" JSON_INTEGER_FORMAT " %" JSON_INTEGER_FORMAT " bytes:",
-		number_of(event, "loan"), number_of(event, "bytes"));
+		member_number(event, "loan"), member_number(event, "bytes"));
 	if (header)
 		fprintf(out, " header+%" JSON_INTEGER_FORMAT, header);
 	json_array_foreach(json_object_get(event, "segments"), i, segment)
@@ -105,19 +87,19 @@ static void print_lend(FILE *out, const json_t *event)
 			fprintf(out, " 0x%llx", (unsigned long long)json_integer_value(address));
 		else
 			fputs(" private", out);
-		fprintf(out, "+%" JSON_INTEGER_FORMAT, number_of(segment, "bytes"));
+		fprintf(out, "+%" JSON_INTEGER_FORMAT, member_number(segment, "bytes"));
 	}
 }
 
 static void print_copy(FILE *out, const json_t *event)
 {
-	fprintf(out, "%" JSON_INTEGER_FORMAT " bytes: ", number_of(event, "bytes"));
-	print_clean(out, text_of(event, "reason"));
+	fprintf(out, "%" JSON_INTEGER_FORMAT " bytes: ", member_number(event, "bytes"));
+	human_print(out, member_text(event, "reason"));
 }
 
 static void print_drop(FILE *out, const json_t *event)
 {
-	json_int_t frames = number_of(event, "frames");
+	json_int_t frames = member_number(event, "frames");
 
 	if (frames != 1)
 		fprintf(out, "%" JSON_INTEGER_FORMAT " frames, ", frames);
@@ -126,23 +108,23 @@ static void print_drop(FILE *out, const json_t *event)
 
 static void print_home(FILE *out, const json_t *event)
 {
-	json_int_t ns = number_of(event, "duration_ns");
+	json_int_t ns = member_number(event, "duration_ns");
 
 	fprintf(out,
 		"#%" JSON_INTEGER_FORMAT " after %" JSON_INTEGER_FORMAT ".%" JSON_INTEGER_FORMAT
 		" us",
-		number_of(event, "loan"), ns / NS_PER_US, ns % NS_PER_US / 100);
+		member_number(event, "loan"), ns / NS_PER_US, ns % NS_PER_US / 100);
 }
 
 static void print_lost(FILE *out, const json_t *event)
 {
 	fprintf(out, "%" JSON_INTEGER_FORMAT " events, which came faster than they were read",
-		number_of(event, "count"));
+		member_number(event, "count"));
 }
 
 static void print_end(FILE *out, const json_t *event)
 {
-	print_clean(out, text_of(event, "why"));
+	human_print(out, member_text(event, "why"));
 }
 
 static const struct {
@@ -157,8 +139,8 @@ static const struct {
 
 void trace_text(FILE *out, const json_t *event, json_int_t *first_ns)
 {
-	json_int_t now_ns = number_of(event, "time_ns"), us;
-	const char *name = text_of(event, "event"), *egress = text_of(event, "egress");
+	json_int_t now_ns = member_number(event, "time_ns"), us;
+	const char *name = member_text(event, "event"), *egress = member_text(event, "egress");
 	char pair[CLEAN_BYTES], clean[CLEAN_BYTES];
 
 	if (strcmp(name, "begin") == 0)
@@ -166,7 +148,7 @@ void trace_text(FILE *out, const json_t *event, json_int_t *first_ns)
 	if (!*first_ns)
 		*first_ns = now_ns;
 	us = now_ns > *first_ns ? (now_ns - *first_ns) / NS_PER_US : 0;
-	snprintf(pair, sizeof(pair), "%.60s%s%.60s", text_of(event, "source"),
+	snprintf(pair, sizeof(pair), "%.60s%s%.60s", member_text(event, "source"),
 		 egress[0] ? " -> " : "", egress);
 	human_clean(clean, sizeof(clean), pair);
 	if (now_ns)

@@ -173,7 +173,7 @@ static void stop_waits_for_loans_and_ends_with_used_equal_to_taken(void **state)
 	loop = loop_test_find("d");
 	fill_up(&rig, &vm, loop, "a", "d", 20);
 	vm_stop_begin(&vm, 1);
-	assert_false(vm_stop_answered(&vm, 50));
+	assert_false(vm_answered(&vm, 50));
 	loop_test_hold(loop, false);
 	base = vm_stop_end(&vm, 1);
 	assert_int_equal(base, 21);

@@ -257,7 +257,7 @@ static void a_guest_that_leaves_in_the_middle(void **state)
 	send_super(&s, 1, &ten, 4096);
 	rig_wait_held(s.loop, 6);
 	vm_stop_begin(&s.vm, 1);
-	assert_false(vm_stop_answered(&s.vm, 20));
+	assert_false(vm_answered(&s.vm, 20));
 	loop_test_hold(s.loop, false);
 	vm_stop_end(&s.vm, 1);
 	vm_free(&s.vm);

@@ -27,8 +27,11 @@
 	(1ull << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD |          \
 	 1ull << VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT | \
 	 1ull << VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN)
-#define RX 0u
-#define TX 1u
+#define PROTOCOL_IOMMU (1ull << VHOST_USER_PROTOCOL_F_BACKEND_REQ)
+/* In front of the slots. */
+#define RINGS_BYTES    (1u << 20)
+#define RX             0u
+#define TX             1u
 
 /* ---- the wire, as the specification has it ---- */
 
@@ -51,6 +54,10 @@ struct request {
 			uint64_t bytes, offset;
 			uint16_t queues, queue_size;
 		} inflight;
+		struct {
+			uint64_t iova, bytes, user_addr;
+			uint8_t access, type, padding[6];
+		} iotlb;
 	} payload;
 } __attribute__((packed));
 
@@ -132,6 +139,69 @@ static void tell_state(struct vm *vm, uint32_t number, uint32_t index, uint32_t 
 	tell(vm, &request, -1);
 }
 
+/* ---- an IOMMU ---- */
+
+static void share_channel(struct vm *vm)
+{
+	struct request request = { .request = VHOST_USER_SET_BACKEND_REQ_FD };
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	vm->channel_fd = fds[0];
+	tell(vm, &request, fds[1]);
+	close(fds[1]);
+}
+
+static struct request iotlb_request(uint8_t type, uint64_t addr, uint64_t bytes)
+{
+	return (struct request){
+		.request = VHOST_USER_IOTLB_MSG,
+		.size = sizeof(((struct request *)NULL)->payload.iotlb),
+		.payload.iotlb = { addr,
+				   bytes,
+				   addr + MOCK_USER_OFFSET,
+				   VHOST_USER_IOTLB_READ | VHOST_USER_IOTLB_WRITE,
+				   type,
+				   { 0 } },
+	};
+}
+
+void vm_map(struct vm *vm, uint64_t addr, uint64_t bytes)
+{
+	struct request request = iotlb_request(VHOST_USER_IOTLB_UPDATE, addr, bytes);
+
+	tell(vm, &request, -1);
+}
+
+void vm_unmap_begin(struct vm *vm, uint64_t addr, uint64_t bytes)
+{
+	struct request request = iotlb_request(VHOST_USER_IOTLB_INVALIDATE, addr, bytes);
+
+	request.flags = VHOST_USER_NEED_REPLY;
+	send_request(vm, &request, -1);
+}
+
+void vm_unmap_end(struct vm *vm)
+{
+	struct request reply;
+
+	read_reply(vm, &reply);
+	assert_int_equal(reply.request, VHOST_USER_IOTLB_MSG);
+	assert_int_equal(reply.payload.u64, 0);
+}
+
+uint64_t vm_wait_miss(struct vm *vm)
+{
+	struct request question = { 0 };
+	size_t len = VHOST_USER_HEADER_BYTES + sizeof(question.payload.iotlb);
+
+	wait_readable(vm->channel_fd, "a question for an I/O address");
+	assert_int_equal(recv(vm->channel_fd, &question, len, MSG_WAITALL), len);
+	assert_int_equal(question.request, VHOST_USER_BACKEND_IOTLB_MSG);
+	assert_int_equal(question.payload.iotlb.type, VHOST_USER_IOTLB_MISS);
+	return question.payload.iotlb.iova;
+}
+
 /* ---- start and stop ---- */
 
 void vm_connect(struct vm *vm, const char *socket_path)
@@ -144,6 +214,10 @@ void vm_connect(struct vm *vm, const char *socket_path)
 
 	if (vm->options.inflight)
 		request.payload.u64 |= PROTOCOL_INFLIGHT;
+	if (vm->options.iommu) {
+		request.payload.u64 |= PROTOCOL_IOMMU;
+		vm->options.features |= 1ull << VIRTIO_F_ACCESS_PLATFORM;
+	}
 	strncpy(address.sun_path, socket_path, sizeof(address.sun_path) - 1);
 	vm->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(connect(vm->fd, (struct sockaddr *)&address, sizeof(address)), 0);
@@ -166,9 +240,15 @@ static void open_memory(struct vm *vm)
 	mock_memory_open(&vm->memory, &region, 1, none);
 }
 
+static uint16_t first_place(const struct vm *vm)
+{
+	return vm->features & 1ull << VIRTIO_F_RING_PACKED ? MOCK_PLACE_FIRST : 0;
+}
+
 static void open_ring(struct vm *vm, struct vm_ring *ring, uint64_t addr, uint64_t slots_addr)
 {
-	mock_driver_open(&ring->driver, &vm->memory, VM_RING_SIZE, addr, vm->features, 0);
+	mock_driver_open(&ring->driver, &vm->memory, VM_RING_SIZE, addr, vm->features,
+			 first_place(vm));
 	ring->slots_addr = slots_addr;
 	ring->next_slot = 0;
 	ring->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -252,13 +332,14 @@ static void tell_ring(struct vm *vm, struct vm_ring *ring, unsigned int index, u
 {
 	struct request request = { .request = VHOST_USER_SET_VRING_ADDR, .size = 40 };
 	struct ring_config config = mock_driver_config(&ring->driver);
+	uint64_t offset = vm->options.iommu ? MOCK_USER_OFFSET : 0;
 
 	tell_state(vm, VHOST_USER_SET_VRING_NUM, index, VM_RING_SIZE);
 	tell_state(vm, VHOST_USER_SET_VRING_BASE, index, base);
 	request.payload.addr.index = index;
-	request.payload.addr.desc = config.desc_addr;
-	request.payload.addr.avail = config.avail_addr;
-	request.payload.addr.used = config.used_addr;
+	request.payload.addr.desc = config.desc_addr - offset;
+	request.payload.addr.avail = config.avail_addr - offset;
+	request.payload.addr.used = config.used_addr - offset;
 	tell(vm, &request, -1);
 	tell_u64(vm, VHOST_USER_SET_VRING_KICK, index, ring->kick_fd);
 	tell_u64(vm, VHOST_USER_SET_VRING_CALL, index, ring->call_fd);
@@ -268,11 +349,11 @@ static void tell_ring(struct vm *vm, struct vm_ring *ring, unsigned int index, u
 
 static void start_ring(struct vm *vm, struct vm_ring *ring, unsigned int index, uint64_t addr)
 {
-	uint64_t slots = VM_MEMORY_ADDR + (1u << 20) + (uint64_t)index * VM_SLOTS * VM_SLOT_BYTES;
+	uint64_t slots = VM_MEMORY_ADDR + RINGS_BYTES + (uint64_t)index * VM_SLOTS * VM_SLOT_BYTES;
 
 	close_ring(ring);
 	open_ring(vm, ring, addr, slots);
-	tell_ring(vm, ring, index, 0);
+	tell_ring(vm, ring, index, first_place(vm));
 }
 
 void vm_start_tx(struct vm *vm)
@@ -299,7 +380,11 @@ void vm_start_with(struct vm *vm, const char *socket_path, const struct vm_optio
 	vm_connect(vm, socket_path);
 	if (options->inflight)
 		vm_share_inflight(vm);
+	if (options->iommu)
+		share_channel(vm);
 	vm_share_memory(vm);
+	if (options->iommu)
+		vm_map(vm, VM_MEMORY_ADDR, RINGS_BYTES);
 	vm_start_rings(vm);
 }
 
@@ -315,7 +400,7 @@ void vm_stop_begin(struct vm *vm, unsigned int index)
 	ask_base(vm, VHOST_USER_GET_VRING_BASE, index);
 }
 
-bool vm_stop_answered(struct vm *vm, unsigned int wait_ms)
+bool vm_answered(struct vm *vm, unsigned int wait_ms)
 {
 	struct pollfd pollfd = { .fd = vm->fd, .events = POLLIN };
 
@@ -358,6 +443,8 @@ void vm_disconnect(struct vm *vm)
 void vm_free(struct vm *vm)
 {
 	vm_disconnect(vm);
+	if (vm->channel_fd > 0)
+		close(vm->channel_fd);
 	close_ring(&vm->tx);
 	close_ring(&vm->rx);
 	if (vm->memory.count)

@@ -28,6 +28,7 @@
 struct vm_options {
 	uint64_t features;     /* negotiated if offered, beside those of each vm */
 	uint64_t memory_bytes; /* 0: VM_MEMORY_BYTES */
+	bool iommu;            /* rings and buffers have I/O addresses: those of guest memory */
 	bool inflight;         /* keeps the record of what is in flight, and may skip drains */
 };
 
@@ -46,6 +47,7 @@ struct vm {
 	struct mock_memory memory;
 	struct vm_ring tx, rx;
 	unsigned int reply_fds; /* descriptors that came back from the back-end: never any */
+	int channel_fd;         /* options.iommu: the back-end's questions */
 	int inflight_fd;        /* options.inflight: records of both rings, one after the other */
 	uint8_t *inflight;
 };
@@ -61,10 +63,19 @@ void vm_start_rings(struct vm *vm);
 void vm_start_tx(struct vm *vm);
 /* GET_VRING_BASE of a ring (0 receive, 1 transmit); returns the base. */
 uint16_t vm_stop_ring(struct vm *vm, unsigned int index);
-/* The two halves of it, and whether the answer came within wait_ms. */
+/* The two halves of it, and whether an answer came within wait_ms. */
 void vm_stop_begin(struct vm *vm, unsigned int index);
-bool vm_stop_answered(struct vm *vm, unsigned int wait_ms);
+bool vm_answered(struct vm *vm, unsigned int wait_ms);
 uint16_t vm_stop_end(struct vm *vm, unsigned int index);
+/*
+ * options.iommu: the back-end is told where these I/O addresses lie; that they are taken
+ * away (and waits for the answer). vm_start maps the rings, the rest is the test's.
+ */
+void vm_map(struct vm *vm, uint64_t addr, uint64_t bytes);
+void vm_unmap_begin(struct vm *vm, uint64_t addr, uint64_t bytes);
+void vm_unmap_end(struct vm *vm);
+/* Waits for the back-end's next question; the address that it misses. */
+uint64_t vm_wait_miss(struct vm *vm);
 /* GET_VRING_BASE_SKIP_DRAIN of the transmit ring; returns the base. options.inflight. */
 uint16_t vm_suspend_tx(struct vm *vm);
 /* The transmit ring goes on where it was; the guest's driver knows nothing of it. */

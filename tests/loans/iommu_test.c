@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A guest behind an IOMMU, whose front-end maps and takes away pages while devices
+ * hold frames: nothing is given back while a device may read it. Both layouts.
+ */
+#include "rig.h"
+
+#include "loop.h"
+#include <linux/virtio_config.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#define LEN      1000u
+#define LOANS    20u
+#define BUFFERS  40u
+/* Longer than an answer takes that waits for nothing; it is not waited for where it comes. */
+#define SHORT_MS 50u
+/* For what is answered whatever a device does; without a bound it would be for ever. */
+#define BOUND_MS 8000u
+
+struct setup {
+	struct rig rig;
+	struct vm vm;
+	struct loop *loop;
+	uint64_t first_addr; /* of what the device holds: page by page */
+};
+
+static const char *const device_ports[] = { "a=guest:%s/a", "d=loop:", NULL };
+static const char *const stubborn_ports[] = { "a=guest:%s/a", "d=loop:,stubborn=on,ring=4096",
+					      NULL };
+static const char *const three_ports[] = { "a=guest:%s/a", "d=loop:", "e=loop:", NULL };
+
+static void start(struct setup *s, const char *const *ports, const void *packed)
+{
+	const struct vm_options options = {
+		.iommu = true,
+		.features = packed ? 1ull << VIRTIO_F_RING_PACKED : 0,
+	};
+
+	rig_start(&s->rig, ports);
+	rig_guest_with(&s->rig, &s->vm, "a", &options);
+	s->loop = loop_test_find("d");
+}
+
+static void end(struct setup *s)
+{
+	vm_free(&s->vm);
+	rig_free(&s->rig);
+}
+
+/* The device holds LOANS frames, each in a page of its own. */
+static void lend(struct setup *s)
+{
+	struct vm *vm = &s->vm;
+	uint8_t frame[LEN];
+
+	vm_map(vm, vm->tx.slots_addr, VM_SLOTS * VM_SLOT_BYTES);
+	rig_settle(&s->rig, vm, "a", "d");
+	s->first_addr = vm->tx.slots_addr + vm->tx.next_slot * VM_SLOT_BYTES;
+	loop_test_hold(s->loop, true);
+	vm_frame(frame, LEN, 0xd0, 0xe0, 0);
+	for (unsigned int i = 0; i < LOANS; i++)
+		vm_send(vm, frame, LEN);
+	rig_wait_held(s->loop, LOANS);
+	assert_int_equal(rig_pair(&s->rig, "a", "d").loans_out, LOANS);
+}
+
+static void take_away(struct setup *s, unsigned int first, unsigned int count)
+{
+	vm_unmap_begin(&s->vm, s->first_addr + first * VM_SLOT_BYTES,
+		       (uint64_t)count * VM_SLOT_BYTES);
+}
+
+/* ---- taken away under loans ---- */
+
+/* The pages of two frames: the answer comes when these two are home, and not before. */
+static void invalidation_waits_for_the_loans_it_touches(void **state)
+{
+	struct setup s;
+
+	start(&s, device_ports, *state);
+	lend(&s);
+	take_away(&s, 5, 2);
+	assert_false(vm_answered(&s.vm, SHORT_MS));
+	loop_test_release(s.loop, 5); /* what lies before them */
+	assert_false(vm_answered(&s.vm, SHORT_MS));
+	loop_test_complete(s.loop, 1, false);
+	assert_false(vm_answered(&s.vm, SHORT_MS));
+	loop_test_complete(s.loop, 0, false);
+	vm_unmap_end(&s.vm);
+	/* All others are where they were. */
+	assert_int_equal(loop_test_held(s.loop), LOANS - 7);
+	assert_int_equal(rig_pair(&s.rig, "a", "d").loans_out, LOANS - 7);
+	end(&s);
+}
+
+static void invalidation_beside_loans_waits_for_none(void **state)
+{
+	struct setup s;
+
+	start(&s, device_ports, *state);
+	lend(&s);
+	take_away(&s, LOANS, 3);
+	vm_unmap_end(&s.vm);
+	assert_int_equal(loop_test_held(s.loop), LOANS);
+	end(&s);
+}
+
+/* With its pages a ring stops, and so it waits for all that it has lent. */
+static void rings_taken_away_stop_with_their_loans(void **state)
+{
+	struct setup s;
+
+	start(&s, device_ports, *state);
+	lend(&s);
+	vm_unmap_begin(&s.vm, VM_MEMORY_ADDR, 1u << 20);
+	assert_false(vm_answered(&s.vm, SHORT_MS));
+	loop_test_hold(s.loop, false);
+	vm_unmap_end(&s.vm);
+	assert_int_equal(rig_pair(&s.rig, "a", "d").loans_out, 0);
+	end(&s);
+}
+
+/* It is stopped and started for the sake of the answer, and has let go by then. */
+static void held_device_is_recalled_for_an_invalidation(void **state)
+{
+	uint64_t begin_ns;
+	struct setup s;
+
+	start(&s, device_ports, *state);
+	lend(&s);
+	begin_ns = gw_now_ns();
+	take_away(&s, 0, 1);
+	assert_true(vm_answered(&s.vm, BOUND_MS));
+	assert_true(gw_now_ns() - begin_ns > SHORT_MS * 1000000ull);
+	vm_unmap_end(&s.vm);
+	assert_int_equal(rig_pair(&s.rig, "a", "d").loans_out, 0);
+	assert_int_equal(rig_port(&s.rig, "d").quarantined, 0);
+	end(&s);
+}
+
+static bool all_quarantined(void *arg)
+{
+	return rig_port(arg, "d").quarantined == LOANS;
+}
+
+/* What a dead device may read still is counted; the front-end has its answer. */
+static void dead_device_holds_up_no_invalidation(void **state)
+{
+	uint16_t heads[LOANS];
+	struct setup s;
+
+	start(&s, stubborn_ports, *state);
+	lend(&s);
+	take_away(&s, 0, 1);
+	assert_true(vm_answered(&s.vm, BOUND_MS));
+	vm_unmap_end(&s.vm);
+	vm_wait(all_quarantined, &s.rig, "the loans to be quarantined");
+	assert_int_equal(vm_poll_used(&s.vm, heads, LOANS), 0);
+	end(&s);
+}
+
+/* ---- asked for ahead ---- */
+
+/* Makes BUFFERS receive buffers available, each in a page of its own, none of them mapped. */
+static void offer_buffers(struct setup *s)
+{
+	vm_offer_rx(&s->vm, BUFFERS);
+}
+
+static void answer_all(struct setup *s)
+{
+	for (unsigned int i = 0; i < BUFFERS; i++) {
+		uint64_t addr = s->vm.rx.slots_addr + (uint64_t)i * VM_SLOT_BYTES;
+
+		assert_int_equal(vm_wait_miss(&s->vm), addr);
+		vm_map(&s->vm, addr, VM_SLOT_BYTES);
+	}
+}
+
+static void receive_some(struct setup *s, unsigned int count)
+{
+	uint8_t frame[LEN], bytes[LEN];
+
+	for (unsigned int i = 0; i < count; i++) {
+		vm_frame(frame, LEN, 0xff, 0xd0, (uint8_t)i);
+		assert_true(loop_test_receive(s->loop, frame, LEN, NULL));
+		assert_int_equal(vm_receive(&s->vm, bytes, LEN), LEN);
+		assert_int_equal(bytes[LEN - 1], (uint8_t)i);
+	}
+}
+
+/* Nothing has been sent to the guest yet. */
+static void receive_buffers_are_asked_for_before_a_frame_comes(void **state)
+{
+	struct setup s;
+
+	start(&s, device_ports, *state);
+	offer_buffers(&s);
+	answer_all(&s);
+	receive_some(&s, BUFFERS);
+	end(&s);
+}
+
+/* In a network of three nothing waits for a guest: the answers have to be there before. */
+static void no_frame_is_dropped_for_an_address_that_was_to_be_had(void **state)
+{
+	struct setup s;
+
+	start(&s, three_ports, *state);
+	offer_buffers(&s);
+	answer_all(&s);
+	receive_some(&s, BUFFERS);
+	assert_int_equal(rig_pair(&s.rig, "d", "a").reasons[GW_DROP_NO_RX_BUFFERS], 0);
+	end(&s);
+}
+
+#define BOTH(fn)                                                  \
+	cmocka_unit_test(fn),                                     \
+	{                                                         \
+#fn " (packed)", fn, NULL, NULL, (void *)"packed" \
+	}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BOTH(invalidation_waits_for_the_loans_it_touches),
+		BOTH(invalidation_beside_loans_waits_for_none),
+		BOTH(rings_taken_away_stop_with_their_loans),
+		BOTH(held_device_is_recalled_for_an_invalidation),
+		BOTH(dead_device_holds_up_no_invalidation),
+		BOTH(receive_buffers_are_asked_for_before_a_frame_comes),
+		BOTH(no_frame_is_dropped_for_an_address_that_was_to_be_had),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

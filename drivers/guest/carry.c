@@ -24,6 +24,12 @@
 #define MAGIC   0x74736567u /* "gest" */
 #define VERSION 1u
 
+/*
+ * A ring that the front-end has just stopped drains before the others begin to; each takes
+ * less than twice the stop time. Records must not go while a ring writes in them.
+ */
+#define DRAINS 4u
+
 enum { HAS_LISTENER = 1, HAS_SESSION = 2, HAS_CHANNEL = 4, HAS_ALL = 7 };
 
 struct head {
@@ -112,7 +118,8 @@ int carry_leave(struct gw_port *port, unsigned int deadline_ms, struct gw_parcel
 
 	gw_eventfd_clear(guest->stopped_fd);
 	gw_loop_call(guest->loop, pause_call, guest);
-	while (poll(&stopped, 1, (int)(deadline_ms + 2 * port_stop_ms(port))) < 0 && errno == EINTR)
+	while (poll(&stopped, 1, (int)(deadline_ms + DRAINS * port_stop_ms(port))) < 0 &&
+	       errno == EINTR)
 		;
 	carry_drop(guest);
 	gw_loop_call(guest->loop, pack_call, guest);

@@ -48,7 +48,7 @@
 #define SESSION_INPUT_MAX       4096u
 /* What an exported session takes at most: rings, regions, I/O addresses. */
 #define SESSION_CARRY_BYTES_MAX (128u * 1024u)
-#define SESSION_CARRY_FDS_MAX   (MEMMAP_REGIONS_MAX + 3 * SESSION_RINGS_MAX + 2)
+#define SESSION_CARRY_FDS_MAX   (MEMMAP_REGIONS_MAX + 3 * SESSION_RINGS_MAX + VHOST_USER_MAX_FDS + 3)
 /* NET_SET_MTU: the smallest that IPv4 permits, and the largest of virtio-net. */
 #define SESSION_MTU_MIN         68u
 #define SESSION_MTU_MAX         65535u
@@ -221,7 +221,7 @@ void session_pause(struct session *session, bool handed);
 int session_resume(struct session *session, struct gw_error *err);
 /*
  * A paused session as bytes (*len of at most SESSION_CARRY_BYTES_MAX) and descriptors,
- * which stay the session's. -EAGAIN: busy, not paused, or in the middle of a message.
+ * which stay the session's. A message may be there in part. -EAGAIN: busy, or not paused.
  */
 int session_export(const struct session *session, uint8_t *bytes, size_t room, size_t *len,
 		   int *fds, unsigned int fd_room, unsigned int *fd_count, struct gw_error *err);

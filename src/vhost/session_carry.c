@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define CARRY_MAGIC   0x67777373u
-#define CARRY_VERSION 1u
+#define CARRY_VERSION 2u
 
 struct carry_head {
 	uint32_t magic, version;
@@ -26,10 +26,11 @@ struct carry_head {
 	uint64_t log_size, log_offset;
 	uint64_t inflight_bytes, inflight_offset;
 	uint16_t inflight_queues, inflight_size;
+	uint16_t input_len, input_fds; /* of a message that is not complete */
 	uint8_t status;
 	uint8_t has_features, features_refused, owned, has_channel, state_bad;
-	uint8_t has_log, has_inflight, has_iotlb;
-	uint8_t padding[3];
+	uint8_t has_log, has_inflight, has_iotlb, has_load;
+	uint8_t padding[6];
 };
 
 struct carry_ring {
@@ -44,7 +45,8 @@ struct carry_region {
 	uint64_t guest_addr, size, user_addr, mmap_offset;
 };
 
-_Static_assert(sizeof(struct carry_head) + SESSION_RINGS_MAX * sizeof(struct carry_ring) +
+_Static_assert(sizeof(struct carry_head) + SESSION_INPUT_MAX +
+			       SESSION_RINGS_MAX * sizeof(struct carry_ring) +
 			       MEMMAP_REGIONS_MAX * sizeof(struct carry_region) +
 			       IOTLB_RANGES_MAX * sizeof(struct iotlb_range) <=
 		       SESSION_CARRY_BYTES_MAX,
@@ -146,6 +148,9 @@ static void put_head(struct carry *carry, const struct session *session)
 		.has_log = session->log != NULL,
 		.has_inflight = session->inflight != NULL,
 		.has_iotlb = session->iotlb != NULL,
+		.has_load = session->load_fd >= 0,
+		.input_len = (uint16_t)session->input_len,
+		.input_fds = (uint16_t)session->message.fd_count,
 	};
 
 	if (session->inflight)
@@ -154,6 +159,14 @@ static void put_head(struct carry *carry, const struct session *session)
 	put_bytes(carry, &head, sizeof(head));
 	put_fd(carry, session->log ? session->log_fd : -1);
 	put_fd(carry, area.fd);
+	put_fd(carry, session->load_fd);
+}
+
+static void put_input(struct carry *carry, const struct session *session)
+{
+	put_bytes(carry, session->input, session->input_len);
+	for (unsigned int i = 0; i < session->message.fd_count; i++)
+		put_fd(carry, session->message.fds[i]);
 }
 
 static void put_rings(struct carry *carry, const struct session *session)
@@ -204,11 +217,11 @@ int session_export(const struct session *session, uint8_t *bytes, size_t room, s
 {
 	struct carry carry = { .out = bytes, .left = room, .fd_out = fds, .fds_left = fd_room };
 
-	if (session_busy(session) || !session->paused || session->input_len ||
-	    session->message.fd_count || session->load_fd >= 0 || session->dead || session->closed)
+	if (session_busy(session) || !session->paused || session->dead || session->closed)
 		return gw_error_set(err, -EAGAIN,
 				    "handing over a vhost-user session: it is not at rest");
 	put_head(&carry, session);
+	put_input(&carry, session);
 	put_rings(&carry, session);
 	put_memory(&carry, session);
 	if (carry.failed)
@@ -285,7 +298,8 @@ static int get_head(struct carry *carry, struct session *session, struct carry_h
 				    "taking over a vhost-user session: version %u, must be %u",
 				    head->version, CARRY_VERSION);
 	if (head->rings > session->rings || head->regions > MEMMAP_REGIONS_MAX ||
-	    head->ranges > IOTLB_RANGES_MAX || head->features & ~session->config.features ||
+	    head->ranges > IOTLB_RANGES_MAX || head->input_len > SESSION_INPUT_MAX ||
+	    head->input_fds > VHOST_USER_MAX_FDS || head->features & ~session->config.features ||
 	    head->protocol_features & ~session->config.protocol_features)
 		return gw_error_set(err, -EPROTO,
 				    "taking over a vhost-user session: it has %u rings, features "
@@ -302,7 +316,20 @@ static int get_head(struct carry *carry, struct session *session, struct carry_h
 	session->has_channel = head->has_channel;
 	session->state_bad = head->state_bad;
 	ret = get_log(carry, session, head, err);
-	return ret ? ret : get_inflight(carry, session, head, err);
+	if (!ret)
+		ret = get_inflight(carry, session, head, err);
+	if (!ret)
+		session->load_fd = get_fd(carry, head->has_load);
+	return ret;
+}
+
+/* The rest of the message comes by the connection, to whoever has it. */
+static void get_input(struct carry *carry, struct session *session, const struct carry_head *head)
+{
+	get_bytes(carry, session->input, head->input_len);
+	session->input_len = head->input_len;
+	for (unsigned int i = 0; i < head->input_fds; i++)
+		session->message.fds[session->message.fd_count++] = get_fd(carry, true);
 }
 
 static void get_rings(struct carry *carry, struct session *session, unsigned int count)
@@ -375,6 +402,7 @@ static int get_all(struct carry *carry, struct session *session, struct gw_error
 
 	if (ret)
 		return ret;
+	get_input(carry, session, &head);
 	get_rings(carry, session, head.rings);
 	ret = get_memory(carry, session, head.regions, err);
 	if (!ret && head.has_iotlb)

@@ -216,8 +216,6 @@ static void a_session_that_has_just_begun(void **state)
 
 static void export_of_what_is_not_at_rest(void **state)
 {
-	const uint8_t half[4] = { VHOST_USER_GET_FEATURES };
-
 	start_all();
 	assert_int_equal(session_export(front.session, carry.bytes, sizeof(carry.bytes), &carry.len,
 					carry.fds, SESSION_CARRY_FDS_MAX, &carry.fd_count,
@@ -230,12 +228,56 @@ static void export_of_what_is_not_at_rest(void **state)
 					&front.err),
 			 -EAGAIN);
 	assert_int_equal(front_stop_rings(&front), 0);
-	assert_int_equal(front_bytes(&front, half, sizeof(half), NULL, 0), 0);
-	assert_int_equal(session_export(front.session, carry.bytes, sizeof(carry.bytes), &carry.len,
-					carry.fds, SESSION_CARRY_FDS_MAX, &carry.fd_count,
-					&front.err),
-			 -EAGAIN);
 	carry.fd_count = 0;
+}
+
+/* A front-end that says much is read in parts: one process had the first, the other the rest. */
+static void a_message_that_comes_to_both(void **state)
+{
+	const uint64_t ring = 1;
+	const uint32_t header[3] = { VHOST_USER_SET_VRING_ERR, VHOST_USER_VERSION, sizeof(ring) };
+	int fd = gw_eventfd();
+
+	start_all();
+	assert_int_equal(front_bytes(&front, header, 5, &fd, 1), 0);
+	session_pause(front.session, false);
+	export();
+	session_close(front.session);
+	session_destroy(front.session);
+	assert_int_equal(import(&front.session), 0);
+	assert_int_equal(session_resume(front.session, &front.err), 0);
+	assert_int_equal(session_want(front.session), sizeof(header) - 5);
+	assert_int_equal(
+		front_bytes(&front, (const uint8_t *)header + 5, sizeof(header) - 5, NULL, 0), 0);
+	assert_int_equal(session_want(front.session), sizeof(ring));
+	assert_int_equal(front_bytes(&front, &ring, sizeof(ring), NULL, 0), 0);
+	assert_true(front.ring[1].err_fd >= 0);
+}
+
+/* It is asked how it went after the other process has come. */
+static void a_state_that_is_on_its_way(void **state)
+{
+	const struct message_transfer load = { VHOST_USER_STATE_LOAD,
+					       VHOST_USER_STATE_PHASE_STOPPED };
+	int pipe_fds[2];
+
+	front_connect(&front);
+	assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
+	assert_int_equal(front_send(&front, VHOST_USER_SET_DEVICE_STATE_FD, 0, &load, sizeof(load),
+				    &pipe_fds[0], 1),
+			 0);
+	session_pause(front.session, false);
+	export();
+	session_close(front.session);
+	session_destroy(front.session);
+	assert_int_equal(import(&front.session), 0);
+	assert_int_equal(session_resume(front.session, &front.err), 0);
+	assert_int_equal(write(pipe_fds[1], "state", 5), 5);
+	close(pipe_fds[1]);
+	front.reply_len = 0;
+	assert_int_equal(front_empty(&front, VHOST_USER_CHECK_DEVICE_STATE), 0);
+	assert_int_equal(front_reply_u64(&front, VHOST_USER_CHECK_DEVICE_STATE), 0);
+	assert_int_equal(front.state_len, 5);
 }
 
 static void export_without_room(void **state)
@@ -326,6 +368,8 @@ int main(void)
 		TEST(behind_an_iommu),
 		TEST(a_session_that_has_just_begun),
 		TEST(export_of_what_is_not_at_rest),
+		TEST(a_message_that_comes_to_both),
+		TEST(a_state_that_is_on_its_way),
 		TEST(export_without_room),
 		TEST(import_of_less_or_more),
 		TEST(import_with_less_to_offer),

@@ -80,8 +80,10 @@ struct packed_ring {
 	uint32_t batch;               /* descriptors between shown and used */
 	uint32_t out;                 /* descriptors between shown and avail */
 	uint32_t device_event_is;     /* what device_event holds */
-	uint16_t first_flags;         /* of the used descriptor at shown: stored last */
-	bool signalled;               /* an interrupt was considered before */
+	struct packed_place foreign;  /* from there on, so many descriptors are not ours */
+	uint32_t foreign_descs;
+	uint16_t first_flags; /* of the used descriptor at shown: stored last */
+	bool signalled;       /* an interrupt was considered before */
 };
 
 static inline struct packed_ring *packed_of(struct ring *ring)
@@ -125,6 +127,11 @@ static inline struct packed_place place_unpack(uint16_t packed)
 static inline bool available_at(uint16_t flags, struct packed_place place)
 {
 	return (flags & (FLAG_AVAIL | FLAG_USED)) == (place.wrap ? FLAG_AVAIL : FLAG_USED);
+}
+
+static inline bool used_at(uint16_t flags, struct packed_place place)
+{
+	return (flags & (FLAG_AVAIL | FLAG_USED)) == (place.wrap ? FLAG_AVAIL | FLAG_USED : 0);
 }
 
 /* ---- creation ---- */
@@ -196,13 +203,39 @@ static int packed_locate(struct ring *ring, struct gw_error *err)
 	return 0;
 }
 
+/*
+ * Descriptors ahead of us that somebody else has used already. While QEMU has no back-end
+ * its link is down, and what the guest still sends is dropped, from the place that QEMU
+ * knows on, which is far behind ours: the ring's start. Where it comes out is the base that
+ * it gives us; where it began is seen in the table.
+ */
+static void find_foreign(struct packed_ring *packed, struct packed_place end)
+{
+	struct packed_place place = packed->avail;
+	uint32_t left = packed->ring.size - packed->out, descs;
+	uint16_t flags;
+
+	for (; left; left--, go_on(&place, 1, packed->ring.size)) {
+		flags = gw_read_once(&packed->desc[place.at].flags);
+		if (available_at(flags, place))
+			continue;
+		descs = places_between(place, end, packed->ring.size);
+		if (used_at(flags, place) && descs <= left) {
+			packed->foreign = place;
+			packed->foreign_descs = descs;
+		}
+		return;
+	}
+}
+
 static void packed_begin(struct ring *ring)
 {
 	struct packed_ring *packed = packed_of(ring);
-
+	struct packed_place claimed;
 	struct record_place used;
 
 	base_places(ring->base, &packed->avail, &packed->used);
+	claimed = packed->avail;
 	packed->out = places_between(packed->used, packed->avail, ring->size);
 	if (ring->record) {
 		used = (struct record_place){ (uint16_t)packed->used.at, packed->used.wrap };
@@ -213,6 +246,7 @@ static void packed_begin(struct ring *ring)
 			go_on(&packed->avail, packed->out, ring->size);
 			ring_mark_circle(ring, packed->desc, sizeof(*packed->desc), used.at,
 					 packed->out);
+			find_foreign(packed, claimed);
 		}
 	}
 	packed->shown = packed->used;
@@ -314,6 +348,35 @@ static inline bool look_for_avail(const struct packed_ring *packed)
 	return available_at(flags, packed->avail);
 }
 
+/*
+ * Beyond what is not ours: not before all that lies behind it was given back, so that the
+ * record, which has one place, says where we are. True: a chain is available there.
+ */
+static __attribute__((cold)) bool pass_foreign(struct packed_ring *packed)
+{
+	struct packed_place *avail = &packed->avail;
+	struct ring_record *record = packed->ring.record;
+
+	if (packed->out || avail->at != packed->foreign.at || avail->wrap != packed->foreign.wrap)
+		return false;
+	go_on(avail, packed->foreign_descs, packed->ring.size);
+	packed->foreign_descs = 0;
+	packed->used = packed->shown = *avail;
+	if (record) {
+		record_packed_flush(record,
+				    (struct record_place){ (uint16_t)avail->at, avail->wrap });
+		record_packed_flushed(record);
+	}
+	return look_for_avail(packed);
+}
+
+static inline bool find_avail(struct packed_ring *packed)
+{
+	if (__builtin_expect(look_for_avail(packed), 1))
+		return true;
+	return __builtin_expect(packed->foreign_descs, 0) && pass_foreign(packed);
+}
+
 /* What a whole chain has to keep beside its buffers. */
 static inline enum ring_fault check_chain(const struct packed_ring *packed, uint32_t count,
 					  uint16_t id)
@@ -333,15 +396,16 @@ static int packed_pop(struct ring *ring, struct ring_chain *chain, struct iovec 
 {
 	struct walk walk = { .ring = ring, .chain = chain, .seg = seg, .max = max };
 	struct packed_ring *packed = packed_of(ring);
-	struct packed_place place = packed->avail;
+	struct packed_place place;
 	enum ring_fault fault;
 	uint32_t count = 0;
 	uint16_t id = 0;
 
 	if (__builtin_expect(ring->fault, 0))
 		return -1;
-	if (!look_for_avail(packed))
+	if (!find_avail(packed))
 		return 0;
+	place = packed->avail;
 	*chain = (struct ring_chain){ 0 };
 	fault = walk_chain(packed, &walk, &place, &count, &id);
 	if (!fault)
@@ -369,7 +433,7 @@ static void packed_unpop(struct ring *ring, uint16_t id)
 
 static bool packed_has_avail(struct ring *ring)
 {
-	return !ring->fault && look_for_avail(packed_of(ring));
+	return !ring->fault && find_avail(packed_of(ring));
 }
 
 /* An indirect table that is missing stops the walk at its descriptor, a chain of its own. */
@@ -483,6 +547,9 @@ static bool packed_want_kick(struct ring *ring)
 {
 	struct packed_ring *packed = packed_of(ring);
 
+	/* Before the place is named at which a kick is wanted. */
+	if (__builtin_expect(packed->foreign_descs, 0) && !ring->fault)
+		pass_foreign(packed);
 	if (ring->event_idx)
 		set_device_event(packed, place_pack(packed->avail) | VRING_PACKED_EVENT_FLAG_DESC
 									     << EVENT_FLAGS_SHIFT);

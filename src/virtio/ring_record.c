@@ -125,22 +125,26 @@ void record_begun(struct ring_record *record)
 /* ---- split ---- */
 
 /*
- * The batch that was shown, but perhaps not yet taken out: as many heads of the list as
- * the ring's index is ahead. NULL, or what is wrong with it.
+ * What the guest was shown, and is perhaps not yet taken out: as many entries of the used
+ * ring as its index is ahead. The specification goes by the list of the last batch, which
+ * is the same if nobody else gives chains back. QEMU does while it has no back-end: its
+ * link is down, and what the guest still sends is dropped, from the used index on. NULL, or
+ * what is wrong.
  */
-static const char *take_out_batch(struct ring_record *record, uint16_t used_idx)
+static const char *take_out_shown(struct ring_record *record, const struct vring_used *used,
+				  uint16_t used_idx)
 {
 	struct record_split *split = record->split;
-	uint16_t ahead = (uint16_t)(used_idx - gw_read_once(&split->used_idx));
-	uint16_t head = record->last_batch_head;
+	uint16_t at = gw_read_once(&split->used_idx);
+	uint32_t head;
 
-	if (ahead > record->size)
+	if ((uint16_t)(used_idx - at) > record->size)
 		return "its used index is not near the ring's";
-	for (; ahead; ahead--) {
+	for (; at != used_idx; at++) {
+		head = gw_read_once(&used->ring[at & (record->size - 1)].id);
 		if (head >= record->size)
-			return "its last batch names a head beyond the ring";
+			return "the ring gave back a head beyond it";
 		gw_write_once(&split->desc[head].inflight, 0);
-		head = gw_read_once(&split->desc[head].next);
 	}
 	gw_compiler_barrier();
 	gw_write_once(&split->used_idx, used_idx);
@@ -160,8 +164,8 @@ static void find_in_flight(struct ring_record *record)
 			};
 }
 
-uint16_t record_split_begin(struct ring_record *record, uint16_t used_idx, uint16_t avail_idx,
-			    uint16_t base)
+uint16_t record_split_begin(struct ring_record *record, const struct vring_used *used,
+			    uint16_t used_idx, uint16_t avail_idx, uint16_t base)
 {
 	const char *wrong = NULL;
 	bool fits = ring_record_fits(record->split, SIZE_MAX, record->size, false);
@@ -170,7 +174,7 @@ uint16_t record_split_begin(struct ring_record *record, uint16_t used_idx, uint1
 		wrong = "it is of another ring: size, version or features differ";
 	if (fits) {
 		record->last_batch_head = gw_read_once(&record->split->last_batch_head);
-		wrong = take_out_batch(record, used_idx);
+		wrong = take_out_shown(record, used, used_idx);
 	}
 	if (fits && !wrong) {
 		find_in_flight(record);

@@ -16,8 +16,8 @@
  *             inflight = 0 for all of the batch
  *             used_idx = the ring's used->idx
  *
- *     begin   used_idx differs from the ring's: the batch was shown, and is as long as
- *             the difference; its inflight = 0; then used_idx. Twice does no harm.
+ *     begin   used_idx differs from the ring's: what lies between them in the used ring
+ *             was shown; its inflight = 0; then used_idx. Twice does no harm.
  *
  * Packed. Entries are taken from a list of free ones and given back to it; in flight
  * are the heads whose `inflight` is 1 and which are not in that list. There is no used
@@ -184,8 +184,8 @@ void record_begun(struct ring_record *record);
  * The beginning of a run: both indices of the ring as they were read, and the base that
  * the front-end gave. Fills `again`; returns the next index to pop.
  */
-uint16_t record_split_begin(struct ring_record *record, uint16_t used_idx, uint16_t avail_idx,
-			    uint16_t base);
+uint16_t record_split_begin(struct ring_record *record, const struct vring_used *used,
+			    uint16_t used_idx, uint16_t avail_idx, uint16_t base);
 
 static inline void record_split_pop(struct ring_record *record, uint16_t head)
 {

@@ -107,7 +107,7 @@ static void split_begin(struct ring *ring)
 	split->mask = (uint16_t)(ring->size - 1);
 	split->used_next = split->used_shown = gw_read_once(&split->used->idx);
 	if (ring->record)
-		base = record_split_begin(ring->record, split->used_next,
+		base = record_split_begin(ring->record, split->used, split->used_next,
 					  gw_read_once(&split->avail->idx), base);
 	split->avail_next = split->avail_seen = base;
 }

@@ -48,7 +48,9 @@
 #define SESSION_INPUT_MAX       4096u
 /* What an exported session takes at most: rings, regions, I/O addresses. */
 #define SESSION_CARRY_BYTES_MAX (128u * 1024u)
-#define SESSION_CARRY_FDS_MAX   (MEMMAP_REGIONS_MAX + 3 * SESSION_RINGS_MAX + VHOST_USER_MAX_FDS + 3)
+/* And of descriptors: of a message in part, of the log, of records, of a state. */
+#define SESSION_FDS_BESIDE      (VHOST_USER_MAX_FDS + 3)
+#define SESSION_CARRY_FDS_MAX   (MEMMAP_REGIONS_MAX + 3 * SESSION_RINGS_MAX + SESSION_FDS_BESIDE)
 /* NET_SET_MTU: the smallest that IPv4 permits, and the largest of virtio-net. */
 #define SESSION_MTU_MIN         68u
 #define SESSION_MTU_MAX         65535u

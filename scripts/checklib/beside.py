@@ -4,12 +4,14 @@
 Tests wait for much of their time, and compilers and clang-tidy do not care when
 they run. So they run in a process of their own, in the scheduler's idle class:
 a test that wants the processor has it at once. While a test wants the machine
-for itself (its runner says so, ALONE) they stand still.
+for itself (its runner says so, ALONE) they stand still, and while somebody
+waits for them they are like any other.
 
 The process is another run-checks. What it says is kept in the pipe, and shown
 when somebody wants one of its stages; after each stage comes a line for us.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -19,12 +21,16 @@ import subprocess
 # a line of tests/e2e/lib/run.py
 ALONE = "-- alone"
 RESULT = "@@ "
+# from here on it can be told what to do
+READY = "@@@"
 PIPE_BYTES = 1 << 20
-PAUSE, RESUME = signal.SIGUSR1, signal.SIGUSR2
+# what it is told: a byte in its standard input, and then a signal
+PAUSE, RESUME, HURRY, RELAX = b"p", b"r", b"h", b"x"
+LISTEN = signal.SIGUSR1
 GRACE_S = 30
 
 
-def become_idle():
+def step_back():
     """In the process itself; what it starts is so too."""
     try:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
@@ -32,15 +38,48 @@ def become_idle():
         os.nice(19)
 
 
-def obey(run):
-    """Also in the process itself: stand still when told so."""
-    def on_signal(number, _):
-        run.paused = number == PAUSE
+def session(leader):
+    """The processes of a session, which ninja's are though it has groups."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if os.getsid(int(pid)) == leader:
+                yield int(pid)
+
+
+def set_class(run, policy):
+    """Ours, and that of what runs now. Who is not root may not come back from
+    the idle class, and has to be content with it."""
+    child = run.child
+    for pid in [0, *(session(child.pid) if child else ())]:
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(pid, policy, os.sched_param(0))
+
+
+def stand(run, paused):
+    run.paused = paused
+    with contextlib.suppress(ProcessLookupError):
         if run.child:
             os.killpg(run.child.pid,
-                      signal.SIGSTOP if run.paused else signal.SIGCONT)
-    for number in (PAUSE, RESUME):
-        signal.signal(number, on_signal)
+                      signal.SIGSTOP if paused else signal.SIGCONT)
+
+
+ORDERS = {
+    PAUSE: lambda run: stand(run, True),
+    RESUME: lambda run: stand(run, False),
+    HURRY: lambda run: set_class(run, os.SCHED_OTHER),
+    RELAX: lambda run: set_class(run, os.SCHED_IDLE),
+}
+
+
+def obey(run):
+    """Also in the process itself: do what it is told, in that order."""
+    def listen(*_):
+        with contextlib.suppress(BlockingIOError):
+            for order in iter(lambda: os.read(0, 1), b""):
+                ORDERS[order](run)
+    os.set_blocking(0, False)
+    signal.signal(LISTEN, listen)
+    print(READY, flush=True)
 
 
 def report(stage, result):
@@ -52,9 +91,12 @@ class Lane:
         self.pending = list(stages)
         self.paused = False
         self.process = subprocess.Popen(
-            [*argv, *stages], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            [*argv, *stages], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, start_new_session=True, text=True)
         fcntl.fcntl(self.process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        for line in self.process.stdout:
+            if line.startswith(READY):
+                break
 
     def next(self):
         """The next of its stages, when it is through: (stage, result). None
@@ -66,25 +108,28 @@ class Lane:
             print(line, end="", flush=True)
         return stage, None
 
-    def _signal(self, number):
+    def tell(self, order):
         if self.process.poll() is None:
-            self.process.send_signal(number)
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self.process.stdin.fileno(), order)
+                self.process.send_signal(LISTEN)
 
     def pause(self):
         self.paused = True
-        self._signal(PAUSE)
+        self.tell(PAUSE)
 
     def resume(self):
         if self.paused:
             self.paused = False
-            self._signal(RESUME)
+            self.tell(RESUME)
 
     def end(self):
         self.resume()
-        self._signal(signal.SIGTERM)
+        self.process.terminate()
         try:
             self.process.wait(GRACE_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self.process.stdin.close()
         self.process.stdout.close()

@@ -142,6 +142,18 @@ static void home_apply(void *arg)
 	}
 }
 
+bool rig_lends(struct engine_rig *rig, struct gw_memmap *memmap)
+{
+	struct pair before = rig_pair(rig, 0, 1), after;
+
+	rig_send(rig, memmap, 1);
+	do {
+		after = rig_pair(rig, 0, 1);
+	} while (after.lent_frames + after.copied_frames ==
+		 before.lent_frames + before.copied_frames);
+	return after.lent_frames > before.lent_frames;
+}
+
 unsigned int rig_home(struct engine_rig *rig)
 {
 	struct home home = { .rig = rig };

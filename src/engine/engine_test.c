@@ -26,14 +26,7 @@ static struct gw_memmap *memory;
 
 static bool lent(struct engine_rig *rig)
 {
-	struct pair before = rig_pair(rig, 0, 1), after;
-
-	rig_send(rig, memory, 1);
-	do {
-		after = rig_pair(rig, 0, 1);
-	} while (after.lent_frames + after.copied_frames ==
-		 before.lent_frames + before.copied_frames);
-	return after.lent_frames > before.lent_frames;
+	return rig_lends(rig, memory);
 }
 
 static unsigned int egress;

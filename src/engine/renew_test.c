@@ -50,14 +50,7 @@ static struct gw_memmap *memory;
 
 static bool one_lent(struct engine_rig *rig)
 {
-	struct pair before = rig_pair(rig, 0, 1), after;
-
-	rig_send(rig, memory, 1);
-	do {
-		after = rig_pair(rig, 0, 1);
-	} while (after.lent_frames + after.copied_frames ==
-		 before.lent_frames + before.copied_frames);
-	return after.lent_frames > before.lent_frames;
+	return rig_lends(rig, memory);
 }
 
 /* The guest gives all of it back, and has other pages there at once. */

@@ -156,15 +156,3 @@ void guest_memory_unplug(struct guest_memory *memory)
 	close(region->fd);
 	memory->plugged = false;
 }
-
-void *guest_memory_at(const struct guest_memory *memory, uint64_t gpa, uint64_t size)
-{
-	for (uint32_t i = 0; i < memory->region_count; i++) {
-		const struct guest_region *region = &memory->regions[i];
-
-		if (gpa >= region->gpa && gpa - region->gpa <= region->size &&
-		    size <= region->size - (gpa - region->gpa))
-			return region->host + (gpa - region->gpa);
-	}
-	return NULL;
-}

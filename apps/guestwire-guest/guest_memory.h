@@ -68,6 +68,3 @@ int guest_memory_plug(struct guest_memory *memory, uint64_t size, struct fail *f
 struct guest_span guest_memory_plugged(const struct guest_memory *memory, uint32_t user,
 				       uint32_t of, uint64_t *bytes);
 void guest_memory_unplug(struct guest_memory *memory);
-
-/* Pointer to guest bytes that lie in one region, or NULL. */
-void *guest_memory_at(const struct guest_memory *memory, uint64_t gpa, uint64_t size);

@@ -263,9 +263,3 @@ void loop_device_complete(struct loop_device *device, unsigned int index, bool f
 	device->waiting_count--;
 	finish(device, descriptor, failed);
 }
-
-void loop_device_lose(struct loop_device *device, unsigned int index)
-{
-	assert(index < device->waiting_count);
-	device->descriptor[device->waiting[index]].lost = true;
-}

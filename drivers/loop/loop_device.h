@@ -77,6 +77,5 @@ unsigned int loop_device_held(const struct loop_device *device);
 const struct loop_descriptor *loop_device_peek(const struct loop_device *device,
 					       unsigned int index);
 void loop_device_complete(struct loop_device *device, unsigned int index, bool failed);
-void loop_device_lose(struct loop_device *device, unsigned int index);
 /* A completion that belongs to no descriptor (or to one that is over). False: no room. */
 bool loop_device_bogus(struct loop_device *device, uint64_t cookie);

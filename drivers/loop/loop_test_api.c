@@ -13,7 +13,6 @@ struct request {
 	unsigned int index, count;
 	bool flag;
 	uint64_t cookie;
-	const struct loop_faults *faults;
 	struct loop_wire wire;
 	struct loop_test_view *view;
 	uint8_t *bytes;
@@ -55,16 +54,6 @@ static const struct loop_descriptor *must_peek(struct request *request)
 struct loop *loop_test_find(const char *port_name)
 {
 	return loop_find(port_name);
-}
-
-static void do_faults(struct request *request)
-{
-	*loop_device_faults(request->loop->device) = *request->faults;
-}
-
-void loop_test_faults(struct loop *loop, const struct loop_faults *faults)
-{
-	ask(&(struct request){ .loop = loop, .fn = do_faults, .faults = faults });
 }
 
 static void do_hold(struct request *request)
@@ -117,17 +106,6 @@ static void do_complete(struct request *request)
 void loop_test_complete(struct loop *loop, unsigned int index, bool failed)
 {
 	ask(&(struct request){ .loop = loop, .fn = do_complete, .index = index, .flag = failed });
-}
-
-static void do_lose(struct request *request)
-{
-	must_peek(request);
-	loop_device_lose(request->loop->device, request->index);
-}
-
-void loop_test_lose(struct loop *loop, unsigned int index)
-{
-	ask(&(struct request){ .loop = loop, .fn = do_lose, .index = index });
 }
 
 static void do_bogus(struct request *request)

@@ -24,8 +24,6 @@ struct loop *loop_test_find(const char *port_name);
 
 /* ---- completions ---- */
 
-/* All faults at once; those of the options are replaced. For frames yet to be submitted. */
-void loop_test_faults(struct loop *loop, const struct loop_faults *faults);
 /*
  * Holds what is submitted from now on, and what has not been completed. off: all that
  * is due goes.
@@ -37,8 +35,6 @@ unsigned int loop_test_held(struct loop *loop);
 unsigned int loop_test_release(struct loop *loop, unsigned int count);
 /* Completes the one frame with that number; failed: without reading it. */
 void loop_test_complete(struct loop *loop, unsigned int index, bool failed);
-/* It is never completed, not even by loop_test_hold(false); stop returns it unless stubborn. */
-void loop_test_lose(struct loop *loop, unsigned int index);
 /* The device answers with a cookie that it was not given, count times. */
 void loop_test_bogus(struct loop *loop, uint64_t cookie, unsigned int count);
 

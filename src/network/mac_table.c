@@ -87,11 +87,3 @@ void mac_learn(struct mac_table *table, uint64_t mac, unsigned int port, uint32_
 	entry->seen_s = now_s;
 	table->per_port[port]++;
 }
-
-void mac_forget_port(struct mac_table *table, unsigned int port)
-{
-	for (unsigned int set = 0; set < MAC_SETS; set++)
-		for (unsigned int way = 0; way < MAC_WAYS; way++)
-			if (table->entry[set][way].mac && table->entry[set][way].port == port)
-				entry_clear(table, &table->entry[set][way]);
-}

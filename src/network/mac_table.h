@@ -53,5 +53,3 @@ static inline bool mac_is_multicast(uint64_t mac)
 unsigned int mac_lookup(const struct mac_table *table, uint64_t mac, uint32_t now_s);
 /* Multicast and all-zero addresses are not learned. */
 void mac_learn(struct mac_table *table, uint64_t mac, unsigned int port, uint32_t now_s);
-/* Forgets what was behind a port. */
-void mac_forget_port(struct mac_table *table, unsigned int port);

@@ -134,16 +134,6 @@ static void a_station_that_moves_to_a_full_port_is_forgotten(void **state)
 	assert_int_equal(table.per_port[2], 0);
 }
 
-static void a_port_is_forgotten_alone(void **state)
-{
-	for (unsigned int i = 0; i < 100; i++)
-		mac_learn(&table, MAC(i), i % 2, 5);
-	mac_forget_port(&table, 1);
-	assert_int_equal(entries_of(1), 0);
-	assert_int_equal(table.per_port[1], 0);
-	assert_int_equal(entries_of(0), 50);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -157,7 +147,6 @@ int main(void)
 		cmocka_unit_test_setup(fresh_addresses_are_not_pushed_out, clear),
 		cmocka_unit_test_setup(aged_addresses_do_not_count, clear),
 		cmocka_unit_test_setup(a_station_that_moves_to_a_full_port_is_forgotten, clear),
-		cmocka_unit_test_setup(a_port_is_forgotten_alone, clear),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -178,11 +178,6 @@ void host_close(struct gw_port *port)
 	port_free(port);
 }
 
-const struct gw_driver *host_driver(const struct gw_port *port)
-{
-	return port->driver;
-}
-
 struct host_record *host_record(struct gw_port *port)
 {
 	return &port->record;

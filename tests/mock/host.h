@@ -60,7 +60,6 @@ int host_stop(struct gw_port *port, unsigned int deadline_ms);
 /* close, and frees the port. NULL is fine. */
 void host_close(struct gw_port *port);
 
-const struct gw_driver *host_driver(const struct gw_port *port);
 struct host_record *host_record(struct gw_port *port);
 struct gw_queue *host_queue(struct gw_port *port);
 

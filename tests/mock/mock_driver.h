@@ -67,7 +67,6 @@ void *mock_at(const struct mock_memory *memory, uint64_t guest_addr);
 /* Copies, byte by byte if need be, over regions that touch. */
 void mock_write(const struct mock_memory *memory, uint64_t guest_addr, const void *from,
 		size_t len);
-void mock_read(const struct mock_memory *memory, uint64_t guest_addr, void *to, size_t len);
 
 struct mock_buffer {
 	uint64_t addr;

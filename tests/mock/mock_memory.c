@@ -80,9 +80,3 @@ void mock_write(const struct mock_memory *memory, uint64_t guest_addr, const voi
 	for (size_t i = 0; i < len; i++)
 		*(uint8_t *)mock_at(memory, guest_addr + i) = ((const uint8_t *)from)[i];
 }
-
-void mock_read(const struct mock_memory *memory, uint64_t guest_addr, void *to, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		((uint8_t *)to)[i] = *(uint8_t *)mock_at(memory, guest_addr + i);
-}

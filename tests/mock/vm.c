@@ -367,11 +367,6 @@ void vm_start_rings(struct vm *vm)
 	vm_start_tx(vm);
 }
 
-void vm_start(struct vm *vm, const char *socket_path)
-{
-	vm_start_with(vm, socket_path, &(struct vm_options){ 0 });
-}
-
 void vm_start_with(struct vm *vm, const char *socket_path, const struct vm_options *options)
 {
 	memset(vm, 0, sizeof(*vm));

@@ -53,9 +53,8 @@ struct vm {
 };
 
 /* Connects (a listening back-end), negotiates, shares memory, starts and enables both rings. */
-void vm_start(struct vm *vm, const char *socket_path);
 void vm_start_with(struct vm *vm, const char *socket_path, const struct vm_options *options);
-/* The steps of vm_start. */
+/* The steps of it. */
 void vm_connect(struct vm *vm, const char *socket_path);
 void vm_share_memory(struct vm *vm);
 void vm_start_rings(struct vm *vm);
@@ -82,7 +81,7 @@ uint16_t vm_suspend_tx(struct vm *vm);
 void vm_go_on_tx(struct vm *vm, uint16_t base);
 /* Transmit heads that the record says are in flight. */
 unsigned int vm_recorded(const struct vm *vm);
-/* Hands the records to the back-end, before rings start; vm_start does. */
+/* Hands the records to the back-end, before rings start; vm_start_with does. */
 void vm_share_inflight(struct vm *vm);
 /* Closes the socket without a word, as a killed process does. Memory stays. */
 void vm_disconnect(struct vm *vm);

@@ -283,20 +283,22 @@ static void report_started(struct gw_port *port, const struct tap *tap, uint32_t
 static int tap_start(struct gw_port *port, struct gw_error *err)
 {
 	struct tap *tap = gw_port_priv(port);
+	bool fresh = !tap->interface.taken && !tap->interface.left;
 	uint32_t mtu;
 	int ret = tap_interface_mtu(port, &mtu, err);
 
 	if (!ret)
 		ret = tap_interface_up(port, &tap->interface, err);
+	if (!ret)
+		ret = tap_interface_back(port, &tap->interface, err);
 	if (ret)
 		return ret;
 	tap->max_len = tap_interface_max_len(mtu);
 	tap->read_segs = tap->max_len / GW_ARENA_BUFFER_BYTES + 1;
 	if (tap->interface.offloads || tap->read_segs > RX_POOL_SEGS_MAX)
 		tap->read_segs = RX_POOL_SEGS_MAX;
-	if (!tap->interface.taken && !tap->interface.left)
+	if (fresh)
 		discard_stale(tap);
-	tap->interface.left = false;
 	gw_port_apply(port, apply_start, port);
 	report_started(port, tap, mtu);
 	return 0;

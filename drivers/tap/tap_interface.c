@@ -160,6 +160,14 @@ void tap_interface_leave(struct tap_interface *tap, struct gw_parcel *parcel)
 	*parcel = (struct gw_parcel){ tap->left_bytes, sizeof(tap->left_bytes), &tap->fd, 1 };
 }
 
+int tap_interface_back(struct gw_port *port, struct tap_interface *tap, struct gw_error *err)
+{
+	int ret = tap->left ? configure(port, tap->offloads, tap, err) : 0;
+
+	tap->left = false;
+	return ret;
+}
+
 void tap_interface_close(struct tap_interface *tap)
 {
 	/* One that stays is left as it was made: it sends complete frames. */

@@ -32,6 +32,11 @@ void tap_interface_close(struct tap_interface *tap);
  * to nothing. Until it is started or stopped here, closing it changes nothing.
  */
 void tap_interface_leave(struct tap_interface *tap, struct gw_parcel *parcel);
+/*
+ * In start: if it was left, and is not another process's after all, which may have set it
+ * up in its own way, it is as it was. 0, or -errno with a text.
+ */
+int tap_interface_back(struct gw_port *port, struct tap_interface *tap, struct gw_error *err);
 /* Sets it up, the first time, if it was made by us. */
 int tap_interface_up(struct gw_port *port, struct tap_interface *tap, struct gw_error *err);
 int tap_interface_mtu(struct gw_port *port, uint32_t *mtu, struct gw_error *err);

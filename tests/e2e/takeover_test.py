@@ -10,7 +10,7 @@ socket is closed and opened, so there the guest sends and does not receive.
 import socket
 import time
 
-from lib import guest, memlock
+from lib import ethtool, guest, memlock
 from lib.daemon import Daemon
 from lib.gaps import Gaps
 from lib.proc import check, run, wait_for
@@ -109,6 +109,25 @@ def test_one_that_cannot_start_changes_nothing(t):
     wait_for(lambda: wire.be.command("show", may_fail=True).returncode == 0,
              TIMEOUT_S, "the control socket to be there again")
     wire.be.stop()
+
+
+@deadline(60)
+def test_one_that_cannot_start_leaves_a_tap_as_it_was(t):
+    """It has the tap, and gives it back with no offloads."""
+    ns = t.netns("daemon")
+    ns.add_tap("near")
+    be = Daemon(t, [f"a=guest:{t.path('a.sock')}", "up=tap:near"], ns=ns)
+    be.start(TIMEOUT_S)
+    check(ethtool.segments(ns, "near"), "the kernel leaves super-frames to us")
+    ports = [w for p in [*be.ports, "no=xdp:nowhere,network=other"]
+             for w in ("--port", p)]
+    done = run([be.binary, "--control", be.control, "--takeover", *ports],
+               ns=ns, may_fail=True, timeout_s=TIMEOUT_S)
+    check(done.returncode == 1 and "nowhere" in done.stderr, done)
+    be.process.wait_line("not taken over, all goes on here", TIMEOUT_S,
+                         stream=be.process.err)
+    check(ethtool.segments(ns, "near"), "super-frames come in pieces now")
+    be.stop()
 
 
 @deadline(90)

@@ -45,3 +45,9 @@ def offloads_off(ns, ifname):
                               f"{ns.name}: {e.strerror}") from e
             if left_on:
                 raise Failure(f"{name} of {ifname} in {ns.name} stays on")
+
+
+def segments(ns, ifname):
+    """Whether the kernel leaves it to the interface to cut TCP."""
+    with ns.socket(kind=socket.SOCK_DGRAM) as sock:
+        return _ethtool(sock, ifname, ETHTOOL_GTSO) != 0

@@ -16,10 +16,7 @@
 #include "net_header.h"
 #include "ring_record.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/virtio_config.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 static bool is_packed(const struct session *session)
 {
@@ -50,37 +47,17 @@ static int check_counts(const struct session *session, const struct message *mes
 
 /* ---- giving one away ---- */
 
-static void begin_records(const struct session *session, uint8_t *records,
-			  const struct message_inflight *area)
+/*
+ * A file that nobody can shorten, of zeros, which are records of no ring. No page of it is
+ * touched here: it would be ours, for as long as the front-end keeps the file, and he can
+ * ask for as many as he likes.
+ */
+static int make_file(const struct message_inflight *area, int *fd, struct gw_error *err)
 {
-	size_t each = ring_record_bytes(area->queue_size, is_packed(session));
-
-	for (unsigned int i = 0; i < area->num_queues; i++)
-		ring_record_clear(records + i * each, area->queue_size, is_packed(session));
-}
-
-/* A file that nobody can shorten, with empty records in it. */
-static int make_file(const struct session *session, const struct message_inflight *area, int *fd,
-		     struct gw_error *err)
-{
-	uint64_t bytes = area->mmap_size;
-	void *records = MAP_FAILED;
-	int ret = 0;
-
-	*fd = memfd_create("guestwire-inflight", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (*fd >= 0 && !ftruncate(*fd, (off_t)bytes))
-		records = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
-	if (records != MAP_FAILED) {
-		begin_records(session, records, area);
-		munmap(records, bytes);
-	}
-	if (records == MAP_FAILED ||
-	    fcntl(*fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) {
-		ret = gw_error_sys(err, -errno, "vhost-user GET_INFLIGHT_FD: making %llu bytes",
-				   (unsigned long long)bytes);
-		gw_fd_close(fd);
-	}
-	return ret;
+	*fd = gw_memfd("guestwire-inflight", area->mmap_size);
+	return *fd < 0 ? gw_error_sys(err, *fd, "vhost-user GET_INFLIGHT_FD: making %llu bytes",
+				      (unsigned long long)area->mmap_size)
+		       : 0;
 }
 
 int session_get_inflight_fd(struct session *session, struct message *message, struct gw_error *err)
@@ -92,7 +69,7 @@ int session_get_inflight_fd(struct session *session, struct message *message, st
 		return ret;
 	area->mmap_size = area_bytes(session, area);
 	area->mmap_offset = 0;
-	ret = make_file(session, area, &fd, err);
+	ret = make_file(area, &fd, err);
 	if (ret)
 		return ret;
 	ret = session_reply_fd(session, message->request, area, message->size, fd);

@@ -6,11 +6,11 @@ import signal
 
 from lib import guest
 from lib.proc import check, wait_for
-from lib.scenario import cases, deadline
+from lib.scenario import cases, deadline, rounds
 from lib.wire import RING_SIZE, Sweep, Wire, check_end, release
 
 SWEEP = Sweep(14, 1514)
-KILLS = 20
+KILLS = rounds(10, 50)
 RATE = 5000
 SOME = 50
 TIMEOUT_S = 10
@@ -21,7 +21,7 @@ def frames(wire):
         if (wire.a, wire.up) in wire.be.pairs() else 0
 
 
-@deadline(120)
+@deadline(rounds(120, 300))
 @cases("driver", ("xdp", "tap", "packet", "guest"))
 def test_a_guest_is_killed_again_and_again(t, driver):
     """With frames in flight both ways; the next one is served as the first."""

@@ -42,6 +42,7 @@
 #include "atomic.h"
 #include "net_header.h"
 #include "ring_internal.h"
+#include "ring_packed_place.h"
 #include "ring_walk.h"
 #include <errno.h>
 #include <linux/virtio_config.h>
@@ -51,22 +52,10 @@
 #define DESC_ALIGN  16u
 #define EVENT_ALIGN 4u
 
-#define FLAG_AVAIL (1u << VRING_PACKED_DESC_F_AVAIL)
-#define FLAG_USED  (1u << VRING_PACKED_DESC_F_USED)
-
 /* An event area as one word, little-endian: off_wrap, then flags (section 2.8.14). */
 #define EVENT_FLAGS_SHIFT 16u
 #define EVENT_FLAGS_MASK  3u
-#define EVENT_OFF_MASK    0x7fffu
 #define EVENT_UNKNOWN     UINT32_MAX /* no value that we write */
-
-/* A place in 16 bits: the position, and the wrap counter on top (also vhost-user's). */
-#define PLACE_WRAP_SHIFT VRING_PACKED_EVENT_F_WRAP_CTR
-
-struct packed_place {
-	uint32_t at;
-	bool wrap;
-};
 
 struct packed_ring {
 	struct ring ring;
@@ -91,69 +80,7 @@ static inline struct packed_ring *packed_of(struct ring *ring)
 	return (struct packed_ring *)ring;
 }
 
-/* ---- places ---- */
-
-/* count is at most size, so that one lap at most is passed. */
-static inline void go_on(struct packed_place *place, uint32_t count, uint32_t size)
-{
-	place->at += count;
-	if (place->at >= size) {
-		place->at -= size;
-		place->wrap = !place->wrap;
-	}
-}
-
-static inline void go_back(struct packed_place *place, uint32_t count, uint32_t size)
-{
-	if (place->at < count) {
-		place->at += size;
-		place->wrap = !place->wrap;
-	}
-	place->at -= count;
-}
-
-static inline uint16_t place_pack(struct packed_place place)
-{
-	return (uint16_t)(place.at | (uint32_t)place.wrap << PLACE_WRAP_SHIFT);
-}
-
-static inline struct packed_place place_unpack(uint16_t packed)
-{
-	return (struct packed_place){ .at = packed & EVENT_OFF_MASK,
-				      .wrap = packed >> PLACE_WRAP_SHIFT };
-}
-
-/* Section 2.8.1: the flags differ, and AVAIL is the lap's. */
-static inline bool available_at(uint16_t flags, struct packed_place place)
-{
-	return (flags & (FLAG_AVAIL | FLAG_USED)) == (place.wrap ? FLAG_AVAIL : FLAG_USED);
-}
-
-static inline bool used_at(uint16_t flags, struct packed_place place)
-{
-	return (flags & (FLAG_AVAIL | FLAG_USED)) == (place.wrap ? FLAG_AVAIL | FLAG_USED : 0);
-}
-
 /* ---- creation ---- */
-
-/*
- * The two halves of the base. Some front-ends know of the lower one only, which is
- * DPDK's virtio-user: it leaves 0 above. That would be a place one lap or more behind
- * a first lap, which no ring can have; then both places are the same.
- */
-static void base_places(uint32_t base, struct packed_place *avail, struct packed_place *used)
-{
-	*avail = place_unpack((uint16_t)base);
-	*used = place_unpack((uint16_t)(base >> 16));
-	if (avail->wrap && !(base >> 16))
-		*used = *avail;
-}
-
-/* Descriptors from used to avail; more than size if these do not belong together. */
-static uint32_t places_between(struct packed_place used, struct packed_place avail, uint32_t size)
-{
-	return avail.at + (used.wrap == avail.wrap ? 0 : size) - used.at;
-}
 
 static int packed_check(const struct ring_config *config, struct gw_error *err)
 {
@@ -167,9 +94,9 @@ static int packed_check(const struct ring_config *config, struct gw_error *err)
 		return gw_error_set(err, -EINVAL,
 				    "packed ring of %u descriptors; 1 to %u are possible",
 				    config->size, RING_SIZE_MAX);
-	base_places(config->base, &avail, &used);
+	place_of_base(config->base, &avail, &used);
 	if (avail.at >= config->size || used.at >= config->size ||
-	    places_between(used, avail, config->size) > config->size)
+	    place_distance(used, avail, config->size) > config->size)
 		return gw_error_set(
 			err, -EINVAL,
 			"packed ring of %u descriptors cannot begin at 0x%08x: available "
@@ -215,12 +142,12 @@ static void find_foreign(struct packed_ring *packed, struct packed_place end)
 	uint32_t left = packed->ring.size - packed->out, descs;
 	uint16_t flags;
 
-	for (; left; left--, go_on(&place, 1, packed->ring.size)) {
+	for (; left; left--, place_on(&place, 1, packed->ring.size)) {
 		flags = gw_read_once(&packed->desc[place.at].flags);
-		if (available_at(flags, place))
+		if (place_available(flags, place))
 			continue;
-		descs = places_between(place, end, packed->ring.size);
-		if (used_at(flags, place) && descs <= left) {
+		descs = place_distance(place, end, packed->ring.size);
+		if (place_used(flags, place) && descs <= left) {
 			packed->foreign = place;
 			packed->foreign_descs = descs;
 		}
@@ -234,16 +161,16 @@ static void packed_begin(struct ring *ring)
 	struct packed_place claimed;
 	struct record_place used;
 
-	base_places(ring->base, &packed->avail, &packed->used);
+	place_of_base(ring->base, &packed->avail, &packed->used);
 	claimed = packed->avail;
-	packed->out = places_between(packed->used, packed->avail, ring->size);
+	packed->out = place_distance(packed->used, packed->avail, ring->size);
 	if (ring->record) {
 		used = (struct record_place){ (uint16_t)packed->used.at, packed->used.wrap };
 		if (record_packed_begin(ring->record, packed->desc, &used, &packed->out,
 					packed->descs)) {
 			packed->used = (struct packed_place){ used.at, used.wrap };
 			packed->avail = packed->used;
-			go_on(&packed->avail, packed->out, ring->size);
+			place_on(&packed->avail, packed->out, ring->size);
 			ring_mark_circle(ring, packed->desc, sizeof(*packed->desc), used.at,
 					 packed->out);
 			find_foreign(packed, claimed);
@@ -291,9 +218,13 @@ static enum ring_fault enter_indirect(const struct ring *ring, struct walk *walk
 	return walk_indirect(walk, desc->addr, desc->len);
 }
 
-/* From place on; leaves it behind the chain, and its number of descriptors in *count. */
-static inline enum ring_fault walk_chain(const struct packed_ring *packed, struct walk *walk,
-					 struct packed_place *place, uint32_t *count, uint16_t *id)
+/*
+ * From place on; leaves it behind the chain, and its number of descriptors in *count. Part
+ * of packed_pop, though it has another caller that is rare.
+ */
+static inline __attribute__((always_inline)) enum ring_fault
+walk_chain(const struct packed_ring *packed, struct walk *walk, struct packed_place *place,
+	   uint32_t *count, uint16_t *id)
 {
 	struct vring_packed_desc desc;
 	enum ring_fault fault;
@@ -301,7 +232,7 @@ static inline enum ring_fault walk_chain(const struct packed_ring *packed, struc
 	for (uint32_t walked = 0; walked < packed->ring.size; walked++) {
 		gw_copy_once(&desc, &packed->desc[place->at], sizeof(desc));
 		/* Section 2.8.6: in all descriptors of a list, not just the first. */
-		if (__builtin_expect(!available_at(desc.flags, *place), 0))
+		if (__builtin_expect(!place_available(desc.flags, *place), 0))
 			return RING_FAULT_WRAP;
 		if (desc.flags & VRING_DESC_F_INDIRECT)
 			fault = enter_indirect(&packed->ring, walk, &desc, walked);
@@ -310,7 +241,7 @@ static inline enum ring_fault walk_chain(const struct packed_ring *packed, struc
 					 desc.flags & VRING_DESC_F_WRITE);
 		if (fault)
 			return fault;
-		go_on(place, 1, packed->ring.size);
+		place_on(place, 1, packed->ring.size);
 		if (!(desc.flags & VRING_DESC_F_NEXT)) {
 			*count = walked + 1;
 			*id = desc.id; /* section 2.8.6: the last one's */
@@ -341,11 +272,16 @@ static enum ring_fault packed_walk_again(struct ring *ring, struct walk *walk, u
 
 /* ---- taking chains ---- */
 
+static inline bool available_at(const struct packed_ring *packed, struct packed_place place)
+{
+	uint16_t flags = gw_load_acquire(&packed->desc[place.at].flags); /* pair A */
+
+	return place_available(flags, place);
+}
+
 static inline bool look_for_avail(const struct packed_ring *packed)
 {
-	uint16_t flags = gw_load_acquire(&packed->desc[packed->avail.at].flags); /* pair A */
-
-	return available_at(flags, packed->avail);
+	return available_at(packed, packed->avail);
 }
 
 /*
@@ -359,7 +295,7 @@ static __attribute__((cold)) bool pass_foreign(struct packed_ring *packed)
 
 	if (packed->out || avail->at != packed->foreign.at || avail->wrap != packed->foreign.wrap)
 		return false;
-	go_on(avail, packed->foreign_descs, packed->ring.size);
+	place_on(avail, packed->foreign_descs, packed->ring.size);
 	packed->foreign_descs = 0;
 	packed->used = packed->shown = *avail;
 	if (record) {
@@ -427,7 +363,7 @@ static void packed_unpop(struct ring *ring, uint16_t id)
 	struct packed_ring *packed = packed_of(ring);
 	if (ring->record)
 		record_packed_unpop(ring->record, id);
-	go_back(&packed->avail, packed->descs[id], ring->size);
+	place_back(&packed->avail, packed->descs[id], ring->size);
 	packed->out -= packed->descs[id];
 }
 
@@ -445,11 +381,11 @@ static __attribute__((cold)) uint32_t packed_look_ahead(struct ring *ring, struc
 	uint32_t chains = 0, count;
 	uint16_t id;
 
-	while (available_at(gw_load_acquire(&packed->desc[place.at].flags), place)) { /* pair A */
+	while (available_at(packed, place)) {
 		*walk->chain = (struct ring_chain){ 0 };
 		fault = walk_chain(packed, walk, &place, &count, &id);
 		if (fault == RING_MISSING)
-			go_on(&place, 1, ring->size);
+			place_on(&place, 1, ring->size);
 		else if (fault)
 			break;
 		chains++;
@@ -474,7 +410,7 @@ static void packed_push(struct ring *ring, uint16_t id, uint32_t written_bytes)
 	else
 		packed->first_flags = flags;
 	packed->batch += packed->descs[id];
-	go_on(&packed->used, packed->descs[id], ring->size);
+	place_on(&packed->used, packed->descs[id], ring->size);
 	if (ring->record)
 		record_packed_push(ring->record, id);
 }

@@ -91,7 +91,7 @@ static void ring_stopped(struct guest *guest, struct lender *lender)
 	lender->handed = tally.out && lender->kept && session_hands_runs(guest->session);
 	record_end(guest, index, lender->ring, lender->kept, !tally.out);
 	base = ring_base(lender->ring);
-	gw_port_log(guest->port, tally.out ? LOG_WARNING : LOG_INFO,
+	gw_port_log(guest->port, tally.out ? LOG_WARNING : rings_log_level(guest),
 		    "transmit ring %u stopped at 0x%x, used index %u, %u frames still in devices",
 		    lender->pair, base, ring_used_index(lender->ring), tally.out);
 	if (tally.out)

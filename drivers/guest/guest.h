@@ -233,6 +233,8 @@ void rings_forget_kick(struct guest *guest, int fd);
 /* Control: the worker signalled event_fd. */
 void rings_event(struct gw_watch *watch, uint32_t events);
 void rings_show_state(struct guest *guest);
+/* Control: of rings that start and stop. */
+int rings_log_level(const struct guest *guest);
 /*
  * Tells control and the front-end that a ring broke. Worker; once for each ring.
  */

@@ -147,6 +147,12 @@ void rings_forget_kick(struct guest *guest, int fd)
 
 /* ---- starting ---- */
 
+/* Behind an IOMMU they stop and start whenever a guest drops all that it has unmapped. */
+int rings_log_level(const struct guest *guest)
+{
+	return guest->iotlb ? LOG_DEBUG : LOG_INFO;
+}
+
 void rings_show_state(struct guest *guest)
 {
 	if (!guest->lending_count || !any_receiver(guest))
@@ -184,7 +190,7 @@ static int op_ring_start(void *arg, unsigned int index, const struct session_rin
 	record_tell(guest, index, h.lender ? h.lender->ring : h.receiver->ring);
 	kick_add(guest, ring->kick_fd);
 	gw_port_apply(guest->port, h.lender ? lender_begin : receiver_begin, &h);
-	gw_port_log(guest->port, LOG_INFO, "%s ring %u of %u started at 0x%x%s",
+	gw_port_log(guest->port, rings_log_level(guest), "%s ring %u of %u started at 0x%x%s",
 		    h.lender ? "transmit" : "receive", pair, ring->config.size, ring->config.base,
 		    ring->enabled ? "" : ", not enabled");
 	rings_show_state(guest);
@@ -239,7 +245,8 @@ static void stop_receiver(struct guest *guest, unsigned int pair)
 	rings_forget_kick(guest, h.receiver->kick_fd);
 	record_end(guest, 2 * pair, h.receiver->ring, h.receiver->kept, true);
 	base = ring_base(h.receiver->ring);
-	gw_port_log(guest->port, LOG_INFO, "receive ring %u stopped at 0x%x", pair, base);
+	gw_port_log(guest->port, rings_log_level(guest), "receive ring %u stopped at 0x%x", pair,
+		    base);
 	receiver_free(h.receiver);
 	rings_show_state(guest);
 	session_ring_stopped(guest->session, 2 * pair, base);

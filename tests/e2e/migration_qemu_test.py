@@ -221,6 +221,7 @@ def test_behind_iommu(t):
     for i in range(2):
         place.add_daemon((i,))
     there_and_back(t, place, progress=LITTLE_BYTES, options=iommu.NIC_OPTIONS,
-                   before=[Device(iommu.DEVICE)], append=iommu.STRICT)
+                   before=[Device(d) for d in iommu.DEVICES],
+                   append=iommu.STRICT)
     for be in place.daemons:
         be.stop()

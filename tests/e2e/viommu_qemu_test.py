@@ -4,7 +4,7 @@
 Addresses in descriptors, and of the rings themselves, are IOVAs; QEMU tells us
 on request what they stand for (vhost-user, IOTLB messages), and takes it back
 when the guest's kernel unmaps. With iommu.strict=1 that is after each frame,
-else in batches.
+else in batches: all addresses at once, those of the rings too.
 """
 
 from lib import iommu
@@ -27,7 +27,7 @@ def check_translated(side, how):
 def life_behind_iommu(t, driver, how, more=()):
     need_pinning(driver)
     side = Side(t, driver, nic={"options": iommu.NIC_OPTIONS},
-                before=[Device(iommu.DEVICE)], append=how,
+                before=[Device(d) for d in iommu.DEVICES], append=how,
                 image_options=("--add", t.program("guest-tool")))
     side.ports.extend(more)
     be = start_site(t, [side])

@@ -49,7 +49,7 @@ help:
 	@echo 'make demo               two built-in guests, two networks, one picture; installs what it needs'
 	@echo 'make demo GUEST=qemu    the same with two Linux guests in QEMU (downloads a kernel to a cache)'
 	@echo 'make check              all tests, quickly: some 25 minutes; installs what it needs'
-	@echo 'make check-full         the long ones too, with all their cases and rounds: some hours'
+	@echo 'make check-full         the long ones too, with all their cases and rounds: about an hour'
 	@echo 'make check-lab          NICs under QEMU that send from guest memory (downloads a kernel to a cache)'
 	@echo 'make install            install below PREFIX=$(PREFIX), staged in DESTDIR if that is set'
 	@echo 'make clean              remove $(BUILD)/'

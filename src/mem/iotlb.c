@@ -16,6 +16,7 @@
 
 /* A range that is cut out of the middle of another leaves two; and one is added. */
 #define SPLIT_ROOM 2u
+_Static_assert(SPLIT_ROOM <= IOTLB_GIVEN_UP_MAX, "a table was not too long before");
 
 struct entry {
 	struct iotlb_range range;
@@ -26,6 +27,8 @@ struct iotlb {
 	struct gw_ref ref;
 	unsigned int count;
 	uint64_t changes;
+	struct iotlb_range given_up[IOTLB_GIVEN_UP_MAX];
+	unsigned int given_up_count;
 	struct entry entry[];
 };
 
@@ -55,6 +58,12 @@ void iotlb_put(struct iotlb *iotlb)
 {
 	if (iotlb && gw_ref_put(&iotlb->ref))
 		free(iotlb);
+}
+
+unsigned int iotlb_given_up(const struct iotlb *iotlb, const struct iotlb_range **ranges)
+{
+	*ranges = iotlb->given_up;
+	return iotlb->given_up_count;
 }
 
 unsigned int iotlb_count(const struct iotlb *iotlb)
@@ -206,6 +215,7 @@ static void shorten(struct iotlb *iotlb)
 		for (unsigned int i = 1; i < iotlb->count; i++)
 			if (iotlb->entry[i].made < iotlb->entry[oldest].made)
 				oldest = i;
+		iotlb->given_up[iotlb->given_up_count++] = iotlb->entry[oldest].range;
 		for (unsigned int i = oldest + 1; i < iotlb->count; i++)
 			iotlb->entry[i - 1] = iotlb->entry[i];
 		iotlb->count--;

@@ -48,6 +48,12 @@ struct iotlb *iotlb_with(const struct iotlb *iotlb, const struct iotlb_range *ra
 			 struct gw_error *err);
 struct iotlb *iotlb_without(const struct iotlb *iotlb, uint64_t iova, uint64_t size,
 			    struct gw_error *err);
+/*
+ * What a table that got too long gave up when it was made: how many ranges (0 to
+ * IOTLB_GIVEN_UP_MAX), and which. Nothing is told about them any more.
+ */
+#define IOTLB_GIVEN_UP_MAX 2u
+unsigned int iotlb_given_up(const struct iotlb *iotlb, const struct iotlb_range **ranges);
 unsigned int iotlb_count(const struct iotlb *iotlb);
 const struct iotlb_range *iotlb_range(const struct iotlb *iotlb, unsigned int i);
 /* The first range, in their order, that ends at iova or behind it; iotlb_count: none. */

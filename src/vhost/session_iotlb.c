@@ -316,6 +316,23 @@ static bool find_stale(struct session *session, const struct change *change)
 	return some;
 }
 
+/*
+ * What the new table has no room for goes, too: an invalidation of it would find nothing,
+ * and be answered while a device reads there.
+ */
+static void find_given_up(struct session *session, const struct iotlb *to)
+{
+	static const struct change all = { .last = UINT64_MAX };
+	const struct iotlb_range *ranges;
+	unsigned int count = session->memmap ? iotlb_given_up(to, &ranges) : 0;
+
+	for (unsigned int i = 0; i < count; i++)
+		if (!add_stale(session, &ranges[i], &all)) {
+			stale_is_all(session);
+			return;
+		}
+}
+
 static int begin_change(struct session *session, struct iotlb *to, const struct change *change,
 			struct gw_error *err)
 {
@@ -330,6 +347,7 @@ static int begin_change(struct session *session, struct iotlb *to, const struct 
 		for (unsigned int i = 0; i < session->rings; i++)
 			if (ring_lies_in(session, &session->ring[i], change->first, change->last))
 				session_choose(session, i);
+	find_given_up(session, to);
 	/* Misses in there were answered by what is void now; a ring asks again. */
 	session->op_first = change->added ? 1 : change->first;
 	session->op_last = change->added ? 0 : change->last;

@@ -464,6 +464,26 @@ static void a_channel_that_is_no_socket(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* No room for one more: whoever reads the oldest has to end before it is forgotten. */
+static void a_table_that_is_full(void **state)
+{
+	for (unsigned int i = 0; i < IOTLB_RANGES_MAX; i++)
+		update(2 * i * PAGE, PAGE, FRONT_USER_ADDR + (i & 1) * 2 * PAGE);
+	assert_int_equal(iotlb_count(front.iotlb), IOTLB_RANGES_MAX);
+	front.stale_count = 0;
+	front.late_iotlb = true;
+	assert_int_equal(iotlb_msg(VHOST_USER_IOTLB_UPDATE, 2 * IOTLB_RANGES_MAX * PAGE, PAGE,
+				   FRONT_USER_ADDR, RW),
+			 0);
+	assert_int_equal(iotlb_count(front.iotlb), IOTLB_RANGES_MAX);
+	assert_int_equal(front.stale_count, 1);
+	assert_int_equal(front.stale_bytes, PAGE);
+	assert_true(session_busy(front.session));
+	session_iotlb_done(front.session);
+	assert_int_equal(session_continue(front.session, &front.err), 0);
+	assert_int_equal(front_reply_u64(&front, VHOST_USER_IOTLB_MSG), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -483,6 +503,7 @@ int main(void)
 		TEST(what_could_not_be_written_is_asked_for_again),
 		TEST(a_forgotten_answer_is_asked_for_again),
 		TEST(no_channel_is_noted_once),
+		TEST(a_table_that_is_full),
 		TEST(messages_that_cannot_be),
 		TEST(iotlb_without_the_feature),
 		TEST(a_ring_mapped_outside_of_memory),

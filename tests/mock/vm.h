@@ -68,7 +68,7 @@ bool vm_answered(struct vm *vm, unsigned int wait_ms);
 uint16_t vm_stop_end(struct vm *vm, unsigned int index);
 /*
  * options.iommu: the back-end is told where these I/O addresses lie; that they are taken
- * away (and waits for the answer). vm_start maps the rings, the rest is the test's.
+ * away (and waits for the answer). vm_start_with maps the rings, the rest is the test's.
  */
 void vm_map(struct vm *vm, uint64_t addr, uint64_t bytes);
 void vm_unmap_begin(struct vm *vm, uint64_t addr, uint64_t bytes);

@@ -149,12 +149,12 @@ bool ring_missing(const struct ring *ring, struct iotlb_miss *miss);
  */
 unsigned int ring_look_ahead(struct ring *ring, struct iotlb_miss *miss, unsigned int max);
 /*
- * Half of the chains that the last look ahead saw are gone, and there are some: time for
- * another one. And: all of them are gone, so that a kick should say when there are more.
- * Both false without an iotlb, and on a ring that waits or is broken.
+ * Time for another look: half of the chains that the last one saw are gone, or it saw
+ * few, and there are more now. And: it saw few, so that a kick should say when there are
+ * more. Both false without an iotlb, and on a ring that waits or is broken.
  */
 bool ring_look_due(struct ring *ring);
-bool ring_look_over(const struct ring *ring);
+bool ring_look_short(const struct ring *ring);
 /* Chains of an earlier run that the record named: popped again, or still to be. */
 uint32_t ring_resubmitted(const struct ring *ring);
 /*

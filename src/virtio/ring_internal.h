@@ -53,9 +53,11 @@ struct ring_ops {
 	enum ring_fault (*walk_again)(struct ring *ring, struct walk *walk, uint16_t head);
 	/*
 	 * Walks the chains that are available, from the next one on, until the look ahead
-	 * is over (struct walk_ahead), and takes none. How many there were.
+	 * is over (struct walk_ahead), and takes none. And: something is available behind
+	 * where the last look ended.
 	 */
-	uint32_t (*look_ahead)(struct ring *ring, struct walk *walk);
+	void (*look_ahead)(struct ring *ring, struct walk *walk);
+	bool (*more_ahead)(const struct ring *ring);
 
 	/* ---- control, or between two visits ---- */
 	/* Finds the ring's parts; all or none change. 0, or what ring_locate says. */
@@ -89,7 +91,8 @@ struct ring {
 	bool interrupt; /* ring_flush owes one */
 	struct iotlb_miss miss;
 	uint32_t ahead_slot;    /* pop_slot at the last look ahead */
-	uint32_t ahead_chains;  /* that were available then, as far as it looked */
+	uint32_t ahead_chains;  /* that it has seen */
+	bool ahead_cut;         /* there were more of them then */
 	uint32_t held;          /* heads in HEAD_DONE */
 	uint32_t order_slot;    /* in popped: IN_ORDER, the next one to give back */
 	uint32_t *written;      /* [size] bytes, of heads in HEAD_DONE */

@@ -218,11 +218,10 @@ unsigned int ring_look_ahead(struct ring *ring, struct iotlb_miss *miss, unsigne
 	if (ring->missing)
 		miss[ahead.count++] = ring->miss;
 	if (ring->placed) {
-		ring->ahead_chains = ring->layout->look_ahead(ring, &walk);
+		ring->layout->look_ahead(ring, &walk);
 		ring->ahead_slot = ring->pop_slot;
-		/* What cannot be walked is for ring_pop to find: it is not looked at again. */
-		if (!ring->ahead_chains)
-			ring->ahead_chains = ring->layout->has_avail(ring);
+		ring->ahead_chains = ahead.chains;
+		ring->ahead_cut = ahead.cut;
 	}
 	return ahead.count;
 }
@@ -238,13 +237,26 @@ static uint32_t popped_since(const struct ring *ring)
 	       (ring->pop_slot < ring->ahead_slot ? ring->size : 0);
 }
 
-bool ring_look_due(struct ring *ring)
+/* The last look saw all that there was, which is not much. */
+static bool few_ahead(const struct ring *ring)
 {
-	return looks(ring) && 2 * popped_since(ring) >= ring->ahead_chains &&
-	       ring->layout->has_avail(ring);
+	return !ring->ahead_cut && ring->ahead_chains < popped_since(ring) + RING_AHEAD_MAX / 2;
 }
 
-bool ring_look_over(const struct ring *ring)
+bool ring_look_due(struct ring *ring)
 {
-	return looks(ring) && popped_since(ring) >= ring->ahead_chains;
+	uint32_t popped;
+
+	if (!looks(ring))
+		return false;
+	popped = popped_since(ring);
+	if (popped >= ring->ahead_chains)
+		return ring->layout->has_avail(ring);
+	return (2 * popped >= ring->ahead_chains || few_ahead(ring)) &&
+	       ring->layout->more_ahead(ring);
+}
+
+bool ring_look_short(const struct ring *ring)
+{
+	return looks(ring) && few_ahead(ring);
 }

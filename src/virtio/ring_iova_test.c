@@ -501,7 +501,13 @@ static void faults_end_a_look_ahead(void **state)
 	assert_false(ring_look_due(f->ring));
 }
 
-/* The first buffers are news; then half of what was seen is, once it is popped. */
+static void offer_same(struct fixture *f, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		offer(f, BUFFER_IOVA, 64, false);
+}
+
+/* As long as there are few of them, all that is made available is news. */
 static void a_look_ahead_is_due_in_good_time(void **state)
 {
 	struct fixture *f = *state;
@@ -510,22 +516,46 @@ static void a_look_ahead_is_due_in_good_time(void **state)
 	map(f, BUFFER_IOVA, 0x8000, PAGE, IOTLB_READ);
 	open_ring(f);
 	assert_false(ring_look_due(f->ring));
-	assert_true(ring_look_over(f->ring));
-	for (unsigned int i = 0; i < 20; i++)
-		offer(f, BUFFER_IOVA, 64, false);
+	assert_true(ring_look_short(f->ring));
+	offer_same(f, 20);
 	assert_true(ring_look_due(f->ring));
 	misses_ahead(f, 0, 0, 0);
-	for (unsigned int i = 0; i < 10; i++) {
-		assert_false(ring_look_due(f->ring));
-		assert_false(ring_look_over(f->ring));
+	/* The guest goes on while it is looked at. */
+	assert_false(ring_look_due(f->ring));
+	assert_true(ring_look_short(f->ring));
+	offer_same(f, 20);
+	assert_true(ring_look_due(f->ring));
+	misses_ahead(f, 0, 0, 0);
+	assert_false(ring_look_due(f->ring));
+	assert_false(ring_look_short(f->ring));
+	for (unsigned int i = 0; i < 40; i++) {
+		assert_false(ring_look_due(f->ring)); /* there is nothing new */
 		assert_int_equal(pop(f), 1);
 	}
-	assert_true(ring_look_due(f->ring));
-	misses_ahead(f, 0, 0, 0);
-	for (unsigned int i = 0; i < 10; i++)
+	assert_false(ring_look_due(f->ring));
+	assert_true(ring_look_short(f->ring));
+}
+
+/* More than one look can ask for: the next one when half of it is popped. */
+static void a_look_ahead_that_was_cut_is_due_later(void **state)
+{
+	struct fixture *f = *state;
+
+	map_ring(f);
+	open_ring(f);
+	offer_pages(f, 2 * RING_AHEAD_MAX, false);
+	misses_ahead(f, BUFFER_IOVA, RING_AHEAD_MAX, IOTLB_READ);
+	assert_false(ring_look_due(f->ring));
+	assert_false(ring_look_short(f->ring));
+	map(f, BUFFER_IOVA, 0x8000, RING_AHEAD_MAX * PAGE, IOTLB_READ);
+	for (unsigned int i = 0; i < RING_AHEAD_MAX / 2; i++) {
+		assert_false(ring_look_due(f->ring));
 		assert_int_equal(pop(f), 1);
-	assert_false(ring_look_due(f->ring)); /* there is nothing to look at */
-	assert_true(ring_look_over(f->ring));
+	}
+	assert_int_equal(pop(f), 1);
+	assert_true(ring_look_due(f->ring));
+	misses_ahead(f, BUFFER_IOVA + RING_AHEAD_MAX * PAGE, RING_AHEAD_MAX, IOTLB_READ);
+	assert_false(ring_look_due(f->ring));
 }
 
 /* A chain that cannot be walked is no reason to look for ever. */
@@ -717,6 +747,7 @@ int main(void)
 		IOVA_TEST(a_page_in_many_chains_is_found_once),
 		IOVA_TEST(faults_end_a_look_ahead),
 		IOVA_TEST(a_look_ahead_is_due_in_good_time),
+		IOVA_TEST(a_look_ahead_that_was_cut_is_due_later),
 		IOVA_TEST(a_fault_ahead_is_looked_at_once),
 		IOVA_TEST(ring_waits_for_its_own_answer),
 		IOVA_TEST(ring_that_is_not_mapped_yet_waits),

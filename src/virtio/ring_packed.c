@@ -64,6 +64,7 @@ struct packed_ring {
 	uint32_t *device_event;       /* ours */
 	uint16_t *descs;              /* [size] by id: descriptors of the chain in flight */
 	struct packed_place avail;    /* next to pop */
+	struct packed_place ahead;    /* where the last look ahead ended */
 	struct packed_place used;     /* next to push */
 	struct packed_place shown;    /* used as the guest sees it: where the batch begins */
 	uint32_t batch;               /* descriptors between shown and used */
@@ -373,24 +374,32 @@ static bool packed_has_avail(struct ring *ring)
 }
 
 /* An indirect table that is missing stops the walk at its descriptor, a chain of its own. */
-static __attribute__((cold)) uint32_t packed_look_ahead(struct ring *ring, struct walk *walk)
+static __attribute__((cold)) void packed_look_ahead(struct ring *ring, struct walk *walk)
 {
-	const struct packed_ring *packed = packed_of(ring);
+	struct packed_ring *packed = packed_of(ring);
 	struct packed_place place = packed->avail;
-	enum ring_fault fault = RING_FAULT_NONE;
-	uint32_t chains = 0, count;
+	enum ring_fault fault;
+	uint32_t count;
 	uint16_t id;
 
 	while (available_at(packed, place)) {
 		*walk->chain = (struct ring_chain){ 0 };
 		fault = walk_chain(packed, walk, &place, &count, &id);
+		walk->ahead->chains++;
 		if (fault == RING_MISSING)
 			place_on(&place, 1, ring->size);
-		else if (fault)
+		walk->ahead->cut = fault && fault != RING_MISSING;
+		if (walk->ahead->cut)
 			break;
-		chains++;
 	}
-	return chains;
+	packed->ahead = place;
+}
+
+static bool packed_more_ahead(const struct ring *ring)
+{
+	const struct packed_ring *packed = (const struct packed_ring *)ring;
+
+	return available_at(packed, packed->ahead);
 }
 
 /* ---- giving chains back ---- */
@@ -524,6 +533,7 @@ const struct ring_layout ring_packed = {
 		.no_kick = packed_no_kick,
 		.has_avail = packed_has_avail,
 		.look_ahead = packed_look_ahead,
+		.more_ahead = packed_more_ahead,
 		.walk_again = packed_walk_again,
 		.locate = packed_locate,
 		.begin = packed_begin,

@@ -47,6 +47,7 @@ struct split_ring {
 	uint16_t mask;
 	uint16_t avail_next; /* next index to pop */
 	uint16_t avail_seen; /* avail->idx when it was last read */
+	uint16_t ahead;      /* index where the last look ahead ended */
 	uint16_t used_next;  /* next index to push */
 	uint16_t used_shown; /* used->idx as the guest sees it */
 	uint16_t used_flags; /* used->flags as the guest sees it */
@@ -231,22 +232,30 @@ static bool split_has_avail(struct ring *ring)
 	return !ring->fault && look_for_avail(split_of(ring));
 }
 
-/* In private memory nothing changes: what the guest does to them meanwhile is its own loss. */
-static __attribute__((cold)) uint32_t split_look_ahead(struct ring *ring, struct walk *walk)
+/* Nothing is taken: what the guest does to its chains meanwhile is its own loss. */
+static __attribute__((cold)) void split_look_ahead(struct ring *ring, struct walk *walk)
 {
-	const struct split_ring *split = split_of(ring);
+	struct split_ring *split = split_of(ring);
 	uint16_t seen = gw_load_acquire(&split->avail->idx); /* pair A */
 	enum ring_fault fault = RING_FAULT_NONE;
-	uint16_t at, head;
+	uint16_t head;
 
-	for (at = split->avail_next; at != seen && (!fault || fault == RING_MISSING); at++) {
-		head = gw_read_once(&split->avail->ring[at & split->mask]);
-		if (head >= ring->size)
-			break;
+	for (split->ahead = split->avail_next; split->ahead != seen; split->ahead++) {
+		head = gw_read_once(&split->avail->ring[split->ahead & split->mask]);
 		*walk->chain = (struct ring_chain){ 0 };
-		fault = walk_chain(split, walk, head);
+		fault = head < ring->size ? walk_chain(split, walk, head) : RING_FAULT_HEAD;
+		walk->ahead->chains++;
+		if (fault && fault != RING_MISSING)
+			break;
 	}
-	return (uint16_t)(at - split->avail_next);
+	walk->ahead->cut = split->ahead != seen;
+}
+
+static bool split_more_ahead(const struct ring *ring)
+{
+	const struct split_ring *split = (const struct split_ring *)ring;
+
+	return gw_load_relaxed(&split->avail->idx) != split->ahead;
 }
 
 /* ---- giving chains back ---- */
@@ -347,6 +356,7 @@ const struct ring_layout ring_split = {
 		.no_kick = split_no_kick,
 		.has_avail = split_has_avail,
 		.look_ahead = split_look_ahead,
+		.more_ahead = split_more_ahead,
 		.walk_again = split_walk_again,
 		.locate = split_locate,
 		.begin = split_begin,

@@ -10,6 +10,8 @@ struct walk_ahead {
 	struct iotlb_miss *miss;
 	unsigned int count, max;
 	unsigned int looks;
+	uint32_t chains; /* it has begun with */
+	bool cut;        /* not all that were available */
 };
 
 struct walk {

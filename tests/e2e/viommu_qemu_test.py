@@ -10,12 +10,13 @@ else in batches: all addresses at once, those of the rings too.
 from lib import iommu
 from lib.proc import check
 from lib.qemu import Device
-from lib.scenario import cases, deadline, rounds
+from lib.scenario import cases, deadline, long, rounds
 from lib.site import Side, need_pinning, start_site, wait_registered
 from lib.stream import Stream
 
 FILE_BYTES = 4 << 20
 PROGRESS_BYTES = rounds(2 << 20, 16 << 20)
+LITTLE_BYTES = 1 << 20
 
 
 def check_translated(side, how):
@@ -24,7 +25,7 @@ def check_translated(side, how):
           f"the guest's IOMMU group of the NIC is of the type '{kind}'")
 
 
-def life_behind_iommu(t, driver, how, more=()):
+def life_behind_iommu(t, driver, how, more=(), progress=PROGRESS_BYTES):
     need_pinning(driver)
     side = Side(t, driver, nic={"options": iommu.NIC_OPTIONS},
                 before=[Device(d) for d in iommu.DEVICES], append=how,
@@ -35,7 +36,7 @@ def life_behind_iommu(t, driver, how, more=()):
     check_translated(side, how)
     wait_registered(be, side)
     stream = Stream(t, side.peer_ns, side.host, side.vm)
-    stream.wait_progress(PROGRESS_BYTES)
+    stream.wait_progress(progress)
     stream.finish(side.vm)
     pair = be.settled_pair(side.port, side.up)
     check(pair.lent_frames > 0, f"nothing was lent: {pair.copies()}")
@@ -56,9 +57,13 @@ def test_iommu(t, driver, strict):
     life_behind_iommu(t, driver, iommu.STRICT if strict else iommu.LAZY)
 
 
-@deadline(rounds(300, 600))
-@cases("strict", (0, 1), quick=())
+@long
+@deadline(600)
+@cases("strict", (0, 1))
 def test_iommu_of_three(t, strict):
-    """With more ports than two, what finds no receive buffer is dropped."""
+    """With more ports than two, what finds no receive buffer is dropped.
+
+    Each loss costs a stream some time, so it is asked for less.
+    """
     life_behind_iommu(t, "tap", iommu.STRICT if strict else iommu.LAZY,
-                      ["third=null:,network=net1"])
+                      ["third=null:,network=net1"], LITTLE_BYTES)

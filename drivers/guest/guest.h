@@ -177,7 +177,8 @@ struct guest {
 	struct gw_timer drain_timer;
 	struct gw_list ghosts;
 	uint64_t connections;
-	struct record_file *record; /* of our own; NULL: there is none */
+	struct record_file *record;            /* of our own; NULL: there is none */
+	bool record_left[2 * GUEST_PAIRS_MAX]; /* by ring: stopped before all was taken again */
 	int record_dir;
 	/* Front-ends that came since then, those that were turned away too; control. */
 	uint64_t coming_since_ms;
@@ -293,6 +294,10 @@ void record_tell(struct guest *guest, unsigned int index, const struct ring *rin
  */
 void record_end(struct guest *guest, unsigned int index, const struct ring *ring, void *kept,
 		bool clean);
+
+/* The front-end ends a run that has stopped before: see ops->ring_over. */
+void record_over(struct guest *guest, unsigned int index, const struct ring_config *config,
+		 bool reset);
 
 /* ---- carry.c ---- */
 /* The driver's leave. */

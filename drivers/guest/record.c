@@ -98,21 +98,36 @@ void record_tell(struct guest *guest, unsigned int index, const struct ring *rin
 		port_count_again(guest->port, again);
 }
 
+static void forget(struct guest *guest, unsigned int index, void *kept, uint32_t size)
+{
+	if (kept)
+		ring_record_clear(
+			kept, size,
+			virtio_has(session_features(guest->session), VIRTIO_F_RING_PACKED));
+	else if (guest->record)
+		record_file_ring_stopped(guest->record, index);
+}
+
 void record_end(struct guest *guest, unsigned int index, const struct ring *ring, void *kept,
 		bool clean)
 {
 	bool handed = session_hands_runs(guest->session);
 
+	guest->record_left[index] = ring_resubmit_left(ring);
 	/* A record of nothing would still have a place of its own (ring_record.h). */
-	if (handed && (!clean || ring_resubmit_left(ring)))
+	if (handed && (!clean || guest->record_left[index]))
 		return;
 	/* What a dead device may still read is not taken again, by nobody. */
 	if (clean && !handed && !session_ends_runs(guest->session))
 		return;
-	if (kept)
-		ring_record_clear(
-			kept, ring_size(ring),
-			virtio_has(session_features(guest->session), VIRTIO_F_RING_PACKED));
-	else if (guest->record)
-		record_file_ring_stopped(guest->record, index);
+	forget(guest, index, kept, ring_size(ring));
+}
+
+void record_over(struct guest *guest, unsigned int index, const struct ring_config *config,
+		 bool reset)
+{
+	/* What the run before left in flight is counted as consumed, and still to be done. */
+	if (!reset && guest->record_left[index])
+		return;
+	forget(guest, index, config->record, config->size);
 }

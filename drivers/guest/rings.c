@@ -261,6 +261,11 @@ static void op_ring_stop(void *arg, unsigned int index, bool handed)
 		stop_receiver(arg, index / 2);
 }
 
+static void op_ring_over(void *arg, unsigned int index, const struct session_ring *ring, bool reset)
+{
+	record_over(arg, index, &ring->config, reset);
+}
+
 /* ---- what all rings go by ---- */
 
 struct log_order {
@@ -350,6 +355,7 @@ const struct session_ops guest_session_ops = {
 	.send = op_send,
 	.ring_start = op_ring_start,
 	.ring_stop = op_ring_stop,
+	.ring_over = op_ring_over,
 	.ring_enable = op_ring_enable,
 	.ring_fds = op_ring_fds,
 	.memory = op_memory,

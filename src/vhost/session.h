@@ -84,6 +84,13 @@ struct session_ops {
 	 * (GET_VRING_BASE_SKIP_DRAIN): session_hands_runs.
 	 */
 	void (*ring_stop)(void *arg, unsigned int index, bool handed);
+	/*
+	 * The front-end ends the run of a ring that has stopped before, because memory
+	 * changed or an IOMMU took its place away: it is not to be gone on with. With
+	 * `reset` the guest forgets all; else what was in flight then still is.
+	 */
+	void (*ring_over)(void *arg, unsigned int index, const struct session_ring *ring,
+			  bool reset);
 	/* SET_VRING_ENABLE on a running ring. */
 	void (*ring_enable)(void *arg, unsigned int index, bool enabled);
 	/*

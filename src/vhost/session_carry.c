@@ -347,7 +347,7 @@ static void get_rings(struct carry *carry, struct session *session, unsigned int
 			.base = as.base,
 		};
 		ring->has_addr = as.has_addr;
-		ring->has_kick = as.has_kick;
+		ring->has_kick = ring->begun = as.has_kick;
 		ring->set.enabled = as.enabled;
 		ring->set.kick_fd = get_fd(carry, as.kick);
 		ring->set.call_fd = get_fd(carry, as.call);

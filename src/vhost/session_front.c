@@ -106,6 +106,15 @@ static void on_ring_stop(void *arg, unsigned int index, bool handed)
 		session_ring_stopped(front->session, index, front->stop_base[index]);
 }
 
+static void on_ring_over(void *arg, unsigned int index, const struct session_ring *ring, bool reset)
+{
+	struct front *front = arg;
+
+	assert_ptr_equal(ring->config.record, front->ring[index].config.record);
+	front->overs[index]++;
+	front->resets[index] += reset;
+}
+
 static void on_ring_enable(void *arg, unsigned int index, bool enabled)
 {
 	struct front *front = arg;
@@ -239,6 +248,7 @@ static const struct session_ops front_ops = {
 	.send = on_send,
 	.ring_start = on_ring_start,
 	.ring_stop = on_ring_stop,
+	.ring_over = on_ring_over,
 	.ring_enable = on_ring_enable,
 	.ring_fds = on_ring_fds,
 	.memory = on_memory,

@@ -484,12 +484,42 @@ static void a_table_that_is_full(void **state)
 	assert_int_equal(front_reply_u64(&front, VHOST_USER_IOTLB_MSG), 0);
 }
 
+/* ---- a run that ends while its ring waits for addresses ---- */
+
+/* Its record must not be taken for that of the run to come. */
+static void a_run_ends_while_its_ring_waits(void **state)
+{
+	static const struct {
+		uint32_t request;
+		bool reset;
+	} cases[] = { { VHOST_USER_GET_VRING_BASE, false }, { VHOST_USER_RESET_DEVICE, true } };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		start_rings();
+		invalidate(IOVA, PAGE);
+		assert_false(session_ring_running(front.session, 0));
+		assert_int_equal(front.overs[0], 0);
+		if (cases[i].reset)
+			assert_int_equal(front_empty(&front, cases[i].request), 0);
+		else
+			assert_int_equal(front_state(&front, cases[i].request, 0, 0), 0);
+		assert_int_equal(front.overs[0], 1);
+		assert_int_equal(front.resets[0], cases[i].reset);
+		/* Once is enough. */
+		assert_int_equal(front_state(&front, VHOST_USER_GET_VRING_BASE, 0, 0), 0);
+		assert_int_equal(front.overs[0], 1);
+		teardown(NULL);
+		setup(NULL);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_ring_waits_until_its_parts_are_mapped),
 		TEST(a_ring_across_pages),
 		TEST(iotlb_invalidate_with_cached_ring_pointers),
+		TEST(a_run_ends_while_its_ring_waits),
 		TEST(invalidation_with_loans_out),
 		TEST(what_nobody_has_goes_at_once),
 		TEST(update_to_another_place),

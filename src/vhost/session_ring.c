@@ -70,6 +70,7 @@ int session_ring_try_start(struct session *session, unsigned int index, struct g
 	ret = session->config.ops->ring_start(session->config.arg, index, &ring->set, err);
 	if (!ret)
 		ring->phase = SESSION_RING_RUNNING;
+	ring->begun |= !ret;
 	return ret;
 }
 
@@ -242,10 +243,29 @@ void session_choose_all(struct session *session)
 		session_choose(session, i);
 }
 
+/* Those that run are told when they stop (session_ends_runs); the others here. */
+static void end_runs(struct session *session)
+{
+	const struct session_ops *ops = session->config.ops;
+
+	for (unsigned int i = 0; i < session->rings; i++) {
+		struct session_ring_state *ring = &session->ring[i];
+
+		if (!ring->chosen || !ring->begun)
+			continue;
+		ring->begun = false;
+		if (ring->phase == SESSION_RING_STOPPED)
+			ops->ring_over(session->config.arg, i, &ring->set,
+				       session->op != SESSION_OP_GET_BASE);
+	}
+}
+
 int session_op_begin(struct session *session, enum session_op op)
 {
 	session->op = op;
 	session->beginning = true;
+	if (session_ends_runs(session) || session_hands_runs(session))
+		end_runs(session);
 	/* All of them first: who is asked about a ring sees the others' state. */
 	for (unsigned int i = 0; i < session->rings; i++) {
 		struct session_ring_state *ring = &session->ring[i];

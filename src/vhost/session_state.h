@@ -33,6 +33,7 @@ struct session_ring_state {
 	bool has_addr;
 	bool chosen;   /* to be stopped by the op that begins: session_choose */
 	bool has_kick; /* a kick descriptor, or the wish to be polled */
+	bool begun;    /* a run of it was begun that the front-end has not ended */
 };
 
 enum session_op {

@@ -70,6 +70,35 @@ void driver_ring_close(struct driver_ring *ring)
 	memset(ring, 0, sizeof(*ring));
 }
 
+/* Those that are out first, in their order. */
+static int by_serial(const void *a, const void *b)
+{
+	const struct ring_flight *x = a, *y = b;
+	bool x_out = x->token != DRIVER_RING_NO_TOKEN, y_out = y->token != DRIVER_RING_NO_TOKEN;
+
+	if (x_out != y_out)
+		return x_out ? -1 : 1;
+	return (x->serial > y->serial) - (x->serial < y->serial);
+}
+
+uint32_t driver_ring_reset(struct driver_ring *ring, uint32_t *tokens)
+{
+	uint32_t count = 0;
+
+	qsort(ring->flight, ring->size, sizeof(*ring->flight), by_serial);
+	for (uint16_t i = 0; i < ring->size; i++) {
+		if (ring->flight[i].token != DRIVER_RING_NO_TOKEN)
+			tokens[count++] = ring->flight[i].token;
+		ring->flight[i].token = DRIVER_RING_NO_TOKEN;
+	}
+	ring->free_count = ring->size;
+	ring->avail_idx = ring->published = ring->used_seen = ring->kicked = 0;
+	ring->batch_last = DRIVER_RING_NO_TOKEN;
+	ring->home += count;
+	ring->ops->reset(ring);
+	return count;
+}
+
 void driver_ring_note(struct driver_ring *ring, const char *format, ...)
 {
 	va_list args;

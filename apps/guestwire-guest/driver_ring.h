@@ -139,6 +139,13 @@ bool driver_ring_has_used(const struct driver_ring *ring);
 bool driver_ring_want_call(struct driver_ring *ring);
 void driver_ring_refuse_call(struct driver_ring *ring);
 
+/*
+ * The device was reset: the ring is as it was when it was opened, in the same place.
+ * Chains that were out are the driver's again (VIRTIO 1.2 section 2.4.2); their tokens
+ * go into tokens[size], in the order in which they were given. Returns how many.
+ */
+uint32_t driver_ring_reset(struct driver_ring *ring, uint32_t *tokens);
+
 static inline uint16_t driver_ring_out(const struct driver_ring *ring)
 {
 	return (uint16_t)(ring->published - ring->used_seen);

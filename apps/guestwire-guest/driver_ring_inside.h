@@ -7,6 +7,8 @@
 struct driver_ring_kind_ops {
 	int (*open)(struct driver_ring *ring, struct guest_memory *memory, struct fail *fail);
 	void (*close)(struct driver_ring *ring);
+	/* Empty, at its beginning; nothing is left in shared memory. Also by open. */
+	void (*reset)(struct driver_ring *ring);
 	/* There is room. Returns the head. */
 	uint16_t (*add)(struct driver_ring *ring, const struct ring_segment *segments,
 			uint16_t count, bool device_writes, const struct guest_span *table);

@@ -17,6 +17,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "order.h"
 
@@ -27,6 +28,21 @@
 #define WRAP_SHIFT  VRING_PACKED_EVENT_F_WRAP_CTR
 #define SLOT_MASK   0x7fffu
 
+static void packed_reset(struct driver_ring *ring)
+{
+	struct driver_ring_packed *p = &ring->packed;
+	uint16_t n = ring->size;
+
+	for (p->id_count = 0; p->id_count < n; p->id_count++)
+		p->ids[p->id_count] = (uint16_t)(n - 1 - p->id_count);
+	p->wrap = p->used_wrap = true;
+	p->slot = p->used_slot = p->added = 0;
+	p->head = NULL;
+	memset(p->desc, 0, sizeof(*p->desc) * n);
+	memset(p->driver_event, 0, sizeof(*p->driver_event));
+	memset(p->device_event, 0, sizeof(*p->device_event));
+}
+
 static int packed_open(struct driver_ring *ring, struct guest_memory *memory, struct fail *fail)
 {
 	struct driver_ring_packed *p = &ring->packed;
@@ -36,9 +52,6 @@ static int packed_open(struct driver_ring *ring, struct guest_memory *memory, st
 	p->ids = calloc(n, sizeof(*p->ids));
 	if (!p->ids)
 		return fail_set(fail, -ENOMEM, "no memory for a ring of %u", n);
-	for (p->id_count = 0; p->id_count < n; p->id_count++)
-		p->ids[p->id_count] = (uint16_t)(n - 1 - p->id_count);
-	p->wrap = p->used_wrap = true;
 	rc = guest_memory_alloc(memory, sizeof(*p->desc) * n, DESC_ALIGN, &ring->desc_span, fail);
 	if (!rc)
 		rc = guest_memory_alloc(memory, sizeof(*p->driver_event), EVENT_ALIGN,
@@ -51,6 +64,7 @@ static int packed_open(struct driver_ring *ring, struct guest_memory *memory, st
 	p->desc = (struct vring_packed_desc *)(void *)ring->desc_span.host;
 	p->driver_event = (struct vring_packed_desc_event *)(void *)ring->avail_span.host;
 	p->device_event = (struct vring_packed_desc_event *)(void *)ring->used_span.host;
+	packed_reset(ring);
 	return 0;
 }
 
@@ -236,6 +250,7 @@ static uint64_t packed_place(const struct driver_ring *ring, uint32_t base)
 const struct driver_ring_kind_ops driver_ring_packed_ops = {
 	.open = packed_open,
 	.close = packed_close,
+	.reset = packed_reset,
 	.add = packed_add,
 	.publish = packed_publish,
 	.wants_kick = packed_wants_kick,

@@ -5,6 +5,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "order.h"
 
@@ -12,6 +13,19 @@
 #define DESC_ALIGN  16u
 #define AVAIL_ALIGN 2u
 #define USED_ALIGN  4u
+
+static void split_reset(struct driver_ring *ring)
+{
+	uint16_t n = ring->size;
+
+	/* Round: with IN_ORDER descriptors are taken in the order of the table (2.7.5.1). */
+	for (uint16_t i = 0; i < n; i++)
+		ring->next[i] = (uint16_t)((i + 1) & (n - 1));
+	ring->free_head = 0;
+	memset(ring->desc, 0, sizeof(*ring->desc) * n);
+	memset(ring->avail, 0, 6 + 2u * n);
+	memset(ring->used, 0, 6 + sizeof(struct vring_used_elem) * n);
+}
 
 static int split_open(struct driver_ring *ring, struct guest_memory *memory, struct fail *fail)
 {
@@ -21,9 +35,6 @@ static int split_open(struct driver_ring *ring, struct guest_memory *memory, str
 	ring->next = calloc(n, sizeof(*ring->next));
 	if (!ring->next)
 		return fail_set(fail, -ENOMEM, "no memory for a ring of %u", n);
-	/* Round: with IN_ORDER descriptors are taken in the order of the table (2.7.5.1). */
-	for (uint16_t i = 0; i < n; i++)
-		ring->next[i] = (uint16_t)((i + 1) & (n - 1));
 	rc = guest_memory_alloc(memory, sizeof(struct vring_desc) * n, DESC_ALIGN, &ring->desc_span,
 				fail);
 	/* 6 bytes beside the elements: flags, idx, and the other side's event. */
@@ -40,6 +51,7 @@ static int split_open(struct driver_ring *ring, struct guest_memory *memory, str
 	ring->used_event = (uint16_t *)(void *)(ring->avail_span.host + 4 + 2 * n);
 	ring->avail_event =
 		(uint16_t *)(void *)(ring->used_span.host + 4 + sizeof(struct vring_used_elem) * n);
+	split_reset(ring);
 	return 0;
 }
 
@@ -200,6 +212,7 @@ static uint64_t split_place(const struct driver_ring *ring, uint32_t base)
 const struct driver_ring_kind_ops driver_ring_split_ops = {
 	.open = split_open,
 	.close = split_close,
+	.reset = split_reset,
 	.add = split_add,
 	.publish = split_publish,
 	.wants_kick = split_wants_kick,

@@ -263,10 +263,35 @@ static void what_a_base_forgets_is_lost(void **state)
 	assert_int_equal(driver_ring_lost(ring, 4), 3);
 }
 
+/* What was out comes back in its order, and the ring works as a new one does. */
+static void reset_gives_back_what_is_out(void **state)
+{
+	struct bed *bed = *state;
+	uint32_t tokens[SIZE], token, len;
+
+	for (uint32_t i = 0; i < 3; i++)
+		assert_true(driver_ring_add(&bed->ring, bed->segments, 2, false, NULL, 100 + i) >=
+			    0);
+	driver_ring_publish(&bed->ring);
+	assert_int_equal(driver_ring_reset(&bed->ring, tokens), 3);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(tokens[i], 100 + i);
+	assert_int_equal(driver_ring_out(&bed->ring), 0);
+	assert_int_equal(bed->ring.free_count, SIZE);
+	assert_int_equal(bed->ring.home, bed->ring.serial);
+	assert_int_equal(driver_ring_reap(&bed->ring, &token, &len), RING_NOTHING);
+	for (uint32_t i = 0; i < SIZE; i++)
+		assert_true(driver_ring_add(&bed->ring, bed->segments, 1, false, NULL, i) >= 0);
+	driver_ring_publish(&bed->ring);
+	assert_int_equal(driver_ring_out(&bed->ring), SIZE);
+	assert_int_equal(driver_ring_reap(&bed->ring, &token, &len), RING_NOTHING);
+}
+
 int main(void)
 {
 #define RING_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	static const struct CMUnitTest tests[] = {
+		RING_TEST(reset_gives_back_what_is_out),
 		RING_TEST(chain_is_written_and_comes_back),
 		RING_TEST(indirect_takes_one_descriptor),
 		RING_TEST(full_ring_says_so_and_order_is_free),

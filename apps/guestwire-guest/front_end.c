@@ -29,11 +29,16 @@ const struct front_end_feature front_end_features[] = {
 	{ "status", VHOST_USER_PROTOCOL_F_STATUS, FEATURE_PROTOCOL },
 	{ "ring_packed", VIRTIO_F_RING_PACKED, FEATURE_CHOSEN },
 	{ "in_order", VIRTIO_F_IN_ORDER, FEATURE_CHOSEN },
+	{ "access_platform", VIRTIO_F_ACCESS_PLATFORM, FEATURE_CHOSEN },
 	{ "net_mq", VIRTIO_NET_F_MQ, FEATURE_CHOSEN },
 	{ "log_shmfd", VHOST_USER_PROTOCOL_F_LOG_SHMFD, FEATURE_PROTOCOL_CHOSEN },
 	{ "configure_mem_slots", VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
 	  FEATURE_PROTOCOL_CHOSEN },
 	{ "inflight_shmfd", VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD, FEATURE_PROTOCOL_CHOSEN },
+	{ "skip_drain", VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN, FEATURE_PROTOCOL_CHOSEN },
+	{ "base_inflight", VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT, FEATURE_PROTOCOL_CHOSEN },
+	{ "reset_device", VHOST_USER_PROTOCOL_F_RESET_DEVICE, FEATURE_PROTOCOL_CHOSEN },
+	{ "backend_req", VHOST_USER_PROTOCOL_F_BACKEND_REQ, FEATURE_PROTOCOL_CHOSEN },
 	{ "csum", VIRTIO_NET_F_CSUM, FEATURE_HOST_OFFLOAD },
 	{ "host_tso4", VIRTIO_NET_F_HOST_TSO4, FEATURE_HOST_OFFLOAD },
 	{ "host_tso6", VIRTIO_NET_F_HOST_TSO6, FEATURE_HOST_OFFLOAD },
@@ -120,13 +125,16 @@ int front_end_set_fd(struct front_end *fe, uint32_t request, uint32_t index, int
 int front_end_set_addr(struct front_end *fe, uint32_t index, const struct driver_ring *ring,
 		       uint32_t flags)
 {
+	bool iommu = fe->features >> VIRTIO_F_ACCESS_PLATFORM & 1;
+	const struct guest_span *desc = &ring->desc_span, *used = &ring->used_span,
+				*avail = &ring->avail_span;
 	struct vhost_vring_addr addr = {
 		.index = index,
 		.flags = flags,
-		.desc_user_addr = (uintptr_t)ring->desc_span.host,
-		.used_user_addr = (uintptr_t)ring->used_span.host,
-		.avail_user_addr = (uintptr_t)ring->avail_span.host,
-		.log_guest_addr = ring->used_span.gpa,
+		.desc_user_addr = iommu ? desc->gpa : (uintptr_t)desc->host,
+		.used_user_addr = iommu ? used->gpa : (uintptr_t)used->host,
+		.avail_user_addr = iommu ? avail->gpa : (uintptr_t)avail->host,
+		.log_guest_addr = used->gpa - (iommu ? GUEST_IOVA_BASE : 0),
 	};
 
 	return front_end_request(fe, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0,
@@ -227,12 +235,13 @@ static uint32_t ring_base(const struct front_end *fe, const struct driver_ring *
 	return driver_ring_base(ring);
 }
 
-static int start_ring(struct front_end *fe, uint32_t index, const struct driver_ring *ring)
+static int start_ring(struct front_end *fe, uint32_t index, const struct driver_ring *ring,
+		      uint32_t base)
 {
 	int rc = front_end_set_state(fe, VHOST_USER_SET_VRING_NUM, index, ring->size);
 
 	if (!rc)
-		rc = front_end_set_state(fe, VHOST_USER_SET_VRING_BASE, index, ring_base(fe, ring));
+		rc = front_end_set_state(fe, VHOST_USER_SET_VRING_BASE, index, base);
 	if (!rc)
 		rc = front_end_set_addr(fe, index, ring, 0);
 	if (!rc)
@@ -339,16 +348,35 @@ int front_end_start(struct front_end *fe, const struct guest_memory *memory,
 		rc = share_inflight(fe, rings->count);
 	if (!rc)
 		rc = add_status(fe, VIRTIO_CONFIG_S_FEATURES_OK);
-	if (!rc)
+	if (!rc && memory)
 		rc = front_end_set_memory(fe, memory);
 	for (uint32_t i = 0; !rc && i < rings->count; i++)
-		rc = start_ring(fe, i, rings->ring[i]);
+		rc = start_ring(fe, i, rings->ring[i], ring_base(fe, rings->ring[i]));
 	if (!rc && fe->config->enable_last)
 		rc = enable_rings(fe, rings->count);
 	if (!rc)
 		rc = add_status(fe, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
 					    VIRTIO_CONFIG_S_DRIVER_OK);
 	return rc;
+}
+
+int front_end_go_on(struct front_end *fe, const struct front_end_rings *rings,
+		    const uint32_t *bases)
+{
+	int rc = share_inflight(fe, rings->count);
+
+	for (uint32_t i = 0; !rc && i < rings->count; i++)
+		rc = start_ring(fe, i, rings->ring[i], bases[i]);
+	return rc;
+}
+
+int front_end_reset(struct front_end *fe)
+{
+	uint64_t none;
+	int rc = front_end_request(fe, VHOST_USER_RESET_DEVICE, NULL, 0, NULL, 0, true);
+
+	/* Behind an answer all is done. */
+	return rc ? rc : front_end_get_u64(fe, VHOST_USER_GET_FEATURES, &none);
 }
 
 int front_end_log(struct front_end *fe, const struct front_end_log *log,
@@ -380,16 +408,29 @@ int front_end_stop(struct front_end *fe)
 	return front_end_set_u64(fe, VHOST_USER_SET_STATUS, 0);
 }
 
-int front_end_stop_ring(struct front_end *fe, uint32_t index, uint32_t *base)
+static int get_base(struct front_end *fe, uint32_t request, uint32_t index, uint32_t *base)
 {
 	struct vhost_vring_state state = { index, 0 };
-	int rc = front_end_send(fe, VHOST_USER_GET_VRING_BASE, &state, sizeof(state), NULL);
+	int rc = front_end_send(fe, request, &state, sizeof(state), NULL);
 
 	if (!rc)
-		rc = front_end_receive(fe, VHOST_USER_GET_VRING_BASE, &state, sizeof(state));
+		rc = front_end_receive(fe, request, &state, sizeof(state));
 	if (!rc && state.index != index)
 		rc = fail_set(&fe->fail, -EPROTO, "GET_VRING_BASE of ring %u answered for ring %u",
 			      index, state.index);
 	*base = state.num;
 	return rc;
+}
+
+int front_end_stop_ring(struct front_end *fe, uint32_t index, uint32_t *base)
+{
+	return get_base(fe, VHOST_USER_GET_VRING_BASE, index, base);
+}
+
+int front_end_suspend_ring(struct front_end *fe, uint32_t index, uint32_t *base)
+{
+	bool skip = front_end_has(fe, VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN);
+
+	return get_base(fe, skip ? VHOST_USER_GET_VRING_BASE_SKIP_DRAIN : VHOST_USER_GET_VRING_BASE,
+			index, base);
 }

@@ -96,8 +96,14 @@ struct front_end {
 int front_end_open(struct front_end *fe, const struct front_end_config *config);
 void front_end_close(struct front_end *fe);
 int front_end_negotiate(struct front_end *fe, const struct front_end_rings *rings);
+/* memory NULL: it was shared before (RESET_DEVICE leaves it). */
 int front_end_start(struct front_end *fe, const struct guest_memory *memory,
 		    const struct front_end_rings *rings);
+/* Rings that were stopped go on where they were; all else is as it was. */
+int front_end_go_on(struct front_end *fe, const struct front_end_rings *rings,
+		    const uint32_t *bases);
+/* RESET_DEVICE, and it is done. What follows is front_end_start. */
+int front_end_reset(struct front_end *fe);
 /* Switches the log on while rings run, as QEMU does when a migration begins. */
 int front_end_log(struct front_end *fe, const struct front_end_log *log,
 		  const struct front_end_rings *rings);
@@ -105,6 +111,8 @@ int front_end_log(struct front_end *fe, const struct front_end_log *log,
 int front_end_stop(struct front_end *fe);
 /* Stops a ring; base is where the back-end would go on in the available ring. */
 int front_end_stop_ring(struct front_end *fe, uint32_t index, uint32_t *base);
+/* The same, by GET_VRING_BASE_SKIP_DRAIN where that was negotiated. */
+int front_end_suspend_ring(struct front_end *fe, uint32_t index, uint32_t *base);
 
 /* Single messages, for start above and for misbehaviour. */
 int front_end_set_memory(struct front_end *fe, const struct guest_memory *memory);

@@ -56,10 +56,13 @@ void guest_log_close(struct guest_log *log)
 	memset(log, 0, sizeof(*log));
 }
 
+/* The log is of guest addresses, also behind an IOMMU. */
 static void set_bits(const struct guest_log *log, uint64_t *bits, uint64_t gpa, uint64_t len)
 {
-	uint64_t last = len ? (gpa + len - 1) >> PAGE_SHIFT : 0;
+	uint64_t last;
 
+	gpa &= GUEST_IOVA_BASE - 1;
+	last = len ? (gpa + len - 1) >> PAGE_SHIFT : 0;
 	for (uint64_t page = gpa >> PAGE_SHIFT; len && page <= last && page / 8 < log->bytes;
 	     page++)
 		bits[page / WORD_BITS] |= 1ull << page % WORD_BITS;

@@ -59,6 +59,7 @@ int guest_memory_open(struct guest_memory *memory, const struct guest_memory_con
 
 	memset(memory, 0, sizeof(*memory));
 	memory->size = each * config->region_count;
+	memory->iova_base = config->iommu ? GUEST_IOVA_BASE : 0;
 	rc = make_file(memory, config, fail);
 	for (uint32_t i = 0; !rc && i < config->region_count; i++) {
 		struct guest_region *region = &memory->regions[i];
@@ -103,7 +104,7 @@ int guest_memory_alloc(struct guest_memory *memory, uint64_t size, uint64_t alig
 			continue;
 		region->used = start + size;
 		span->host = region->host + start;
-		span->gpa = region->gpa + start;
+		span->gpa = memory->iova_base + region->gpa + start;
 		return 0;
 	}
 	return fail_set(

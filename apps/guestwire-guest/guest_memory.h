@@ -7,7 +7,9 @@
  *
  * Rings, tables and buffers are allocated once and never freed but with the
  * whole. Addresses: gpa is what goes into descriptors, host is our pointer, and
- * its number is what vhost-user calls the user address.
+ * its number is what vhost-user calls the user address. Behind an IOMMU what goes into
+ * descriptors are I/O addresses: the gpa of a span is then GUEST_IOVA_BASE more than
+ * where it lies, so that one cannot pass for the other.
  */
 #pragma once
 
@@ -20,6 +22,7 @@
 #define GUEST_MAX_REGIONS 509u        /* with one that is plugged; QEMU's most */
 #define GUEST_LOW_BYTES   (64u << 10) /* left free: address 0 is nobody's buffer */
 #define GUEST_PAGE        4096u
+#define GUEST_IOVA_BASE   (1ull << 46) /* above all guest addresses */
 
 struct guest_region {
 	int fd; /* all but what is plugged have the memory's */
@@ -36,6 +39,7 @@ struct guest_memory {
 	uint32_t region_count;
 	uint32_t next_region; /* the next allocation is tried here */
 	bool plugged;         /* the last region may go again */
+	uint64_t iova_base;   /* of spans: 0, or GUEST_IOVA_BASE */
 	struct guest_region regions[GUEST_MAX_REGIONS];
 };
 
@@ -45,6 +49,7 @@ struct guest_memory_config {
 	bool adjacent;
 	bool hugetlb;
 	bool seal; /* against shrinking and growing, as QEMU does */
+	bool iommu;
 };
 
 struct guest_span {

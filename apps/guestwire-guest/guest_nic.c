@@ -204,6 +204,36 @@ int guest_nic_prepare(struct guest_nic *nic, uint64_t features, struct fail *fai
 	return rc;
 }
 
+/* Never more descriptors than it had. */
+static void give_again(struct guest_nic *nic, uint32_t number)
+{
+	const struct nic_slot *slot = &nic->tx.slots[number];
+	bool table = nic->indirect && nic->options->indirect != INDIRECT_NEVER && slot->count > 1;
+
+	driver_ring_add(&nic->tx.ring, slot->segments, slot->count, false,
+			table ? &slot->table : NULL, number);
+}
+
+int guest_nic_reset(struct guest_nic *nic, uint32_t *frames, struct fail *fail)
+{
+	uint32_t *tokens = calloc(nic->tx.ring.size, sizeof(*tokens));
+	uint32_t count;
+
+	if (!tokens)
+		return fail_set(fail, -ENOMEM, "no memory for %u chains", nic->tx.ring.size);
+	guest_nic_settle(nic);
+	count = driver_ring_reset(&nic->rx.ring, tokens);
+	for (uint32_t i = 0; i < count; i++)
+		guest_nic_offer(nic, tokens[i]);
+	driver_ring_publish(&nic->rx.ring);
+	*frames = driver_ring_reset(&nic->tx.ring, tokens);
+	for (uint32_t i = 0; i < *frames; i++)
+		give_again(nic, tokens[i]);
+	driver_ring_publish(&nic->tx.ring);
+	free(tokens);
+	return 0;
+}
+
 static void close_side(struct nic_side *side)
 {
 	driver_ring_close(&side->ring);

@@ -131,5 +131,8 @@ uint32_t guest_nic_reap(struct guest_nic *nic);
 uint32_t guest_nic_rewrite(struct guest_nic *nic, uint32_t stream);
 /* Takes received buffers, tallies their frames, offers the buffers again. */
 uint32_t guest_nic_receive(struct guest_nic *nic);
+/* The device was reset: its rings begin again, and all that was out on them is given again.
+ * Returns how many frames; fail: no memory. */
+int guest_nic_reset(struct guest_nic *nic, uint32_t *frames, struct fail *fail);
 /* The device is dead: takes what it left, forgets half a frame. */
 void guest_nic_settle(struct guest_nic *nic);

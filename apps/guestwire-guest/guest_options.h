@@ -84,9 +84,13 @@ struct guest_options {
 	bool inflight;
 	bool log;
 	bool slots;
-	uint64_t plug_ms;  /* 0: never */
-	bool inflight_own; /* of misbehaviour */
-	int resume;        /* enum front_end_resume */
+	uint64_t plug_ms; /* 0: never */
+	bool iommu;
+	uint64_t invalidate_ms; /* 0: never */
+	uint64_t suspend_ms;    /* 0: never */
+	uint64_t reset_ms;      /* 0: never */
+	bool inflight_own;      /* of misbehaviour */
+	int resume;             /* enum front_end_resume */
 	bool reconnect_given;
 	double reconnect_s;
 	bool duplicates_allowed, ordered;

@@ -100,6 +100,10 @@ const char *options_contradiction(const struct guest_options *o)
 		return "--rewrite needs --socket, and not --pattern fixed";
 	if (o->misbehave && o->interface)
 		return "--misbehave needs --socket";
+	if (o->invalidate_ms && !o->iommu)
+		return "--invalidate needs --iommu";
+	if (o->iommu && (o->plug_ms || o->misbehave || o->addresses))
+		return "--iommu goes with none of --plug, --misbehave and --addresses";
 	if (o->listen && !o->socket)
 		return "--listen needs --socket";
 	return packet_contradiction(o);

@@ -17,14 +17,7 @@
 
 static bool tell(struct guest_run *run, int rc)
 {
-	if (!rc)
-		return true;
-	if (rc == -ECONNRESET || rc == -EPIPE)
-		run->lost = true;
-	else
-		summary_error(run->summary, EXIT_PROTOCOL, "memory that changes: %s",
-			      run->fe.fail.text);
-	return false;
+	return guest_run_said(run, rc, "memory that changes");
 }
 
 static bool plug(struct guest_run *run)

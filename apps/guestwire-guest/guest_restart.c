@@ -57,6 +57,8 @@ static int try_once(struct guest_run *run, int64_t left_ms)
 	if (!rc)
 		rc = front_end_negotiate(&run->fe, &run->rings);
 	if (!rc)
+		rc = guest_iommu_open(run);
+	if (!rc)
 		rc = front_end_start(&run->fe, &run->memory, &run->rings);
 	if (rc)
 		front_end_close(&run->fe);

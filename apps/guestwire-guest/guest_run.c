@@ -23,12 +23,19 @@ static uint64_t chosen_features(const struct guest_options *o)
 {
 	return (o->ring == DRIVER_RING_PACKED ? feature_bit(VIRTIO_F_RING_PACKED) : 0) |
 	       (o->in_order ? feature_bit(VIRTIO_F_IN_ORDER) : 0) |
+	       (o->iommu ? feature_bit(VIRTIO_F_ACCESS_PLATFORM) : 0) |
 	       (o->queues > 1 ? feature_bit(VIRTIO_NET_F_MQ) : 0);
 }
 
 static uint64_t chosen_protocol(const struct guest_options *o)
 {
 	return (o->inflight ? feature_bit(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD) : 0) |
+	       (o->inflight && o->suspend_ms
+			? feature_bit(VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT) |
+				  feature_bit(VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN)
+			: 0) |
+	       (o->reset_ms ? feature_bit(VHOST_USER_PROTOCOL_F_RESET_DEVICE) : 0) |
+	       (o->iommu ? feature_bit(VHOST_USER_PROTOCOL_F_BACKEND_REQ) : 0) |
 	       (o->slots ? feature_bit(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) : 0) |
 	       (o->log ? feature_bit(VHOST_USER_PROTOCOL_F_LOG_SHMFD) : 0);
 }
@@ -65,7 +72,7 @@ static int open_nics(struct guest_run *run, const struct guest_options *o, struc
 	int rc = 0;
 
 	run->nic = calloc(pairs, sizeof(*run->nic));
-	run->wait = calloc(2 + 4 * (size_t)pairs, sizeof(*run->wait));
+	run->wait = calloc(3 + 4 * (size_t)pairs, sizeof(*run->wait));
 	if (!run->nic || !run->wait)
 		return fail_set(fail, -ENOMEM, "no memory for %u pairs of queues", pairs);
 	for (; !rc && run->pairs < pairs; run->pairs++) {
@@ -85,13 +92,14 @@ int guest_run_open(struct guest_run *run, const struct guest_options *o,
 					      .region_count = (uint32_t)o->regions,
 					      .adjacent = o->adjacent,
 					      .hugetlb = o->hugetlb,
-					      .seal = !o->no_seal };
+					      .seal = !o->no_seal,
+					      .iommu = o->iommu };
 	struct fail fail;
 	int rc;
 
 	memset(run, 0, sizeof(*run));
 	run->summary = summary;
-	run->fe.sock = run->memory.fd = run->inflight.fd = -1;
+	run->fe.sock = run->memory.fd = run->inflight.fd = run->iommu.fd = -1;
 	run->inflight.queue_size = (uint16_t)o->ring_size;
 	run->config = front_end_config(o);
 	run->config.inflight = o->inflight ? &run->inflight : NULL;
@@ -111,6 +119,7 @@ int guest_run_open(struct guest_run *run, const struct guest_options *o,
 void guest_run_close(struct guest_run *run)
 {
 	front_end_close(&run->fe);
+	guest_iommu_close(run);
 	if (run->inflight.fd >= 0)
 		close(run->inflight.fd);
 	for (uint32_t i = 0; i < run->pairs; i++)
@@ -146,6 +155,8 @@ int guest_run_start(struct guest_run *run)
 	if (!rc && prepare_nics(run) < 0)
 		return -ENOMEM;
 	if (!rc)
+		rc = guest_iommu_open(run);
+	if (!rc)
 		rc = front_end_start(fe, &run->memory, &run->rings);
 	if (rc) {
 		summary_error(run->summary, EXIT_PROTOCOL, "%s", fe->fail.text);
@@ -153,6 +164,17 @@ int guest_run_start(struct guest_run *run)
 	}
 	guest_run_kick(run);
 	return 0;
+}
+
+bool guest_run_said(struct guest_run *run, int rc, const char *what)
+{
+	if (!rc)
+		return true;
+	if (rc == -ECONNRESET || rc == -EPIPE)
+		run->lost = true;
+	else
+		summary_error(run->summary, EXIT_PROTOCOL, "%s: %s", what, run->fe.fail.text);
+	return false;
 }
 
 void guest_run_kick(struct guest_run *run)

@@ -211,6 +211,12 @@ static void print_json(struct guest_summary *s)
 		json_object_set_new(o, "queues", queues_json(s));
 		json_object_set_new(o, "toggles", integer(s->toggles));
 		json_object_set_new(o, "plugs", integer(s->plugs));
+		json_object_set_new(o, "suspends", integer(s->suspends));
+		json_object_set_new(o, "left_in_flight", integer(s->left_in_flight));
+		json_object_set_new(o, "resets", integer(s->resets));
+		json_object_set_new(o, "taken_back", integer(s->taken_back));
+		json_object_set_new(o, "misses", integer(s->misses));
+		json_object_set_new(o, "invalidations", integer(s->invalidations));
 		json_object_set_new(o, "restarts", integer(s->restarts));
 		json_object_set_new(o, "restart_ms_max", integer(s->restart_ms_max));
 		json_object_set_new(o, "out_at_restarts", integer(s->out_at_restarts));
@@ -255,6 +261,15 @@ static void print_guest_text(const struct guest_summary *s)
 	if (s->pairs > 1)
 		printf("queues    %u pairs, %" PRIu64 " times disabled or enabled\n", s->pairs,
 		       s->toggles);
+	if (s->suspends)
+		printf("suspended %" PRIu64 " times; %" PRIu64 " chains were in flight then\n",
+		       s->suspends, s->left_in_flight);
+	if (s->resets)
+		printf("reset     %" PRIu64 " times; %" PRIu64 " frames were taken back\n",
+		       s->resets, s->taken_back);
+	if (s->misses)
+		printf("iommu     %" PRIu64 " I/O addresses missed, %" PRIu64 " times taken away\n",
+		       s->misses, s->invalidations);
 	if (s->logged)
 		printf("log       %" PRIu64 " pages written, %" PRIu64 " of them missing; %" PRIu64
 		       " superfluous\n",

@@ -49,6 +49,9 @@ struct guest_summary {
 	uint32_t pairs;
 	struct summary_queue queues[SUMMARY_MAX_QUEUES];
 	uint64_t toggles, plugs;
+	uint64_t suspends, left_in_flight; /* chains that were in flight when rings had stopped */
+	uint64_t resets, taken_back;       /* frames that a reset device had not taken */
+	uint64_t misses, invalidations;
 	uint64_t restarts, restart_ms_max;
 	uint64_t out_at_restarts; /* chains on TX rings when back-ends died */
 	uint64_t chains_given, chains_home;

@@ -25,7 +25,7 @@
 #define STOP_TRIES   8u /* back-ends that may die while the rings stop */
 
 /* Places in the array to wait for; from WAIT_RINGS on two for each ring. */
-enum { WAIT_SOCKET, WAIT_SIGNAL, WAIT_RINGS };
+enum { WAIT_SOCKET, WAIT_SIGNAL, WAIT_CHANNEL, WAIT_RINGS };
 enum { WAIT_CALL, WAIT_ERR, WAIT_PER_RING };
 
 static uint64_t drain(int fd)
@@ -63,6 +63,7 @@ static void fill_wait(struct guest_run *run, const struct pacer *pacer)
 
 	wait[WAIT_SOCKET] = (struct pollfd){ .fd = run->fe.sock, .events = POLLIN };
 	wait[WAIT_SIGNAL] = (struct pollfd){ .fd = pacer->signal_fd, .events = POLLIN };
+	wait[WAIT_CHANNEL] = (struct pollfd){ .fd = run->iommu.fd, .events = POLLIN };
 	for (uint32_t i = 0; i < run->rings.count; i++) {
 		struct pollfd *of = &wait[WAIT_RINGS + WAIT_PER_RING * i];
 		const struct driver_ring *ring = run->rings.ring[i];
@@ -93,7 +94,7 @@ static bool handle_events(struct guest_run *run, struct pacer *pacer)
 			      i % 2 == FRONT_END_RX ? "RX" : "TX");
 	}
 	run->lost = socket_lost(run, wait[WAIT_SOCKET].revents);
-	return !run->lost;
+	return !run->lost && (!wait[WAIT_CHANNEL].revents || guest_iommu_serve(run));
 }
 
 /* The nap ended by itself. Did a ring move without a call? The dead do not call. */
@@ -116,10 +117,14 @@ static void look_for_missed_call(struct guest_run *run, uint32_t index)
 static int64_t longest_nap_ns(const struct guest_run *run)
 {
 	const struct guest_options *o = run->nic->options;
-	uint64_t ms = o->toggle_ms && (!o->plug_ms || o->toggle_ms < o->plug_ms) ? o->toggle_ms
-										 : o->plug_ms;
+	const uint64_t periods_ms[] = { o->toggle_ms, o->plug_ms, o->suspend_ms, o->reset_ms,
+					o->invalidate_ms };
+	int64_t ns = NAP_NS;
 
-	return ms && (int64_t)ms * NS_PER_MS < NAP_NS ? (int64_t)ms * NS_PER_MS : NAP_NS;
+	for (size_t i = 0; i < sizeof(periods_ms) / sizeof(periods_ms[0]); i++)
+		if (periods_ms[i] && (int64_t)periods_ms[i] * NS_PER_MS < ns)
+			ns = (int64_t)periods_ms[i] * NS_PER_MS;
+	return ns;
 }
 
 static bool nap(struct guest_run *run, struct pacer *pacer)
@@ -229,7 +234,8 @@ static void exchange(struct guest_run *run, struct pacer *pacer)
 		pacer_tick(pacer, run->summary);
 		guest_migration_tick(run, pacer->now_ns);
 		if (!guest_queues_tick(run, pacer->now_ns) ||
-		    !guest_plug_tick(run, pacer->now_ns) ||
+		    !guest_plug_tick(run, pacer->now_ns) || !guest_stops_tick(run, pacer->now_ns) ||
+		    !guest_iommu_tick(run, pacer->now_ns) ||
 		    pacer_finished(pacer, run->summary, !guest_run_sending(run)))
 			return;
 	}

@@ -74,6 +74,81 @@ def test_inflight_file(t, ring):
     wire.be.stop()
 
 
+# rings that stop, begin anew, or have their addresses taken away, while they run
+STOPS = {
+    "suspend-inflight": ("--suspend", 25, "--inflight"),
+    "reset": ("--reset", 35),
+    "iommu": ("--iommu", "--invalidate", 10),
+    "iommu-all": ("--iommu", "--invalidate", 10, "--suspend", 45, "--reset",
+                  70, "--inflight"),
+}
+COUNTED = {"--suspend": "suspends", "--reset": "resets",
+           "--invalidate": "invalidations"}
+STOPS_MIN, STOPS_TIMEOUT_S = 4, 75
+RECEIVED_MIN = 50
+# one that keeps frames for a while; and one whose far end sees them
+HOLDS = ",delay=5,order=random"
+
+
+@deadline(90)
+@cases("ring", RINGS)
+@cases("driver", ("loop", "tap"))
+@cases("how", STOPS)
+def test_rings_that_stop(t, how, driver, ring):
+    """Each buffer comes back once, and each frame arrives once. (What comes in
+    while the rings rest may be lost, as on a wire.)"""
+    wire = Wire(t, driver, options=HOLDS if driver == "loop" else "")
+    wire.start()
+    far = wire.far_place and wire.start_far(
+        "--receive-stream", STREAM, "--verify", "--receive", FRAMES)
+    said = guest.result(wire.start_guest(
+        "--stream", STREAM, "--mac", mac(STREAM), "--dst", mac(FAR_STREAM),
+        "--send", FRAMES, *SIZES, "--rate", RATE, "--scribble", "--ring", ring,
+        "--descriptors", "1-5", "--timeout", STOPS_TIMEOUT_S, *STOPS[how]),
+        STOPS_TIMEOUT_S)
+    check(said["exit"] == 0 and said["stop"]["clean"] and
+          said["completed"] == FRAMES and not said["stop"]["lost"] and
+          not said["missed_calls"], f"the guest: {said}")
+    for option, count in COUNTED.items():
+        check(option not in STOPS[how] or said[count] >= STOPS_MIN,
+              f"{count}: {said}")
+    # a device gives all back, so nothing is left to a record
+    check(not said["left_in_flight"], f"left in flight: {said}")
+    if far:
+        got = guest.result(far)
+        check(got["verified"] == FRAMES and not got["missing"] and
+              not got["duplicated"], f"the far end: {got}")
+    t.note(f"{said['suspends']} suspended, {said['resets']} resets with "
+           f"{said['taken_back']} frames taken back, {said['misses']} misses, "
+           f"{said['invalidations']} invalidations")
+    wire.be.stop()
+
+
+@deadline(90)
+@cases("ring", RINGS)
+@cases("layout", ("one-buffer", "pieces", "queues"))
+def test_behind_an_iommu(t, ring, layout):
+    """Both ways, all sizes, and the log is of guest addresses. (A frame for
+    a buffer whose address is missed may be lost, as on a wire.)"""
+    wire = loop_wire(t)
+    said = guest.run_guest(
+        t, "--socket", wire.socket, "--send", FRAMES, *SIZES, "--rate", RATE,
+        "--verify", "--scribble", "--iommu", "--log", "--ring", ring,
+        "--timeout", STOPS_TIMEOUT_S, *LAYOUTS[layout],
+        timeout_s=STOPS_TIMEOUT_S)
+    log = said["log"]
+    check(said["exit"] == 0 and said["stop"]["clean"] and
+          said["completed"] == FRAMES and said["misses"] > 4 and
+          "access_platform" in said["features"], f"the guest: {said}")
+    check(said["verified"] == said["received"] > RECEIVED_MIN,
+          f"received: {said}")
+    check(log["pages_missing"] == 0 and log["pages_superfluous"] == 0,
+          f"the log: {log}")
+    t.note(f"{said['misses']} misses, {said['received']} received, "
+           f"{log['pages_written']} pages")
+    wire.be.stop()
+
+
 @deadline(60)
 @cases("how", ("table", "slots"))
 @cases("driver", ("tap", "xdp"))

@@ -258,9 +258,8 @@ static void report_started(struct packet *packet)
 	gw_port_set_offloads(packet->port, &offloads);
 	gw_port_set_max_len(packet->port, packet_interface_max_len(&packet->interface));
 	gw_port_set_reads(packet->port, GW_READS_BOUNCE);
-	gw_port_set_status(packet->port, "interface %s, MTU %u, %s, ring of %u, offloads %s",
-			   gw_port_target(packet->port), packet->interface.mtu,
-			   packet->interface.up ? "up" : "down", packet->slots,
+	gw_port_set_status(packet->port, "interface %s, MTU %u, ring of %u, offloads %s",
+			   gw_port_target(packet->port), packet->interface.mtu, packet->slots,
 			   takes_text(packet->takes));
 }
 
@@ -377,6 +376,7 @@ static const struct gw_needs packet_needs = {
 const struct gw_driver gw_driver_packet = {
 	.name = "packet",
 	.target = "IFNAME",
+	.target_is_interface = true,
 	.help = "any Ethernet interface through a packet socket; frames are copied",
 	.options = packet_options,
 	.needs = &packet_needs,

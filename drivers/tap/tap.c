@@ -17,7 +17,8 @@
  * is an administrator's: its state and addresses are left alone.
  *
  * While the interface is down, frames are dropped (egress_down); nothing else
- * happens, and when it is up again they pass.
+ * happens, and when it is up again they pass. One that was deleted is attached to anew
+ * when somebody has made it again; the descriptor is still good for that.
  *
  * Waking is edge triggered, because otherwise a worker would spin while all
  * receive buffers are lent out and the tap has more: `more` remembers that reading
@@ -56,6 +57,7 @@ struct tap {
 	struct tap_interface interface;
 	struct rx_pool *pool;
 	uint32_t max_len;
+	bool offloads_wanted;
 	unsigned int read_segs; /* buffers that the longest frame, and one byte more, needs */
 	bool more;              /* worker: the tap may have frames that were not read */
 };
@@ -228,7 +230,9 @@ static int tap_open(struct gw_port *port, struct gw_error *err)
 	gw_port_queue(port, 0)->priv = tap;
 	ret = gw_port_option_word(port, "offloads", switch_words, &offloads, err);
 	if (!ret)
-		ret = tap_interface_open(port, offloads == WORD_ON, &tap->interface, err);
+		tap->offloads_wanted = offloads == WORD_ON;
+	if (!ret)
+		ret = tap_interface_open(port, tap->offloads_wanted, &tap->interface, err);
 	if (!ret)
 		ret = rx_pool_open(port, RX_BUFFERS, &tap->pool, err);
 	if (ret)
@@ -272,9 +276,8 @@ static void report_started(struct gw_port *port, const struct tap *tap, uint32_t
 	gw_port_set_max_len(port, tap->max_len);
 	gw_port_set_offloads(port, &offloads);
 	gw_port_set_reads(port, GW_READS_KERNEL_COPY);
-	gw_port_set_status(port, "%s interface %s, MTU %u, %s, offloads %s",
+	gw_port_set_status(port, "%s interface %s, MTU %u, offloads %s",
 			   tap->interface.created ? "new" : "existing", gw_port_target(port), mtu,
-			   tap_interface_is_up(port) ? "up" : "down",
 			   !offloads.takes                   ? "off"
 			   : offloads.takes & GW_OFFLOAD_USO ? "on"
 							     : "on, but none for UDP");
@@ -285,8 +288,10 @@ static int tap_start(struct gw_port *port, struct gw_error *err)
 	struct tap *tap = gw_port_priv(port);
 	bool fresh = !tap->interface.taken && !tap->interface.left;
 	uint32_t mtu;
-	int ret = tap_interface_mtu(port, &mtu, err);
+	int ret = tap_interface_keep(port, tap->offloads_wanted, &tap->interface, err);
 
+	if (!ret)
+		ret = tap_interface_mtu(port, &mtu, err);
 	if (!ret)
 		ret = tap_interface_up(port, &tap->interface, err);
 	if (!ret)
@@ -331,7 +336,7 @@ static void tap_query(struct gw_port *port, struct gw_memmap *memmap, struct gw_
 		 "the kernel gathers each frame from where it lies and copies it once");
 }
 
-/* The interface is opened once. Later there are questions about its MTU and state only. */
+/* The interface is opened once. Later there are questions about its MTU only. */
 static const struct gw_needs tap_needs = {
 	.start_capabilities = 1ull << CAP_NET_ADMIN,
 	.families = 1ull << AF_INET | 1ull << AF_UNIX,
@@ -340,6 +345,7 @@ static const struct gw_needs tap_needs = {
 const struct gw_driver gw_driver_tap = {
 	.name = "tap",
 	.target = "IFNAME",
+	.target_is_interface = true,
 	.help = "a tap interface of this host, made if it does not exist",
 	.options = tap_options,
 	.needs = &tap_needs,

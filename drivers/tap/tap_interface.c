@@ -153,6 +153,18 @@ int tap_interface_open(struct gw_port *port, bool offloads, struct tap_interface
 	return ret;
 }
 
+int tap_interface_keep(struct gw_port *port, bool offloads, struct tap_interface *tap,
+		       struct gw_error *err)
+{
+	int header_bytes = TAP_HEADER_BYTES, ret;
+
+	if (ioctl(tap->fd, TUNSETVNETHDRSZ, &header_bytes) == 0 || errno != EBADFD)
+		return 0;
+	/* It was deleted: the descriptor is as good as new. */
+	ret = attach(port, tap, err);
+	return ret ? ret : configure(port, offloads, tap, err);
+}
+
 void tap_interface_leave(struct tap_interface *tap, struct gw_parcel *parcel)
 {
 	tap->left_bytes[0] = tap->created;
@@ -226,11 +238,4 @@ uint32_t tap_interface_max_len(uint32_t mtu)
 	uint32_t len = mtu + ETH_HLEN + VLAN_BYTES;
 
 	return len < GW_FRAME_LEN_MAX ? len : GW_FRAME_LEN_MAX;
-}
-
-bool tap_interface_is_up(const struct gw_port *port)
-{
-	struct ifreq request = request_for(port);
-
-	return ask(SIOCGIFFLAGS, &request) == 0 && request.ifr_flags & IFF_UP;
 }

@@ -26,6 +26,9 @@ struct tap_interface {
  */
 int tap_interface_open(struct gw_port *port, bool offloads, struct tap_interface *tap,
 		       struct gw_error *err);
+/* If the interface was deleted meanwhile: attaches to the one that has its name now. */
+int tap_interface_keep(struct gw_port *port, bool offloads, struct tap_interface *tap,
+		       struct gw_error *err);
 void tap_interface_close(struct tap_interface *tap);
 /*
  * What another process needs to go on with it: its open finds the parcel and attaches
@@ -42,5 +45,3 @@ int tap_interface_up(struct gw_port *port, struct tap_interface *tap, struct gw_
 int tap_interface_mtu(struct gw_port *port, uint32_t *mtu, struct gw_error *err);
 /* The longest frame there: one VLAN tag beyond the MTU. */
 uint32_t tap_interface_max_len(uint32_t mtu);
-/* Whether somebody has set it up. False if that cannot be found out. */
-bool tap_interface_is_up(const struct gw_port *port);

@@ -249,6 +249,7 @@ static const struct gw_needs xdp_needs = {
 const struct gw_driver gw_driver_xdp = {
 	.name = "xdp",
 	.target = "IFNAME",
+	.target_is_interface = true,
 	.help = "a queue of a network interface through AF_XDP, sending from guest memory",
 	.options = options,
 	.needs = &xdp_needs,

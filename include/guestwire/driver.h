@@ -260,8 +260,14 @@ struct gw_needs {
  * may be NULL says so, with the meaning of its absence.
  */
 struct gw_driver {
-	const char *name;                /* the word in NAME=DRIVER:TARGET */
-	const char *target;              /* what TARGET is ("IFNAME"); NULL: none is taken */
+	const char *name;   /* the word in NAME=DRIVER:TARGET */
+	const char *target; /* what TARGET is ("IFNAME"); NULL: none is taken */
+	/*
+	 * TARGET is the name of a network interface: a port is stopped when there is none of
+	 * that name any more, and started when there is one again. That may be another
+	 * interface: start looks at all of it anew.
+	 */
+	bool target_is_interface;
 	const char *help;                /* one line */
 	const struct gw_option *options; /* ended by a NULL name; NULL: none */
 	const struct gw_needs *needs;    /* NULL: nothing but memory and eventfds */

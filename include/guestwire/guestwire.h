@@ -103,13 +103,23 @@ enum gw_port_state {
 	GW_PORT_FAILED,
 };
 
+/* The network interface that a port is named after. */
+enum gw_link {
+	GW_LINK_NONE = 0, /* the target is none, or it was not looked at yet */
+	GW_LINK_UP,
+	GW_LINK_DOWN,
+	GW_LINK_NO_CARRIER,
+	GW_LINK_GONE, /* there is none of that name; the port is started when there is */
+};
+
 struct gw_port_info {
 	const char *name;
 	const char *driver;
 	const char *target;
 	const char *network;
 	enum gw_port_state state;
-	const char *status; /* one line by the driver */
+	enum gw_link link;
+	const char *status; /* one line by the driver, behind what is wrong with the link */
 	enum gw_reads reads;
 	uint32_t max_len;
 	unsigned int worker;
@@ -162,6 +172,8 @@ void gw_snapshot_free(struct gw_snapshot *snapshot);
 
 /* "running", "dma", "kernel-copy", "yes" ...: the words of the JSON output. Threads: any. */
 const char *gw_port_state_name(enum gw_port_state state);
+/* NULL for GW_LINK_NONE. */
+const char *gw_link_name(enum gw_link link);
 const char *gw_reads_name(enum gw_reads reads);
 const char *gw_verdict_name(enum gw_verdict verdict);
 

@@ -113,6 +113,7 @@ static json_t *port_answers(const struct gw_snapshot *snapshot, const struct gw_
 
 static json_t *port_json(const struct gw_snapshot *snapshot, const struct gw_port_info *port)
 {
+	const char *link = gw_link_name(port->link);
 	json_t *json = json_object();
 
 	json_object_set_new(json, "name", control_json_text(port->name));
@@ -120,6 +121,7 @@ static json_t *port_json(const struct gw_snapshot *snapshot, const struct gw_por
 	json_object_set_new(json, "target", control_json_text(port->target));
 	json_object_set_new(json, "network", control_json_text(port->network));
 	json_object_set_new(json, "state", json_string(gw_port_state_name(port->state)));
+	json_object_set_new(json, "link", link ? json_string(link) : json_null());
 	json_object_set_new(json, "status", control_json_text(port->status));
 	json_object_set_new(json, "device_reads", json_string(gw_reads_name(port->reads)));
 	json_object_set_new(json, "max_len", number(port->max_len));

@@ -39,6 +39,11 @@ void gw_snapshot_free(struct gw_snapshot *snapshot)
 	free(taken);
 }
 
+const char *gw_link_name(enum gw_link link)
+{
+	return link == GW_LINK_UP ? "up" : NULL;
+}
+
 const char *gw_port_state_name(enum gw_port_state state)
 {
 	return state == GW_PORT_RUNNING ? "running" : "other";

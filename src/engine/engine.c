@@ -70,7 +70,7 @@ int engine_create(const struct engine_config *config, struct engine **out, struc
 	if (config->state_dir)
 		engine->state_dir = strdup(config->state_dir);
 	engine->ask_fd = -1;
-	engine->ask_watch.fd = -1;
+	engine->ask_watch.fd = engine->links.fd = -1;
 	pthread_mutex_init(&engine->lock, NULL);
 	pthread_mutex_init(&engine->trace_lock, NULL);
 	chores_init(&engine->chores);
@@ -298,6 +298,8 @@ int engine_start(struct engine *engine, struct gw_error *err)
 		ret = questions_open(engine, err);
 	if (!ret)
 		ret = start_ports(engine, err);
+	if (!ret)
+		links_open(engine);
 	if (!ret && engine->config.prepared)
 		ret = engine->config.prepared(engine->config.prepared_arg, err);
 	if (!ret)
@@ -417,6 +419,7 @@ unsigned int engine_stop(struct engine *engine, unsigned int deadline_ms)
 	gw_loop_call(engine->loop, engine_closing_call, engine);
 	held = stop_ports(engine, deadline_ms);
 	stop_threads(engine);
+	links_close(engine);
 	engine_trace_allow(engine, false);
 	if (engine->pair)
 		questions_close(engine);

@@ -5,6 +5,7 @@
 #include "chore.h"
 #include "engine.h"
 #include "engine_trace.h"
+#include "link_watch.h"
 #include "loop.h"
 #include "worker.h"
 #include <pthread.h>
@@ -29,6 +30,9 @@ struct holder {
 	struct gw_parcel left;   /* for another process; the driver's */
 	struct gw_list recalls;  /* control loop: what waits for this reopen */
 	bool reopening;          /* control loop */
+	bool again;              /* control loop: once more when this reopen is over */
+	bool link_seen;          /* control loop: since the last look at all interfaces */
+	unsigned int ifindex;    /* control loop: of the target, if that is one; 0: not known */
 	uint32_t closing;        /* atomic: the engine stops, nothing is started again */
 	struct gw_timer retry;
 };
@@ -85,6 +89,7 @@ struct engine {
 	int ask_fd;
 	struct gw_watch ask_watch;
 
+	struct link_watch links;
 	struct gw_timer nudge; /* of workers that are stuck */
 	struct gw_timer wake;  /* of ports that rest after a hand-over */
 
@@ -129,10 +134,24 @@ int reopen_start(struct holder *holder, struct gw_error *err);
 /* Control: started again after a while, if it does not run and is not to stop. */
 void reopen_later(void *holder);
 /*
+ * Control: after delay_ms the port is stopped, if it runs, and started, unless its
+ * interface is gone.
+ */
+void reopen_for_link(struct holder *holder, unsigned int delay_ms);
+/* Control: a port that waits to be tried again is tried now. */
+void reopen_retry_now(struct holder *holder);
+/*
  * Stops a port's device; returns and records what it holds. With `left` it is left for
  * another process (gw_driver leave). On the port's chore.
  */
 unsigned int reopen_stop(struct holder *holder, unsigned int deadline_ms, struct gw_parcel *left);
+/* links.c. Without a socket for it, nothing is noticed. */
+void links_open(struct engine *engine);
+void links_close(struct engine *engine);
+/* Control. See link_watch.h. */
+void links_heard(struct engine *engine, const struct link_news *news);
+void links_whole(struct engine *engine, bool done);
+
 /* handover.c: what was left for this port and is not taken, or all of it. */
 void handover_forget(struct holder *holder);
 /* All ports are open: if one took something, nobody sends before all can receive. */

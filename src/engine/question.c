@@ -314,7 +314,10 @@ static void ask_job(struct chore_job *job)
 	struct gw_answer answer = { .max_segs = 1 };
 
 	trace_ask(pair, memmap, pair->ask_why);
-	if (!holder_of(pair->egress)->started)
+	if (port_link(pair->egress) == GW_LINK_GONE)
+		answer = answer_no(&answer, GW_COPY_DEVICE_DOWN,
+				   "its interface is gone: there is none of that name now");
+	else if (!holder_of(pair->egress)->started)
 		answer = answer_no(&answer, GW_COPY_DEVICE_DOWN, "the device is stopped");
 	else if (memmap && question_is_retiring(record, memmap))
 		answer = answer_no(&answer, GW_COPY_MEMORY_DISCARDED,

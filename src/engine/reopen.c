@@ -9,7 +9,8 @@
  * memory stays mapped, its chains are not completed, and the port lends from
  * nobody until the last one has come back after all.
  *
- * A port that cannot be started again is tried every REOPEN_RETRY_MS.
+ * A port that cannot be started again is tried every REOPEN_RETRY_MS; one whose
+ * interface is gone when that is there again (links.c).
  */
 #include "engine_state.h"
 
@@ -128,12 +129,18 @@ static void recall_part_done(struct recall *recall)
 }
 
 static void reopen_retry(struct gw_timer *timer);
+static void reopen(struct holder *holder);
+
+static bool may_start(const struct holder *holder)
+{
+	return !gw_load_acquire(&holder->closing) && port_link(holder->port) != GW_LINK_GONE;
+}
 
 void reopen_later(void *arg)
 {
 	struct holder *holder = arg;
 
-	if (!holder->started && !gw_load_acquire(&holder->closing))
+	if (!holder->started && may_start(holder))
 		gw_timer_start(holder->engine->loop, &holder->retry, REOPEN_RETRY_MS, reopen_retry);
 }
 
@@ -144,7 +151,10 @@ static void reopened(void *arg)
 	struct gw_list done, *pos, *tmp;
 
 	holder->reopening = false;
-	reopen_later(holder);
+	if (holder->again && !gw_load_acquire(&holder->closing))
+		reopen(holder);
+	else
+		reopen_later(holder);
 	gw_list_init(&done);
 	gw_list_splice(&done, &holder->recalls);
 	gw_list_for_each_safe(pos, tmp, &done) {
@@ -162,9 +172,10 @@ static void reopen_job(struct chore_job *job)
 
 	if (holder->started)
 		reopen_stop(holder, holder->engine->config.stop_ms / REOPEN_PART, NULL);
-	if (!gw_load_acquire(&holder->closing) && reopen_start(holder, &err))
-		gw_log(LOG_ERR, "port %s: cannot be started again: %s", holder->port->name,
-		       err.text);
+	if (!may_start(holder))
+		port_set_state(holder->port, GW_PORT_FAILED);
+	else if (reopen_start(holder, &err))
+		gw_port_log(holder->port, LOG_ERR, "cannot be started again: %s", err.text);
 	if (gw_loop_post(holder->engine->loop, reopened, holder))
 		gw_log(LOG_ERR, "port %s: out of memory after a reopen", holder->port->name);
 }
@@ -174,6 +185,7 @@ static void reopen(struct holder *holder)
 	if (holder->reopening)
 		return;
 	holder->reopening = true;
+	holder->again = false;
 	gw_timer_stop(holder->engine->loop, &holder->retry);
 	chore_add(&holder->chores, &holder->reopen_job, reopen_job);
 }
@@ -181,6 +193,24 @@ static void reopen(struct holder *holder)
 static void reopen_retry(struct gw_timer *timer)
 {
 	reopen(gw_container_of(timer, struct holder, retry));
+}
+
+void reopen_for_link(struct holder *holder, unsigned int delay_ms)
+{
+	if (gw_load_acquire(&holder->closing))
+		return;
+	if (holder->reopening)
+		holder->again = true;
+	else if (delay_ms)
+		gw_timer_start(holder->engine->loop, &holder->retry, delay_ms, reopen_retry);
+	else
+		reopen(holder);
+}
+
+void reopen_retry_now(struct holder *holder)
+{
+	if (holder->retry.due_ns)
+		reopen_for_link(holder, 0);
 }
 
 static bool recall_from(struct recall *recall, struct gw_port *egress)

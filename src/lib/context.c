@@ -297,6 +297,7 @@ static void read_port(struct gw_port_info *info, struct gw_port *port, unsigned 
 		.target = port->target,
 		.network = port->network,
 		.state = port_state(port),
+		.link = port_link(port),
 		.status = status,
 		.reads = (enum gw_reads)gw_load_relaxed(&port->reads),
 		.max_len = gw_load_relaxed(&port->max_len),

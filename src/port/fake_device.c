@@ -269,9 +269,9 @@ void fake_lend(struct fake *fake, unsigned int id)
 
 /* ---- tables ---- */
 
-#define FAKE_COMMON(which)                                                                         \
-	.name = which, .target = NULL, .help = "a test's", .open = fake_open, .start = fake_start, \
-	.stop = fake_stop, .close = fake_close, .query = fake_query, .rx = fake_rx,                \
+#define FAKE_COMMON(which)                                                          \
+	.name = which, .help = "a test's", .open = fake_open, .start = fake_start,  \
+	.stop = fake_stop, .close = fake_close, .query = fake_query, .rx = fake_rx, \
 	.release = fake_release, .tx = fake_tx, .arm = fake_arm
 
 const struct gw_driver fake_device = {
@@ -297,5 +297,12 @@ const struct gw_driver fake_ring = {
 	.unbounce = fake_unbounce,
 };
 
-const struct gw_driver *const fake_drivers[] = { &fake_device, &fake_live, &fake_sink, &fake_ring,
-						 NULL };
+const struct gw_driver fake_nic = {
+	FAKE_COMMON("nic"),
+	.target = "IFNAME",
+	.reap = fake_reap,
+	.target_is_interface = true,
+};
+
+const struct gw_driver *const fake_drivers[] = { &fake_device, &fake_live, &fake_sink,
+						 &fake_ring,   &fake_nic,  NULL };

@@ -56,6 +56,7 @@ extern const struct gw_driver fake_device; /* loans end when they are completed 
 extern const struct gw_driver fake_live;   /* the same, and can map anew meanwhile */
 extern const struct gw_driver fake_sink;   /* loans end in tx */
 extern const struct gw_driver fake_ring;   /* has bounce memory of its own, lends from nobody */
+extern const struct gw_driver fake_nic;    /* named after an interface */
 extern const struct gw_driver *const fake_drivers[];
 
 /* What the next fake that is opened begins with (a test that has no port yet). */

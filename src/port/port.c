@@ -280,8 +280,27 @@ void gw_port_set_status(struct gw_port *port, const char *format, ...)
 
 void port_status(struct gw_port *port, char *text, size_t bytes)
 {
+	int used = 0;
+
+	switch (port_link(port)) {
+	case GW_LINK_NONE:
+	case GW_LINK_UP:
+		break;
+	case GW_LINK_DOWN:
+		used = snprintf(text, bytes, "interface %s is down; ", port->target);
+		break;
+	case GW_LINK_NO_CARRIER:
+		used = snprintf(text, bytes, "interface %s has no carrier; ", port->target);
+		break;
+	case GW_LINK_GONE:
+		used = snprintf(text, bytes, "interface %s: there is none of that name now; ",
+				port->target);
+		break;
+	}
+	if (used < 0 || (size_t)used >= bytes)
+		return;
 	status_lock(port);
-	gw_text_copy(text, bytes, port->status);
+	gw_text_copy(text + used, bytes - (size_t)used, port->status);
 	status_unlock(port);
 }
 
@@ -500,6 +519,13 @@ const char *gw_port_state_name(enum gw_port_state state)
 					     "failed" };
 
 	return (unsigned int)state < 5 ? names[state] : "unknown";
+}
+
+const char *gw_link_name(enum gw_link link)
+{
+	static const char *const names[] = { NULL, "up", "down", "no carrier", "gone" };
+
+	return (unsigned int)link < 5 ? names[link] : NULL;
 }
 
 const char *gw_reads_name(enum gw_reads reads)

@@ -103,6 +103,7 @@ struct gw_port {
 	uint32_t state;                 /* enum gw_port_state; atomic, read by snapshots */
 	char status[PORT_STATUS_BYTES]; /* under status_lock, a spin flag */
 	uint32_t status_lock;
+	uint32_t link;                 /* enum gw_link; atomic: the control loop writes */
 	struct log_limit log_limit[2]; /* any thread: of lines for all, of those for debugging */
 
 	/* ---- any thread ---- */
@@ -153,12 +154,17 @@ int port_parse(const char *spec, const struct gw_driver *const *drivers, struct 
 	       struct gw_error *err);
 void port_free(struct gw_port *port);
 
-/* The text of set_status, copied out. Threads: any. */
+/* The text of set_status, behind what the link is like if not up. Threads: any. */
 void port_status(struct gw_port *port, char *text, size_t bytes);
 /* Now and then: tells of lines that gw_port_log suppressed, if there is room again. */
 void port_log_rest(struct gw_port *port, uint64_t now_ns);
 void port_set_state(struct gw_port *port, enum gw_port_state state);
 enum gw_port_state port_state(const struct gw_port *port);
+
+static inline enum gw_link port_link(const struct gw_port *port)
+{
+	return (enum gw_link)gw_load_acquire(&port->link);
+}
 
 static inline bool port_usable(const struct gw_port *port)
 {

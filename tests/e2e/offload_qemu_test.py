@@ -184,7 +184,7 @@ def test_guest_to_guest(t):
     for vm in vms:
         vm.power_on()
     for vm, address in zip(vms, addresses):
-        vm.wait_ready()
+        vm.come_up()
         vm.set_address(address + "/24")
     a, b = vms
     a.ping(addresses[1])

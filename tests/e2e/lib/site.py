@@ -109,7 +109,7 @@ def start_site(t, sides, server=False):
     for side in sides:
         side.vm.power_on()
     for side in sides:
-        side.vm.wait_ready()
+        side.vm.come_up()
     return be
 
 

@@ -134,7 +134,7 @@ static const char *watch(struct guest_run *run, struct pacer *pacer, const struc
 			return outcome;
 		if (wait[1].revents || wait[2].revents)
 			return "ring-error";
-		if (all_back(run, misdeed))
+		if (!(misdeed->needs & WAITS_FOR_END) && all_back(run, misdeed))
 			return "completed";
 		pacer_tick(pacer, run->summary);
 		if (wait[3].revents || pacer_seconds(pacer) >= limit_s)

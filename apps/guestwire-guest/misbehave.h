@@ -44,6 +44,7 @@ enum misdeed_stage {
 #define NEEDS_LOG      (1u << 7) /* LOG_SHMFD, INFLIGHT_SHMFD, CONFIGURE_MEM_SLOTS */
 #define NEEDS_INFLIGHT (1u << 8)
 #define NEEDS_SLOTS    (1u << 9)
+#define WAITS_FOR_END  (1u << 10) /* that buffers come back meanwhile says nothing */
 
 struct misdeed {
 	const char *name;

@@ -163,14 +163,14 @@ static void slot_of_rings(struct guest_run *run, uint64_t arg)
 
 /* clang-format off */
 const struct misdeed misdeeds_shared[] = {
-	{ "log-truncated", R, NEEDS_LOG, log_cut, 0, "the dirty log is cut to nothing while running" },
+	{ "log-truncated", R, NEEDS_LOG | WAITS_FOR_END, log_cut, 0, "the dirty log is cut to nothing while running" },
 	{ "log-truncated-half", R, NEEDS_LOG, log_cut, PAGE, "the dirty log is cut to a page while running" },
 	{ "log-small", R, NEEDS_LOG, log_small, 1, "a dirty log of one byte" },
 	{ "log-repeated", R, NEEDS_LOG, log_again, 0, "SET_LOG_BASE again and again while running" },
 	{ "log-beyond-file", R, NEEDS_LOG, log_beyond, 0, "a dirty log behind the end of its file" },
 	{ "log-offset-odd", R, NEEDS_LOG, log_beyond, 123, "a dirty log at an odd offset, that ends behind its file" },
-	{ "inflight-truncated", R, NEEDS_INFLIGHT, inflight_cut, 0, "the in-flight file is cut to nothing while running" },
-	{ "inflight-truncated-half", R, NEEDS_INFLIGHT, inflight_cut, 64, "the in-flight file is cut to 64 bytes while running" },
+	{ "inflight-truncated", R, NEEDS_INFLIGHT | WAITS_FOR_END, inflight_cut, 0, "the in-flight file is cut to nothing while running" },
+	{ "inflight-truncated-half", R, NEEDS_INFLIGHT | WAITS_FOR_END, inflight_cut, 64, "the in-flight file is cut to 64 bytes while running" },
 	{ "inflight-repeated", R, NEEDS_INFLIGHT, inflight_again, 0, "GET_INFLIGHT_FD again and again while running" },
 	{ "inflight-more-queues", R, NEEDS_INFLIGHT, inflight_counts, RINGS(200, 256), "the in-flight file for 200 rings while running" },
 	{ "inflight-no-queues", R, NEEDS_INFLIGHT, inflight_counts, RINGS(0, 256), "the in-flight file for no rings while running" },

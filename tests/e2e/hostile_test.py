@@ -48,6 +48,8 @@ COMPLETED = ("packed-event-", "packed-indirect-flags", "frame-", "csum-", "gso-"
              "second-client", "replace-kick")
 # the rings are in that memory too, and what is left of them may be seen first
 TRUNCATED = ("truncate-",)
+# shares, or shared: said by whoever sees it first
+SHORTENED = "the front-end shortened a file that it share"
 MUST_END_AS = ((RING_ERROR, {"ring-error"}), (CLOSED, {"closed"}),
                (COMPLETED, {"completed"}), (TRUNCATED, {"closed", "ring-error"}))
 
@@ -165,6 +167,23 @@ def test_memory_that_is_cut_off_costs_its_session_only(t, what):
         misbehave(bad, what)
     check_unharmed(bad.be)
     bad.exchange(SWEEP)
+    good_guest.stop()
+    bad.be.stop()
+
+
+@cases("what", ("log-truncated", "inflight-truncated",
+                "inflight-truncated-half"))
+def test_a_file_that_is_cut_off_costs_its_session_only(t, what):
+    """The daemon comes to what is gone, and says why it ends the session."""
+    bad, good = site(t, "loop", DEVICES["loop"])
+    good_guest = GoodGuest(t, good)
+    for _ in range(3):
+        said = guest.run_guest(t, "--socket", bad.socket, "--misbehave", what,
+                               "--duration", TIMEOUT_S)
+        check(said["misbehave"]["outcome"] == "closed", f"{what}: {said}")
+    check_unharmed(bad.be)
+    count = bad.be.process.err.text().count(SHORTENED)
+    check(count == 3, f"{count} sessions ended because of '{SHORTENED}'")
     good_guest.stop()
     bad.be.stop()
 

@@ -110,6 +110,8 @@ def plug_and_pull(t, driver):
         for i in range(1, SLOTS, 2):
             dimms.plug(i, "online_movable")
         stream.wait_progress()
+        # gigabytes, while the guest and others want the processors too
+        wait_registered(be, side, TIMEOUT_S)
         send_pages(side)
     stream.finish(side.vm)
     pair = be.settled_pair(side.port, side.up)

@@ -82,7 +82,7 @@ class Side:
         peer.receive_from_guest(self.t, self.peer_ns, self.vm, self.host, size)
 
 
-def wait_registered(be, side):
+def wait_registered(be, side, timeout_s=REGISTER_TIMEOUT_S):
     """Until the device has its answer about the guest's memory.
 
     Registering takes a moment, in which frames are copied; how long it is
@@ -94,7 +94,7 @@ def wait_registered(be, side):
                    p["query"]["current"] and
                    p["query"]["reason"] not in PENDING
                    for p in show["pairs"])
-    be.wait_show(answered, REGISTER_TIMEOUT_S,
+    be.wait_show(answered, timeout_s,
                  f"{side.up} to have the memory of {side.port}")
 
 

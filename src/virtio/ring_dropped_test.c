@@ -16,13 +16,13 @@
 #define RECORD_BYTES 512u
 #define STEPS        8u /* after which one may die again */
 
-static uint64_t aligned[RECORD_BYTES / sizeof(uint64_t)];
+static _Alignas(RING_RECORD_ALIGN) uint8_t record[RECORD_BYTES];
 
 static void begin(struct rig *rig)
 {
 	assert_true(ring_record_bytes(RIG_RING_SIZE, rig->packed) <= RECORD_BYTES);
-	memset(aligned, 0, sizeof(aligned));
-	rig->record = aligned;
+	memset(record, 0, sizeof(record));
+	rig->record = record;
 	rig_open(rig, RIG_RING_SIZE, 0);
 }
 

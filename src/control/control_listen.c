@@ -11,13 +11,18 @@
 #include "fd.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define CONTROL_BACKLOG 64
 #define CONTROL_MODE    0600
+/* Of the flags in /proc/PID/stat (proc(5)): the kernel's PF_EXITING. */
+#define PROCESS_EXITING 0x4u
 
 /* 0: the file was a socket without a listener and is gone. */
 static int remove_stale(const struct sockaddr_un *address, struct gw_error *err)
@@ -103,6 +108,61 @@ int control_listener_open(struct control_listener *listener, const char *path, s
 		control_listener_close(listener);
 	}
 	return rc;
+}
+
+/* ---- one that is on its way out ---- */
+
+static bool is_exiting(pid_t pid)
+{
+	char path[64], line[512];
+	unsigned int flags = 0;
+	const char *behind_name;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	behind_name = fgets(line, sizeof(line), file) ? strrchr(line, ')') : NULL;
+	fclose(file);
+	return behind_name && sscanf(behind_name, ") %*c %*d %*d %*d %*d %*d %u", &flags) == 1 &&
+	       flags & PROCESS_EXITING;
+}
+
+/* Who listens there; 0: nobody, or a process that we cannot see. */
+static pid_t listener_of(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct ucred cred = { 0 };
+	socklen_t len = sizeof(cred);
+
+	if (fd < 0)
+		return 0;
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		cred.pid = 0;
+	gw_fd_close(&fd);
+	return cred.pid;
+}
+
+bool control_listener_ends(const char *path, unsigned int timeout_ms)
+{
+	struct sockaddr_un address;
+	struct pollfd end = { .fd = -1, .events = POLLIN };
+	bool ended;
+	pid_t pid;
+
+	if (control_address(path, &address, NULL) < 0)
+		return false;
+	pid = listener_of(&address);
+	if (!pid)
+		return true;
+	end.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (end.fd < 0)
+		return errno == ESRCH;
+	ended = is_exiting(pid) && poll(&end, 1, (int)timeout_ms) == 1;
+	gw_fd_close(&end.fd);
+	return ended;
 }
 
 void control_listener_close(struct control_listener *listener)

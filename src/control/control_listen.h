@@ -4,6 +4,7 @@
 
 #include "control_path.h"
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct control_listener {
@@ -20,5 +21,11 @@ struct control_listener {
  */
 int control_listener_open(struct control_listener *listener, const char *path,
 			  struct gw_error *err);
+/*
+ * After -EADDRINUSE: waits for a process that listens there and is already on its way out.
+ * (One that was killed listens until the memory of its guests is no longer pinned, which
+ * takes a second or two.) False: it lives, or is not gone in time. May block.
+ */
+bool control_listener_ends(const char *path, unsigned int timeout_ms);
 /* Removes the file if it is still ours. Closed ones are fine. */
 void control_listener_close(struct control_listener *listener);

@@ -4,6 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,8 +16,12 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
+
+#define PATIENCE_MS 30000u
 
 static char dir[] = "/tmp/control_path_test.XXXXXX";
 static char path[sizeof(dir) + 32];
@@ -121,9 +128,75 @@ static void a_socket_somebody_listens_on_is_not(void **state)
 	assert_int_equal(control_listener_open(&first, path, &err), 0);
 	assert_int_equal(control_listener_open(&second, path, &err), -EADDRINUSE);
 	assert_non_null(strstr(err.text, "another daemon listens"));
+	assert_false(control_listener_ends(path, PATIENCE_MS));
 	control_listener_close(&second);
 	assert_int_equal(lstat(path, &st), 0);
 	control_listener_close(&first);
+}
+
+static bool is_zombie(pid_t pid)
+{
+	char name[64], state = 0;
+	FILE *file;
+
+	snprintf(name, sizeof(name), "/proc/%d/stat", (int)pid);
+	file = fopen(name, "re");
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%*d (%*[^)]) %c", &state), 1);
+	fclose(file);
+	return state == 'Z';
+}
+
+/* Its first thread is over, which makes the process an ending one; this one ends it. */
+static void *end_when_asked(void *arg)
+{
+	struct pollfd listener = { .fd = *(int *)arg, .events = POLLIN };
+
+	/* open's question, and then that of ends */
+	for (int questions = 0; questions < 2; questions++)
+		if (poll(&listener, 1, -1) != 1 || accept(listener.fd, NULL, NULL) < 0)
+			_exit(1);
+	_exit(0);
+}
+
+static void be_a_listener_that_ends(int told)
+{
+	static struct control_listener listener;
+	pthread_t thread;
+
+	if (control_listener_open(&listener, path, NULL) < 0 ||
+	    pthread_create(&thread, NULL, end_when_asked, &listener.fd))
+		_exit(1);
+	if (write(told, "x", 1) != 1)
+		_exit(1);
+	/* The thread alone, not by pthread_exit: what it would run is cmocka's. */
+	syscall(SYS_exit, 0);
+}
+
+static void one_that_is_ending_is_waited_for(void **state)
+{
+	struct control_listener listener;
+	struct gw_error err = { 0 };
+	int told[2], status;
+	char byte;
+	pid_t pid;
+
+	assert_int_equal(pipe(told), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid)
+		be_a_listener_that_ends(told[1]);
+	assert_int_equal(read(told[0], &byte, 1), 1);
+	assert_int_equal(control_listener_open(&listener, path, &err), -EADDRINUSE);
+	while (!is_zombie(pid))
+		sched_yield();
+	assert_true(control_listener_ends(path, PATIENCE_MS));
+	assert_int_equal(control_listener_open(&listener, path, &err), 0);
+	control_listener_close(&listener);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	close(told[0]);
+	close(told[1]);
 }
 
 static void what_is_no_socket_is_not_touched(void **state)
@@ -171,6 +244,7 @@ int main(void)
 		cmocka_unit_test(only_the_owner_may_use_the_socket),
 		cmocka_unit_test(a_stale_socket_is_replaced),
 		cmocka_unit_test(a_socket_somebody_listens_on_is_not),
+		cmocka_unit_test(one_that_is_ending_is_waited_for),
 		cmocka_unit_test(what_is_no_socket_is_not_touched),
 		cmocka_unit_test(the_socket_of_a_successor_is_not_removed),
 		cmocka_unit_test(a_folder_that_is_not_there),

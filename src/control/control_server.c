@@ -32,7 +32,9 @@
 #include <sys/socket.h>
 
 /* When no descriptor is left, the next try to accept comes after this. */
-#define ACCEPT_PAUSE_MS 200u
+#define ACCEPT_PAUSE_MS  200u
+/* A daemon that was killed with many gigabytes pinned is gone after this. */
+#define LISTENER_ENDS_MS 10000u
 
 static void on_listener(struct gw_watch *watch, uint32_t events);
 
@@ -51,6 +53,8 @@ int control_server_open(struct control_server **result, struct gw_loop *loop,
 	server->watch.fd = -1;
 	gw_list_init(&server->clients);
 	rc = control_listener_open(&server->listener, path, err);
+	if (rc == -EADDRINUSE && control_listener_ends(path, LISTENER_ENDS_MS))
+		rc = control_listener_open(&server->listener, path, err);
 	if (rc < 0) {
 		control_server_close(server);
 		return rc;

@@ -5,16 +5,24 @@
 #include "memmap.h"
 #include "ring_internal.h"
 
+/* One page after the other is asked for, not each of its pieces. */
+static bool is_the_last(const struct walk_ahead *ahead, uint64_t iova, uint8_t access)
+{
+	const struct iotlb_miss *last;
+
+	if (!ahead->count)
+		return false;
+	last = &ahead->miss[ahead->count - 1];
+	return last->iova / IOTLB_PAGE_BYTES == iova / IOTLB_PAGE_BYTES && last->access == access;
+}
+
 /* RING_MISSING; or all was looked at that may be, or there is no room for more. */
 static enum ring_fault note_miss(struct walk_ahead *ahead, uint64_t iova, uint8_t access)
 {
-	const struct iotlb_miss *last = ahead->count ? &ahead->miss[ahead->count - 1] : NULL;
-
 	if (!ahead->looks)
 		return RING_FAULT_SEGMENTS;
 	ahead->looks--;
-	if (last && last->iova / IOTLB_PAGE_BYTES == iova / IOTLB_PAGE_BYTES &&
-	    last->access == access)
+	if (is_the_last(ahead, iova, access))
 		return RING_MISSING;
 	if (ahead->count == ahead->max)
 		return RING_FAULT_SEGMENTS;

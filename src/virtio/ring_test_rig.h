@@ -47,6 +47,7 @@ struct rig {
 	/* Of ring_config, for the next ring. */
 	bool reads_only;
 	void *record;
+	struct iotlb *iotlb; /* only of ring_iova_rig.h */
 };
 
 /* A header and a frame that nothing is wrong with. */

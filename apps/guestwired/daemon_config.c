@@ -21,7 +21,7 @@
 
 struct setting {
 	const char *name;   /* --name; in the file with '_' for '-' */
-	const char *values; /* NULL: takes no value on the command line */
+	const char *values; /* NULL: takes no value on the command line; "[=...": may take one */
 	const char *help;
 	char letter; /* 0: none */
 	bool in_file;
@@ -41,6 +41,7 @@ static int set_user(struct daemon_config *config, const char *value, struct gw_e
 static int set_state_dir(struct daemon_config *config, const char *value, struct gw_error *err);
 static int set_confine(struct daemon_config *config, const char *value, struct gw_error *err);
 static int set_takeover(struct daemon_config *config, const char *value, struct gw_error *err);
+static int set_background(struct daemon_config *config, const char *value, struct gw_error *err);
 static int set_check(struct daemon_config *config, const char *value, struct gw_error *err);
 static int set_list(struct daemon_config *config, const char *value, struct gw_error *err);
 static int set_help(struct daemon_config *config, const char *value, struct gw_error *err);
@@ -72,8 +73,11 @@ static const struct setting settings[] = {
 	  0, true, false, set_user },
 	{ "confine", "on|off", "give up rights at the start (default on)",
 	  0, true, true, set_confine },
-	{ "takeover", NULL, "go on in the place of the daemon on the\n"
-	  "control socket, for upgrades", 0, false, true, set_takeover },
+	{ "takeover", "[=if-running]", "go on in the place of the daemon on the\n"
+	  "control socket, for upgrades; if-running:\nor start afresh if there is none",
+	  0, false, true, set_takeover },
+	{ "background", NULL, "return when all ports are up, and run on",
+	  0, false, true, set_background },
 	{ "check", NULL, "check command line and file, then exit", 0, false, true, set_check },
 	{ "list-drivers", NULL, "show drivers, their options, and reasons",
 	  0, false, true, set_list },
@@ -186,7 +190,17 @@ static int set_state_dir(struct daemon_config *config, const char *value, struct
 
 static int set_takeover(struct daemon_config *config, const char *value, struct gw_error *err)
 {
-	config->takeover = true;
+	config->takeover = value ? DAEMON_TAKEOVER_IF_RUNNING : DAEMON_TAKEOVER;
+	if (value && strcmp(value, "if-running") != 0)
+		return gw_error_set(err, -EINVAL,
+				    "takeover: '%.40s' is not if-running, which is all it can be",
+				    value);
+	return 0;
+}
+
+static int set_background(struct daemon_config *config, const char *value, struct gw_error *err)
+{
+	config->background = true;
 	return 0;
 }
 
@@ -319,12 +333,19 @@ int daemon_config_set(struct daemon_config *config, const char *key, const char 
 
 /* ---- the command line ---- */
 
+static bool may_have_value(const struct setting *setting)
+{
+	return setting->values && setting->values[0] == '[';
+}
+
 static void fill_options(struct option *options, char *letters)
 {
 	*letters++ = ':'; /* a missing value is told from an unknown option */
 	for (size_t i = 0; i < SETTING_COUNT; i++) {
 		options[i].name = settings[i].name;
-		options[i].has_arg = settings[i].values ? required_argument : no_argument;
+		options[i].has_arg = !settings[i].values            ? no_argument
+				     : may_have_value(&settings[i]) ? optional_argument
+								    : required_argument;
 		options[i].flag = NULL;
 		options[i].val = LONG_OPTION_FIRST + (int)i;
 		if (settings[i].letter)
@@ -427,7 +448,8 @@ int daemon_config_parse(struct daemon_config *config, int argc, char **argv, str
 static void print_setting(FILE *out, const struct setting *setting)
 {
 	const char *help = setting->help;
-	int column = fprintf(out, "  --%s%s%s", setting->name, setting->values ? " " : "",
+	const char *blank = setting->values && !may_have_value(setting) ? " " : "";
+	int column = fprintf(out, "  --%s%s%s", setting->name, blank,
 			     setting->values ? setting->values : "");
 
 	if (setting->letter)

@@ -28,6 +28,12 @@ enum daemon_action {
 	DAEMON_VERSION,
 };
 
+enum daemon_takeover {
+	DAEMON_TAKEOVER_NO,
+	DAEMON_TAKEOVER,            /* or fail */
+	DAEMON_TAKEOVER_IF_RUNNING, /* or start afresh */
+};
+
 struct daemon_port {
 	char *spec;   /* NAME=DRIVER:TARGET[,OPTION=VALUE...] */
 	char *origin; /* who said it, for errors: "--port SPEC", "FILE:LINE: [port NAME]" */
@@ -43,9 +49,10 @@ struct daemon_config {
 	bool log_time;
 	char state_dir[PATH_MAX]; /* or "none"; "": there is no default */
 	bool confine;
-	bool takeover;                /* of the daemon that runs on this control socket */
-	char user[DAEMON_USER_BYTES]; /* NAME[:GROUP]; "": whoever started it */
-	const char *file;             /* of --config; NULL: none */
+	bool background;
+	enum daemon_takeover takeover; /* of the daemon that runs on this control socket */
+	char user[DAEMON_USER_BYTES];  /* NAME[:GROUP]; "": whoever started it */
+	const char *file;              /* of --config; NULL: none */
 	struct daemon_port *ports;
 	unsigned int port_count;
 	uint32_t given; /* a bit for each setting of the table that is decided */

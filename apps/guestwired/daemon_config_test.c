@@ -85,6 +85,28 @@ static void settings_and_ports_from_the_command_line(void **state)
 	daemon_config_free(&config);
 }
 
+static void what_to_take_over(void **state)
+{
+	static const struct {
+		const char *words[3];
+		enum daemon_takeover takeover;
+	} cases[] = { { { "--port=a=sink:" }, DAEMON_TAKEOVER_NO },
+		      { { "--port=a=sink:", "--takeover" }, DAEMON_TAKEOVER },
+		      { { "--port=a=sink:", "--takeover=if-running" },
+			DAEMON_TAKEOVER_IF_RUNNING } };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const char *const words[] = { cases[i].words[0], cases[i].words[1], NULL };
+		struct daemon_config config;
+		struct gw_error err;
+
+		assert_int_equal(parse(&config, words, &err), 0);
+		assert_int_equal(config.takeover, cases[i].takeover);
+		assert_false(config.background);
+		daemon_config_free(&config);
+	}
+}
+
 static void help_and_version_need_no_ports(void **state)
 {
 	static const struct {
@@ -118,6 +140,7 @@ static void bad_command_lines(void **state)
 		{ { "--prot", "a=sink:" }, "--prot: no such option" },
 		{ { "-x" }, "-x: no such option" },
 		{ { "--check=1" }, "--check=1: takes no value" },
+		{ { "--takeover=maybe" }, "takeover: 'maybe' is not if-running" },
 		{ { "a=sink:" }, "'a=sink:': only options are expected" },
 		{ { "--port", "a=sink:", "--port", "a=tube:/x" },
 		  "--port a=tube:/x: there is a port 'a' already (--port a=sink:)" },
@@ -401,9 +424,9 @@ static void the_manual_has_each_option_and_key(void **state)
 		skip();
 	for (const char *at = help; (at = strstr(at, "\n  --")); options++) {
 		at += strlen("\n  --");
-		expect_in_page(daemon, ".It Fl Fl %.*s", at, strcspn(at, " ,\n"));
+		expect_in_page(daemon, ".It Fl Fl %.*s", at, strcspn(at, " ,[\n"));
 	}
-	assert_int_equal(options, 16);
+	assert_int_equal(options, 17);
 	daemon_config_keys(keys, sizeof(keys));
 	for (char *key = strtok(keys, ", "); key; key = strtok(NULL, ", "))
 		expect_in_page(file, ".It Cm %.*s Ns = Ns", key, strlen(key));
@@ -443,6 +466,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(settings_and_ports_from_the_command_line),
+		cmocka_unit_test(what_to_take_over),
 		cmocka_unit_test(help_and_version_need_no_ports),
 		cmocka_unit_test(bad_command_lines),
 		cmocka_unit_test(a_control_path_that_is_too_long),

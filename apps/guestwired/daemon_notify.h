@@ -2,8 +2,14 @@
 #pragma once
 
 /*
- * Tells the service manager, as sd_notify(3) describes it: one datagram with
- * "READY=1", "STOPPING=1" ... to the socket that NOTIFY_SOCKET names. 0 (also if
- * nobody wants to know) or -errno.
+ * Tells the service manager how we are, as sd_notify(3) describes it: one datagram with
+ * "READY=1", "STOPPING=1" ... to the socket that NOTIFY_SOCKET names.
  */
-int daemon_notify(const char *state);
+
+/*
+ * Before rights are given up: the user that we become may have no way to that socket.
+ * 0, and *fd is where to tell (-1: nobody wants to know); or -errno.
+ */
+int daemon_notify_open(int *fd);
+/* 0 (also if nobody wants to know) or -errno. */
+int daemon_notify(int *fd, const char *state);

@@ -29,32 +29,59 @@ static int manager(void)
 	return fd;
 }
 
+static void expect(int fd, const char *text)
+{
+	char got[64];
+
+	assert_int_equal(recv(fd, got, sizeof(got), MSG_DONTWAIT), strlen(text));
+	assert_memory_equal(got, text, strlen(text));
+}
+
 static void the_manager_hears_it(void **state)
 {
-	char text[64];
-	int fd = manager();
+	int fd = manager(), to;
 
-	assert_int_equal(daemon_notify("READY=1"), 0);
-	assert_int_equal(recv(fd, text, sizeof(text), MSG_DONTWAIT), 7);
-	assert_memory_equal(text, "READY=1", 7);
+	assert_int_equal(daemon_notify_open(&to), 0);
+	assert_int_equal(daemon_notify(&to, "READY=1"), 0);
+	expect(fd, "READY=1");
 	close(fd);
-	assert_int_equal(daemon_notify("STOPPING=1"), -ECONNREFUSED);
+	assert_int_equal(daemon_notify(&to, "STOPPING=1"), -ECONNREFUSED);
+	assert_int_equal(to, -1);
+}
+
+static void a_manager_that_was_started_anew_hears_it(void **state)
+{
+	int fd = manager(), to;
+
+	assert_int_equal(daemon_notify_open(&to), 0);
+	close(fd);
+	fd = manager();
+	assert_int_equal(daemon_notify(&to, "STOPPING=1"), 0);
+	expect(fd, "STOPPING=1");
+	close(fd);
+	close(to);
 }
 
 static void nobody_wants_to_know(void **state)
 {
+	int to = 0;
+
 	unsetenv("NOTIFY_SOCKET");
-	assert_int_equal(daemon_notify("READY=1"), 0);
+	assert_int_equal(daemon_notify_open(&to), 0);
+	assert_int_equal(to, -1);
+	assert_int_equal(daemon_notify(&to, "READY=1"), 0);
 	setenv("NOTIFY_SOCKET", "relative", 1);
-	assert_int_equal(daemon_notify("READY=1"), -EINVAL);
+	assert_int_equal(daemon_notify_open(&to), -EINVAL);
 	setenv("NOTIFY_SOCKET", "/nonexistent/notify", 1);
-	assert_int_equal(daemon_notify("READY=1"), -ENOENT);
+	assert_int_equal(daemon_notify_open(&to), -ENOENT);
+	assert_int_equal(to, -1);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_manager_hears_it),
+		cmocka_unit_test(a_manager_that_was_started_anew_hears_it),
 		cmocka_unit_test(nobody_wants_to_know),
 	};
 

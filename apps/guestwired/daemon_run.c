@@ -20,6 +20,7 @@
 #include "confine.h"
 #include "control_client.h"
 #include "control_server.h"
+#include "daemon_background.h"
 #include "daemon_log.h"
 #include "daemon_notify.h"
 #include "fd.h"
@@ -29,7 +30,9 @@
 #include <guestwire/handover.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
@@ -53,6 +56,10 @@ struct daemon {
 	sem_t stop;           /* posted by the control thread, for the main thread */
 	/* Who asked to take over; -1: nobody. Control thread sets, main thread resets. Pair A */
 	int successor_fd;
+	/* To the one that we take over from, who stays until this is closed; -1: there is none */
+	int predecessor_fd;
+	int notify_fd; /* to the service manager */
+	int ready_fd;  /* to the process that put us into the background */
 	struct confine_plan plan,
 		control_plan;             /* what the main thread may do; the control thread */
 	bool handed_over;                 /* main thread */
@@ -286,12 +293,36 @@ static int open_library(struct daemon *daemon)
 	return EXIT_OK;
 }
 
-static void notify(const char *state)
+static void open_notify(struct daemon *daemon)
 {
-	int rc = daemon_notify(state);
+	int rc = daemon_notify_open(&daemon->notify_fd);
+
+	if (rc < 0)
+		daemon_log(LOG_WARNING, "the service manager hears nothing: NOTIFY_SOCKET: %s",
+			   strerror(-rc));
+}
+
+static void notify(struct daemon *daemon, const char *state)
+{
+	int rc = daemon_notify(&daemon->notify_fd, state);
 
 	if (rc < 0)
 		daemon_log(LOG_WARNING, "tell the service manager '%s': %s", state, strerror(-rc));
+}
+
+/*
+ * Who takes over is the service's main process from here on. The other one waits for the
+ * end of our connection, which so comes after the manager was told: else he would take the
+ * end of that process for the end of the service.
+ */
+static void notify_ready(struct daemon *daemon)
+{
+	char state[64];
+
+	snprintf(state, sizeof(state), "READY=1\nMAINPID=%d", (int)getpid());
+	notify(daemon, daemon->predecessor_fd >= 0 ? state : "READY=1");
+	gw_fd_close(&daemon->predecessor_fd);
+	daemon_background_tell(&daemon->ready_fd, EXIT_OK);
 }
 
 /* Stops the ports, gives the devices back, tells those who asked for it. */
@@ -299,7 +330,7 @@ static void stop_all(struct daemon *daemon)
 {
 	int held;
 
-	notify("STOPPING=1");
+	notify(daemon, "STOPPING=1");
 	held = gw_stop(daemon->gw, daemon->config->stop_ms + STOP_EXTRA_MS);
 	if (held > 0)
 		daemon_log(LOG_WARNING, "stopped, but devices never gave %d frames back", held);
@@ -313,6 +344,7 @@ static void stop_all(struct daemon *daemon)
 
 #define TAKEOVER_REPLY  "{\"ok\":true}\n"
 #define TAKEOVER_MS     5000u
+#define LAST_WORD_MS    5000
 #define ATTACH_PAUSE_NS 50000000l
 #define NS_PER_S        1000000000l
 
@@ -345,6 +377,16 @@ static void wait_for_wish(struct daemon *daemon)
 		;
 }
 
+/* Until the service manager knows who goes on. Not "STOPPING=1": the service does not. */
+static void wait_last_word(int fd)
+{
+	struct pollfd end = { .fd = fd, .events = POLLIN };
+
+	if (poll(&end, 1, LAST_WORD_MS) == 0)
+		daemon_log(LOG_WARNING,
+			   "the other process runs, and has not said that it is ready");
+}
+
 /*
  * To whoever asked. The control socket's path is free before he hears of it. True: he
  * goes on; false: all goes on here.
@@ -361,6 +403,8 @@ static bool hand_over(struct daemon *daemon)
 		rc = gw_error_sys(&err, -errno, "answering");
 	else
 		rc = gw_leave(daemon->gw, fd, daemon->config->stop_ms, &err);
+	if (rc == 0)
+		wait_last_word(fd);
 	gw_fd_close(&fd);
 	gw_store_release(&daemon->successor_fd, -1);
 	daemon->handed_over = rc == 0;
@@ -371,14 +415,29 @@ static bool hand_over(struct daemon *daemon)
 	return false;
 }
 
+/*
+ * Is this what asking leads to when no daemon runs any more? One that was killed says nothing
+ * until it is gone; that it may be about to go is seen when its control socket is to be ours.
+ */
+static bool is_nobody(int code)
+{
+	return code == -ENOENT || code == -ECONNREFUSED || code == -ECONNRESET || code == -EPIPE ||
+	       code == -ETIMEDOUT;
+}
+
 /* From the daemon that runs on our control socket. */
 static int take_over(struct daemon *daemon, struct gw_error *err)
 {
 	int fd, rc = control_client_takeover(daemon->config->control, TAKEOVER_MS, &fd, err);
 
-	if (rc == 0)
-		rc = gw_take(daemon->gw, fd, err);
-	return rc;
+	if (daemon->config->takeover == DAEMON_TAKEOVER_IF_RUNNING && is_nobody(rc)) {
+		daemon_log(LOG_INFO, "nothing to take over: %s", err->text);
+		return 0;
+	}
+	if (rc < 0)
+		return rc;
+	daemon->predecessor_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return gw_take(daemon->gw, fd, err);
 }
 
 static int run_ports(struct daemon *daemon)
@@ -387,6 +446,8 @@ static int run_ports(struct daemon *daemon)
 	char confinement[256];
 
 	if (gw_start(daemon->gw, &err) < 0 || control_server_serve(daemon->server, &err) < 0) {
+		/* Then the other one goes on, and should not wait for us to end. */
+		gw_fd_close(&daemon->predecessor_fd);
 		daemon_log(LOG_ERR, "%s", err.text);
 		control_server_detach(daemon->server);
 		return EXIT_FAIL;
@@ -395,7 +456,7 @@ static int run_ports(struct daemon *daemon)
 	daemon_log(LOG_INFO, "%s", confinement);
 	daemon_log(LOG_INFO, "ready: %u port%s, control socket %s", daemon->config->port_count,
 		   daemon->config->port_count == 1 ? "" : "s", daemon->config->control);
-	notify("READY=1");
+	notify_ready(daemon);
 	do
 		wait_for_wish(daemon);
 	while (gw_load_acquire(&daemon->successor_fd) >= 0 && !hand_over(daemon));
@@ -405,15 +466,20 @@ static int run_ports(struct daemon *daemon)
 	return EXIT_OK;
 }
 
-int daemon_run(const struct daemon_config *config)
+int daemon_run(const struct daemon_config *config, int ready_fd)
 {
-	struct daemon daemon = {
-		.config = config, .signal_fd = -1, .signal_watch.fd = -1, .successor_fd = -1
-	};
+	struct daemon daemon = { .config = config,
+				 .signal_fd = -1,
+				 .signal_watch.fd = -1,
+				 .successor_fd = -1,
+				 .predecessor_fd = -1,
+				 .notify_fd = -1,
+				 .ready_fd = ready_fd };
 	struct gw_error err = { 0 };
 	int status = open_library(&daemon);
 
 	sem_init(&daemon.stop, 0, 0);
+	open_notify(&daemon);
 	if (status == EXIT_OK && (prepare_confinement(&daemon, &err) < 0 ||
 				  (config->takeover && take_over(&daemon, &err) < 0) ||
 				  open_control(&daemon, &err) < 0)) {
@@ -422,8 +488,11 @@ int daemon_run(const struct daemon_config *config)
 	}
 	if (status == EXIT_OK)
 		status = run_ports(&daemon);
+	gw_fd_close(&daemon.predecessor_fd);
 	close_control(&daemon);
 	gw_close(daemon.gw);
+	gw_fd_close(&daemon.notify_fd);
+	daemon_background_tell(&daemon.ready_fd, status);
 	confine_plan_free(&daemon.plan);
 	confine_plan_free(&daemon.control_plan);
 	sem_destroy(&daemon.stop);

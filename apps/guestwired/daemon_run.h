@@ -3,8 +3,11 @@
 
 #include "daemon_config.h"
 
-/* Runs the daemon until it is told to stop. Returns the exit status. */
-int daemon_run(const struct daemon_config *config);
+/*
+ * Runs the daemon until it is told to stop. Returns the exit status. ready_fd: of
+ * daemon_background, is told and closed; -1: nobody waits.
+ */
+int daemon_run(const struct daemon_config *config, int ready_fd);
 /* Sees whether the library takes the configuration; starts nothing. Returns the exit status. */
 int daemon_check(const struct daemon_config *config);
 

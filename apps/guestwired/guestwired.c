@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The daemon: guestwired(8). */
+#include "daemon_background.h"
 #include "daemon_config.h"
 #include "daemon_list.h"
 #include "daemon_log.h"
@@ -7,13 +8,25 @@
 
 #include <guestwire/guestwire.h>
 
+static int run(const struct daemon_config *config)
+{
+	struct gw_error err = { 0 };
+	int ready_fd = -1;
+
+	if (config->background && daemon_background(&ready_fd, &err) < 0) {
+		daemon_log(LOG_ERR, "%s", err.text);
+		return EXIT_FAIL;
+	}
+	return daemon_run(config, ready_fd);
+}
+
 static int act(const struct daemon_config *config)
 {
 	int status = EXIT_OK;
 
 	switch (config->action) {
 	case DAEMON_RUN:
-		return daemon_run(config);
+		return run(config);
 	case DAEMON_CHECK:
 		status = daemon_check(config);
 		if (status == EXIT_OK)

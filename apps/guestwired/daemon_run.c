@@ -36,8 +36,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 /* On top of the rings' time to drain: for closing devices and for threads to end. */
@@ -58,12 +56,12 @@ struct daemon {
 	int successor_fd;
 	/* To the one that we take over from, who stays until this is closed; -1: there is none */
 	int predecessor_fd;
-	int notify_fd; /* to the service manager */
-	int ready_fd;  /* to the process that put us into the background */
+	int listener_fd; /* of that one's control socket, until our server has it */
+	int notify_fd;   /* to the service manager */
+	int ready_fd;    /* to the process that put us into the background */
 	struct confine_plan plan,
 		control_plan;             /* what the main thread may do; the control thread */
 	bool handed_over;                 /* main thread */
-	bool detached;                    /* main thread: the control socket is another's yet */
 	struct confine_state confinement; /* main thread, before the server serves */
 };
 
@@ -173,9 +171,11 @@ static int open_control(struct daemon *daemon, struct gw_error *err)
 	if (rc < 0)
 		return gw_error_sys(err, rc, "make the control loop");
 	rc = open_signals(daemon, err);
-	if (rc == 0)
-		rc = control_server_open(&daemon->server, daemon->loop, daemon->gw,
-					 daemon->config->control, &actions, err);
+	if (rc < 0)
+		return rc;
+	rc = control_server_open(&daemon->server, daemon->loop, daemon->gw, daemon->config->control,
+				 daemon->listener_fd, &actions, err);
+	daemon->listener_fd = -1;
 	if (rc < 0)
 		return rc;
 	rc = -pthread_create(&daemon->thread, NULL, control_thread, daemon);
@@ -342,40 +342,8 @@ static void stop_all(struct daemon *daemon)
 
 /* ---- hand-over ---- */
 
-#define TAKEOVER_REPLY  "{\"ok\":true}\n"
-#define TAKEOVER_MS     5000u
-#define LAST_WORD_MS    5000
-#define ATTACH_PAUSE_NS 50000000l
-#define NS_PER_S        1000000000l
-
-/* The other one may have the control socket yet, for as long as it takes to end. */
-static void attach_again(struct daemon *daemon)
-{
-	struct gw_error err = { 0 };
-	int rc = control_server_attach(daemon->server, daemon->gw, &err);
-
-	daemon->detached = rc == -EADDRINUSE;
-	if (rc < 0 && !daemon->detached)
-		daemon_log(LOG_ERR, "%s", err.text);
-}
-
-/* Sleeps until somebody wishes something. Without a control socket it is asked for now and then. */
-static void wait_for_wish(struct daemon *daemon)
-{
-	struct timespec until;
-
-	while (daemon->detached) {
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_nsec += ATTACH_PAUSE_NS;
-		until.tv_sec += until.tv_nsec / NS_PER_S;
-		until.tv_nsec %= NS_PER_S;
-		if (sem_timedwait(&daemon->stop, &until) == 0)
-			return;
-		attach_again(daemon);
-	}
-	while (sem_wait(&daemon->stop) < 0 && errno == EINTR)
-		;
-}
+#define TAKEOVER_MS  5000u
+#define LAST_WORD_MS 5000
 
 /* Until the service manager knows who goes on. Not "STOPPING=1": the service does not. */
 static void wait_last_word(int fd)
@@ -388,20 +356,18 @@ static void wait_last_word(int fd)
 }
 
 /*
- * To whoever asked. The control socket's path is free before he hears of it. True: he
+ * To whoever asked, with the control socket, on which clients wait meanwhile. True: he
  * goes on; false: all goes on here.
  */
 static bool hand_over(struct daemon *daemon)
 {
 	int fd = daemon->successor_fd;
 	struct gw_error err = { 0 };
-	int rc;
+	int rc = control_server_hand_over(daemon->server, fd, &err);
 
-	control_server_detach(daemon->server);
-	if (fcntl(fd, F_SETFL, 0) < 0 ||
-	    send(fd, TAKEOVER_REPLY, sizeof(TAKEOVER_REPLY) - 1, MSG_NOSIGNAL) < 0)
-		rc = gw_error_sys(&err, -errno, "answering");
-	else
+	if (rc == 0 && fcntl(fd, F_SETFL, 0) < 0)
+		rc = gw_error_sys(&err, -errno, "hand-over");
+	if (rc == 0)
 		rc = gw_leave(daemon->gw, fd, daemon->config->stop_ms, &err);
 	if (rc == 0)
 		wait_last_word(fd);
@@ -411,7 +377,8 @@ static bool hand_over(struct daemon *daemon)
 	if (rc == 0)
 		return true;
 	daemon_log(LOG_ERR, "not taken over, all goes on here: %s", err.text);
-	attach_again(daemon);
+	if (control_server_resume(daemon->server, daemon->gw, &err) < 0)
+		daemon_log(LOG_ERR, "%s", err.text);
 	return false;
 }
 
@@ -428,7 +395,8 @@ static bool is_nobody(int code)
 /* From the daemon that runs on our control socket. */
 static int take_over(struct daemon *daemon, struct gw_error *err)
 {
-	int fd, rc = control_client_takeover(daemon->config->control, TAKEOVER_MS, &fd, err);
+	int fd, rc = control_client_takeover(daemon->config->control, TAKEOVER_MS, &fd,
+					     &daemon->listener_fd, err);
 
 	if (daemon->config->takeover == DAEMON_TAKEOVER_IF_RUNNING && is_nobody(rc)) {
 		daemon_log(LOG_INFO, "nothing to take over: %s", err->text);
@@ -458,7 +426,8 @@ static int run_ports(struct daemon *daemon)
 		   daemon->config->port_count == 1 ? "" : "s", daemon->config->control);
 	notify_ready(daemon);
 	do
-		wait_for_wish(daemon);
+		while (sem_wait(&daemon->stop) < 0 && errno == EINTR)
+			;
 	while (gw_load_acquire(&daemon->successor_fd) >= 0 && !hand_over(daemon));
 	if (!daemon->handed_over)
 		stop_all(daemon);
@@ -473,6 +442,7 @@ int daemon_run(const struct daemon_config *config, int ready_fd)
 				 .signal_watch.fd = -1,
 				 .successor_fd = -1,
 				 .predecessor_fd = -1,
+				 .listener_fd = -1,
 				 .notify_fd = -1,
 				 .ready_fd = ready_fd };
 	struct gw_error err = { 0 };
@@ -489,6 +459,7 @@ int daemon_run(const struct daemon_config *config, int ready_fd)
 	if (status == EXIT_OK)
 		status = run_ports(&daemon);
 	gw_fd_close(&daemon.predecessor_fd);
+	gw_fd_close(&daemon.listener_fd);
 	close_control(&daemon);
 	gw_close(daemon.gw);
 	gw_fd_close(&daemon.notify_fd);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "control_client.h"
+#include "control_pass.h"
 #include "control_path.h"
 #include "fd.h"
 #include "loop.h"
@@ -299,18 +300,17 @@ int control_client_stream(const char *path, const json_t *request, unsigned int 
 #define TAKEOVER_REPLY_BYTES 1024
 
 /* The reply line and not a byte more: descriptors lie behind it. */
-static int read_line_only(const struct call *call, char *line, size_t room, struct gw_error *err)
+static int read_line_only(const struct call *call, char *line, size_t room, int *listener_fd,
+			  struct gw_error *err)
 {
 	size_t len = 0;
 
 	while (len + 1 < room) {
 		int rc = wait_for(call, POLLIN, err);
-		ssize_t got;
 
 		if (rc < 0)
 			return rc;
-		got = recv(call->fd, line + len, 1, 0);
-		if (got <= 0)
+		if (control_pass_receive(call->fd, line + len, listener_fd) <= 0)
 			return gw_error_set(err, -EPIPE, "the daemon at %s went away", call->path);
 		if (line[len++] == '\n')
 			break;
@@ -319,7 +319,7 @@ static int read_line_only(const struct call *call, char *line, size_t room, stru
 	return (int)len;
 }
 
-int control_client_takeover(const char *path, unsigned int timeout_ms, int *fd,
+int control_client_takeover(const char *path, unsigned int timeout_ms, int *fd, int *listener_fd,
 			    struct gw_error *err)
 {
 	static const char request[] = "{\"command\":\"takeover\"}\n";
@@ -328,19 +328,22 @@ int control_client_takeover(const char *path, unsigned int timeout_ms, int *fd,
 	json_t *reply = NULL;
 	int rc;
 
+	*listener_fd = -1;
 	call.deadline_ns = gw_now_ns() + (uint64_t)timeout_ms * NS_PER_MS;
 	rc = call_connect(&call, err);
 	if (rc == 0)
 		rc = call_send(&call, request, sizeof(request) - 1, err);
 	if (rc == 0)
-		rc = read_line_only(&call, line, sizeof(line), err);
+		rc = read_line_only(&call, line, sizeof(line), listener_fd, err);
 	if (rc > 0)
 		rc = parse_reply(&call, line, (size_t)rc, &reply, err);
 	json_decref(reply);
 	if (rc == 0 && fcntl(call.fd, F_SETFL, 0) < 0)
 		rc = gw_error_sys(err, -errno, "takeover");
 	*fd = call.fd;
-	if (rc < 0)
+	if (rc < 0) {
 		gw_fd_close(fd);
+		gw_fd_close(listener_fd);
+	}
 	return rc;
 }

@@ -25,7 +25,8 @@ int control_client_stream(const char *path, const json_t *request, unsigned int 
 
 /*
  * Asks the daemon to hand everything over. 0: it said yes, and *fd is the connection, on
- * which it comes (guestwire/handover.h); the caller's to close.
+ * which it comes (guestwire/handover.h), *listener_fd its listening socket, for
+ * control_server_open (-1: a daemon of an earlier version gives none). The caller's to close.
  */
-int control_client_takeover(const char *path, unsigned int timeout_ms, int *fd,
+int control_client_takeover(const char *path, unsigned int timeout_ms, int *fd, int *listener_fd,
 			    struct gw_error *err);

@@ -9,6 +9,7 @@
  */
 #include "control_listen.h"
 #include "fd.h"
+#include "text.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -76,7 +77,6 @@ static int bind_path(int fd, const struct sockaddr_un *address, struct gw_error 
 int control_listener_open(struct control_listener *listener, const char *path, struct gw_error *err)
 {
 	struct sockaddr_un address;
-	struct stat st;
 	int fd, rc;
 
 	listener->fd = -1;
@@ -95,19 +95,38 @@ int control_listener_open(struct control_listener *listener, const char *path, s
 		gw_fd_close(&fd);
 		return rc;
 	}
+	control_listener_adopt(listener, path, fd);
+	rc = control_listener_own(listener, err);
+	if (rc < 0)
+		control_listener_close(listener);
+	return rc;
+}
+
+void control_listener_adopt(struct control_listener *listener, const char *path, int fd)
+{
 	listener->fd = fd;
-	memcpy(listener->path, address.sun_path, sizeof(listener->path));
-	listener->dev = 0;
-	listener->ino = 0;
-	if (lstat(path, &st) == 0) {
+	gw_text_copy(listener->path, sizeof(listener->path), path);
+	control_listener_disown(listener);
+}
+
+int control_listener_own(struct control_listener *listener, struct gw_error *err)
+{
+	struct stat st;
+
+	if (lstat(listener->path, &st) == 0) {
 		listener->dev = st.st_dev;
 		listener->ino = st.st_ino;
 	}
-	if (listen(fd, CONTROL_BACKLOG) < 0) {
-		rc = gw_error_sys(err, -errno, "control socket %s: listen", path);
-		control_listener_close(listener);
-	}
-	return rc;
+	/* Also where another process has: who connects is shown this one (SO_PEERCRED). */
+	if (listen(listener->fd, CONTROL_BACKLOG) < 0)
+		return gw_error_sys(err, -errno, "control socket %s: listen", listener->path);
+	return 0;
+}
+
+void control_listener_disown(struct control_listener *listener)
+{
+	listener->dev = 0;
+	listener->ino = 0;
 }
 
 /* ---- one that is on its way out ---- */

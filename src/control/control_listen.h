@@ -11,7 +11,7 @@ struct control_listener {
 	int fd; /* -1: closed */
 	char path[CONTROL_PATH_BYTES];
 	dev_t dev; /* of the socket's file, so that only our own is removed */
-	ino_t ino;
+	ino_t ino; /* 0: it is another process's */
 };
 
 /*
@@ -21,6 +21,14 @@ struct control_listener {
  */
 int control_listener_open(struct control_listener *listener, const char *path,
 			  struct gw_error *err);
+/*
+ * Takes fd, on which another process has listened at that path. The file is that process's
+ * before control_listener_own.
+ */
+void control_listener_adopt(struct control_listener *listener, const char *path, int fd);
+/* The file, and what comes, is ours from here on; and no longer. */
+int control_listener_own(struct control_listener *listener, struct gw_error *err);
+void control_listener_disown(struct control_listener *listener);
 /*
  * After -EADDRINUSE: waits for a process that listens there and is already on its way out.
  * (One that was killed listens until the memory of its guests is no longer pinned, which

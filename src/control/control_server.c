@@ -23,6 +23,7 @@
  * Threads: everything here runs on the loop's thread.
  */
 #include "control_connection.h"
+#include "control_pass.h"
 #include "fd.h"
 #include "text.h"
 
@@ -39,20 +40,25 @@
 static void on_listener(struct gw_watch *watch, uint32_t events);
 
 int control_server_open(struct control_server **result, struct gw_loop *loop,
-			struct gw_context *context, const char *path,
+			struct gw_context *context, const char *path, int listener_fd,
 			const struct control_actions *actions, struct gw_error *err)
 {
 	struct control_server *server = calloc(1, sizeof(*server));
-	int rc;
+	int rc = 0;
 
-	if (!server)
+	if (!server) {
+		gw_fd_close(&listener_fd);
 		return gw_error_sys(err, -ENOMEM, "control socket %s", path);
+	}
 	server->loop = loop;
 	server->context = context;
 	server->actions = *actions;
 	server->watch.fd = -1;
 	gw_list_init(&server->clients);
-	rc = control_listener_open(&server->listener, path, err);
+	if (listener_fd >= 0)
+		control_listener_adopt(&server->listener, path, listener_fd);
+	else
+		rc = control_listener_open(&server->listener, path, err);
 	if (rc == -EADDRINUSE && control_listener_ends(path, LISTENER_ENDS_MS))
 		rc = control_listener_open(&server->listener, path, err);
 	if (rc < 0) {
@@ -65,6 +71,8 @@ int control_server_open(struct control_server **result, struct gw_loop *loop,
 
 struct serve_call {
 	struct control_server *server;
+	struct gw_context *context; /* NULL: the one that there is */
+	struct gw_error *err;
 	int rc;
 };
 
@@ -73,18 +81,30 @@ static void serve(void *arg)
 	struct serve_call *call = arg;
 	struct control_server *server = call->server;
 
+	if (call->context)
+		server->context = call->context;
+	call->rc = server->listener.ino ? 0 : control_listener_own(&server->listener, call->err);
+	if (call->rc < 0)
+		return;
 	call->rc = gw_watch_start(server->loop, &server->watch, server->listener.fd, EPOLLIN,
 				  on_listener);
+	if (call->rc < 0)
+		gw_error_sys(call->err, call->rc, "control socket %s: watch it",
+			     server->listener.path);
 }
 
 int control_server_serve(struct control_server *server, struct gw_error *err)
 {
-	struct serve_call call = { .server = server };
+	return control_server_resume(server, NULL, err);
+}
+
+int control_server_resume(struct control_server *server, struct gw_context *context,
+			  struct gw_error *err)
+{
+	struct serve_call call = { server, context, err, 0 };
 
 	gw_loop_call(server->loop, serve, &call);
-	return call.rc < 0 ? gw_error_sys(err, call.rc, "control socket %s: watch it",
-					  server->listener.path)
-			   : 0;
+	return call.rc;
 }
 
 void control_server_close(struct control_server *server)
@@ -157,9 +177,9 @@ static void on_listener(struct gw_watch *watch, uint32_t events)
 
 /* ---- the end ---- */
 
-static void detach(void *arg)
+/* Nobody is served any more; whoever comes waits. */
+static void pause_serving(struct control_server *server)
 {
-	struct control_server *server = arg;
 	struct gw_list *pos, *next;
 
 	gw_watch_stop(server->loop, &server->watch);
@@ -171,8 +191,15 @@ static void detach(void *arg)
 		if (client->trace)
 			client_end_trace(client);
 	}
-	control_listener_close(&server->listener);
 	server->context = NULL;
+}
+
+static void detach(void *arg)
+{
+	struct control_server *server = arg;
+
+	pause_serving(server);
+	control_listener_close(&server->listener);
 }
 
 void control_server_detach(struct control_server *server)
@@ -180,32 +207,21 @@ void control_server_detach(struct control_server *server)
 	gw_loop_call(server->loop, detach, server);
 }
 
-struct attach_call {
-	struct control_server *server;
-	struct gw_context *context;
-	struct gw_error *err;
-	int rc;
-};
-
-static void attach(void *arg)
+static void hand_over(void *arg)
 {
-	struct attach_call *call = arg;
-	struct control_server *server = call->server;
-	char path[CONTROL_PATH_BYTES];
+	struct control_server *server = arg;
 
-	gw_text_copy(path, sizeof(path), server->listener.path);
-	call->rc = control_listener_open(&server->listener, path, call->err);
-	if (call->rc == 0)
-		server->context = call->context;
+	pause_serving(server);
+	control_listener_disown(&server->listener);
 }
 
-int control_server_attach(struct control_server *server, struct gw_context *context,
-			  struct gw_error *err)
+int control_server_hand_over(struct control_server *server, int fd, struct gw_error *err)
 {
-	struct attach_call call = { server, context, err, 0 };
+	int rc;
 
-	gw_loop_call(server->loop, attach, &call);
-	return call.rc < 0 ? call.rc : control_server_serve(server, err);
+	gw_loop_call(server->loop, hand_over, server);
+	rc = control_pass_send(fd, "{\"ok\":true}\n", server->listener.fd);
+	return rc < 0 ? gw_error_sys(err, rc, "answering") : 0;
 }
 
 struct stopped_call {

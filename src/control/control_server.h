@@ -15,11 +15,12 @@
 struct control_server;
 
 /*
- * Takes the path and listens. Clients that connect wait until control_server_serve.
- * actions is copied. Threads: any.
+ * Takes the path and listens, or takes over listener_fd (-1: none), which another process
+ * has listened on. Clients that connect wait until control_server_serve. actions is
+ * copied. Threads: any.
  */
 int control_server_open(struct control_server **server, struct gw_loop *loop,
-			struct gw_context *context, const char *path,
+			struct gw_context *context, const char *path, int listener_fd,
 			const struct control_actions *actions, struct gw_error *err);
 /* Begins to answer: the daemon is ready. Threads: any. 0 or -errno. */
 int control_server_serve(struct control_server *server, struct gw_error *err);
@@ -31,8 +32,13 @@ int control_server_serve(struct control_server *server, struct gw_error *err);
  * Threads: any for the first two; close while the loop does not run.
  */
 void control_server_detach(struct control_server *server);
-/* After detach, if it was not the end: takes the path again and serves. */
-int control_server_attach(struct control_server *server, struct gw_context *context,
+/*
+ * To another process: answers its request on fd with the listening socket, and serves no
+ * longer. Whoever comes waits until that process serves, or we resume. The file stays where
+ * it is, whatever comes; detach removes it only after resume.
+ */
+int control_server_hand_over(struct control_server *server, int fd, struct gw_error *err);
+int control_server_resume(struct control_server *server, struct gw_context *context,
 			  struct gw_error *err);
 void control_server_stopped(struct control_server *server, unsigned int quarantined);
 void control_server_close(struct control_server *server);

@@ -3,6 +3,7 @@
 #include "control_server.h"
 #include "atomic.h"
 #include "control_client.h"
+#include "control_pass.h"
 #include "control_path.h"
 #include "fake_guestwire.h"
 
@@ -53,7 +54,7 @@ static int setup(void **state)
 
 	fake_context_fill(&bench->context);
 	assert_int_equal(gw_loop_create(&bench->loop), 0);
-	assert_int_equal(control_server_open(&bench->server, bench->loop, &bench->context, path,
+	assert_int_equal(control_server_open(&bench->server, bench->loop, &bench->context, path, -1,
 					     &actions, &err),
 			 0);
 	assert_int_equal(control_server_serve(bench->server, &err), 0);
@@ -254,9 +255,9 @@ static void a_client_that_comes_before_the_daemon_is_ready(void **state)
 
 	memcpy(usual, path, sizeof(path));
 	snprintf(path, sizeof(path), "%s/early", dir);
-	assert_int_equal(
-		control_server_open(&server, bench->loop, &bench->context, path, &actions, &err),
-		0);
+	assert_int_equal(control_server_open(&server, bench->loop, &bench->context, path, -1,
+					     &actions, &err),
+			 0);
 	pfd.fd = dial();
 	say(pfd.fd, "{\"command\":\"version\"}\n");
 	assert_int_equal(poll(&pfd, 1, 0), 0);
@@ -267,6 +268,84 @@ static void a_client_that_comes_before_the_daemon_is_ready(void **state)
 	pthread_join(bench->thread, NULL);
 	control_server_close(server);
 	memcpy(path, usual, sizeof(path));
+	pthread_create(&bench->thread, NULL, run_loop, bench->loop);
+}
+
+/* ---- hand-over ---- */
+
+/* Hands over, and returns what came: the listening socket. */
+static int take_listener(struct bench *bench)
+{
+	struct gw_error err;
+	int pair[2], listener_fd = -1;
+	char byte;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(control_server_hand_over(bench->server, pair[0], &err), 0);
+	for (byte = 0; byte != '\n';)
+		assert_int_equal(control_pass_receive(pair[1], &byte, &listener_fd), 1);
+	close(pair[0]);
+	assert_int_equal(control_pass_receive(pair[1], &byte, &listener_fd), 0);
+	close(pair[1]);
+	assert_true(listener_fd >= 0);
+	return listener_fd;
+}
+
+/* A client that comes while nobody serves. */
+static int dial_and_wait(void)
+{
+	struct pollfd pfd = { .fd = dial(), .events = POLLIN };
+
+	say(pfd.fd, "{\"command\":\"version\"}\n");
+	assert_int_equal(poll(&pfd, 1, 0), 0);
+	return pfd.fd;
+}
+
+static void a_hand_over_that_comes_to_nothing(void **state)
+{
+	struct bench *bench = *state;
+	struct control_actions actions = { .stop = count_stop, .arg = bench };
+	struct control_server *other;
+	struct gw_error err;
+	int fd;
+
+	assert_int_equal(control_server_open(&other, bench->loop, &bench->context, path,
+					     take_listener(bench), &actions, &err),
+			 0);
+	fd = dial_and_wait();
+	control_server_close(other);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(control_server_resume(bench->server, &bench->context, &err), 0);
+	expect(fd, "ok", "9.8.7");
+	close(fd);
+	expect_alive();
+	control_server_detach(bench->server);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
+static void another_one_serves_those_who_wait(void **state)
+{
+	struct bench *bench = *state;
+	struct control_actions actions = { .stop = count_stop, .arg = bench };
+	struct control_server *other;
+	struct gw_error err;
+	int fd;
+
+	assert_int_equal(control_server_open(&other, bench->loop, &bench->context, path,
+					     take_listener(bench), &actions, &err),
+			 0);
+	fd = dial_and_wait();
+	assert_int_equal(control_server_serve(other, &err), 0);
+	expect(fd, "ok", "9.8.7");
+	close(fd);
+	control_server_detach(bench->server);
+	assert_int_equal(access(path, F_OK), 0);
+	expect_alive();
+	control_server_detach(other);
+	assert_int_equal(access(path, F_OK), -1);
+	gw_loop_quit(bench->loop);
+	pthread_join(bench->thread, NULL);
+	control_server_close(other);
 	pthread_create(&bench->thread, NULL, run_loop, bench->loop);
 }
 
@@ -656,6 +735,8 @@ int main(void)
 		TEST(after_detach_the_path_is_free),
 		TEST(a_client_that_leaves_while_it_waits_for_stop),
 		TEST(a_client_that_comes_before_the_daemon_is_ready),
+		TEST(a_hand_over_that_comes_to_nothing),
+		TEST(another_one_serves_those_who_wait),
 		TEST(requests_that_are_refused_with_a_reason),
 		TEST(deeply_nested_json),
 		TEST(a_line_that_is_too_long),

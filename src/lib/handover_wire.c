@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define MAGIC        0x72687767u /* "gwhr" */
-#define VERSION      2u
+#define VERSION      3u
 #define HANDOVER_FDS 64u
 #define ANSWER       'y'
 #define AGREED       'g'

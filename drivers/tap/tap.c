@@ -309,10 +309,24 @@ static int tap_start(struct gw_port *port, struct gw_error *err)
 	return 0;
 }
 
+/* To make one takes a right that the program may have given up after its start. */
+static void report_stopped(struct gw_port *port, const struct tap *tap)
+{
+	if (tap_interface_exists(port))
+		gw_port_set_status(port, "stopped");
+	else
+		gw_port_set_status(port,
+				   "make a tap of that name (ip tuntap add dev %s mode tap)%s",
+				   gw_port_target(port),
+				   tap->interface.created ? ", or start a new process (guestwired "
+							    "--takeover), which does"
+							  : "");
+}
+
 static int tap_stop(struct gw_port *port, unsigned int deadline_ms)
 {
 	gw_port_apply(port, apply_stop, port);
-	gw_port_set_status(port, "stopped");
+	report_stopped(port, gw_port_priv(port));
 	return 0;
 }
 

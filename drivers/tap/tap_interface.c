@@ -165,6 +165,11 @@ int tap_interface_keep(struct gw_port *port, bool offloads, struct tap_interface
 	return ret ? ret : configure(port, offloads, tap, err);
 }
 
+bool tap_interface_exists(const struct gw_port *port)
+{
+	return if_nametoindex(gw_port_target(port));
+}
+
 void tap_interface_leave(struct tap_interface *tap, struct gw_parcel *parcel)
 {
 	tap->left_bytes[0] = tap->created;

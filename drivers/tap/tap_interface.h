@@ -30,6 +30,7 @@ int tap_interface_open(struct gw_port *port, bool offloads, struct tap_interface
 int tap_interface_keep(struct gw_port *port, bool offloads, struct tap_interface *tap,
 		       struct gw_error *err);
 void tap_interface_close(struct tap_interface *tap);
+bool tap_interface_exists(const struct gw_port *port);
 /*
  * What another process needs to go on with it: its open finds the parcel and attaches
  * to nothing. Until it is started or stopped here, closing it changes nothing.

@@ -143,6 +143,26 @@ def test_a_tap_that_was_set_down(t):
     be.stop()
 
 
+def test_a_tap_that_was_deleted(t):
+    """One that the daemon made itself: it has no right to make it again, and
+    says who has."""
+    ns = t.netns("daemon")
+    ns.add_tap("other")     # or the machine has none
+    be = Daemon(t, [f"a=guest:{t.path('a.sock')}", "n=tap:made"], ns=ns)
+    be.start()
+    ns.ip("link", "delete", "made")
+    be.wait_show(lambda _: "ip tuntap add dev made" in be.port("n")["status"],
+                 TIMEOUT_S, "the status to say what to do")
+    check("--takeover" in be.port("n")["status"], be.port("n"))
+    old = be.process
+    be.arguments = ["--takeover"]
+    be.start(TIMEOUT_S)
+    check(old.wait(TIMEOUT_S) == 0, old.err.tail())
+    check(be.port("n")["state"] == "running", be.port("n"))
+    ns.ip("link", "show", "made")
+    be.stop()
+
+
 def test_off_is_off(t):
     be, sock, _ = site(t, "null")
     be.arguments += ["--confine", "off"]

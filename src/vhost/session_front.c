@@ -110,7 +110,9 @@ static void on_ring_over(void *arg, unsigned int index, const struct session_rin
 {
 	struct front *front = arg;
 
-	assert_ptr_equal(ring->config.record, front->ring[index].config.record);
+	/* None: the area that it was in has been replaced since. */
+	if (ring->config.record)
+		assert_ptr_equal(ring->config.record, front->ring[index].config.record);
 	front->overs[index]++;
 	front->resets[index] += reset;
 }

@@ -15,28 +15,6 @@
 #include <stdio.h>
 #include <syslog.h>
 
-/* Further channels have this part of the receive buffers: they are there to send. */
-#define FURTHER_PART    4u
-#define FURTHER_ENTRIES 64u
-
-static uint32_t rx_entries_of(unsigned int index, uint32_t rx_entries)
-{
-	uint32_t further = rx_entries / FURTHER_PART;
-
-	if (!index)
-		return rx_entries;
-	return further > FURTHER_ENTRIES ? further : FURTHER_ENTRIES;
-}
-
-unsigned int channels_buffers(unsigned int count, uint32_t rx_entries, bool receive, bool pass)
-{
-	unsigned int buffers = pass ? count * XDP_PASS_BUFFERS : 0;
-
-	for (unsigned int i = 0; i < count && receive; i++)
-		buffers += rx_entries_of(i, rx_entries);
-	return buffers;
-}
-
 /* A part of the port's buffers; NULL if it is of none (a port may have none at all). */
 static uint8_t *part_of(uint8_t **pool, uint32_t buffers)
 {
@@ -53,7 +31,7 @@ static int channel_init(struct xdp_port *p, unsigned int index, uint8_t **pool,
 			struct gw_error *err)
 {
 	struct xdp_channel *ch = &p->channel[index];
-	uint32_t entries = p->receive ? rx_entries_of(index, p->rx_entries) : 0;
+	uint32_t entries = p->receive ? rules_rx_entries(index, p->rx_entries) : 0;
 
 	ch->p = p;
 	ch->index = index;
@@ -66,14 +44,13 @@ static int channel_init(struct xdp_port *p, unsigned int index, uint8_t **pool,
 		return gw_error_set(err, -ENOMEM, "port %s: no memory for %u receive buffers",
 				    gw_port_name(p->port), entries);
 	if (p->pass)
-		ch->rx.pass = part_of(pool, XDP_PASS_BUFFERS);
+		ch->rx.pass = part_of(pool, RULES_PASS_BUFFERS);
 	return 0;
 }
 
 int channels_init(struct xdp_port *p, struct gw_error *err)
 {
-	unsigned int buffers =
-		channels_buffers(p->channel_count, p->rx_entries, p->receive, p->pass);
+	unsigned int buffers = rules_buffers(p->channel_count, p->rx_entries, p->receive, p->pass);
 	uint8_t *pool = buffers ? gw_port_arena_take(p->port, buffers, err) : NULL;
 	int rc = buffers && !pool ? -ENOMEM : 0;
 

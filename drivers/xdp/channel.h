@@ -21,13 +21,6 @@
 struct xdp_port;
 
 /*
- * Descriptors of one frame in copy mode: the fragments of a kernel buffer, and its
- * linear part, which a frame that is not copied does not have.
- */
-#define XDP_FRAGMENTS   17u
-#define XDP_COPY_PIECES (XDP_FRAGMENTS + 1)
-
-/*
  * One descriptor on its way. The slot's number is in the cookie, so a completion
  * finds it without a look-up; `word` is what must come back (but see LOST_BITS).
  */
@@ -75,7 +68,7 @@ struct xdp_rx {
 	uint32_t *free;         /* stack of free buffers */
 	uint32_t free_count;
 	uint8_t *state; /* enum rx_state */
-	uint8_t *pass;  /* XDP_PASS_BUFFERS for what the host receives; NULL: never needed */
+	uint8_t *pass;  /* RULES_PASS_BUFFERS for what the host receives; NULL: never needed */
 	/* counts, read by anyone */
 	uint64_t partial; /* frames with an open checksum */
 	uint64_t super;   /* frames longer than the MTU */
@@ -109,8 +102,6 @@ struct xdp_channel {
 int channels_init(struct xdp_port *p, struct gw_error *err);
 /* Sockets too, if there are any. */
 void channels_free(struct xdp_port *p);
-/* Buffers that they will take from the arena, each with rx_entries but the further ones. */
-unsigned int channels_buffers(unsigned int count, uint32_t rx_entries, bool receive, bool pass);
 /* The one that lends from this memory; NULL: none does. Control. */
 struct xdp_channel *channel_of(struct xdp_port *p, const struct gw_memmap *memmap);
 /* One that could; NULL: all are taken. Control. */

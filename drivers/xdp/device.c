@@ -160,7 +160,7 @@ static void everything_off(struct xdp_port *p)
 
 uint32_t device_max_len(const struct xdp_port *p)
 {
-	uint32_t pieces = XDP_COPY_PIECES;
+	uint32_t pieces = RULES_COPY_PIECES;
 
 	for (unsigned int i = 0; i < p->channel_count; i++)
 		if (p->channel[i].xsk && p->channel[i].tx.pieces_max < pieces)

@@ -85,9 +85,9 @@ static void fill_for_host(struct xdp_channel *ch)
 {
 	struct xsk_ring *ring = &ch->xsk->fill;
 	uint64_t base = (uint64_t)(ch->rx.pass - (uint8_t *)ch->p->arena.iov_base);
-	uint32_t n = xsk_room(ring, XDP_PASS_BUFFERS), at = ring->mine;
+	uint32_t n = xsk_room(ring, RULES_PASS_BUFFERS), at = ring->mine;
 
-	for (uint32_t i = 0; i < n && i < XDP_PASS_BUFFERS; i++)
+	for (uint32_t i = 0; i < n && i < RULES_PASS_BUFFERS; i++)
 		*xsk_addr(ring, at++) = base + (uint64_t)i * XSK_CHUNK_BYTES;
 	xsk_produce(ring, at);
 }

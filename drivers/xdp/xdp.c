@@ -125,8 +125,8 @@ static unsigned int xdp_arena_buffers(struct gw_port *port)
 
 	if (options_read(&probe, NULL) || netdev_read(gw_port_target(port), &probe.netdev, NULL))
 		return 0;
-	return channels_buffers(rules_channels(&probe.netdev, probe.queue_auto), probe.rx_entries,
-				probe.receive, host_receives(&probe));
+	return rules_buffers(rules_channels(&probe.netdev, probe.queue_auto), probe.rx_entries,
+			     probe.receive, host_receives(&probe));
 }
 
 static int xdp_open(struct gw_port *port, struct gw_error *err)

@@ -11,6 +11,7 @@
 #include "channel.h"
 #include "netdev.h"
 #include "program.h"
+#include "xdp_rules.h"
 #include <guestwire/driver.h>
 
 struct packet_rx;
@@ -22,12 +23,8 @@ struct packet_rx;
 #define XDP_BIND_LIMIT_MS 1000u
 /* The same where the socket that had it was ours: on a busy machine that takes longer. */
 #define XDP_OWN_LIMIT_MS  5000u
-/* Queues of one interface that a port uses at most. */
-#define XDP_CHANNELS_MAX  8u
 /* Source ports that are told apart; a network has no more. A power of two. */
 #define XDP_SOURCES       64u
-/* Buffers with which a queue goes on receiving for the host, in zero-copy mode. */
-#define XDP_PASS_BUFFERS  64u
 
 enum xdp_promiscuous { XDP_PROMISC_AUTO, XDP_PROMISC_ON, XDP_PROMISC_OFF };
 enum xdp_checksum { XDP_CHECKSUM_AUTO, XDP_CHECKSUM_DEVICE, XDP_CHECKSUM_SOFTWARE };
@@ -39,8 +36,8 @@ enum xdp_bind { XDP_BIND_AUTO, XDP_BIND_ZEROCOPY, XDP_BIND_COPY };
  * waits for what the old ones still have (xdp_tx.behind).
  */
 struct xdp_source {
-	uint32_t out[XDP_CHANNELS_MAX]; /* frames in each channel */
-	unsigned int channel;           /* that it has now */
+	uint32_t out[RULES_CHANNELS_MAX]; /* frames in each channel */
+	unsigned int channel;             /* that it has now */
 };
 
 struct xdp_port {
@@ -80,7 +77,7 @@ struct xdp_port {
 	uint32_t partial_warned, super_warned;
 
 	unsigned int channel_count; /* from open on */
-	struct xdp_channel channel[XDP_CHANNELS_MAX];
+	struct xdp_channel channel[RULES_CHANNELS_MAX];
 };
 
 /* ---- dispatch.c: the worker functions of the driver's table ---- */

@@ -2,7 +2,7 @@
 #include "xdp_rules.h"
 
 #include "arena.h"
-#include "xdp.h"
+#include "xsk.h"
 #include <assert.h>
 #include <linux/if_ether.h>
 #include <string.h>
@@ -14,6 +14,9 @@
  */
 #define FRAGMENTS_KERNEL_MAJOR 6
 #define FRAGMENTS_KERNEL_MINOR 18
+/* Further channels have this part of the receive buffers: they are there to send. */
+#define FURTHER_PART           4u
+#define FURTHER_ENTRIES        64u
 /* What the kernel keeps free before a received frame in its chunk (XDP_PACKET_HEADROOM). */
 #define HEADROOM_BYTES         256u
 /* The smallest buffer that zero-copy drivers use: what fits is taken by all of them. */
@@ -37,13 +40,31 @@ unsigned int rules_channels(const struct netdev_info *netdev, bool queue_auto)
 {
 	if (!queue_auto || netdev->queues < 2)
 		return 1;
-	return netdev->queues < XDP_CHANNELS_MAX ? netdev->queues : XDP_CHANNELS_MAX;
+	return netdev->queues < RULES_CHANNELS_MAX ? netdev->queues : RULES_CHANNELS_MAX;
+}
+
+uint32_t rules_rx_entries(unsigned int index, uint32_t rx_entries)
+{
+	uint32_t further = rx_entries / FURTHER_PART;
+
+	if (!index)
+		return rx_entries;
+	return further > FURTHER_ENTRIES ? further : FURTHER_ENTRIES;
+}
+
+unsigned int rules_buffers(unsigned int count, uint32_t rx_entries, bool receive, bool pass)
+{
+	unsigned int buffers = pass ? count * RULES_PASS_BUFFERS : 0;
+
+	for (unsigned int i = 0; i < count && receive; i++)
+		buffers += rules_rx_entries(i, rx_entries);
+	return buffers;
 }
 
 size_t rules_arena_bytes(const struct netdev_info *netdev)
 {
-	unsigned int buffers = channels_buffers(rules_channels(netdev, true), RULES_RX_ENTRIES,
-						true, netdev->zerocopy);
+	unsigned int buffers = rules_buffers(rules_channels(netdev, true), RULES_RX_ENTRIES, true,
+					     netdev->zerocopy);
 
 	return arena_round(ARENA_PAD_BYTES + (size_t)buffers * GW_ARENA_BUFFER_BYTES);
 }
@@ -78,7 +99,7 @@ uint32_t rules_pieces_max(const struct netdev_info *netdev, enum gw_reads reads,
 		return 1;
 	if (reads == GW_READS_DMA)
 		return netdev->zerocopy_segs;
-	return reads == GW_READS_FRAGMENTS ? XDP_FRAGMENTS : XDP_COPY_PIECES;
+	return reads == GW_READS_FRAGMENTS ? RULES_FRAGMENTS : RULES_COPY_PIECES;
 }
 
 uint32_t rules_max_len(uint32_t mtu, uint32_t pieces_max)

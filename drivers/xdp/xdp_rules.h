@@ -17,12 +17,26 @@
 #define RULES_TX_ENTRIES    2048u
 #define RULES_RX_ENTRIES    512u
 #define RULES_BIND_ATTEMPTS 4u
+/* Queues of one interface that a port uses at most. */
+#define RULES_CHANNELS_MAX  8u
+/* Buffers with which a queue goes on receiving for the host, in zero-copy mode. */
+#define RULES_PASS_BUFFERS  64u
+/*
+ * Descriptors of one frame in copy mode: the fragments of a kernel buffer, and its
+ * linear part, which a frame that is not copied does not have.
+ */
+#define RULES_FRAGMENTS     17u
+#define RULES_COPY_PIECES   (RULES_FRAGMENTS + 1)
 
 /* Flags of bind(2), from the best to the plainest; the first that is accepted is it. */
 extern const unsigned int rules_bind_attempts[RULES_BIND_ATTEMPTS];
 
 /* Channels that a port can come to have on this interface. */
 unsigned int rules_channels(const struct netdev_info *netdev, bool queue_auto);
+/* Receive buffers of the channel of this index, of a port that has rx_entries. */
+uint32_t rules_rx_entries(unsigned int index, uint32_t rx_entries);
+/* What so many channels take from the arena; pass: zero-copy is possible. */
+unsigned int rules_buffers(unsigned int count, uint32_t rx_entries, bool receive, bool pass);
 /* The arena of a daemon with one such port, default options, and no other. */
 size_t rules_arena_bytes(const struct netdev_info *netdev);
 /* Whether to attempt a zero-copy bind: a refused one resets the link of some NICs. */

@@ -283,12 +283,6 @@ static void lent_frames_outlive_shut(void **state)
 	host_release(f->port, &frame, 1);
 }
 
-static int end(void **state)
-{
-	host_arena_free();
-	return 0;
-}
-
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -306,5 +300,5 @@ int main(void)
 		fprintf(stderr, "skipped: %s\n", why);
 		return EXIT_SKIP;
 	}
-	return cmocka_run_group_tests(tests, NULL, end);
+	return cmocka_run_group_tests(tests, NULL, host_end);
 }

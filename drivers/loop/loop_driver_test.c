@@ -369,12 +369,6 @@ static void offloads_can_be_changed(void **state)
 	fixture_close(&f);
 }
 
-static int free_arena(void **state)
-{
-	host_arena_free();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -397,5 +391,5 @@ int main(void)
 		cmocka_unit_test(offloads_can_be_changed),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, free_arena);
+	return cmocka_run_group_tests(tests, NULL, host_end);
 }

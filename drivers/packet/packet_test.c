@@ -318,12 +318,6 @@ static void not_ethernet_is_refused(void **state)
 	veth_run("ip link del tun9");
 }
 
-static int free_arena(void **state)
-{
-	host_arena_free();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -345,5 +339,5 @@ int main(void)
 		fprintf(stderr, "skipped: %s\n", why);
 		return EXIT_SKIP;
 	}
-	return cmocka_run_group_tests(tests, NULL, free_arena);
+	return cmocka_run_group_tests(tests, NULL, host_end);
 }

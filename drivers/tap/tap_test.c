@@ -323,12 +323,6 @@ static void multi_queue_tap_is_taken(void **state)
 	veth_run("ip tuntap del dev tmq0 mode tap multi_queue");
 }
 
-static int free_arena(void **state)
-{
-	host_arena_free();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -356,5 +350,5 @@ int main(void)
 		fprintf(stderr, "skipped: %s\n", why);
 		return EXIT_SKIP;
 	}
-	return cmocka_run_group_tests(tests, NULL, free_arena);
+	return cmocka_run_group_tests(tests, NULL, host_end);
 }

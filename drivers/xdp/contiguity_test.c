@@ -76,12 +76,6 @@ static void what_has_no_iommu_is_not_translated(void **state)
 	assert_false(contiguity_translated(&netdev));
 }
 
-static int end(void **state)
-{
-	host_arena_free();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -91,5 +85,5 @@ int main(void)
 		cmocka_unit_test(what_has_no_iommu_is_not_translated),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, end);
+	return cmocka_run_group_tests(tests, NULL, host_end);
 }

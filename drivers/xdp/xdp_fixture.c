@@ -92,12 +92,6 @@ bool fixture_enter(void)
 	return false;
 }
 
-int fixture_end(void **state)
-{
-	host_arena_free();
-	return 0;
-}
-
 int fixture_tidy(void **state)
 {
 	int rc = system("ip link delete near 2>/dev/null");

@@ -39,8 +39,7 @@ void receive_one(struct fixture *f, size_t len, unsigned int segs_min);
 bool link_shows(const char *word);
 /* Runs the tests in a namespace of their own; the exit status. */
 #define fixture_main(tests) \
-	(fixture_enter() ? cmocka_run_group_tests(tests, NULL, fixture_end) : EXIT_SKIP)
+	(fixture_enter() ? cmocka_run_group_tests(tests, NULL, host_end) : EXIT_SKIP)
 bool fixture_enter(void);
-int fixture_end(void **state);
 /* Teardown: a test that failed may have left its pair. */
 int fixture_tidy(void **state);

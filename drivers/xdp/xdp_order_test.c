@@ -189,12 +189,6 @@ static void broken_queue_stops_no_other_guest(void **state)
 	assert_int_equal(reap(f), 1);
 }
 
-static int end(void **state)
-{
-	host_arena_free();
-	return 0;
-}
-
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -207,5 +201,5 @@ int main(void)
 		TEST(broken_queue_stops_no_other_guest),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, end);
+	return cmocka_run_group_tests(tests, NULL, host_end);
 }

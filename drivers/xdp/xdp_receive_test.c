@@ -129,12 +129,6 @@ static void what_the_kernel_cannot_have_is_not_believed(void **state)
 	xdp_release(host_queue(f->port), frame, 1);
 }
 
-static int end(void **state)
-{
-	host_arena_free();
-	return 0;
-}
-
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -144,5 +138,5 @@ int main(void)
 		TEST(what_the_kernel_cannot_have_is_not_believed),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, end);
+	return cmocka_run_group_tests(tests, NULL, host_end);
 }

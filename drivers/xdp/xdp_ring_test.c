@@ -475,12 +475,6 @@ static void cookies_wrap(void **state)
 	assert_int_equal(f->ch->tx.bogus, 0);
 }
 
-static int end(void **state)
-{
-	host_arena_free();
-	return 0;
-}
-
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -503,5 +497,5 @@ int main(void)
 		TEST(cookies_wrap),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, end);
+	return cmocka_run_group_tests(tests, NULL, host_end);
 }

@@ -66,12 +66,6 @@ static int make_interfaces(void **state)
 	return 0;
 }
 
-static int free_arena(void **state)
-{
-	host_arena_free();
-	return 0;
-}
-
 static unsigned int add_cases(struct CMUnitTest *tests, unsigned int count,
 			      const struct conformance_case *cases)
 {
@@ -114,5 +108,5 @@ int main(int argc, char **argv)
 	count = add_cases(tests, count, cases_tx);
 	count = add_cases(tests, count, cases_rx);
 	count = add_cases(tests, count, cases_offload);
-	return _cmocka_run_group_tests(argv[1], tests, count, make_interfaces, free_arena);
+	return _cmocka_run_group_tests(argv[1], tests, count, make_interfaces, host_end);
 }

@@ -63,6 +63,12 @@ void host_arena_free(void)
 	arena = NULL;
 }
 
+int host_end(void **state)
+{
+	host_arena_free();
+	return 0;
+}
+
 uint64_t host_now_ms(void)
 {
 	struct timespec now;

@@ -26,8 +26,10 @@
 /* Set before the first port is opened to have another size than this. */
 #define HOST_ARENA_BYTES (4u << 20)
 extern size_t host_arena_bytes;
-/* Frees the arena; no port may be open. Call in group teardown (leak checkers). */
+/* Frees the arena; no port may be open. */
 void host_arena_free(void);
+/* The same as a group teardown, which each program of tests has to have (leak checkers). */
+int host_end(void **state);
 
 /* What the driver told its host. Read it between visits. */
 struct host_record {

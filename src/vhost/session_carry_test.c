@@ -33,12 +33,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	front_close(&front);
-	return 0;
-}
-
 static int memfd(size_t bytes)
 {
 	int fd = memfd_create("carried", MFD_CLOEXEC);
@@ -358,7 +352,7 @@ static void import_with_less_to_offer(void **state)
 	carry.fd_count = 0;
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) FRONT_TEST(name, setup)
 
 int main(void)
 {

@@ -334,6 +334,18 @@ void front_close(struct front *front)
 	assert_int_equal(front_count_fds(), front->open_fds);
 }
 
+int front_setup(void **state)
+{
+	front_open(*state);
+	return 0;
+}
+
+int front_teardown(void **state)
+{
+	front_close(*state);
+	return 0;
+}
+
 /* ---- the front-end ---- */
 
 int front_bytes(struct front *front, const void *bytes, size_t len, const int *fds,

@@ -94,6 +94,12 @@ const struct session_config *front_config(struct front *front);
 /* Disconnects (a ring that is stopping is answered), and compares the descriptors. */
 void front_close(struct front *front);
 
+/* cmocka's, of a test file's `front`: front_open, unless setup is another; and front_close. */
+int front_setup(void **state);
+int front_teardown(void **state);
+#define FRONT_TEST(name, setup) \
+	cmocka_unit_test_prestate_setup_teardown(name, setup, front_teardown, &front)
+
 /* Each of these returns what session_input said; fds are given away. */
 int front_bytes(struct front *front, const void *bytes, size_t len, const int *fds,
 		unsigned int fd_count);

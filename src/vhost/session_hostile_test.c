@@ -19,18 +19,6 @@
 
 static struct front front;
 
-static int setup(void **state)
-{
-	front_open(&front);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	front_close(&front);
-	return 0;
-}
-
 /* ---- order and negotiation ---- */
 
 static void message_before_set_owner(void **state)
@@ -402,7 +390,7 @@ static void enable_with_neither_0_nor_1(void **state)
 			     VHOST_USER_SET_VRING_ENABLE);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) FRONT_TEST(name, front_setup)
 
 int main(void)
 {

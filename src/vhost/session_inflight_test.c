@@ -26,12 +26,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	front_close(&front);
-	return 0;
-}
-
 /* GET_INFLIGHT_FD; the descriptor is the caller's. */
 static struct message_inflight get(struct message_inflight area, int *fd)
 {
@@ -205,7 +199,7 @@ static void questions_that_cannot_be(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		front_expect_over(&front, front_send(&front, VHOST_USER_GET_INFLIGHT_FD, 0,
 						     &cases[i], 24, NULL, 0));
-		teardown(NULL);
+		front_close(&front);
 		setup(NULL);
 	}
 }
@@ -213,7 +207,7 @@ static void questions_that_cannot_be(void **state)
 /* The layout of a record is that of its ring, so features come first. */
 static void inflight_before_features(void **state)
 {
-	teardown(NULL);
+	front_close(&front);
 	front_open_as(&front, FRONT_FEATURES, FRONT_ALL_PROTOCOL_FEATURES, 1);
 	front_connect(&front);
 	front_expect_over(&front, front_send(&front, VHOST_USER_GET_INFLIGHT_FD, 0, &two_queues, 24,
@@ -291,7 +285,7 @@ static void base_without_a_drain(void **state)
 		/* What comes after it drains again. */
 		assert_int_equal(front_memory(&front, 1, 0), 0);
 		assert_false(front.handed[1]);
-		teardown(NULL);
+		front_close(&front);
 		setup(NULL);
 	}
 }
@@ -343,7 +337,7 @@ static void base_without_a_drain_needs_a_record(void **state)
 	front_reply_state(&front, VHOST_USER_GET_VRING_BASE_SKIP_DRAIN);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) FRONT_TEST(name, setup)
 
 int main(void)
 {

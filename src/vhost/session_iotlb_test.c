@@ -40,12 +40,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	front_close(&front);
-	return 0;
-}
-
 static int iotlb_msg(uint8_t type, uint64_t iova, uint64_t size, uint64_t user, uint8_t access)
 {
 	const struct message_iotlb payload = { iova, size, user, access, type, { 0 } };
@@ -462,7 +456,7 @@ static void a_channel_that_is_no_socket(void **state)
 	assert_int_equal(front.channels, 2);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) FRONT_TEST(name, setup)
 
 /* No room for one more: whoever reads the oldest has to end before it is forgotten. */
 static void a_table_that_is_full(void **state)
@@ -508,7 +502,7 @@ static void a_run_ends_while_its_ring_waits(void **state)
 		/* Once is enough. */
 		assert_int_equal(front_state(&front, VHOST_USER_GET_VRING_BASE, 0, 0), 0);
 		assert_int_equal(front.overs[0], 1);
-		teardown(NULL);
+		front_close(&front);
 		setup(NULL);
 	}
 }

@@ -24,12 +24,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	front_close(&front);
-	return 0;
-}
-
 /* ---- queues ---- */
 
 static void each_of_256_rings(void **state)
@@ -284,7 +278,7 @@ static void rarp_of_no_station(void **state)
 	assert_int_equal(front.announcements, 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) FRONT_TEST(name, setup)
 
 int main(void)
 {

@@ -12,18 +12,6 @@
 
 static struct front front;
 
-static int setup(void **state)
-{
-	front_open(&front);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	front_close(&front);
-	return 0;
-}
-
 /* ---- tables that are good ---- */
 
 static void memory_is_plugged(void **state)
@@ -222,7 +210,7 @@ static void front_end_truncates_its_memory(void **state)
 	front_expect_over(&front, front_empty(&front, VHOST_USER_GET_FEATURES));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) FRONT_TEST(name, front_setup)
 
 int main(void)
 {

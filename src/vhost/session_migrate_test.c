@@ -27,12 +27,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	front_close(&front);
-	return 0;
-}
-
 static int memfd(size_t bytes)
 {
 	int fd = memfd_create("log", MFD_CLOEXEC);
@@ -333,7 +327,7 @@ static void transfers_that_cannot_be(void **state)
 	assert_int_equal(state_fd_reply(), VHOST_USER_STATE_NOFD | 1);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) FRONT_TEST(name, setup)
 
 int main(void)
 {

@@ -24,12 +24,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	front_close(&front);
-	return 0;
-}
-
 static int mem_reg(uint32_t request, const struct message_region *region, unsigned int fd_count)
 {
 	const struct message_mem_reg payload = { .region = *region };
@@ -200,7 +194,7 @@ static void as_many_as_there_are(void **state)
 	assert_int_equal(memmap_guest_bytes(session_memmap(front.session)), 2 * FRONT_REGION_BYTES);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) FRONT_TEST(name, setup)
 
 int main(void)
 {

@@ -18,18 +18,6 @@
 
 static struct front front;
 
-static int setup(void **state)
-{
-	front_open(&front);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	front_close(&front);
-	return 0;
-}
-
 /* ---- how bytes arrive ---- */
 
 static size_t put(uint8_t *bytes, size_t at, uint32_t request, const void *payload, uint32_t size)
@@ -365,7 +353,7 @@ static void eventfd_that_blocks(void **state)
 	assert_true(fcntl(front.ring[0].call_fd, F_GETFD) & FD_CLOEXEC);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) FRONT_TEST(name, front_setup)
 
 int main(void)
 {

@@ -13,18 +13,6 @@
 
 static struct front front;
 
-static int setup(void **state)
-{
-	front_open(&front);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	front_close(&front);
-	return 0;
-}
-
 static void qemu_starts(void **state)
 {
 	front_connect_start(&front);
@@ -308,7 +296,7 @@ static void reply_ack(void **state)
 	assert_int_equal(front.reply_len, 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) FRONT_TEST(name, front_setup)
 
 int main(void)
 {

@@ -1,43 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Misdeeds of the guest in packed rings: what split rings do not have (VIRTIO 1.2 2.8). */
-#include "misbehave.h"
+#include "misbehave_ring.h"
 
 #include <endian.h>
-#include <string.h>
 
 #include "order.h"
-#include "pattern.h"
 
-#define NEXT      VRING_DESC_F_NEXT
-#define WRITE     VRING_DESC_F_WRITE
-#define INDIRECT  VRING_DESC_F_INDIRECT
 #define AVAIL_BIT (1u << VRING_PACKED_DESC_F_AVAIL)
 #define USED_BIT  (1u << VRING_PACKED_DESC_F_USED)
-#define NOWHERE   (1ull << 46) /* no region is there */
-#define FRAME     60u
-#define FULL      (NIC_HEADER_BYTES + FRAME)
-#define SCRATCH   (2u << 20)
-#define TABLE_AT  65536u
-#define TURNS     20000u
-
-/* Guest memory for the misdeed: a good header and frame at its start. */
-static struct guest_span scratch(struct guest_run *run)
-{
-	struct guest_span span = { NULL, NOWHERE };
-	struct fail fail;
-
-	if (guest_memory_alloc(&run->memory, SCRATCH, 4096, &span, &fail) < 0)
-		return (struct guest_span){ run->memory.regions[0].host,
-					    run->memory.regions[0].gpa };
-	memset(span.host, 0, NIC_HEADER_BYTES);
-	pattern_make(span.host + NIC_HEADER_BYTES, FRAME, &run->nic->address, 1, 0);
-	return span;
-}
-
-static struct driver_ring *tx_ring(struct guest_run *run)
-{
-	return &run->nic->tx.ring;
-}
 
 /* The next descriptor, available at once: a chain is written from its end. */
 static void put_at(struct driver_ring *ring, uint16_t ahead, uint64_t addr, uint64_t len,
@@ -56,20 +26,21 @@ static void put_at(struct driver_ring *ring, uint16_t ahead, uint64_t addr, uint
 
 static void put(struct guest_run *run, uint64_t addr, uint64_t len, uint16_t flags, uint16_t id)
 {
-	put_at(tx_ring(run), 0, addr, len, flags, id);
-	driver_ring_kick_always(tx_ring(run));
+	put_at(misdeed_tx_ring(run), 0, addr, len, flags, id);
+	driver_ring_kick_always(misdeed_tx_ring(run));
 }
 
 static void id_of(struct guest_run *run, uint64_t arg)
 {
-	put(run, scratch(run).gpa, FULL, 0, (uint16_t)(arg ? arg : tx_ring(run)->size));
+	put(run, misdeed_scratch(run).gpa, FULL, 0,
+	    (uint16_t)(arg ? arg : misdeed_tx_ring(run)->size));
 }
 
 /* As many chains as the ring has, all with the same id. */
 static void id_reused(struct guest_run *run, uint64_t arg)
 {
-	struct driver_ring *tx = tx_ring(run);
-	struct guest_span s = scratch(run);
+	struct driver_ring *tx = misdeed_tx_ring(run);
+	struct guest_span s = misdeed_scratch(run);
 
 	for (uint16_t i = tx->size; i-- > 0;)
 		put_at(tx, i, s.gpa, FULL, 0, (uint16_t)arg);
@@ -79,8 +50,8 @@ static void id_reused(struct guest_run *run, uint64_t arg)
 /* Both wrap bits as arg says, which is neither available nor used by the device. */
 static void wrap_bits(struct guest_run *run, uint64_t arg)
 {
-	struct driver_ring *tx = tx_ring(run);
-	struct guest_span s = scratch(run);
+	struct driver_ring *tx = misdeed_tx_ring(run);
+	struct guest_span s = misdeed_scratch(run);
 
 	for (uint16_t i = 0; i < tx->size; i++) {
 		struct vring_packed_desc *d = &tx->packed.desc[i];
@@ -94,8 +65,8 @@ static void wrap_bits(struct guest_run *run, uint64_t arg)
 /* count descriptors with NEXT in each; 0: all of the ring, so that it has no end. */
 static void next_on(struct guest_run *run, uint64_t count)
 {
-	struct driver_ring *tx = tx_ring(run);
-	struct guest_span s = scratch(run);
+	struct driver_ring *tx = misdeed_tx_ring(run);
+	struct guest_span s = misdeed_scratch(run);
 
 	for (uint16_t i = (uint16_t)(count ? count : tx->size); i-- > 0;)
 		put_at(tx, i, s.gpa, FULL, NEXT, 0);
@@ -124,13 +95,13 @@ static void rewrite_table(struct guest_run *run, struct vring_packed_desc *table
 		t[0].len = htole32(i & 2 ? UINT32_MAX : FULL);
 		t[1].flags = htole16(i & 4 ? INDIRECT : 0);
 	}
-	driver_ring_kick_always(tx_ring(run));
+	driver_ring_kick_always(misdeed_tx_ring(run));
 }
 
 static void indirect(struct guest_run *run, uint64_t arg)
 {
 	const struct guest_region *r = &run->memory.regions[0];
-	struct guest_span s = scratch(run);
+	struct guest_span s = misdeed_scratch(run);
 	struct vring_packed_desc *t = (struct vring_packed_desc *)(void *)(s.host + TABLE_AT);
 	uint64_t at = s.gpa + TABLE_AT, len = 2 * sizeof(*t);
 	uint16_t flags = INDIRECT;
@@ -168,7 +139,7 @@ static void one_desc(struct guest_run *run, uint64_t arg)
 {
 	const struct guest_region *r = &run->memory.regions[0];
 	static const uint64_t lens[] = { FULL, FULL, FULL, UINT32_MAX, 0, 5 };
-	uint64_t addr = scratch(run).gpa;
+	uint64_t addr = misdeed_scratch(run).gpa;
 
 	if (arg == AT_NOWHERE)
 		addr = NOWHERE;
@@ -182,40 +153,40 @@ static void one_desc(struct guest_run *run, uint64_t arg)
 /* Two descriptors, flags of the first and the second in arg's low bytes. */
 static void directions(struct guest_run *run, uint64_t arg)
 {
-	struct guest_span s = scratch(run);
+	struct guest_span s = misdeed_scratch(run);
 
-	put_at(tx_ring(run), 1, s.gpa + NIC_HEADER_BYTES, FRAME, arg >> 8 & 0xff, 0);
+	put_at(misdeed_tx_ring(run), 1, s.gpa + NIC_HEADER_BYTES, FRAME, arg >> 8 & 0xff, 0);
 	put(run, s.gpa, NIC_HEADER_BYTES, NEXT | (arg & 0xff), 0);
 }
 
 /* What the device may look at to know whether it shall call. */
 static void event_garbage(struct guest_run *run, uint64_t arg)
 {
-	struct vring_packed_desc_event *e = tx_ring(run)->packed.driver_event;
+	struct vring_packed_desc_event *e = misdeed_tx_ring(run)->packed.driver_event;
 
 	e->off_wrap = htole16((uint16_t)arg);
 	e->flags = htole16((uint16_t)(arg >> 16));
-	put(run, scratch(run).gpa, FULL, 0, 0);
+	put(run, misdeed_scratch(run).gpa, FULL, 0, 0);
 }
 
 /* arg: seed */
 static void garbage(struct guest_run *run, uint64_t arg)
 {
-	struct driver_ring *tx = tx_ring(run);
+	struct driver_ring *tx = misdeed_tx_ring(run);
 	uint64_t x = arg + 0x9e3779b97f4a7c15ull;
 
 	for (size_t i = 0; i < sizeof(struct vring_packed_desc) * tx->size; i++) {
 		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
 		tx->desc_span.host[i] = (uint8_t)x;
 	}
-	put(run, scratch(run).gpa, x, NEXT, (uint16_t)x);
+	put(run, misdeed_scratch(run).gpa, x, NEXT, (uint16_t)x);
 }
 
 /* A descriptor that changes while the device reads it. */
 static void rewritten(struct guest_run *run, uint64_t arg)
 {
-	struct driver_ring *tx = tx_ring(run);
-	struct guest_span s = scratch(run);
+	struct driver_ring *tx = misdeed_tx_ring(run);
+	struct guest_span s = misdeed_scratch(run);
 	volatile struct vring_packed_desc *d = &tx->packed.desc[tx->packed.slot];
 
 	(void)arg;

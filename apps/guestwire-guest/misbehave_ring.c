@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Misdeeds of the guest: what it writes into descriptors, rings and headers. */
-#include "misbehave.h"
+#include "misbehave_ring.h"
 
 #include <endian.h>
 #include <linux/virtio_net.h>
@@ -9,19 +9,10 @@
 #include "order.h"
 #include "pattern.h"
 
-#define NEXT     VRING_DESC_F_NEXT
-#define WRITE    VRING_DESC_F_WRITE
-#define INDIRECT VRING_DESC_F_INDIRECT
-#define NOWHERE  (1ull << 46) /* no region is there */
-#define FRAME    60u
-#define FULL     (NIC_HEADER_BYTES + FRAME)
-#define TOO_LONG (1u << 20)
 #define SCRATCH  (2u << 20) /* guest memory for one misdeed */
-#define TURNS    20000u
-#define TABLE_AT 65536u /* an indirect table, in the scratch memory */
+#define TOO_LONG (1u << 20)
 
-/* Guest memory for the misdeed: a good header and frame at its start. */
-static struct guest_span scratch(struct guest_run *run)
+struct guest_span misdeed_scratch(struct guest_run *run)
 {
 	struct guest_span span = { NULL, NOWHERE };
 	struct fail fail;
@@ -32,11 +23,6 @@ static struct guest_span scratch(struct guest_run *run)
 	memset(span.host, 0, NIC_HEADER_BYTES);
 	pattern_make(span.host + NIC_HEADER_BYTES, FRAME, &run->nic->address, 1, 0);
 	return span;
-}
-
-static struct driver_ring *tx_ring(struct guest_run *run)
-{
-	return &run->nic->tx.ring;
 }
 
 static void set_desc(struct vring_desc *d, uint64_t addr, uint64_t len, uint16_t flags,
@@ -60,7 +46,7 @@ static void one_desc(struct guest_run *run, uint64_t arg)
 {
 	const struct guest_region *r = &run->memory.regions[0];
 	uint64_t end = r->gpa + r->size;
-	struct driver_ring *tx = tx_ring(run);
+	struct driver_ring *tx = misdeed_tx_ring(run);
 
 	switch (arg) {
 	case AT_NOWHERE:
@@ -83,19 +69,19 @@ static void one_desc(struct guest_run *run, uint64_t arg)
 /* A good frame's memory, cut off at arg bytes (header included). */
 static void sized(struct guest_run *run, uint64_t arg)
 {
-	set_desc(tx_ring(run)->desc, scratch(run).gpa, arg, 0, 0);
-	post(tx_ring(run), 0);
+	set_desc(misdeed_tx_ring(run)->desc, misdeed_scratch(run).gpa, arg, 0, 0);
+	post(misdeed_tx_ring(run), 0);
 }
 
 static void head_beyond(struct guest_run *run, uint64_t arg)
 {
-	post(tx_ring(run), (uint16_t)(arg ? arg : tx_ring(run)->size));
+	post(misdeed_tx_ring(run), (uint16_t)(arg ? arg : misdeed_tx_ring(run)->size));
 }
 
 static void next_to(struct guest_run *run, uint64_t arg)
 {
-	struct driver_ring *tx = tx_ring(run);
-	struct guest_span s = scratch(run);
+	struct driver_ring *tx = misdeed_tx_ring(run);
+	struct guest_span s = misdeed_scratch(run);
 
 	/* arg 0: itself; 1: through the whole ring and round; else: beyond it */
 	for (uint16_t i = 0; i < tx->size; i++)
@@ -107,9 +93,9 @@ static void next_to(struct guest_run *run, uint64_t arg)
 
 static void avail_jump(struct guest_run *run, uint64_t arg)
 {
-	struct driver_ring *tx = tx_ring(run);
+	struct driver_ring *tx = misdeed_tx_ring(run);
 
-	set_desc(tx->desc, scratch(run).gpa, FULL, 0, 0);
+	set_desc(tx->desc, misdeed_scratch(run).gpa, FULL, 0, 0);
 	tx->published = tx->avail_idx = (uint16_t)(tx->avail_idx + (arg ? arg : tx->size + 1u));
 	store_release16(&tx->avail->idx, htole16(tx->published));
 	driver_ring_kick_always(tx);
@@ -118,8 +104,8 @@ static void avail_jump(struct guest_run *run, uint64_t arg)
 /* header, nothing, frame; or nothing at all */
 static void zero_length(struct guest_run *run, uint64_t arg)
 {
-	struct driver_ring *tx = tx_ring(run);
-	struct guest_span s = scratch(run);
+	struct driver_ring *tx = misdeed_tx_ring(run);
+	struct guest_span s = misdeed_scratch(run);
 
 	if (arg) {
 		set_desc(&tx->desc[0], s.gpa, 0, 0, 0);
@@ -134,8 +120,8 @@ static void zero_length(struct guest_run *run, uint64_t arg)
 /* Two descriptors, flags of the first and the second in arg's low bytes. */
 static void directions(struct guest_run *run, uint64_t arg)
 {
-	struct driver_ring *tx = tx_ring(run);
-	struct guest_span s = scratch(run);
+	struct driver_ring *tx = misdeed_tx_ring(run);
+	struct guest_span s = misdeed_scratch(run);
 
 	set_desc(&tx->desc[0], s.gpa, NIC_HEADER_BYTES, NEXT | (arg & 0xff), 1);
 	set_desc(&tx->desc[1], s.gpa + NIC_HEADER_BYTES, FRAME, arg >> 8 & 0xff, 0);
@@ -164,9 +150,9 @@ static void fill_table(struct vring_desc *t, uint32_t count, uint64_t gpa)
 
 static void indirect(struct guest_run *run, uint64_t arg)
 {
-	struct driver_ring *tx = tx_ring(run);
+	struct driver_ring *tx = misdeed_tx_ring(run);
 	const struct guest_region *r = &run->memory.regions[0];
-	struct guest_span s = scratch(run);
+	struct guest_span s = misdeed_scratch(run);
 	struct vring_desc *t = (struct vring_desc *)(void *)(s.host + TABLE_AT);
 	uint64_t at = s.gpa + TABLE_AT, len = 2 * sizeof(*t);
 	uint16_t flags = INDIRECT;
@@ -202,8 +188,8 @@ static void indirect(struct guest_run *run, uint64_t arg)
 /* The table is rewritten all the time while the back-end reads it. */
 static void indirect_rewritten(struct guest_run *run, uint64_t arg)
 {
-	struct driver_ring *tx = tx_ring(run);
-	struct guest_span s = scratch(run);
+	struct driver_ring *tx = misdeed_tx_ring(run);
+	struct guest_span s = misdeed_scratch(run);
 	volatile struct vring_desc *t = (struct vring_desc *)(void *)(s.host + TABLE_AT);
 
 	(void)arg;
@@ -222,8 +208,8 @@ static void indirect_rewritten(struct guest_run *run, uint64_t arg)
 /* A good frame under a header of offloads that were never negotiated. */
 static void header_of(struct guest_run *run, const struct virtio_net_hdr_v1 *h)
 {
-	struct driver_ring *tx = tx_ring(run);
-	struct guest_span s = scratch(run);
+	struct driver_ring *tx = misdeed_tx_ring(run);
+	struct guest_span s = misdeed_scratch(run);
 
 	memcpy(s.host, h, NIC_HEADER_BYTES);
 	set_desc(tx->desc, s.gpa, FULL, 0, 0);
@@ -255,8 +241,8 @@ static void segmentation(struct guest_run *run, uint64_t arg)
 /* arg pieces of one byte (0: as many as the ring has), allowed though unkind */
 static void one_byte_pieces(struct guest_run *run, uint64_t arg)
 {
-	struct driver_ring *tx = tx_ring(run);
-	struct guest_span s = scratch(run);
+	struct driver_ring *tx = misdeed_tx_ring(run);
+	struct guest_span s = misdeed_scratch(run);
 	uint16_t count = (uint16_t)(arg ? arg : tx->size);
 
 	if (count > tx->size)
@@ -269,7 +255,7 @@ static void one_byte_pieces(struct guest_run *run, uint64_t arg)
 /* arg: seed */
 static void garbage(struct guest_run *run, uint64_t arg)
 {
-	struct driver_ring *tx = tx_ring(run);
+	struct driver_ring *tx = misdeed_tx_ring(run);
 	uint64_t x = arg + 0x9e3779b97f4a7c15ull;
 	uint8_t *desc = tx->desc_span.host, *avail = tx->avail_span.host;
 

@@ -9,68 +9,25 @@
 
 #include <cmocka.h>
 
-#include "driver_ring.h"
-#include "guest_memory.h"
+#include "driver_ring_bed.h"
 
-#define SIZE      8u
 #define AVAIL_BIT (1u << VRING_PACKED_DESC_F_AVAIL)
 #define USED_BIT  (1u << VRING_PACKED_DESC_F_USED)
 #define KINDS     (VRING_DESC_F_NEXT | VRING_DESC_F_WRITE | VRING_DESC_F_INDIRECT)
 #define TURNS     20000u
 
-struct place {
-	uint16_t slot;
-	bool wrap;
-};
-
 struct chain {
 	uint16_t id, count, first;
 };
-
-struct bed {
-	struct guest_memory memory;
-	struct driver_ring ring;
-	struct guest_span buffer;
-	struct ring_segment segments[4];
-	struct place avail, used; /* the device's */
-};
-
-static int set_up(void **state)
-{
-	static struct bed bed;
-	struct guest_memory_config config = { .size = 2 << 20, .region_count = 1 };
-	struct fail fail;
-
-	memset(&bed, 0, sizeof(bed));
-	bed.avail.wrap = bed.used.wrap = true;
-	if (guest_memory_open(&bed.memory, &config, &fail) ||
-	    driver_ring_open(&bed.ring, &bed.memory, DRIVER_RING_PACKED, SIZE, &fail) ||
-	    guest_memory_alloc(&bed.memory, 4096, 64, &bed.buffer, &fail))
-		return -1;
-	for (uint32_t i = 0; i < 4; i++)
-		bed.segments[i] = (struct ring_segment){ bed.buffer.host + 64 * i,
-							 bed.buffer.gpa + 64 * i, 10 + i };
-	*state = &bed;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct bed *bed = *state;
-
-	driver_ring_close(&bed->ring);
-	guest_memory_close(&bed->memory);
-	return 0;
-}
 
 /* ---- the device ---- */
 
 static void advance(struct place *place, uint16_t count)
 {
 	place->slot += count;
-	if (place->slot < SIZE)
+	if (place->slot < BED_RING_SIZE)
 		return;
-	place->slot -= SIZE;
+	place->slot -= BED_RING_SIZE;
 	place->wrap = !place->wrap;
 }
 
@@ -138,7 +95,7 @@ static void chain_is_written_and_comes_back(void **state)
 	assert_int_equal(driver_ring_reap(ring, &token, &len), RING_DONE);
 	assert_int_equal(token, 77);
 	assert_int_equal(len, 5);
-	assert_int_equal(ring->free_count, SIZE);
+	assert_int_equal(ring->free_count, BED_RING_SIZE);
 	assert_int_equal(driver_ring_used_idx(ring), 3 | 1 << 15);
 	assert_int_equal(driver_ring_base(ring), 0x80038003);
 }
@@ -166,7 +123,7 @@ static void indirect_takes_one_descriptor(void **state)
 
 	driver_ring_add(ring, bed->segments, 4, true, &table, 1);
 	driver_ring_publish(ring);
-	assert_int_equal(ring->free_count, SIZE - 1);
+	assert_int_equal(ring->free_count, BED_RING_SIZE - 1);
 	assert_int_equal(ring->packed.desc[0].flags & KINDS, VRING_DESC_F_INDIRECT);
 	assert_int_equal(ring->packed.desc[0].len, 4 * sizeof(*t));
 	for (uint32_t i = 0; i < 4; i++) {
@@ -179,13 +136,13 @@ static void indirect_takes_one_descriptor(void **state)
 static void order_is_free_and_positions_wrap(void **state)
 {
 	struct bed *bed = *state;
-	struct chain chains[SIZE];
+	struct chain chains[BED_RING_SIZE];
 	uint32_t token, pick, x = 1;
-	bool out[SIZE] = { false };
+	bool out[BED_RING_SIZE] = { false };
 
 	for (uint32_t turn = 0, count = 0; turn < TURNS; turn++) {
 		x = x * 1664525 + 1013904223;
-		while (count < SIZE) {
+		while (count < BED_RING_SIZE) {
 			uint32_t i = 0;
 
 			while (out[i])
@@ -233,7 +190,7 @@ static void an_id_beyond_the_ring_is_seen(void **state)
 
 	driver_ring_add(&bed->ring, bed->segments, 1, false, NULL, 1);
 	driver_ring_publish(&bed->ring);
-	use(bed, SIZE + 3, 1, 0);
+	use(bed, BED_RING_SIZE + 3, 1, 0);
 	assert_int_equal(reap(bed, &token), RING_BAD);
 	assert_int_equal(bed->ring.unknown_ids, 1);
 }
@@ -285,7 +242,7 @@ static void kicks_are_suppressed_as_asked(void **state)
 	assert_true(publish_one(bed));
 	assert_false(publish_one(bed));
 	e->off_wrap = 1; /* descriptor 1 of the next round */
-	for (uint32_t i = 5; i < SIZE + 1; i++)
+	for (uint32_t i = 5; i < BED_RING_SIZE + 1; i++)
 		assert_false(publish_one(bed));
 	assert_true(publish_one(bed));
 	assert_false(publish_one(bed));
@@ -303,7 +260,7 @@ static void calls_are_asked_for_and_refused(void **state)
 	assert_false(driver_ring_want_call(ring));
 	assert_int_equal(e->flags, VRING_PACKED_EVENT_FLAG_ENABLE);
 	ring->event_idx = true;
-	for (uint32_t i = 0; i < SIZE + 2; i++)
+	for (uint32_t i = 0; i < BED_RING_SIZE + 2; i++)
 		publish_one(bed);
 	id = driver_ring_add(ring, bed->segments, 1, false, NULL, 0);
 	driver_ring_publish(ring);
@@ -344,7 +301,7 @@ static void what_a_base_forgets_is_lost(void **state)
 	struct chain chains[3];
 	uint32_t token;
 
-	for (uint32_t i = 0; i < SIZE - 1; i++)
+	for (uint32_t i = 0; i < BED_RING_SIZE - 1; i++)
 		publish_one(bed);
 	for (uint32_t i = 0; i < 3; i++)
 		driver_ring_add(&bed->ring, bed->segments, 1, true, NULL, i);
@@ -363,7 +320,7 @@ static void what_a_base_forgets_is_lost(void **state)
 static void reset_gives_back_what_is_out(void **state)
 {
 	struct bed *bed = *state;
-	uint32_t tokens[SIZE], token, len;
+	uint32_t tokens[BED_RING_SIZE], token, len;
 
 	for (uint32_t i = 0; i < 3; i++)
 		assert_true(driver_ring_add(&bed->ring, bed->segments, 2, false, NULL, 100 + i) >=
@@ -373,19 +330,19 @@ static void reset_gives_back_what_is_out(void **state)
 	for (uint32_t i = 0; i < 3; i++)
 		assert_int_equal(tokens[i], 100 + i);
 	assert_int_equal(driver_ring_out(&bed->ring), 0);
-	assert_int_equal(bed->ring.free_count, SIZE);
+	assert_int_equal(bed->ring.free_count, BED_RING_SIZE);
 	assert_int_equal(bed->ring.home, bed->ring.serial);
 	assert_int_equal(driver_ring_reap(&bed->ring, &token, &len), RING_NOTHING);
-	for (uint32_t i = 0; i < SIZE; i++)
+	for (uint32_t i = 0; i < BED_RING_SIZE; i++)
 		assert_true(driver_ring_add(&bed->ring, bed->segments, 1, false, NULL, i) >= 0);
 	driver_ring_publish(&bed->ring);
-	assert_int_equal(driver_ring_out(&bed->ring), SIZE);
+	assert_int_equal(driver_ring_out(&bed->ring), BED_RING_SIZE);
 	assert_int_equal(driver_ring_reap(&bed->ring, &token, &len), RING_NOTHING);
 }
 
 int main(void)
 {
-#define RING_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define RING_TEST(f) BED_TEST(f, "packed")
 	static const struct CMUnitTest tests[] = {
 		RING_TEST(reset_gives_back_what_is_out),
 		RING_TEST(chain_is_written_and_comes_back),

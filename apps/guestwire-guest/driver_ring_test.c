@@ -9,49 +9,13 @@
 
 #include <cmocka.h>
 
-#include "driver_ring.h"
-#include "guest_memory.h"
-
-#define SIZE 8u
-
-struct bed {
-	struct guest_memory memory;
-	struct driver_ring ring;
-	struct guest_span buffer;
-	struct ring_segment segments[4];
-};
-
-static int set_up(void **state)
-{
-	static struct bed bed;
-	struct guest_memory_config config = { .size = 2 << 20, .region_count = 1 };
-	struct fail fail;
-
-	if (guest_memory_open(&bed.memory, &config, &fail) ||
-	    driver_ring_open(&bed.ring, &bed.memory, DRIVER_RING_SPLIT, SIZE, &fail) ||
-	    guest_memory_alloc(&bed.memory, 4096, 64, &bed.buffer, &fail))
-		return -1;
-	for (uint32_t i = 0; i < 4; i++)
-		bed.segments[i] = (struct ring_segment){ bed.buffer.host + 64 * i,
-							 bed.buffer.gpa + 64 * i, 10 + i };
-	*state = &bed;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct bed *bed = *state;
-
-	driver_ring_close(&bed->ring);
-	guest_memory_close(&bed->memory);
-	return 0;
-}
+#include "driver_ring_bed.h"
 
 static void use(struct bed *bed, uint32_t id, uint32_t len)
 {
 	struct vring_used *used = bed->ring.used;
 
-	used->ring[used->idx % SIZE] = (struct vring_used_elem){ id, len };
+	used->ring[used->idx % BED_RING_SIZE] = (struct vring_used_elem){ id, len };
 	used->idx++;
 }
 
@@ -74,13 +38,13 @@ static void chain_is_written_and_comes_back(void **state)
 		assert_int_equal(d->flags, i < 2 ? VRING_DESC_F_NEXT : 0);
 		d = &ring->desc[d->next];
 	}
-	assert_int_equal(ring->free_count, SIZE - 3);
+	assert_int_equal(ring->free_count, BED_RING_SIZE - 3);
 	assert_int_equal(driver_ring_reap(ring, &token, &len), RING_NOTHING);
 	use(bed, (uint32_t)head, 5);
 	assert_int_equal(driver_ring_reap(ring, &token, &len), RING_DONE);
 	assert_int_equal(token, 77);
 	assert_int_equal(len, 5);
-	assert_int_equal(ring->free_count, SIZE);
+	assert_int_equal(ring->free_count, BED_RING_SIZE);
 }
 
 static void indirect_takes_one_descriptor(void **state)
@@ -91,7 +55,7 @@ static void indirect_takes_one_descriptor(void **state)
 	struct vring_desc *t = (struct vring_desc *)(void *)table.host;
 	int head = driver_ring_add(ring, bed->segments, 4, true, &table, 1);
 
-	assert_int_equal(ring->free_count, SIZE - 1);
+	assert_int_equal(ring->free_count, BED_RING_SIZE - 1);
 	assert_int_equal(ring->desc[head].flags, VRING_DESC_F_INDIRECT);
 	assert_int_equal(ring->desc[head].len, 4 * sizeof(*t));
 	assert_int_equal(t[0].flags, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE);
@@ -104,17 +68,17 @@ static void full_ring_says_so_and_order_is_free(void **state)
 	struct bed *bed = *state;
 	struct driver_ring *ring = &bed->ring;
 	uint32_t token, len;
-	int heads[SIZE];
+	int heads[BED_RING_SIZE];
 
 	/* More than 65536 turns: indexes wrap. */
-	for (uint32_t turn = 0; turn < 70000 / SIZE; turn++) {
-		for (uint32_t i = 0; i < SIZE; i++)
+	for (uint32_t turn = 0; turn < 70000 / BED_RING_SIZE; turn++) {
+		for (uint32_t i = 0; i < BED_RING_SIZE; i++)
 			heads[i] = driver_ring_add(ring, bed->segments, 1, false, NULL, i);
 		assert_int_equal(driver_ring_add(ring, bed->segments, 1, false, NULL, 9), -28);
 		driver_ring_publish(ring);
-		for (uint32_t i = SIZE; i-- > 0;)
+		for (uint32_t i = BED_RING_SIZE; i-- > 0;)
 			use(bed, (uint32_t)heads[i], 0);
-		for (uint32_t i = SIZE; i-- > 0;) {
+		for (uint32_t i = BED_RING_SIZE; i-- > 0;) {
 			assert_int_equal(driver_ring_reap(ring, &token, &len), RING_DONE);
 			assert_int_equal(token, i);
 		}
@@ -146,7 +110,7 @@ static void unknown_id_and_index_jump_are_seen(void **state)
 
 	driver_ring_add(ring, bed->segments, 1, false, NULL, 1);
 	driver_ring_publish(ring);
-	use(bed, SIZE + 3, 0);
+	use(bed, BED_RING_SIZE + 3, 0);
 	assert_int_equal(driver_ring_reap(ring, &token, &len), RING_BAD);
 	assert_int_equal(ring->unknown_ids, 1);
 	use(bed, 0, 0);
@@ -226,9 +190,9 @@ static void in_order_batches_come_back_one_by_one(void **state)
 	for (uint32_t turn = 0; turn < 40; turn++) {
 		for (uint32_t i = 0; i < 4; i++)
 			heads[i] = driver_ring_add(ring, bed->segments, 1 + i % 2, true, NULL, i);
-		assert_int_equal(heads[2], (heads[0] + 3) % SIZE);
+		assert_int_equal(heads[2], (heads[0] + 3) % BED_RING_SIZE);
 		driver_ring_publish(ring);
-		ring->used->ring[ring->used->idx % SIZE] =
+		ring->used->ring[ring->used->idx % BED_RING_SIZE] =
 			(struct vring_used_elem){ (uint32_t)heads[2], 7 };
 		ring->used->idx += 3;
 		use(bed, (uint32_t)heads[3], 5);
@@ -239,7 +203,7 @@ static void in_order_batches_come_back_one_by_one(void **state)
 			assert_int_equal(len, lens[i]);
 		}
 		assert_int_equal(driver_ring_reap(ring, &token, &len), RING_NOTHING);
-		assert_int_equal(ring->free_count, SIZE);
+		assert_int_equal(ring->free_count, BED_RING_SIZE);
 	}
 }
 
@@ -267,7 +231,7 @@ static void what_a_base_forgets_is_lost(void **state)
 static void reset_gives_back_what_is_out(void **state)
 {
 	struct bed *bed = *state;
-	uint32_t tokens[SIZE], token, len;
+	uint32_t tokens[BED_RING_SIZE], token, len;
 
 	for (uint32_t i = 0; i < 3; i++)
 		assert_true(driver_ring_add(&bed->ring, bed->segments, 2, false, NULL, 100 + i) >=
@@ -277,19 +241,19 @@ static void reset_gives_back_what_is_out(void **state)
 	for (uint32_t i = 0; i < 3; i++)
 		assert_int_equal(tokens[i], 100 + i);
 	assert_int_equal(driver_ring_out(&bed->ring), 0);
-	assert_int_equal(bed->ring.free_count, SIZE);
+	assert_int_equal(bed->ring.free_count, BED_RING_SIZE);
 	assert_int_equal(bed->ring.home, bed->ring.serial);
 	assert_int_equal(driver_ring_reap(&bed->ring, &token, &len), RING_NOTHING);
-	for (uint32_t i = 0; i < SIZE; i++)
+	for (uint32_t i = 0; i < BED_RING_SIZE; i++)
 		assert_true(driver_ring_add(&bed->ring, bed->segments, 1, false, NULL, i) >= 0);
 	driver_ring_publish(&bed->ring);
-	assert_int_equal(driver_ring_out(&bed->ring), SIZE);
+	assert_int_equal(driver_ring_out(&bed->ring), BED_RING_SIZE);
 	assert_int_equal(driver_ring_reap(&bed->ring, &token, &len), RING_NOTHING);
 }
 
 int main(void)
 {
-#define RING_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define RING_TEST(f) BED_TEST(f, NULL)
 	static const struct CMUnitTest tests[] = {
 		RING_TEST(reset_gives_back_what_is_out),
 		RING_TEST(chain_is_written_and_comes_back),

@@ -87,8 +87,8 @@ struct session_ops {
 	/*
 	 * The front-end ends the run of a ring that has stopped before, because memory
 	 * changed or an IOMMU took its place away: it is not to be gone on with. With
-	 * `reset` the guest forgets all; else what was in flight then still is. The record
-	 * is gone (NULL) if the front-end gave another area for it meanwhile.
+	 * `reset` the guest forgets all; else what was in flight then still is. If the
+	 * front-end gave another area since, the record is of that one, or NULL.
 	 */
 	void (*ring_over)(void *arg, unsigned int index, const struct session_ring *ring,
 			  bool reset);

@@ -110,9 +110,9 @@ static void on_ring_over(void *arg, unsigned int index, const struct session_rin
 {
 	struct front *front = arg;
 
-	/* None: the area that it was in has been replaced since. */
+	/* Perhaps of an area that was given since; but of one that is there. */
 	if (ring->config.record)
-		assert_ptr_equal(ring->config.record, front->ring[index].config.record);
+		(void)*(volatile uint8_t *)ring->config.record;
 	front->overs[index]++;
 	front->resets[index] += reset;
 }

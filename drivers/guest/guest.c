@@ -54,6 +54,18 @@ static void guest_close(struct gw_port *port)
 	free(guest);
 }
 
+static int read_pairs(struct gw_port *port, uint64_t *pairs, struct gw_error *err)
+{
+	return gw_port_option_u64(port, "queues", 1, GUEST_PAIRS_MAX, pairs, err);
+}
+
+static int guest_check(struct gw_port *port, struct gw_error *err)
+{
+	uint64_t pairs;
+
+	return read_pairs(port, &pairs, err);
+}
+
 static int read_options(struct gw_port *port, struct guest *guest, struct gw_error *err)
 {
 	static const char *const modes[] = { "server", "client", NULL };
@@ -70,7 +82,7 @@ static int read_options(struct gw_port *port, struct guest *guest, struct gw_err
 	if (!ret)
 		ret = gw_port_option_word(port, "config", switches, &config, err);
 	if (!ret)
-		ret = gw_port_option_u64(port, "queues", 1, GUEST_PAIRS_MAX, &pairs, err);
+		ret = read_pairs(port, &pairs, err);
 	guest->client = mode;
 	guest->offloads = (enum guest_offloads)offloads;
 	guest->in_order = in_order;
@@ -212,6 +224,7 @@ const struct gw_driver gw_driver_guest = {
 	.help = "a virtual machine's NIC: virtio-net over a vhost-user socket",
 	.options = guest_options,
 	.needs = &guest_needs,
+	.check = guest_check,
 	.arena_buffers = guest_arena_buffers,
 	.open = guest_open,
 	.start = guest_start,

@@ -339,6 +339,14 @@ static int allocate(struct loop *loop, const struct loop_faults *faults, struct 
 	return rx_pool_open(loop->port, LOOP_RX_BUFFERS, &loop->pool, err);
 }
 
+static int loop_check(struct gw_port *port, struct gw_error *err)
+{
+	struct loop loop = { .port = port };
+	struct loop_faults faults = { 0 };
+
+	return loop_read_options(&loop, &faults, err);
+}
+
 static unsigned int loop_arena_buffers(struct gw_port *port)
 {
 	return LOOP_RX_BUFFERS;
@@ -513,6 +521,7 @@ const struct gw_driver gw_driver_loop = {
 	.name = "loop",
 	.help = "a simulated device for tests, with faults on demand",
 	.options = loop_options,
+	.check = loop_check,
 	.arena_buffers = loop_arena_buffers,
 	.open = loop_open,
 	.start = loop_start,

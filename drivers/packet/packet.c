@@ -145,6 +145,13 @@ static int read_options(struct packet *packet, struct gw_error *err)
 	return ret;
 }
 
+static int packet_check(struct gw_port *port, struct gw_error *err)
+{
+	struct packet packet = { .port = port };
+
+	return read_options(&packet, err);
+}
+
 static unsigned int packet_arena_buffers(struct gw_port *port)
 {
 	return PACKET_RX_BUFFERS_DEFAULT;
@@ -381,6 +388,7 @@ const struct gw_driver gw_driver_packet = {
 	.options = packet_options,
 	.needs = &packet_needs,
 	.probe = packet_probe,
+	.check = packet_check,
 	.arena_buffers = packet_arena_buffers,
 	.open = packet_open,
 	.start = packet_start,

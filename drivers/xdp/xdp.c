@@ -113,6 +113,13 @@ static int options_read(struct xdp_port *p, struct gw_error *err)
 	return ring_option(port, "rxring", &p->rx_entries, err);
 }
 
+static int xdp_check(struct gw_port *port, struct gw_error *err)
+{
+	struct xdp_port probe = { .port = port };
+
+	return options_read(&probe, err);
+}
+
 /* Zero-copy may take a queue's receive side from the host, which has not been asked for. */
 static bool host_receives(const struct xdp_port *p)
 {
@@ -254,6 +261,7 @@ const struct gw_driver gw_driver_xdp = {
 	.options = options,
 	.needs = &xdp_needs,
 	.probe = xdp_probe,
+	.check = xdp_check,
 	.arena_buffers = xdp_arena_buffers,
 	.open = xdp_open,
 	.start = xdp_start,

@@ -11,7 +11,8 @@
  *
  * Life of a port
  *
- *   1. open(port)    reads the port's options, allocates, checks the target.
+ *   1. open(port)    reads the port's options (check has found no fault with them),
+ *                    allocates, checks the target.
  *   2. start(port)   brings the device up. Worker functions may be called from
  *                    now on.
  *   3. query(port, memmap)        when the first frame of a guest's memory
@@ -26,7 +27,7 @@
  *
  * Threads
  *
- *   The control functions (open, start, stop, close, query, map, remap, unmap) of one
+ *   The control functions (check, open, start, stop, close, query, map, remap, unmap) of one
  *   port never overlap. They may block and may run on any thread that is not a
  *   worker. On failure they leave nothing behind and the error says why.
  *   The worker functions (rx, release, tx, reap, arm, bounce, unbounce) of one
@@ -280,6 +281,13 @@ struct gw_driver {
 	void (*probe)(const struct gw_probe_question *question);
 
 	/* ---- control ---- */
+	/*
+	 * Whether the port's options can be, each by itself and all together; words of a list
+	 * have been looked at before. Called when the port is added, as guestwired --check
+	 * does it: goes by nothing but options, changes nothing. open reads them again.
+	 * NULL: there is nothing more to look at.
+	 */
+	int (*check)(struct gw_port *port, struct gw_error *err);
 	/*
 	 * Receive buffers that this port will take from the arena (gw_port_arena_take),
 	 * going by its options; called before open. NULL: none.

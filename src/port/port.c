@@ -222,6 +222,8 @@ int port_parse(const char *spec, const struct gw_driver *const *drivers, struct 
 	ret = take_spec(port, spec, drivers, err);
 	if (!ret)
 		ret = take_common(port, err);
+	if (!ret && port->driver->check)
+		ret = port->driver->check(port, err);
 	if (ret)
 		port_free(port);
 	else

@@ -22,7 +22,21 @@ static const struct gw_option options[] = {
 
 static const struct gw_driver with = { .name = "with", .target = "IFNAME", .options = options };
 static const struct gw_driver without = { .name = "without" };
-static const struct gw_driver *const drivers[] = { &with, &without, NULL };
+
+/* An even depth, and in the slow mode at most 4. */
+static int even_check(struct gw_port *port, struct gw_error *err)
+{
+	bool slow = !strcmp(gw_port_option(port, "mode"), "slow");
+	uint64_t depth;
+	int ret = gw_port_option_u64(port, "depth", 0, slow ? 4 : 8, &depth, err);
+
+	if (!ret && depth & 1)
+		ret = gw_error_set(err, -EINVAL, "port %s: depth: not even", gw_port_name(port));
+	return ret;
+}
+
+static const struct gw_driver even = { .name = "even", .options = options, .check = even_check };
+static const struct gw_driver *const drivers[] = { &with, &without, &even, NULL };
 
 static struct gw_port *parse(const char *spec)
 {
@@ -72,6 +86,7 @@ static void what_is_not_given_has_its_fallback(void **state)
 	assert_int_equal(port->max_len, GW_FRAME_LEN_MAX);
 	assert_null(gw_port_queue(port, 1));
 	port_free(port);
+	port_free(parse("a=even:"));
 	port_free(NULL);
 }
 
@@ -104,7 +119,7 @@ static void what_is_wrong_is_named(void **state)
 		{ "=without:", "the name has to be" },
 		{ "a b=without:", "the name has to be" },
 		{ "a23456789012345678901234567890123=without:", "the name has to be" },
-		{ "a=w:", "no driver named 'w'; there are with, without" },
+		{ "a=w:", "no driver named 'w'; there are with, without, even" },
 		{ "a=:", "no driver named ''" },
 		{ "a=without:eth0", "takes no target" },
 		{ "a=with:", "IFNAME is missing" },
@@ -126,6 +141,11 @@ static void what_is_wrong_is_named(void **state)
 		{ "a=without:,bounce=4097", "bounce" },
 		{ "a=without:,bounce=99999999999999999999", "bounce" },
 		{ "a=without:,network=a/b", "network=a/b is no name" },
+		{ "a=even:,depth=deep", "port a: option depth" },
+		{ "a=even:,depth=9", "port a: option depth" },
+		{ "a=even:,depth=3", "port a: depth: not even" },
+		{ "a=even:,mode=slow", "port a: option depth" },
+		{ "a=even:,depth=6,mode=slow", "port a: option depth" },
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {

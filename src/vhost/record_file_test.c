@@ -95,7 +95,14 @@ static struct record_file *open_file(const struct fixture *f)
 /* As a ring does that finds nothing to go on with. */
 static void begin(void *record, const struct ring_config *config)
 {
-	ring_record_init(record, config->size, config->features >> VIRTIO_F_RING_PACKED & 1);
+	struct ring_config with_record = *config;
+	struct gw_error err = { 0 };
+	struct ring *ring;
+
+	with_record.record = record;
+	if (ring_create(&with_record, &ring, &err))
+		fail_msg("%s", err.text);
+	ring_destroy(ring);
 }
 
 static bool continues(struct record_file *file, const struct ring_config *config)

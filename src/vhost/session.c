@@ -413,11 +413,6 @@ uint64_t session_features(const struct session *session)
 	return session->features;
 }
 
-uint32_t session_mtu(const struct session *session)
-{
-	return session->mtu;
-}
-
 bool session_ring_running(const struct session *session, unsigned int index)
 {
 	return session->ring[index].phase == SESSION_RING_RUNNING;

@@ -246,7 +246,5 @@ int session_import(const struct session_config *config, const uint8_t *bytes, si
 struct gw_memmap *session_memmap(const struct session *session); /* no reference; may be NULL */
 uint64_t session_features(const struct session *session);
 bool session_ring_running(const struct session *session, unsigned int index);
-/* What NET_SET_MTU said; 0: nothing yet. */
-uint32_t session_mtu(const struct session *session);
 /* The dirty log that is in force, or NULL; no reference. */
 struct dirty_log *session_log(const struct session *session);

@@ -92,7 +92,7 @@ static void rarp_and_mtu_without_negotiation(void **state)
 	assert_int_equal(front_empty(&front, VHOST_USER_SET_OWNER), 0);
 	front_expect_noted(&front, front_u64(&front, VHOST_USER_SEND_RARP, 1));
 	front_expect_noted(&front, front_u64(&front, VHOST_USER_NET_SET_MTU, 1500));
-	assert_int_equal(session_mtu(front.session), 0);
+	assert_int_equal(front.mtu, 0);
 }
 
 static void mtu_out_of_range(void **state)
@@ -104,7 +104,7 @@ static void mtu_out_of_range(void **state)
 		front_expect_refused(
 			&front, front_ack(&front, VHOST_USER_NET_SET_MTU, &mtus[i], 8, NULL, 0),
 			VHOST_USER_NET_SET_MTU);
-	assert_int_equal(session_mtu(front.session), 0);
+	assert_int_equal(front.mtu, 0);
 }
 
 /* ---- not offered: decoded, checked, refused ---- */

@@ -41,22 +41,6 @@ static void begin_empty(void *at, uint32_t ring_size, bool packed)
 		record->desc[i].next = (uint16_t)(i + 1);
 }
 
-/* Last: a record that was half begun never was. */
-static void make_valid(void *at)
-{
-	struct record_packed *record = at;
-
-	gw_compiler_barrier();
-	gw_write_once(&record->version, RECORD_VERSION);
-	gw_compiler_barrier();
-}
-
-void ring_record_init(void *at, uint32_t ring_size, bool packed)
-{
-	begin_empty(at, ring_size, packed);
-	make_valid(at);
-}
-
 /* What both layouts begin with. */
 bool ring_record_fits(const void *at, size_t bytes, uint32_t ring_size, bool packed)
 {
@@ -117,9 +101,12 @@ void record_forget(struct ring_record *record, bool packed, const char *refused)
 	begin_empty(record->split, record->size, packed);
 }
 
+/* Last: a record that was half begun never was. */
 void record_begun(struct ring_record *record)
 {
-	make_valid(record->split);
+	gw_compiler_barrier();
+	gw_write_once(&record->split->version, RECORD_VERSION);
+	gw_compiler_barrier();
 }
 
 /* ---- split ---- */

@@ -31,12 +31,6 @@
 size_t ring_record_bytes(uint32_t ring_size, bool packed);
 
 /*
- * A fresh one, whatever was there: nothing is in flight. The ring that begins with it
- * enters its used index.
- */
-void ring_record_init(void *record, uint32_t ring_size, bool packed);
-
-/*
  * Forgets all: a record of no ring, until one begins with it, at the base that it was
  * given. (One of nothing in flight has a place of its own, which a packed ring goes by.)
  */

@@ -30,12 +30,12 @@
 #include <guestwire/handover.h>
 #include <pthread.h>
 #include <semaphore.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* On top of the rings' time to drain: for closing devices and for threads to end. */
@@ -54,7 +54,7 @@ struct daemon {
 	sem_t stop;           /* posted by the control thread, for the main thread */
 	/* Who asked to take over; -1: nobody. Control thread sets, main thread resets. Pair A */
 	int successor_fd;
-	/* To the one that we take over from, who stays until this is closed; -1: there is none */
+	/* To the one that we take over from, who waits for our last word; -1: there is none */
 	int predecessor_fd;
 	int listener_fd; /* of that one's control socket, until our server has it */
 	int notify_fd;   /* to the service manager */
@@ -62,6 +62,7 @@ struct daemon {
 	struct confine_plan plan,
 		control_plan;             /* what the main thread may do; the control thread */
 	bool handed_over;                 /* main thread */
+	int status;                       /* main thread: of the process */
 	struct confine_state confinement; /* main thread, before the server serves */
 };
 
@@ -311,9 +312,9 @@ static void notify(struct daemon *daemon, const char *state)
 }
 
 /*
- * Who takes over is the service's main process from here on. The other one waits for the
- * end of our connection, which so comes after the manager was told: else he would take the
- * end of that process for the end of the service.
+ * Who takes over is the service's main process from here on. The other one waits for a last
+ * word, which so comes after the manager was told: else he would take the end of that
+ * process for the end of the service.
  */
 static void notify_ready(struct daemon *daemon)
 {
@@ -321,6 +322,8 @@ static void notify_ready(struct daemon *daemon)
 
 	snprintf(state, sizeof(state), "READY=1\nMAINPID=%d", (int)getpid());
 	notify(daemon, daemon->predecessor_fd >= 0 ? state : "READY=1");
+	if (daemon->predecessor_fd >= 0)
+		(void)!send(daemon->predecessor_fd, "r", 1, MSG_NOSIGNAL);
 	gw_fd_close(&daemon->predecessor_fd);
 	daemon_background_tell(&daemon->ready_fd, EXIT_OK);
 }
@@ -342,17 +345,18 @@ static void stop_all(struct daemon *daemon)
 
 /* ---- hand-over ---- */
 
-#define TAKEOVER_MS  5000u
-#define LAST_WORD_MS 5000
+#define TAKEOVER_MS 5000u
 
-/* Until the service manager knows who goes on. Not "STOPPING=1": the service does not. */
-static void wait_last_word(int fd)
+/*
+ * Until the service manager knows who goes on; for GW_HANDOVER_PATIENCE_MS, which the library
+ * has set. The manager does not hear "STOPPING=1", since the service does not. False: the
+ * other one has the guests, and died: a manager should see a failure, and start one anew.
+ */
+static bool wait_last_word(int fd)
 {
-	struct pollfd end = { .fd = fd, .events = POLLIN };
+	char word;
 
-	if (poll(&end, 1, LAST_WORD_MS) == 0)
-		daemon_log(LOG_WARNING,
-			   "the other process runs, and has not said that it is ready");
+	return recv(fd, &word, sizeof(word), 0) == sizeof(word);
 }
 
 /*
@@ -369,8 +373,8 @@ static bool hand_over(struct daemon *daemon)
 		rc = gw_error_sys(&err, -errno, "hand-over");
 	if (rc == 0)
 		rc = gw_leave(daemon->gw, fd, daemon->config->stop_ms, &err);
-	if (rc == 0)
-		wait_last_word(fd);
+	if (rc == 0 && !wait_last_word(fd))
+		daemon->status = EXIT_FAIL;
 	gw_fd_close(&fd);
 	gw_store_release(&daemon->successor_fd, -1);
 	daemon->handed_over = rc == 0;
@@ -431,8 +435,12 @@ static int run_ports(struct daemon *daemon)
 	while (gw_load_acquire(&daemon->successor_fd) >= 0 && !hand_over(daemon));
 	if (!daemon->handed_over)
 		stop_all(daemon);
-	daemon_log(LOG_INFO, "%s", daemon->handed_over ? "another process goes on" : "stopped");
-	return EXIT_OK;
+	if (daemon->status != EXIT_OK)
+		daemon_log(LOG_ERR, "the process that took over has ended, or hangs");
+	else
+		daemon_log(LOG_INFO, "%s",
+			   daemon->handed_over ? "another process goes on" : "stopped");
+	return daemon->status;
 }
 
 int daemon_run(const struct daemon_config *config, int ready_fd)

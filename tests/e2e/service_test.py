@@ -16,7 +16,7 @@ import struct
 from lib import guest
 from lib.daemon import Daemon
 from lib.proc import check, wait_for
-from lib.scenario import cases, deadline, rounds
+from lib.scenario import alone, cases, deadline, rounds
 from lib.wire import Sweep, Wire, addresses, check_end
 
 RATE = 4000
@@ -44,17 +44,14 @@ class Service(Daemon):
         self.manager.bind(self.notify_path)
         os.chmod(self.notify_path, 0o777)
         self.main_pid = None
-        t.on_exit(self._kill_main)
 
     @property
     def pid(self):
         return self.main_pid
 
-    def _kill_main(self):
+    def _end_whoever_runs(self):
         """No child of ours, after a reload: nobody else would end it."""
-        if self.main_pid and self.command("version", may_fail=True,
-                                          ).returncode == 0:
-            os.kill(self.main_pid, signal.SIGKILL)
+        self.command("stop", may_fail=True)
 
     def spawn(self, arguments, ports=None):
         self.runs += 1
@@ -66,6 +63,7 @@ class Service(Daemon):
             argv, f"{self.name}-{self.runs}", ns=self.ns,
             env={**os.environ, "NOTIFY_SOCKET": self.notify_path})
         self.test.on_exit(self.check_no_report)
+        self.test.on_exit(self._end_whoever_runs)
         return self.process
 
     def hear(self):
@@ -123,6 +121,7 @@ def as_service(wire, arguments=()):
 
 
 @deadline(120)
+@alone
 @cases("driver", ("xdp", "tap"))
 def test_reload_under_traffic(t, driver):
     wire = Wire(t, driver)

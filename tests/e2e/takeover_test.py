@@ -21,6 +21,8 @@ from lib.wire import PINNED_MIB, Sweep, Wire, addresses, check_end
 RATE = 4000
 SWEEP = Sweep(300, 1499, 5)     # one and a half seconds of frames
 TIMEOUT_S = 60
+READ_BYTES = 4096
+PORTS_ARE_UP = b"y"     # src/lib/handover_wire.c
 CREDENTIALS = struct.Struct("iII")      # struct ucred: pid, uid, gid
 # without a frame on the wire; a machine that is busy with other things is
 # slower, so a few tries are allowed, each of which says what it saw
@@ -35,6 +37,11 @@ def take_over(t, be, *arguments):
     be.start(TIMEOUT_S)
     check(old.wait(TIMEOUT_S) == 0, f"the old one ends well:\n{old.err.tail()}")
     check("another process goes on" in old.err.text(), old.err.tail())
+
+
+def ask_at_once(be):
+    """There is a control socket, and who asks waits for whoever goes on."""
+    be.command("--timeout", TIMEOUT_S, "show", timeout_s=TIMEOUT_S)
 
 
 @deadline(120)
@@ -103,8 +110,7 @@ def test_one_that_cannot_start_changes_nothing(t):
     done = run([wire.be.binary, "--control", wire.be.control, "--takeover",
                 *ports], ns=wire.ns, may_fail=True, timeout_s=TIMEOUT_S)
     check(done.returncode == 1 and "nowhere" in done.stderr, done)
-    # whoever asks right now waits for the answer, and is not refused
-    wire.be.show()
+    ask_at_once(wire.be)
     wire.be.process.wait_line("not taken over, all goes on here", TIMEOUT_S,
                               stream=wire.be.process.err)
     check_end(guest.result(a, TIMEOUT_S), n, 0)
@@ -144,16 +150,38 @@ def test_the_control_socket_stays_where_it_is(t):
         successor.sendall(b'{"command":"takeover"}\n')
         _, listeners, _, _ = socket.recv_fds(successor, 1, 1)
         check(len(listeners) == 1, "the listening socket comes with the answer")
-    be.show()
+    ask_at_once(be)
     be.process.wait_line("not taken over, all goes on here", TIMEOUT_S,
                          stream=be.process.err)
     os.close(listeners[0])
     for _ in range(2):
         take_over(t, be)
-        be.show()
+        ask_at_once(be)
         check(os.stat(be.control).st_ino == file, "the socket is another one")
     be.stop()
     check(not os.path.exists(be.control), "the socket is left behind")
+
+
+@deadline(90)
+def test_one_that_dies_at_the_last_moment(t):
+    """The guests are his by then. A service manager sees a failure, and not
+    that the service has ended well; what he starts then comes up."""
+    be = Daemon(t, [f"a=guest:{t.path('a.sock')}", "up=null:"])
+    be.start(TIMEOUT_S)
+    with socket.socket(socket.AF_UNIX) as successor:
+        successor.settimeout(TIMEOUT_S)
+        successor.connect(str(be.control))
+        successor.sendall(b'{"command":"takeover"}\n')
+        check(successor.recv(1) == b"{", "an answer")
+        successor.sendall(PORTS_ARE_UP)
+        successor.shutdown(socket.SHUT_WR)
+        while successor.recv(READ_BYTES):
+            pass
+    check(be.process.wait(TIMEOUT_S) == 1, be.process.err.tail())
+    check("the process that took over has ended" in be.process.err.text(),
+          be.process.err.tail())
+    be.start(TIMEOUT_S)
+    be.stop()
 
 
 @deadline(90)

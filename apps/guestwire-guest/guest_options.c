@@ -157,6 +157,8 @@ static const struct option_row rows[] = {
 	FLAG("poll", poll, "spin on the used rings; without it sleep on the call eventfds"),
 	SECONDS("duration", duration_s, 0, "stop sending after this time"),
 	FLAG("hold", hold, "stay until SIGTERM or SIGINT, also when all is done"),
+	SECONDS("warm-up", warm_up_s, 0,
+		"report the rate from then to the end of sending, apart (with --json)"),
 	SECONDS("settle", settle_s, 0, "go on receiving so long after all is done (default 0)"),
 	SECONDS("timeout", timeout_s, AT(timeout_given),
 		"deadline of the run; 0: none (default 30 beyond --duration; none with --hold)"),

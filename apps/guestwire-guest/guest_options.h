@@ -107,6 +107,7 @@ struct guest_options {
 	bool poll;
 	bool hold;
 	double duration_s;
+	double warm_up_s; /* 0: no steady rate is reported */
 	double timeout_s;
 	bool timeout_given;
 	double settle_s;

@@ -68,8 +68,6 @@ static const char *packet_contradiction(const struct guest_options *o)
 
 	if (o->packet == PACKET_RAW)
 		return NULL;
-	if (o->pattern == GUEST_PATTERN_FIXED)
-		return "--packet and --pattern fixed exclude each other";
 	if (!o->send_given)
 		return NULL;
 	if (o->size.low <= packet_header_bytes(&shape))

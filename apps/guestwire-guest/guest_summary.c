@@ -168,6 +168,25 @@ static json_t *packets_json(const struct packet_counts *p)
 	return o;
 }
 
+/* Null if it was not asked for, or did not last. */
+static json_t *steady_json(const struct summary_steady *steady)
+{
+	uint64_t completed = steady->to.completed - steady->from.completed;
+	uint64_t received = steady->to.received - steady->from.received;
+	double seconds = (double)(steady->to.ns - steady->from.ns) * 1e-9;
+	json_t *o;
+
+	if (!steady->over || seconds <= 0)
+		return json_null();
+	o = json_object();
+	json_object_set_new(o, "seconds", json_real(seconds));
+	json_object_set_new(o, "completed", integer(completed));
+	json_object_set_new(o, "received", integer(received));
+	json_object_set_new(o, "completed_per_second", json_real(rate((double)completed, seconds)));
+	json_object_set_new(o, "received_per_second", json_real(rate((double)received, seconds)));
+	return o;
+}
+
 static void counts_json(struct guest_summary *s, json_t *o)
 {
 	const struct tally_stream *t = tally_total(s->tally);
@@ -192,6 +211,7 @@ static void counts_json(struct guest_summary *s, json_t *o)
 	json_object_set_new(o, "sent_per_second", json_real(rate((double)s->sent, s->seconds)));
 	json_object_set_new(o, "received_per_second",
 			    json_real(rate((double)t->received, s->seconds)));
+	json_object_set_new(o, "steady", steady_json(&s->steady));
 	json_object_set_new(o, "interrupted", json_boolean(s->interrupted));
 }
 

@@ -32,6 +32,18 @@ struct summary_queue {
 	bool clean;
 };
 
+/* What had come home, and come in, at a point in time. */
+struct summary_point {
+	int64_t ns;
+	uint64_t completed, received;
+};
+
+/* --warm-up: what is measured begins and ends here. */
+struct summary_steady {
+	struct summary_point from, to;
+	bool over;
+};
+
 struct guest_summary {
 	const struct guest_options *options;
 	struct tally *tally;
@@ -39,6 +51,7 @@ struct guest_summary {
 	uint64_t sent, sent_bytes, sent_pieces, completed;
 	struct packet_counts packets; /* received */
 	double seconds;
+	struct summary_steady steady;
 	bool interrupted;
 
 	/* guest only */

@@ -64,6 +64,7 @@ void pacer_start(struct pacer *pacer)
 	pacer->rate_from = 0;
 	pacer->deadline_ns = after(pacer->start_ns, o->timeout_s);
 	pacer->send_end_ns = after(pacer->start_ns, o->duration_s);
+	pacer->warm_ns = after(pacer->start_ns, o->warm_up_s);
 	pacer->next_stats_ns = after(pacer->start_ns, o->stats_interval_s);
 	pacer->settle_ns = PACER_NEVER;
 }
@@ -89,6 +90,22 @@ static void look_for_start(struct pacer *pacer, uint64_t sent)
 	pacer->rate_from_ns = pacer->now_ns;
 	pacer->rate_from = sent;
 	pacer->send_end_ns = after(pacer->now_ns, pacer->options->duration_s);
+	pacer->warm_ns = after(pacer->now_ns, pacer->options->warm_up_s);
+}
+
+/* From the end of the warm-up to that of sending: neither the first frames are in it, nor
+ * the wait for the last. */
+static void note_steady(struct pacer *pacer, struct guest_summary *summary)
+{
+	struct summary_steady *steady = &summary->steady;
+
+	if (pacer->held || pacer->now_ns < pacer->warm_ns || steady->over)
+		return;
+	steady->to = (struct summary_point){ pacer->now_ns, summary->completed,
+					     tally_total(summary->tally)->received };
+	if (!steady->from.ns)
+		steady->from = steady->to;
+	steady->over = pacer_sending_over(pacer, summary->sent);
 }
 
 void pacer_tick(struct pacer *pacer, struct guest_summary *summary)
@@ -97,6 +114,7 @@ void pacer_tick(struct pacer *pacer, struct guest_summary *summary)
 	summary->seconds = pacer_seconds(pacer);
 	if (pacer->held)
 		look_for_start(pacer, summary->sent);
+	note_steady(pacer, summary);
 	if (pacer->now_ns < pacer->next_stats_ns)
 		return;
 	pacer->next_stats_ns = after(pacer->now_ns, pacer->options->stats_interval_s);

@@ -20,6 +20,7 @@ struct pacer {
 	int64_t now_ns;
 	int64_t deadline_ns;
 	int64_t send_end_ns;
+	int64_t warm_ns;      /* PACER_NEVER without --warm-up */
 	int64_t rate_from_ns; /* since when, and which frame, the rate is counted */
 	uint64_t rate_from;
 	int64_t next_stats_ns;

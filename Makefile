@@ -9,9 +9,10 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 GUEST ?= builtin
 MESON_OPTIONS ?=
+QUICK ?=
 export BUILD
 
-.PHONY: all build demo check check-full check-lab install clean help
+.PHONY: all build demo bench check check-full check-lab install clean help
 
 all: build
 
@@ -23,6 +24,12 @@ demo:
 	@scripts/deps build $(if $(filter qemu,$(GUEST)),qemu)
 	@scripts/build --quiet '$(BUILD)' --prefix='$(PREFIX)' $(MESON_OPTIONS)
 	@scripts/demo --guest '$(GUEST)' --build '$(BUILD)'
+
+bench:
+	@scripts/deps build bench
+	@scripts/build --quiet '$(BUILD)' --prefix='$(PREFIX)' $(MESON_OPTIONS)
+	@ninja -C '$(BUILD)' --quiet bench/ring_sink
+	@scripts/bench --build '$(BUILD)' $(if $(QUICK),--quick)
 
 check:
 	@scripts/deps build check qemu lab
@@ -48,6 +55,8 @@ help:
 	@echo 'make                    build into $(BUILD)/ (needs the packages of: scripts/deps build)'
 	@echo 'make demo               two built-in guests, two networks, one picture; installs what it needs'
 	@echo 'make demo GUEST=qemu    the same with two Linux guests in QEMU (downloads a kernel to a cache)'
+	@echo 'make bench              us and our peers in turn: tables, JSON and plots in $(BUILD)/bench; wants root'
+	@echo 'make bench QUICK=1      the same in two minutes'
 	@echo 'make check              all tests, quickly: some 25 minutes; installs what it needs'
 	@echo 'make check-full         the long ones too, with all their cases and rounds: about an hour'
 	@echo 'make check-lab          NICs under QEMU that send from guest memory (downloads a kernel to a cache)'

@@ -50,7 +50,7 @@ RESERVED = (
      ("src/engine", "src/control", "src/lib", "apps", "tests"),
      "nothing below the engine starts a thread"),
     (r"#include \"(session|message|vhost_user_spec)\.h\"",
-     ("src/vhost", "drivers/guest", "apps/guestwire-guest", "tests"),
+     ("src/vhost", "drivers/guest", "apps/guestwire-guest", "tests", "bench"),
      "only drivers/guest knows vhost-user"),
 )
 

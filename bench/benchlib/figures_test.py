@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The arithmetic, tried on samples that nobody measured."""
+
+import unittest
+
+from . import figures
+from .figures import Sample
+
+
+def side(who, *rates, run="r1", **more):
+    return [Sample(run, n, "w", who, rate, **more)
+            for n, rate in enumerate(rates)]
+
+
+CEILING = side("ceiling", 100, 100, 100)
+
+
+class Figures(unittest.TestCase):
+    def refused(self, words, ours, theirs, ceiling=tuple(CEILING)):
+        ratio = figures.ratio(ours, theirs, ceiling)
+        self.assertIsNone(ratio.value)
+        self.assertIn(words, ratio.refusal)
+
+    def test_medians_and_quartiles(self):
+        self.assertEqual(figures.median([3, 1, 2]), 2)
+        self.assertEqual(figures.median([4, 1, 2, 3]), 2.5)
+        self.assertEqual(figures.median([7]), 7)
+        self.assertEqual(figures.summarize([5, 1, 4, 2, 3]), (5, 3, 2, 4))
+        self.assertEqual(figures.summarize([1, None, 3]).median, 2)
+        self.assertIsNone(figures.summarize([None]))
+
+    def test_a_ratio_is_that_of_the_medians(self):
+        ratio = figures.ratio(side("a", 10, 30, 20), side("b", 10, 5, 40),
+                              CEILING)
+        self.assertEqual(ratio.value, 2)
+        self.assertIsNone(ratio.refusal)
+
+    def test_its_spread_is_of_rounds_that_both_have(self):
+        ours = side("a", 20, 20, 20, 1)
+        ratio = figures.ratio(ours, side("b", 10, 20, 40), CEILING)
+        self.assertEqual((ratio.low, ratio.high), (0.75, 1.5))
+
+    def test_two_runs_have_no_ratio(self):
+        self.refused("one run", side("a", 1, 1, 1),
+                     side("b", 1, 1, 1, run="r2"))
+        mixed = side("a", 1, 1, 1) + side("a", 1, 1, 1, run="r2")
+        self.refused("one run", mixed, side("b", 1, 1, 1))
+
+    def test_few_rounds_have_no_ratio(self):
+        self.refused("2 rounds in common", side("a", 1, 1, 1),
+                     side("b", 1, 1))
+
+    def test_what_was_not_measured_has_no_ratio(self):
+        self.refused("theirs was not measured", side("a", 1, 1, 1), [])
+        self.refused("ours was not measured", [], side("b", 1, 1, 1))
+
+    def test_who_drops_has_no_ratio(self):
+        """One round is enough, and however fast he was."""
+        bad = side("b", 90, 90) + [Sample("r1", 2, "w", "b", 90,
+                                          fault="7 frames lost")]
+        self.refused("theirs: 7 frames lost", side("a", 1, 1, 1), bad)
+        self.refused("ours: 7 frames lost", bad, side("a", 1, 1, 1))
+
+    def test_without_a_ceiling_there_is_none(self):
+        other = side("ceiling", 100, 100, run="r2")
+        broken = side("ceiling", 100, fault="lost")
+        for ceiling in ([], other, broken):
+            self.refused("ceiling was not measured", side("a", 2, 2, 2),
+                         side("b", 1, 1, 1), ceiling)
+
+    def test_the_generator_must_not_be_the_limit(self):
+        slow = side("b", 10, 10, 10)
+        self.refused("ours is at 86 %", side("a", 86, 86, 86), slow)
+        self.refused("theirs is at 90 %", slow, side("b", 90, 90, 90))
+        ratio = figures.ratio(side("a", 85, 85, 85), slow, CEILING)
+        self.assertEqual(ratio.value, 8.5)
+
+    def test_who_had_to_wait_is_told(self):
+        calm, ours = side("b", 1, 1, 1), side("a", 2, 2, 2, waited=0.1)
+        self.assertIn("10 %", figures.ratio(ours, calm, CEILING).notes[0])
+        self.assertIn("10 %", figures.ratio(calm, ours, CEILING).notes[0])
+        self.assertEqual(figures.ratio(calm, calm, CEILING).notes, ())
+
+    def test_a_busy_machine_has_no_ratio(self):
+        calm, ours = side("b", 1, 1, 1), side("a", 2, 2, 2, waited=0.3)
+        self.refused("disturbed: 30 %", ours, calm)
+        self.refused("disturbed: 30 %", calm, ours)
+
+
+if __name__ == "__main__":
+    unittest.main()

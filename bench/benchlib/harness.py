@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The run: for each work all contestants in turn, round after round.
+
+A B C A B C ...: what the machine does to one round it does to all sides of it.
+The ceiling is measured in the same turn. Results are written after each work,
+so that a run that is cut short has what it had.
+"""
+
+import argparse
+import collections
+import fnmatch
+import json
+import os
+import signal
+import sys
+import time
+
+from lib.proc import Failure
+from lib.run import Terminated, raise_on_signals
+
+from . import machine, plots, report, trial
+from .works import CEILING, CONTESTANTS, OURS, WORKS
+
+Plan = collections.namedtuple("Plan", "rounds seconds warm_up_s quick_works")
+FULL = Plan(7, 2.0, 0.4, False)
+QUICK = Plan(3, 0.6, 0.2, True)
+CPUS_MIN = 2
+
+
+def parse_arguments(argv):
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description="Measure Guestwire and its peers in turn, and compare "
+        "them. docs/performance.md says how to read it.")
+    parser.add_argument("--build", default=os.environ.get("BUILD", "build"),
+                        metavar="FOLDER", help="where the programs are "
+                        "(default build)")
+    parser.add_argument("--out", metavar="FOLDER", help="for the results "
+                        "(default BUILD/bench/TIME)")
+    parser.add_argument("--quick", action="store_true",
+                        help="few works, rounds and seconds: two minutes")
+    parser.add_argument("--work", action="append", default=[],
+                        metavar="NAME", help="only this work, or these: null-*")
+    parser.add_argument("--who", action="append", default=[], metavar="NAME",
+                        help="only these contestants")
+    parser.add_argument("--rounds", type=int, metavar="N")
+    parser.add_argument("--seconds", type=float, metavar="S",
+                        help="of each measurement, behind its warm-up")
+    parser.add_argument("--cpus", metavar="LOAD,BACKEND",
+                        help="processors of the two (default the first two)")
+    parser.add_argument("--list", action="store_true",
+                        help="name works and contestants")
+    parser.add_argument("--report", nargs="+", metavar="FILE",
+                        help="measure nothing: show the tables of results.json "
+                        "files of earlier runs")
+    options = parser.parse_args(argv)
+    known = [c.name for c in CONTESTANTS]
+    for name in options.who:
+        if name not in known:
+            parser.error(f"no contestant '{name}'; there are "
+                         f"{' '.join(known)}")
+    return options
+
+
+def chosen_cpus(options):
+    if options.cpus:
+        return [int(c) for c in options.cpus.split(",")]
+    cpus = sorted(os.sched_getaffinity(0))
+    if len(cpus) < CPUS_MIN:
+        raise Failure(f"{CPUS_MIN} processors are needed, one for the load and "
+                      f"one for the back-end; there is {len(cpus)}")
+    return cpus[:CPUS_MIN]
+
+
+def chosen_works(options, plan):
+    works = [w for w in WORKS
+             if (not options.work or any(fnmatch.fnmatchcase(w.name, n)
+                                          for n in options.work))
+             and (options.work or not plan.quick_works or w.quick)]
+    if not works:
+        raise Failure("no such work; --list names them")
+    return works
+
+
+def say(text):
+    print(text, flush=True)
+
+
+class Run:
+    def __init__(self, root, options):
+        plan = QUICK if options.quick else FULL
+        self.rounds = options.rounds or plan.rounds
+        self.seconds = options.seconds or plan.seconds
+        self.cpus = chosen_cpus(options)
+        self.works = chosen_works(options, plan)
+        self.contestants = [c for c in CONTESTANTS
+                            if not options.who or c.name in options.who]
+        self.build = os.path.abspath(options.build)
+        self.begun = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self.id = f"{self.begun}-{os.getpid()}"
+        self.out = os.path.abspath(options.out or os.path.join(
+            self.build, "bench", self.begun.replace(":", "")))
+        self.machine = machine.facts(self.build)
+        self.samples = []
+        self.measured = []
+        self.bench = trial.Bench(root, self.build, self.id, self.cpus,
+                                 self.seconds, plan.warm_up_s)
+
+    def results(self):
+        return {
+            "run": self.id, "begun": self.begun, "cpus": self.cpus,
+            "rounds": self.rounds, "seconds": self.seconds,
+            "ours": OURS, "ceiling": CEILING.name, "machine": self.machine,
+            "contestants": [
+                {"name": c.name, "title": c.title,
+                 "version": self.bench.versions.get(c.name)}
+                for c in self.contestants],
+            "works": [{"name": w.name, "title": w.title, "size": w.size,
+                       "against": w.against} for w in self.measured],
+            "samples": [s._asdict() for s in self.samples]}
+
+    def takes_part(self, work, contestant):
+        why = trial.broken(self.bench, contestant, work)
+        if why:
+            say(f"     {contestant.name}: {why}")
+            self.samples.append(trial.absent(self.bench, work, contestant,
+                                             why))
+        return not why
+
+    def keep(self, sample):
+        """What is no measurement is no round either."""
+        if sample.fault or sample.rate:
+            self.samples.append(sample)
+        if sample.fault or not sample.rate:
+            say(f"     {sample.who}: "
+                f"{sample.fault or 'the load was never steady'}")
+
+    def one_work(self, work):
+        say(f"== {work.title}")
+        self.measured.append(work)
+        lanes = [CEILING] + [c for c in self.contestants
+                             if self.takes_part(work, c)]
+        for number in range(self.rounds):
+            for contestant in lanes:
+                self.keep(trial.measure(self.bench, number, contestant, work))
+        self.show_work(work, lanes)
+
+    def show_work(self, work, lanes):
+        results = report.Results([self.results()])
+        for contestant in lanes:
+            found = results.summary(work.name, contestant.name)
+            if found:
+                say(f"     {contestant.name:12} "
+                    f"{report.rate_text(found.median):>7} frames/s")
+
+    def write(self):
+        os.makedirs(self.out, exist_ok=True)
+        results = self.results()
+        shown = report.Results([results])
+        for name, text in (
+                ("results.json", json.dumps(results, indent=1) + "\n"),
+                ("table.txt", report.show([results], report.aligned)),
+                ("table.md", report.show([results], report.markdown)),
+                ("rates.svg", plots.rates(shown)),
+                ("ratios.svg", plots.ratios(shown))):
+            with open(os.path.join(self.out, name), "w",
+                      encoding="utf-8") as f:
+                f.write(text)
+
+    def all(self):
+        for what, value in self.machine.items():
+            say(f"{what}: {value}")
+        for work in self.works:
+            self.one_work(work)
+            self.write()
+        say("\n" + report.show([self.results()], report.aligned))
+        say(f"results: {self.out}")
+        broken = [s for s in self.samples if s.fault and s.who == OURS]
+        return 1 if broken else 0
+
+
+def show_lists():
+    for work in WORKS:
+        say(f"work        {work.name:12} {work.title}"
+            f"{'  (quick)' if work.quick else ''}")
+    for contestant in CONTESTANTS:
+        say(f"contestant  {contestant.name:12} {contestant.title}")
+
+
+def show_reports(paths):
+    files = []
+    for path in paths:
+        with open(path, encoding="utf-8") as f:
+            files.append(json.load(f))
+    print(report.show(files, report.aligned), end="")
+
+
+def main(root, argv):
+    options = parse_arguments(argv)
+    if options.list:
+        show_lists()
+        return 0
+    if options.report:
+        show_reports(options.report)
+        return 0
+    raise_on_signals()
+    try:
+        return Run(root, options).all()
+    except Failure as e:
+        print(f"bench: {e}", file=sys.stderr)
+        return 1
+    except Terminated as e:
+        print(f"bench: ended by {e}", file=sys.stderr)
+        return 128 + signal.Signals[str(e)]

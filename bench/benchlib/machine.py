@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the machine is, and what was built: without it a figure says nothing."""
+
+import glob
+import json
+import os
+import platform
+import re
+
+from . import counters
+
+
+def _read(path):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as f:
+            return f.read().strip()
+    except OSError:
+        return None
+
+
+def _cpu():
+    text = _read("/proc/cpuinfo") or ""
+    for name in ("model name", "CPU part", "cpu"):
+        match = re.search(rf"^{name}\s*: (.*)$", text, re.M)
+        if match:
+            return match.group(1)
+    return platform.machine()
+
+
+def _governor():
+    found = {_read(p) for p in glob.glob(
+        "/sys/devices/system/cpu/cpu*/cpufreq/scaling_governor")}
+    return ", ".join(sorted(filter(None, found))) or "not to be seen here"
+
+
+def _memory_mib():
+    match = re.search(r"^MemTotal: +(\d+) kB", _read("/proc/meminfo") or "",
+                      re.M)
+    return int(match.group(1)) >> 10 if match else None
+
+
+def _build_options(build):
+    """How our side was compiled: one with a sanitizer says nothing."""
+    text = _read(os.path.join(build, "meson-info", "intro-buildoptions.json"))
+    options = {o["name"]: o["value"] for o in json.loads(text or "[]")}
+    words = [f"buildtype={options.get('buildtype')}"]
+    if options.get("b_sanitize", "none") not in ("none", []):
+        words.append(f"b_sanitize={options['b_sanitize']}")
+    return " ".join(words)
+
+
+def _virtual():
+    return "hypervisor" in (_read("/proc/cpuinfo") or "")
+
+
+def facts(build):
+    """{what: value}, in the order in which people want to read it."""
+    return {
+        "processor": _cpu(),
+        "cores": len(os.sched_getaffinity(0)),
+        "virtual machine": "yes" if _virtual() else "no",
+        "memory": f"{_memory_mib()} MiB",
+        "kernel": platform.release(),
+        "governor": _governor(),
+        "load before": " ".join(f"{n:.2f}" for n in os.getloadavg()),
+        "build": _build_options(build),
+        "perf": counters.missing() or "counts",
+    }

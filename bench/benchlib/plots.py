@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Results as SVG: bars with quartiles for each work, and the ratios.
+
+A work has a scale of its own, up to the generator's ceiling, which is a line:
+64 bytes and 64 KiB have nothing to do with each other.
+"""
+
+from xml.sax.saxutils import escape
+
+from . import report
+
+WIDTH, LEFT, RIGHT = 860, 150, 150
+BAR, GAP, HEAD = 16, 6, 26
+COLOURS = ("#1b6ca8", "#8fb8d9", "#c8553d", "#7a9e7e", "#b58db6", "#998650")
+CSS = "text{font:12px sans-serif}.t{font-weight:bold}.n{fill:#777}"
+
+
+class Drawing:
+    def __init__(self, title):
+        self.parts = []
+        self.y = HEAD
+        self.text(10, self.y, title, "t")
+        self.y += HEAD
+
+    def text(self, x, y, text, kind=""):
+        self.parts.append(f'<text x="{x:.0f}" y="{y:.0f}" class="{kind}">'
+                          f'{escape(text)}</text>')
+
+    def box(self, x, y, width, height, colour):
+        self.parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" '
+                          f'height="{height:.1f}" fill="{colour}"/>')
+
+    def line(self, x1, y1, x2, y2, colour="#333", dash=""):
+        self.parts.append(f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" '
+                          f'y2="{y2:.1f}" stroke="{colour}" '
+                          f'stroke-dasharray="{dash}"/>')
+
+    def bar(self, name, colour, share, low, high, text):
+        """share, low and high: of the width that there is."""
+        room, middle = WIDTH - LEFT - RIGHT, self.y + BAR / 2
+        self.text(10, self.y + BAR - 4, name)
+        self.box(LEFT, self.y, share * room, BAR, colour)
+        self.line(LEFT + low * room, middle, LEFT + high * room, middle)
+        self.text(LEFT + max(share, high) * room + 6, self.y + BAR - 4, text)
+        self.y += BAR + GAP
+
+    def note(self, name, text):
+        self.text(10, self.y + BAR - 4, name)
+        self.text(LEFT, self.y + BAR - 4, text, "n")
+        self.y += BAR + GAP
+
+    def svg(self):
+        return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" '
+                f'height="{self.y:.0f}"><style>{CSS}</style>'
+                '<rect width="100%" height="100%" fill="#fff"/>'
+                + "\n".join(self.parts) + "</svg>\n")
+
+
+def rates(results):
+    drawing = Drawing("Frames a second; the dashed line is the load "
+                      "generator's ceiling")
+    for name, work in results.works.items():
+        drawing.text(10, drawing.y + BAR - 4, work["title"], "t")
+        drawing.y += BAR + GAP
+        top = drawing.y
+        found = {who: results.summary(name, who)
+                 for who in results.contestants}
+        ceiling = results.summary(name, results.ceiling)
+        scale = max([s.high for s in (*found.values(), ceiling) if s],
+                    default=1)
+        for (who, s), colour in zip(found.items(), COLOURS):
+            if s:
+                drawing.bar(who, colour, s.median / scale, s.low / scale,
+                            s.high / scale, report.rate_text(s.median))
+            else:
+                drawing.note(who, "no peer here")
+        if ceiling:
+            x = LEFT + ceiling.median / scale * (WIDTH - LEFT - RIGHT)
+            drawing.line(x, top, x, drawing.y - GAP, "#777", "4 3")
+        drawing.y += GAP
+    return drawing.svg()
+
+
+def ratios(results):
+    drawing = Drawing(f"{results.ours}: ratio to others in the same run; the "
+                      "dashed line is 1")
+    rows = [(work["title"], other, results.ratio(name, other))
+            for name, work in results.works.items()
+            for other in work["against"] if other in results.contestants]
+    scale = max([r.high for _, _, r in rows if r.value], default=1)
+    colours = dict(zip(results.contestants, COLOURS))
+    title = None
+    top = drawing.y
+    for work, other, ratio in rows:
+        if work != title:
+            title = work
+            drawing.text(10, drawing.y + BAR - 4, title, "t")
+            drawing.y += BAR + GAP
+        if ratio.value is None:
+            drawing.note(other, ratio.refusal)
+            continue
+        drawing.bar(other, colours[other], ratio.value / scale,
+                    ratio.low / scale, ratio.high / scale,
+                    f"{ratio.value:.2f}")
+    x = LEFT + (WIDTH - LEFT - RIGHT) / max(scale, 1)
+    drawing.line(x, top, x, drawing.y, "#777", "4 3")
+    return drawing.svg()

@@ -147,7 +147,7 @@ void rings_forget_kick(struct guest *guest, int fd)
 
 /* ---- starting ---- */
 
-/* Behind an IOMMU they stop and start whenever a guest drops all that it has unmapped. */
+/* Behind an IOMMU those that lend stop whenever a guest drops all that it has unmapped. */
 int rings_log_level(const struct guest *guest)
 {
 	return guest->iotlb ? LOG_DEBUG : LOG_INFO;

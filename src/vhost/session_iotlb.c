@@ -10,10 +10,17 @@
  *
  * An invalidation, and an update that maps a piece to another place, take something
  * away. The front-end may give that memory to something else as soon as it is
- * answered. So rings that lie there stop first, then the owner is given the new table
+ * answered. So transmit rings that lie there stop first, and with them their loans: the
+ * used entry of a frame that came home to a ring without a place could be shown to
+ * nobody, and would be lost if the run ended then. Then the owner is given the new table
  * with what it took away, and only when he says that nothing is read there any more
  * (session_iotlb_done) the answer goes out. A ring whose place is mapped again later
  * goes on where it was.
+ *
+ * Receive rings lend nothing, and what they take they give back in the same visit. They
+ * run on through all this, and if their own place is gone they wait for it (ring_iova.c):
+ * frames wait as before a ring without buffers. A guest that is not strict drops all that
+ * it has unmapped ten times a second, its rings' pages with it.
  *
  * When the last ring has stopped, the table is emptied: from then on QEMU tells of no
  * invalidation (vhost_dev_stop unregisters its listener), and a driver that is loaded
@@ -240,6 +247,22 @@ static bool ring_lies_in(const struct session *session, const struct session_rin
 	return false;
 }
 
+/* The op that begins stops those that lend, and lie there. */
+static void choose_lending(struct session *session, uint64_t first, uint64_t last)
+{
+	for (unsigned int i = 1; i < session->rings; i += 2)
+		if (ring_lies_in(session, &session->ring[i], first, last))
+			session_choose(session, i);
+}
+
+/* All that a waiting ring misses of its parts, at once: it would tell one after the other. */
+static void ask_for_parts(struct session *session)
+{
+	for (unsigned int i = 0; i < session->rings; i++)
+		if (session->ring[i].phase == SESSION_RING_RUNNING)
+			session_iotlb_ready(session, &session->ring[i]);
+}
+
 /* ---- what a change takes away ---- */
 
 struct change {
@@ -327,6 +350,8 @@ static void find_given_up(struct session *session, const struct iotlb *to)
 	unsigned int count = session->memmap ? iotlb_given_up(to, &ranges) : 0;
 
 	for (unsigned int i = 0; i < count; i++)
+		choose_lending(session, ranges[i].iova, ranges[i].iova + (ranges[i].size - 1));
+	for (unsigned int i = 0; i < count; i++)
 		if (!add_stale(session, &ranges[i], &all)) {
 			stale_is_all(session);
 			return;
@@ -344,9 +369,7 @@ static int begin_change(struct session *session, struct iotlb *to, const struct 
 	}
 	session->op_iotlb = to;
 	if (find_stale(session, change))
-		for (unsigned int i = 0; i < session->rings; i++)
-			if (ring_lies_in(session, &session->ring[i], change->first, change->last))
-				session_choose(session, i);
+		choose_lending(session, change->first, change->last);
 	find_given_up(session, to);
 	/* Misses in there were answered by what is void now; a ring asks again. */
 	session->op_first = change->added ? 1 : change->first;
@@ -372,6 +395,8 @@ int session_iotlb_swap(struct session *session)
 	settle_misses(session, session->op_first, session->op_last);
 	session->op = SESSION_OP_IOTLB_WAIT;
 	session->beginning = true;
+	if (stale.count)
+		ask_for_parts(session);
 	session->config.ops->iotlb(session->config.arg, session->iotlb,
 				   stale.count ? &stale : NULL);
 	session->beginning = false;

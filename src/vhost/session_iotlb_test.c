@@ -161,6 +161,42 @@ static void iotlb_invalidate_with_cached_ring_pointers(void **state)
 	assert_int_equal(front.ring[1].config.base, 44);
 }
 
+/* It has lent nothing. What it misses is asked for at once, all of it. */
+static void a_receive_ring_waits_where_it_is(void **state)
+{
+	struct message_iotlb miss;
+
+	start_rings();
+	invalidate(IOVA, RING_GAP);
+	assert_int_equal(front_reply_u64(&front, VHOST_USER_IOTLB_MSG), 0);
+	assert_int_equal(front.stale_bytes, RING_GAP);
+	assert_true(session_ring_running(front.session, 0));
+	assert_int_equal(front.stops[0] + front.stops[1], 0);
+	assert_int_equal(asked(&miss), 3);
+	assert_int_equal(miss.iova, IOVA + 2 * PAGE);
+	update(IOVA, RING_GAP, FRONT_USER_ADDR);
+	assert_int_equal(front.starts[0], 1);
+	assert_int_equal(asked(&miss), 3);
+}
+
+/* It goes on meanwhile: who waits for the loans to come home may be the one to take them. */
+static void a_receive_ring_runs_until_all_loans_are_home(void **state)
+{
+	unsigned int before;
+
+	start_rings();
+	before = front.iotlbs;
+	front.late = true;
+	invalidate(IOVA, 2 * RING_GAP);
+	assert_true(front.stopping[1]);
+	assert_true(session_ring_running(front.session, 0));
+	assert_int_equal(front.iotlbs, before);
+	assert_int_equal(front_stop_rings(&front), 0);
+	assert_int_equal(front.iotlbs, before + 1);
+	assert_int_equal(front_reply_u64(&front, VHOST_USER_IOTLB_MSG), 0);
+	assert_int_equal(front.stops[0], 0);
+}
+
 /* Not before the owner says that nothing is read there any more. */
 static void invalidation_with_loans_out(void **state)
 {
@@ -216,10 +252,10 @@ static void update_to_another_place(void **state)
 static void a_ring_that_moves(void **state)
 {
 	start_rings();
-	update(IOVA, RING_GAP, FRONT_USER_ADDR + FRONT_REGION_BYTES);
-	assert_int_equal(front.stops[0], 1);
-	assert_int_equal(front.starts[0], 2);
-	assert_int_equal(front.stops[1], 0);
+	update(IOVA + RING_GAP, RING_GAP, FRONT_USER_ADDR + FRONT_REGION_BYTES);
+	assert_int_equal(front.stops[1], 1);
+	assert_int_equal(front.starts[1], 2);
+	assert_int_equal(front.stops[0], 0);
 }
 
 /* QEMU tells of no invalidation while the device is stopped, and its driver is another. */
@@ -257,9 +293,9 @@ static void front_end_leaves_while_rings_stop_for_an_invalidation(void **state)
 {
 	start_rings();
 	front.late = true;
-	invalidate(IOVA, PAGE);
+	invalidate(IOVA + RING_GAP, PAGE);
 	session_close(front.session);
-	assert_int_equal(front.stops[1], 1);
+	assert_int_equal(front.stops[0], 1);
 }
 
 /* More pieces than are told one by one. */
@@ -273,7 +309,7 @@ static void everything_at_once(void **state)
 	assert_int_equal(front.stale_count, 2);
 	assert_int_equal(front.stale_bytes, 2 * FRONT_REGION_BYTES);
 	assert_int_equal(iotlb_count(front.iotlb), 0);
-	assert_false(session_ring_running(front.session, 0));
+	assert_false(session_ring_running(front.session, 1));
 }
 
 /* ---- misses ---- */
@@ -478,6 +514,22 @@ static void a_table_that_is_full(void **state)
 	assert_int_equal(front_reply_u64(&front, VHOST_USER_IOTLB_MSG), 0);
 }
 
+/* What the table has no room for any more may be a ring's own place. */
+static void a_table_that_gives_up_a_ring(void **state)
+{
+	struct message_iotlb miss;
+
+	start_rings();
+	for (unsigned int i = 1; i < IOTLB_RANGES_MAX; i++)
+		update(0x40000000ull + 2 * i * PAGE, PAGE, FRONT_USER_ADDR);
+	assert_int_equal(front.stops[1], 0);
+	update(0x10000000ull, PAGE, FRONT_USER_ADDR);
+	assert_int_equal(front.stops[0], 0);
+	assert_int_equal(front.stops[1], 1);
+	assert_false(session_ring_running(front.session, 1));
+	assert_int_equal(asked(&miss), 6);
+}
+
 /* ---- a run that ends while its ring waits for addresses ---- */
 
 /* Its record must not be taken for that of the run to come. */
@@ -490,18 +542,18 @@ static void a_run_ends_while_its_ring_waits(void **state)
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		start_rings();
-		invalidate(IOVA, PAGE);
-		assert_false(session_ring_running(front.session, 0));
-		assert_int_equal(front.overs[0], 0);
+		invalidate(IOVA + RING_GAP, PAGE);
+		assert_false(session_ring_running(front.session, 1));
+		assert_int_equal(front.overs[1], 0);
 		if (cases[i].reset)
 			assert_int_equal(front_empty(&front, cases[i].request), 0);
 		else
-			assert_int_equal(front_state(&front, cases[i].request, 0, 0), 0);
-		assert_int_equal(front.overs[0], 1);
-		assert_int_equal(front.resets[0], cases[i].reset);
+			assert_int_equal(front_state(&front, cases[i].request, 1, 0), 0);
+		assert_int_equal(front.overs[1], 1);
+		assert_int_equal(front.resets[1], cases[i].reset);
 		/* Once is enough. */
-		assert_int_equal(front_state(&front, VHOST_USER_GET_VRING_BASE, 0, 0), 0);
-		assert_int_equal(front.overs[0], 1);
+		assert_int_equal(front_state(&front, VHOST_USER_GET_VRING_BASE, 1, 0), 0);
+		assert_int_equal(front.overs[1], 1);
 		front_close(&front);
 		setup(NULL);
 	}
@@ -513,6 +565,8 @@ int main(void)
 		TEST(a_ring_waits_until_its_parts_are_mapped),
 		TEST(a_ring_across_pages),
 		TEST(iotlb_invalidate_with_cached_ring_pointers),
+		TEST(a_receive_ring_waits_where_it_is),
+		TEST(a_receive_ring_runs_until_all_loans_are_home),
 		TEST(a_run_ends_while_its_ring_waits),
 		TEST(invalidation_with_loans_out),
 		TEST(what_nobody_has_goes_at_once),
@@ -528,6 +582,7 @@ int main(void)
 		TEST(a_forgotten_answer_is_asked_for_again),
 		TEST(no_channel_is_noted_once),
 		TEST(a_table_that_is_full),
+		TEST(a_table_that_gives_up_a_ring),
 		TEST(messages_that_cannot_be),
 		TEST(iotlb_without_the_feature),
 		TEST(a_ring_mapped_outside_of_memory),

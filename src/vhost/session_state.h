@@ -43,7 +43,7 @@ enum session_op {
 	SESSION_OP_RESET_OWNER,
 	SESSION_OP_RESET_DEVICE,
 	SESSION_OP_STATUS,     /* SET_STATUS 0 */
-	SESSION_OP_IOTLB,      /* rings that lose their addresses stop ... */
+	SESSION_OP_IOTLB,      /* rings that lend and lose their addresses stop ... */
 	SESSION_OP_IOTLB_WAIT, /* ... and then loans: session_iotlb_done ends it */
 	SESSION_OP_PAUSE,
 	SESSION_OP_CLOSE,

@@ -247,6 +247,26 @@ static void ring_waits_for_its_own_answer(void **state)
 	iova_misses(rig, BUFFER_IOVA + 2 * PAGE + 100, IOTLB_READ);
 }
 
+/* The pages of its buffers went the same way: they are asked for before one is needed. */
+static void ring_that_has_its_place_again_looks_ahead(void **state)
+{
+	struct rig *rig = *state;
+
+	iova_map_ring(rig);
+	iova_open(rig);
+	offer_pages(rig, 8, true);
+	misses_ahead(rig, BUFFER_IOVA, 8, IOTLB_WRITE);
+	iova_map(rig, BUFFER_IOVA, 0x8000, 8 * PAGE, IOTLB_READ_WRITE);
+	assert_false(ring_look_due(rig->ring));
+	iova_unmap(rig, 0, UINT64_MAX);
+	assert_false(ring_look_due(rig->ring));
+	iova_map_ring(rig);
+	iova_misses_nothing(rig);
+	assert_true(ring_look_due(rig->ring));
+	misses_ahead(rig, BUFFER_IOVA, 8, IOTLB_WRITE);
+	assert_false(ring_look_due(rig->ring));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -261,6 +281,7 @@ int main(void)
 		IOVA_TEST(a_look_ahead_that_was_cut_is_due_later),
 		IOVA_TEST(a_fault_ahead_is_looked_at_once),
 		IOVA_TEST(ring_waits_for_its_own_answer),
+		IOVA_TEST(ring_that_has_its_place_again_looks_ahead),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

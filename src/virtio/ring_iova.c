@@ -174,6 +174,10 @@ int ring_place(struct ring *ring, struct gw_error *err)
 	ring->placed = false;
 	ring->holding = true;
 	ring->ops = &waiting_ops;
+	/* What was looked at is gone with the ring, most likely: to be looked at anew. */
+	ring->ahead_slot = ring->pop_slot;
+	ring->ahead_chains = 0;
+	ring->ahead_cut = false;
 	return rc == -EAGAIN ? 0 : rc;
 }
 

@@ -12,13 +12,16 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-#define LEN      1000u
-#define LOANS    20u
-#define BUFFERS  40u
+#define LEN         1000u
+#define LOANS       20u
+#define BUFFERS     40u
+#define FLUSHES     3u
+/* Rounds that may be needed for so many: who waits for long is dropped after all. */
+#define FLUSHES_MAX 20u
 /* Longer than an answer takes that waits for nothing; it is not waited for where it comes. */
-#define SHORT_MS 50u
+#define SHORT_MS    50u
 /* For what is answered whatever a device does; without a bound it would be for ever. */
-#define BOUND_MS 8000u
+#define BOUND_MS    8000u
 
 struct setup {
 	struct rig rig;
@@ -217,6 +220,132 @@ static void no_frame_is_dropped_for_an_address_that_was_to_be_had(void **state)
 	end(&s);
 }
 
+/* ---- rings without a place ---- */
+
+/* All that is mapped, as when a guest that is not strict drops what it has unmapped. */
+static void flush_all(struct setup *s)
+{
+	vm_unmap_begin(&s->vm, 1, UINT64_MAX);
+	vm_unmap_end(&s->vm);
+}
+
+struct fate {
+	struct setup *setup;
+	uint64_t dropped; /* before */
+};
+
+static uint64_t dropped_for_buffers(struct setup *s)
+{
+	return rig_pair(&s->rig, "d", "a").reasons[GW_DROP_NO_RX_BUFFERS];
+}
+
+/* It waits, or has waited for too long already (on a machine that is slow today). */
+static bool waits_or_dropped(void *arg)
+{
+	struct fate *fate = arg;
+
+	return loop_test_counts(fate->setup->loop).lent ||
+	       dropped_for_buffers(fate->setup) > fate->dropped;
+}
+
+static bool has_left(void *arg)
+{
+	return !loop_test_counts(((struct fate *)arg)->setup->loop).lent;
+}
+
+/* A frame comes while the rings have no place, and then they have. True: it was received. */
+static bool frame_without_a_place(struct setup *s, uint8_t fill)
+{
+	struct fate fate = { s, dropped_for_buffers(s) };
+	uint8_t frame[LEN], bytes[LEN];
+
+	flush_all(s);
+	vm_frame(frame, LEN, 0xff, 0xd0, fill);
+	assert_true(loop_test_receive(s->loop, frame, LEN, NULL));
+	vm_wait(waits_or_dropped, &fate, "a frame to wait");
+	assert_true(vm_nothing_received(&s->vm));
+	vm_map(&s->vm, VM_MEMORY_ADDR, VM_MEMORY_BYTES);
+	vm_wait(has_left, &fate, "a frame to be taken, or dropped");
+	if (dropped_for_buffers(s) > fate.dropped)
+		return false;
+	assert_int_equal(vm_receive(&s->vm, bytes, LEN), LEN);
+	assert_int_equal(bytes[LEN - 1], fill);
+	return true;
+}
+
+/* What comes for the guest meanwhile waits, as it does for a ring without buffers. */
+static void frames_wait_for_a_ring_without_a_place(void **state)
+{
+	unsigned int received = 0;
+	struct gw_pair_info pair;
+	struct setup s;
+
+	start(&s, device_ports, *state);
+	offer_buffers(&s);
+	answer_all(&s);
+	for (unsigned int i = 0; i < FLUSHES_MAX && received < FLUSHES; i++) {
+		receive_some(&s, 1);
+		received += frame_without_a_place(&s, (uint8_t)(0x80 + i));
+	}
+	assert_int_equal(received, FLUSHES);
+	pair = rig_pair(&s.rig, "d", "a");
+	for (unsigned int i = GW_DROP_FIRST; i < GW_REASON_COUNT; i++)
+		if (i != GW_DROP_NO_RX_BUFFERS)
+			assert_int_equal(pair.reasons[i], 0);
+	end(&s);
+}
+
+static bool a_frame_is_dropped(void *arg)
+{
+	return rig_pair(arg, "d", "a").reasons[GW_DROP_NO_RX_BUFFERS] == 1;
+}
+
+/* In a network of three it does not; but the port is not down. */
+static void frames_without_a_place_are_dropped_for_that(void **state)
+{
+	uint8_t frame[LEN];
+	struct setup s;
+
+	start(&s, three_ports, *state);
+	offer_buffers(&s);
+	answer_all(&s);
+	flush_all(&s);
+	vm_frame(frame, LEN, 0xff, 0xd0, 0);
+	assert_true(loop_test_receive(s.loop, frame, LEN, NULL));
+	vm_wait(a_frame_is_dropped, &s.rig, "a frame that found no place");
+	assert_int_equal(rig_pair(&s.rig, "d", "a").reasons[GW_DROP_EGRESS_DOWN], 0);
+	vm_map(&s.vm, VM_MEMORY_ADDR, VM_MEMORY_BYTES);
+	receive_some(&s, 1);
+	end(&s);
+}
+
+/* The run ends before the front-end has said where its rings are: nothing is lost with it. */
+static void a_run_ends_before_its_rings_have_a_place(void **state)
+{
+	uint16_t heads[LOANS];
+	uint16_t base;
+	struct setup s;
+
+	start(&s, device_ports, *state);
+	offer_buffers(&s);
+	answer_all(&s);
+	receive_some(&s, 3);
+	lend(&s);
+	vm_unmap_begin(&s.vm, 1, UINT64_MAX);
+	assert_false(vm_answered(&s.vm, SHORT_MS));
+	loop_test_hold(s.loop, false);
+	vm_unmap_end(&s.vm);
+	/* Each was shown where the ring was until then. */
+	assert_int_equal(vm_poll_used(&s.vm, heads, LOANS), LOANS);
+	base = vm_stop_ring(&s.vm, 0);
+	if (!*state)
+		assert_int_equal(base, 3);
+	base = vm_stop_ring(&s.vm, 1);
+	if (!*state)
+		assert_int_equal(base, LOANS + 1);
+	end(&s);
+}
+
 #define BOTH(fn)                                                  \
 	cmocka_unit_test(fn),                                     \
 	{                                                         \
@@ -233,6 +362,9 @@ int main(void)
 		BOTH(dead_device_holds_up_no_invalidation),
 		BOTH(receive_buffers_are_asked_for_before_a_frame_comes),
 		BOTH(no_frame_is_dropped_for_an_address_that_was_to_be_had),
+		BOTH(frames_wait_for_a_ring_without_a_place),
+		BOTH(frames_without_a_place_are_dropped_for_that),
+		BOTH(a_run_ends_before_its_rings_have_a_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,7 @@ int iova_setup(void **state)
 	rig_setup(state);
 	rig = *state;
 	mock_driver_open(&rig->driver, &rig->memory, IOVA_RING_SIZE, RIG_RING,
-			 rig->packed ? BASICS | PACKED : BASICS,
+			 rig->packed ? BASICS | FEATURE(VIRTIO_F_RING_PACKED) : BASICS,
 			 rig->packed ? MOCK_PLACE_FIRST : 0);
 	rig->iotlb = iotlb_create();
 	assert_non_null(rig->iotlb);

@@ -54,6 +54,8 @@ static const struct advice table[] = {
 	  "nothing if the device is simply slower than the guest; else higher `loans=N`, `bounce=N`" },
 	{ "egress_down", NULL, "egress.state egress.status",
 	  "start what is behind it: the guest, the link" },
+	{ "egress_paused", NULL, "egress.queries egress.status",
+	  "nothing: 20 to 40 ms, when a guest's memory is registered, in which up to 64 frames wait; fewer are lost with one queue more than guests (`queue=auto`, `ethtool -L IFNAME combined N`)" },
 	{ "no_rx_buffers", NULL, "egress.status",
 	  "the guest is busy; a larger ring in the guest (`rx_queue_size=1024` on the QEMU device)" },
 	{ "rx_buffer_too_small", NULL, "egress.max_len",

@@ -10,7 +10,8 @@
  * given (xdp_tx.behind) until the old one has nothing of that source any more.
  *
  * While a channel changes its memory (window.c) copies take another one, and so nobody
- * notices. What only this channel could send waits, if its source has no other way.
+ * notices. What only this channel could send waits, in the core's batch, or at a source
+ * that has no other way.
  */
 #include "xdp.h"
 
@@ -96,7 +97,7 @@ static void drop(struct xdp_channel *ch, struct gw_frame *frame, enum gw_reason 
  */
 static bool take(struct xdp_channel *ch, struct gw_frame *frame)
 {
-	enum gw_reason refusal = ch->changing ? GW_DROP_EGRESS_FULL : GW_DROP_EGRESS_DOWN;
+	enum gw_reason refusal = ch->changing ? GW_DROP_EGRESS_PAUSED : GW_DROP_EGRESS_DOWN;
 
 	/* Nowhere to note that it is over. */
 	if (ch->tx.held > ch->tx.done_mask) {

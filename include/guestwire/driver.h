@@ -333,8 +333,9 @@ struct gw_driver {
 	void (*release)(struct gw_queue *queue, struct gw_frame *const *frames, unsigned int count);
 	/*
 	 * Accepts a prefix of the batch and returns its length; if shorter than count,
-	 * queue->refusal says why. A frame that is accepted but turns out to be
-	 * undeliverable is counted with gw_queue_drop().
+	 * queue->refusal says why: after GW_DROP_EGRESS_DOWN frames are dropped, after
+	 * GW_DROP_EGRESS_PAUSED a batch waits in any network. A frame that is accepted but
+	 * turns out to be undeliverable is counted with gw_queue_drop().
 	 */
 	unsigned int (*tx)(struct gw_queue *queue, struct gw_frame *const *frames,
 			   unsigned int count);
@@ -407,7 +408,10 @@ void gw_port_set_status(struct gw_port *port, const char *format, ...)
  * the port. fn must be short. Threads: control; never a worker.
  */
 void gw_port_apply(struct gw_port *port, void (*fn)(void *arg), void *arg);
-/* While paused, rx and tx of the port's queues are not called (reap and release are). Control. */
+/*
+ * While paused, rx and tx of the port's queues are not called (reap and release are). A batch
+ * of frames for it waits, as copies; more only at sources with no other port. Control.
+ */
 void gw_port_pause(struct gw_port *port);
 void gw_port_resume(struct gw_port *port);
 

@@ -36,6 +36,7 @@
 #define GW_DROP_REASONS(X) \
 	X(GW_DROP_EGRESS_FULL,      "egress_full",        "the egress device takes no more and the pair's loans and bounce buffers are used up") \
 	X(GW_DROP_EGRESS_DOWN,      "egress_down",        "the egress port is not running") \
+	X(GW_DROP_EGRESS_PAUSED,    "egress_paused",      "the egress device is given other memory to send from, and no more frames can wait for it") \
 	X(GW_DROP_NO_RX_BUFFERS,    "no_rx_buffers",      "the receiving guest has no receive buffer ready") \
 	X(GW_DROP_RX_TOO_SMALL,     "rx_buffer_too_small","the receiving guest's buffers cannot hold the frame") \
 	X(GW_DROP_TOO_SHORT,        "too_short",          "shorter than an Ethernet header") \

@@ -92,6 +92,9 @@ enum gw_reason desk_decide(struct pair *pair, struct gw_frame *frame)
 	if (frame->seg_count > answer->max_segs)
 		return frame->cut && answer->max_segs < 2 ? GW_COPY_PRIVATE_HEADER
 							  : GW_COPY_SEGMENTS;
+	/* It would wait, and keep the guest's buffer as long: copies do for that while. */
+	if (egress->paused)
+		return GW_COPY_DEVICE_DOWN;
 	/* A loan that ends within tx costs nothing to keep: no bounce could be cheaper. */
 	if (answer->ends_in_tx)
 		return GW_REASON_NONE;
@@ -248,12 +251,21 @@ void desk_lend(struct gw_port *egress, struct pair *pair, struct gw_frame *frame
 	desk_add(egress, pair, frame, GW_REASON_NONE);
 }
 
+/* It will go on by itself, soon: control is at work on it, or its driver has said so. */
+static bool is_pausing(const struct gw_port *egress)
+{
+	return egress->paused ||
+	       (egress->offer.count && egress->queue.refusal == GW_DROP_EGRESS_PAUSED);
+}
+
 enum desk_verdict desk_no_room(struct gw_port *egress, struct pair *pair,
 			       const struct gw_frame *frame, bool may_wait, enum gw_reason reason)
 {
 	egress->refused = true;
 	if (may_wait && !egress->stalled)
 		return DESK_WAIT;
+	if (reason == GW_DROP_EGRESS_FULL && is_pausing(egress))
+		reason = GW_DROP_EGRESS_PAUSED;
 	desk_drop_rest(pair, frame, reason);
 	return DESK_TAKEN;
 }
@@ -347,10 +359,16 @@ enum desk_verdict desk_offer(struct gw_port *egress, struct gw_frame *frame, boo
 	struct pair *pair = egress->pair_from[frame->pair];
 
 	if (__builtin_expect(!port_usable(egress), 0)) {
-		if (egress->up)
-			return desk_no_room(egress, pair, frame, may_wait, GW_DROP_EGRESS_DOWN);
-		desk_drop_rest(pair, frame, GW_DROP_EGRESS_DOWN);
-		return DESK_TAKEN;
+		if (!egress->up) {
+			desk_drop_rest(pair, frame, GW_DROP_EGRESS_DOWN);
+			return DESK_TAKEN;
+		}
+		/*
+		 * Of a source with other ways copies wait in the batch, but not in memory
+		 * of the driver's own.
+		 */
+		if (may_wait || egress->driver->bounce)
+			return desk_no_room(egress, pair, frame, may_wait, GW_DROP_EGRESS_PAUSED);
 	}
 	if (asks_for_something(frame) &&
 	    (frame->cut == CUT_BEGUN || !device_does_it(egress, pair, frame)))
@@ -390,6 +408,19 @@ static void offers_shift(struct port_offer *offer, unsigned int by)
 	offer->count = left;
 }
 
+/*
+ * Only a source with one possible egress waits: with two ports, this one is it. In a
+ * larger network a batch waits for a pause to be over, and what comes on top is dropped.
+ */
+static bool batch_waits(const struct gw_port *egress)
+{
+	enum gw_reason refusal = egress->queue.refusal;
+
+	if (egress->stalled || refusal == GW_DROP_EGRESS_DOWN)
+		return false;
+	return egress->network_ports <= 2 || refusal == GW_DROP_EGRESS_PAUSED;
+}
+
 unsigned int desk_flush(struct gw_port *egress)
 {
 	struct port_offer *offer = &egress->offer;
@@ -401,7 +432,7 @@ unsigned int desk_flush(struct gw_port *egress)
 		drop_offers_from(offer, 0, GW_DROP_EGRESS_DOWN);
 		return offered;
 	}
-	egress->queue.refusal = GW_DROP_EGRESS_FULL;
+	egress->queue.refusal = egress->paused ? GW_DROP_EGRESS_PAUSED : GW_DROP_EGRESS_FULL;
 	if (!egress->paused) {
 		accepted = egress->driver->tx(&egress->queue, offer->frame, offered);
 		offers_accepted(egress, accepted);
@@ -411,9 +442,7 @@ unsigned int desk_flush(struct gw_port *egress)
 		return offered;
 	}
 	egress->refused = true;
-	/* Only a source with one possible egress waits: with two ports, this one is it. */
-	if (egress->network_ports > 2 || egress->stalled ||
-	    egress->queue.refusal == GW_DROP_EGRESS_DOWN) {
+	if (!batch_waits(egress)) {
 		drop_offers_from(offer, accepted, egress->queue.refusal);
 		accepted = offered;
 		offer->count = 0;

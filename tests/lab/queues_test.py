@@ -17,8 +17,8 @@ LEAD = 10
 FIRST, OTHERS = 300, 1600
 PROMOTED_TIMEOUT_S = 60
 LEFT_TIMEOUT_S = 90
-# while a queue changes its memory; among several ports no frame waits
-PAUSE = {"egress_full", "egress_down"}
+# while a queue changes its memory; among several ports 64 frames wait
+PAUSE = {"egress_full", "egress_paused"}
 
 lab = hosts.sockets
 

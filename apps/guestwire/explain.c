@@ -129,7 +129,7 @@ static void add_line(struct explain_part *part, enum explain_by by, const char *
 	if (part->count == EXPLAIN_LINES_MAX || (!frames && !bytes))
 		return;
 	*line = (struct explain_line){ .by = by, .subject = subject };
-	line->frames = frames;
+	line->frames = by == EXPLAIN_DEVICE ? 0 : frames;
 	line->bytes = bytes;
 	line->value = bytes && by < EXPLAIN_DROPPED ? bytes : frames;
 	snprintf(line->counter, sizeof(line->counter), "%s%s%s", map ? map : "", map ? "." : "",
@@ -210,6 +210,20 @@ void explain_pair(const json_t *snapshot, const json_t *pair, struct explain_par
 	sort_lines(part);
 }
 
+/* They are no frames that had come in, and some are no frames at all. */
+static void add_device_counts(struct explain_part *part)
+{
+	const json_t *counts = json_object_get(part->json, "device_counts");
+
+	for (unsigned int i = 0; i < GW_DEVICE_COUNT; i++) {
+		const char *name = gw_device_count_name(i);
+
+		if (i != GW_DEVICE_TX_RING_EMPTY)
+			add_line(part, EXPLAIN_DEVICE, "device_counts", name,
+				 member_count(counts, name), 0);
+	}
+}
+
 void explain_port(const json_t *snapshot, const json_t *port, struct explain_part *part)
 {
 	*part = (struct explain_part){
@@ -222,6 +236,7 @@ void explain_port(const json_t *snapshot, const json_t *port, struct explain_par
 	for (unsigned int i = 0; i < part->count; i++)
 		part->dropped_frames += part->line[i].frames;
 	add_line(part, EXPLAIN_HELD, NULL, ADVICE_QUARANTINE, member_count(port, "quarantined"), 0);
+	add_device_counts(part);
 	sort_lines(part);
 }
 
@@ -236,6 +251,8 @@ const char *explain_by_name(enum explain_by by)
 		return "dropped";
 	case EXPLAIN_HELD:
 		return "held";
+	case EXPLAIN_DEVICE:
+		return "device";
 	}
 	return "unknown";
 }

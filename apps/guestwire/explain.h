@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 /* One for each reason, and the subjects that are none. */
-#define EXPLAIN_LINES_MAX  (GW_REASON_COUNT + 4u)
+#define EXPLAIN_LINES_MAX  (GW_REASON_COUNT + GW_DEVICE_COUNT + 4u)
 #define EXPLAIN_TEXT_BYTES 512
 #define EXPLAIN_NAME_BYTES 64
 
@@ -22,7 +22,8 @@ enum explain_by {
 	EXPLAIN_BY_KERNEL,    /* the kernel copied */
 	EXPLAIN_BY_GUESTWIRE, /* we copied */
 	EXPLAIN_DROPPED,
-	EXPLAIN_HELD, /* never given back by the device */
+	EXPLAIN_HELD,   /* never given back by the device */
+	EXPLAIN_DEVICE, /* counted by the kernel, at the device */
 };
 
 struct explain_line {
@@ -31,7 +32,7 @@ struct explain_line {
 	char counter[EXPLAIN_NAME_BYTES];
 	uint64_t value;  /* of that counter: bytes if it has them, of drops frames */
 	uint64_t bytes;  /* 0 where only frames are counted */
-	uint64_t frames; /* 0 where only bytes are counted */
+	uint64_t frames; /* 0 where only bytes, or other things, are counted */
 	const struct advice *advice;
 	char text[EXPLAIN_TEXT_BYTES]; /* the advice, with the names of this pair in it */
 };

@@ -107,6 +107,7 @@ static void print_line(FILE *out, const struct explain_part *part, const struct 
 		[EXPLAIN_BY_GUESTWIRE] = "copied by guestwire",
 		[EXPLAIN_DROPPED] = "dropped",
 		[EXPLAIN_HELD] = "never given back",
+		[EXPLAIN_DEVICE] = "counted by the kernel",
 	};
 	struct printer printer = { out, true };
 
@@ -120,6 +121,9 @@ static void print_line(FILE *out, const struct explain_part *part, const struct 
 	for (unsigned int r = GW_COPY_FIRST; r < GW_REASON_COUNT; r++)
 		if (strcmp(gw_reason_name(r), line->subject) == 0)
 			fprintf(out, "      why: %s\n", gw_reason_text(r));
+	for (unsigned int i = 0; i < GW_DEVICE_COUNT; i++)
+		if (strcmp(gw_device_count_name(i), line->subject) == 0)
+			fprintf(out, "      why: %s\n", gw_device_count_text(i));
 	each_member(part, line, print_member, &printer);
 	if (!printer.first)
 		fputc('\n', out);

@@ -230,13 +230,42 @@ static bool has_traffic(const json_t *pair)
 
 /* ---- all of it ---- */
 
+/* Not what is counted while all is well. */
+static uint64_t device_count(const json_t *port, unsigned int i)
+{
+	return i == GW_DEVICE_TX_RING_EMPTY ? 0
+					    : member_count(json_object_get(port, "device_counts"),
+							   gw_device_count_name(i));
+}
+
+static bool has_device_counts(const json_t *port)
+{
+	bool has = false;
+
+	for (unsigned int i = 0; i < GW_DEVICE_COUNT; i++)
+		has |= device_count(port, i) > 0;
+	return has;
+}
+
+static void print_device_counts(FILE *out, const json_t *port)
+{
+	if (!has_device_counts(port))
+		return;
+	fputs("  counted by the kernel at its device\n", out);
+	for (unsigned int i = 0; i < GW_DEVICE_COUNT; i++)
+		if (device_count(port, i))
+			fprintf(out, "    %-24s %8s  %s\n", gw_device_count_name(i),
+				human_count(device_count(port, i)).text, gw_device_count_text(i));
+}
+
 static void print_port_troubles(FILE *out, const json_t *port)
 {
 	const json_t *drops = json_object_get(port, "drops");
 	uint64_t quarantined = member_count(port, "quarantined");
 	uint64_t again = member_count(port, "taken_again");
 
-	if (json_object_size(drops) == 0 && quarantined == 0 && again == 0)
+	if (json_object_size(drops) == 0 && quarantined == 0 && again == 0 &&
+	    !has_device_counts(port))
 		return;
 	fputc('\n', out);
 	human_print(out, member_text(port, "name"));
@@ -249,6 +278,7 @@ static void print_port_troubles(FILE *out, const json_t *port)
 			"  %s frames had been taken by a process before, and were taken again\n",
 			human_count(again).text);
 	print_reasons(out, "dropped where they came in, because", drops, NULL);
+	print_device_counts(out, port);
 }
 
 void show_text(FILE *out, const json_t *reply)

@@ -48,6 +48,7 @@ struct packet_rx {
 	struct message *message;
 	struct mmsghdr batch[MESSAGES_MAX];
 	unsigned int lent;
+	uint64_t dropped; /* by the kernel, as far as it was asked */
 	struct packet_rx_counts counts;
 };
 
@@ -175,6 +176,7 @@ fail:
 
 void packet_rx_shut(struct packet_rx *rx)
 {
+	(void)packet_rx_dropped(rx); /* while it can be asked */
 	gw_fd_close(&rx->fd);
 }
 
@@ -197,6 +199,17 @@ int packet_rx_fd(const struct packet_rx *rx)
 unsigned int packet_rx_lent(const struct packet_rx *rx)
 {
 	return rx->lent;
+}
+
+/* The kernel begins anew with each time that it is asked. */
+uint64_t packet_rx_dropped(struct packet_rx *rx)
+{
+	struct tpacket_stats stats = { 0 };
+	socklen_t len = sizeof(stats);
+
+	if (rx->fd >= 0 && !getsockopt(rx->fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len))
+		rx->dropped += stats.tp_drops;
+	return rx->dropped;
 }
 
 const struct packet_rx_counts *packet_rx_counts(const struct packet_rx *rx)

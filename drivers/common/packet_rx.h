@@ -68,4 +68,6 @@ unsigned int packet_rx_read(struct packet_rx *rx, struct gw_queue *queue, struct
 void packet_rx_release(struct packet_rx *rx, struct gw_frame *const *frames, unsigned int count);
 /* Frames that are lent out now. Worker. */
 unsigned int packet_rx_lent(const struct packet_rx *rx);
+/* Frames that the kernel dropped, of all sockets so far: there was no room. Worker. */
+uint64_t packet_rx_dropped(struct packet_rx *rx);
 const struct packet_rx_counts *packet_rx_counts(const struct packet_rx *rx);

@@ -83,6 +83,13 @@ static void packet_release(struct gw_queue *queue, struct gw_frame *const *frame
 	packet_rx_release(packet->rx, frames, count);
 }
 
+static void packet_device_counts(struct gw_queue *queue, uint64_t counts[GW_DEVICE_COUNT])
+{
+	struct packet *packet = queue->priv;
+
+	counts[GW_DEVICE_RX_DROPPED] = packet_rx_dropped(packet->rx);
+}
+
 /* ---- control ---- */
 
 static void packet_close(struct gw_port *port)
@@ -400,6 +407,7 @@ const struct gw_driver gw_driver_packet = {
 	.tx = packet_tx,
 	.reap = packet_reap,
 	.arm = packet_arm,
+	.device_counts = packet_device_counts,
 	.bounce = packet_bounce,
 	.unbounce = packet_unbounce,
 };

@@ -86,12 +86,15 @@ struct xdp_channel {
 	uint32_t page_bytes; /* of the guest's memory: what lies side by side for the device */
 	bool unreleased;     /* a closed socket's frames: the kernel has not let go yet */
 	bool elsewhere;      /* somebody else has the queue, as far as we know */
+	bool passes;         /* frames for it pass to the host, until it has a socket again */
+	uint64_t passed;     /* of this queue, by the program's count, when that began */
 
 	/* worker */
 	struct xsk *xsk; /* NULL: no socket now */
 	bool changing;   /* the socket is about to go: it takes no more frames */
 	struct xdp_tx tx;
 	struct xdp_rx rx;
+	uint64_t counts[GW_DEVICE_COUNT]; /* of sockets that are closed, and what passed */
 
 	uint32_t broken; /* the socket has to be opened anew */
 };

@@ -204,6 +204,22 @@ void xdp_release(struct gw_queue *queue, struct gw_frame *const *frames, unsigne
 		rx_refill(&p->channel[i]);
 }
 
+/* ---- for people ---- */
+
+void xdp_device_counts(struct gw_queue *queue, uint64_t counts[GW_DEVICE_COUNT])
+{
+	struct xdp_port *p = queue->priv;
+
+	for (unsigned int i = 0; i < p->channel_count; i++) {
+		for (unsigned int k = 0; k < GW_DEVICE_COUNT; k++)
+			counts[k] += p->channel[i].counts[k];
+		if (p->channel[i].xsk)
+			xsk_count(p->channel[i].xsk, counts);
+	}
+	if (p->packet)
+		counts[GW_DEVICE_RX_DROPPED] += packet_rx_dropped(p->packet);
+}
+
 /* ---- before sleep ---- */
 
 bool xdp_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us)

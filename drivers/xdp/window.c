@@ -12,9 +12,9 @@
  *      channels, and what can leave nowhere else waits or is dropped (dispatch.c). What
  *      is in flight is given DRAIN_MS;
  *   2. the XDP program's map forgets the socket, so that what arrives on this queue
- *      passes to the host, and what has arrived is read; then the worker lets go of the
- *      old socket, which is closed. If nobody could send now, the port pauses: to wait
- *      for the kernel is no stall of the device;
+ *      passes to the host (counted: rx_passed), and what has arrived is read; then the
+ *      worker lets go of the old socket, which is closed. If nobody could send now, the
+ *      port pauses: to wait for the kernel is no stall of the device;
  *   3. the new one is bound. The kernel releases a queue some time after the close:
  *      until then bind says EBUSY, and is tried again;
  *   4. that bind succeeds is the proof that the kernel has let go of the old one:
@@ -123,6 +123,7 @@ static void detach_apply(void *arg)
 	struct xdp_channel *ch = arg;
 
 	epoll_ctl(ch->p->epoll_fd, EPOLL_CTL_DEL, ch->xsk->fd, NULL);
+	xsk_count(ch->xsk, ch->counts);
 	ch->xsk = NULL;
 	ch->tx.memmap = NULL;
 	ch->tx.behind = NULL;
@@ -168,14 +169,42 @@ static void drain(struct xdp_channel *ch, uint64_t deadline_ns)
 		bind_wait();
 }
 
+struct passed {
+	struct xdp_channel *ch;
+	uint64_t frames;
+};
+
+static void passed_apply(void *arg)
+{
+	const struct passed *passed = arg;
+
+	passed->ch->counts[GW_DEVICE_RX_PASSED] += passed->frames;
+}
+
+/* The channel's queue receives for us again: what the host had meanwhile is counted. */
+static void count_passed(struct xdp_channel *ch)
+{
+	struct passed passed = { ch, program_passed(&ch->p->program, ch->queue_index) };
+
+	passed.frames -= ch->passed;
+	if (ch->passes)
+		gw_port_apply(ch->p->port, passed_apply, &passed);
+	ch->passes = false;
+}
+
 /* No frame comes into the old socket any more, and what came is read. */
 static void read_out(struct xdp_channel *ch)
 {
-	uint64_t end_ns = deadline_in(READ_MS);
+	uint64_t end_ns = deadline_in(READ_MS), passed;
 
-	if (!ch->p->receive || ch->p->program.link_fd < 0 ||
-	    program_forget(&ch->p->program, ch->queue_index))
+	if (!ch->p->receive || ch->p->program.link_fd < 0)
 		return;
+	passed = program_passed(&ch->p->program, ch->queue_index);
+	if (program_forget(&ch->p->program, ch->queue_index))
+		return;
+	if (!ch->passes)
+		ch->passed = passed;
+	ch->passes = true;
 	do
 		bind_wait(); /* at least once: the kernel may be in the middle of a batch */
 	while (look_unread(ch) && gw_now_ns() < end_ns);
@@ -231,6 +260,7 @@ static int new_in(struct xdp_channel *ch, struct xsk *xsk, struct gw_memmap *mem
 				    "XDP program not set to the socket (%s): nothing is "
 				    "received",
 				    strerror(-rc));
+		count_passed(ch);
 	}
 	return 0;
 }
@@ -319,6 +349,7 @@ uint32_t window_clear(struct xdp_channel *ch, unsigned int limit_ms)
 	uint64_t end_ns = deadline_in(limit_ms);
 
 	(void)begin_change(ch, limit_ms / 2);
+	ch->passes = false; /* the queue is the host's now */
 	old_away(ch);
 	gw_port_apply(ch->p->port, end_apply, ch);
 	if (ch->unreleased && bind_released(ch, end_ns)) {

@@ -276,4 +276,5 @@ const struct gw_driver gw_driver_xdp = {
 	.tx = xdp_tx,
 	.reap = xdp_reap,
 	.arm = xdp_arm,
+	.device_counts = xdp_device_counts,
 };

@@ -86,6 +86,7 @@ unsigned int xdp_tx(struct gw_queue *queue, struct gw_frame *const *frames, unsi
 unsigned int xdp_reap(struct gw_queue *queue, struct gw_done *done, unsigned int max);
 unsigned int xdp_rx(struct gw_queue *queue, struct gw_frame **frames, unsigned int max);
 void xdp_release(struct gw_queue *queue, struct gw_frame *const *frames, unsigned int count);
+void xdp_device_counts(struct gw_queue *queue, uint64_t counts[GW_DEVICE_COUNT]);
 bool xdp_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us);
 /* Completions of all channels, and frames that waited for them. */
 void xdp_collect(struct xdp_port *p);

@@ -187,14 +187,33 @@ void xsk_close(struct xsk *xsk)
 	free(xsk);
 }
 
-bool xsk_invalid_seen(struct xsk *xsk)
+/* All 0 if the kernel does not tell, or knows only of the first three. */
+static struct xdp_statistics statistics_of(const struct xsk *xsk)
 {
 	struct xdp_statistics statistics = { 0 };
 	socklen_t len = sizeof(statistics);
 
-	if (getsockopt(xsk->fd, SOL_XDP, XDP_STATISTICS, &statistics, &len))
-		return false;
-	if (statistics.tx_invalid_descs == xsk->invalid)
+	(void)getsockopt(xsk->fd, SOL_XDP, XDP_STATISTICS, &statistics, &len);
+	return statistics;
+}
+
+void xsk_count(const struct xsk *xsk, uint64_t counts[GW_DEVICE_COUNT])
+{
+	const struct xdp_statistics statistics = statistics_of(xsk);
+
+	counts[GW_DEVICE_RX_DROPPED] += statistics.rx_dropped;
+	counts[GW_DEVICE_RX_RING_FULL] += statistics.rx_ring_full;
+	counts[GW_DEVICE_RX_FILL_EMPTY] += statistics.rx_fill_ring_empty_descs;
+	counts[GW_DEVICE_RX_INVALID] += statistics.rx_invalid_descs;
+	counts[GW_DEVICE_TX_INVALID] += statistics.tx_invalid_descs;
+	counts[GW_DEVICE_TX_RING_EMPTY] += statistics.tx_ring_empty_descs;
+}
+
+bool xsk_invalid_seen(struct xsk *xsk)
+{
+	const struct xdp_statistics statistics = statistics_of(xsk);
+
+	if (statistics.tx_invalid_descs <= xsk->invalid)
 		return false;
 	xsk->invalid = statistics.tx_invalid_descs;
 	return true;

@@ -28,6 +28,7 @@
 #include "atomic.h"
 #include "xdp_compat.h"
 #include <guestwire/error.h>
+#include <guestwire/reason.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -71,6 +72,8 @@ int xsk_open(const struct xsk_config *config, struct xsk **xsk, struct gw_error 
 int xsk_bind(struct xsk *xsk, unsigned int ifindex, unsigned int queue, unsigned int flags);
 /* NULL is fine. The kernel lets go of queue and memory some time after. */
 void xsk_close(struct xsk *xsk);
+/* Adds what the kernel has counted. */
+void xsk_count(const struct xsk *xsk, uint64_t counts[GW_DEVICE_COUNT]);
 /* True if the kernel has met invalid descriptors since the last call. Any thread that owns xsk. */
 bool xsk_invalid_seen(struct xsk *xsk);
 

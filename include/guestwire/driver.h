@@ -30,8 +30,8 @@
  *   The control functions (check, open, start, stop, close, query, map, remap, unmap) of one
  *   port never overlap. They may block and may run on any thread that is not a
  *   worker. On failure they leave nothing behind and the error says why.
- *   The worker functions (rx, release, tx, reap, arm, bounce, unbounce) of one
- *   queue are called by the one worker that owns it. They never block, allocate
+ *   The worker functions (rx, release, tx, reap, arm, device_counts, bounce,
+ *   unbounce) of one queue are called by the one worker that owns it. They never block, allocate
  *   or log per frame. Between start and stop both kinds run at the same time:
  *   what both touch is changed through gw_port_apply(), on the owning worker.
  *
@@ -348,6 +348,13 @@ struct gw_driver {
 	 * busy again, wake-ups are a waste. NULL: the fds need no arming.
 	 */
 	bool (*arm)(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us);
+	/*
+	 * What the kernel has counted at the device since open, by enum gw_device_count:
+	 * fills in what this driver knows of, all others are 0. A few system calls, for
+	 * whoever looks at the port; each call says as much as the one before, or more.
+	 * NULL: the kernel counts nothing that `ip -s link show IFNAME` does not tell.
+	 */
+	void (*device_counts)(struct gw_queue *queue, uint64_t counts[GW_DEVICE_COUNT]);
 	/*
 	 * Bounce memory of the driver's own, for devices that read a ring of theirs:
 	 * a frame with segments of len bytes in all, to be filled by the desk and then

@@ -129,6 +129,7 @@ struct gw_port_info {
 	uint64_t quarantined;               /* frames now */
 	uint64_t taken_again;               /* frames that a process before this one had taken */
 	uint64_t rx_drops[GW_REASON_COUNT]; /* by reason; before an egress was known */
+	uint64_t device_counts[GW_DEVICE_COUNT]; /* what the kernel counted at its device */
 };
 
 /* One ordered pair of ports: frames from `source` that leave through `egress`. */

@@ -47,6 +47,20 @@
 	X(GW_DROP_NO_EGRESS,        "no_egress",          "no other port in this network") \
 	X(GW_DROP_SAME_PORT,        "same_port",          "the destination is behind the port the frame came from") \
 	X(GW_DROP_DEVICE_ERROR,     "device_error",       "the device reported an error for the frame")
+
+/*
+ * What the kernel counts at the device of a port: what it lost there has never been a
+ * frame of ours, and is in no other counter. Not all drivers have all of them. The names
+ * are the kernel's own where it has one (XDP_STATISTICS).
+ */
+#define GW_DEVICE_COUNTS(X) \
+	X(GW_DEVICE_RX_DROPPED,     "rx_dropped",         "frames received that the kernel dropped: no receive buffer was free, or none long enough") \
+	X(GW_DEVICE_RX_RING_FULL,   "rx_ring_full",       "frames received that the kernel dropped: the receive ring was full") \
+	X(GW_DEVICE_RX_FILL_EMPTY,  "rx_fill_ring_empty_descs", "times that the kernel wanted a receive buffer and none was free") \
+	X(GW_DEVICE_RX_INVALID,     "rx_invalid_descs",   "receive buffers that the kernel did not accept") \
+	X(GW_DEVICE_RX_PASSED,      "rx_passed",          "frames that passed to the host while their queue changed its memory") \
+	X(GW_DEVICE_TX_INVALID,     "tx_invalid_descs",   "descriptors of frames to send that the kernel did not accept") \
+	X(GW_DEVICE_TX_RING_EMPTY,  "tx_ring_empty_descs","times that the kernel had sent all that it was given")
 /* clang-format on */
 
 #define GW_REASON_ENUM(id, name, text) id,
@@ -57,6 +71,7 @@ enum gw_reason {
 	GW_DROP_BEFORE_FIRST = GW_DROP_FIRST - 1,
 	GW_DROP_REASONS(GW_REASON_ENUM) GW_REASON_COUNT,
 };
+enum gw_device_count { GW_DEVICE_COUNTS(GW_REASON_ENUM) GW_DEVICE_COUNT };
 #undef GW_REASON_ENUM
 
 #define GW_COPY_FIRST (GW_REASON_NONE + 1)
@@ -64,6 +79,8 @@ enum gw_reason {
 /* The name and the text of a reason; "unknown" for a number outside the table. Threads: any. */
 const char *gw_reason_name(enum gw_reason reason);
 const char *gw_reason_text(enum gw_reason reason);
+const char *gw_device_count_name(enum gw_device_count count);
+const char *gw_device_count_text(enum gw_device_count count);
 
 static inline int gw_reason_is_drop(enum gw_reason reason)
 {

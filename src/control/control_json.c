@@ -61,6 +61,17 @@ static json_t *reasons_map(const uint64_t *counts, unsigned int first, unsigned 
 	return map;
 }
 
+/* The same of what the kernel counted at a port's device. */
+static json_t *device_map(const uint64_t *counts)
+{
+	json_t *map = json_object();
+
+	for (unsigned int i = 0; i < GW_DEVICE_COUNT; i++)
+		if (counts[i])
+			json_object_set_new(map, gw_device_count_name(i), number(counts[i]));
+	return map;
+}
+
 void control_json_answer(json_t *json, const struct gw_answer *answer)
 {
 	json_object_set_new(json, "verdict", json_string(gw_verdict_name(answer->verdict)));
@@ -136,6 +147,7 @@ static json_t *port_json(const struct gw_snapshot *snapshot, const struct gw_por
 	json_object_set_new(json, "taken_again", number(port->taken_again));
 	json_object_set_new(json, "drops",
 			    reasons_map(port->rx_drops, GW_COPY_FIRST, GW_REASON_COUNT));
+	json_object_set_new(json, "device_counts", device_map(port->device_counts));
 	return json;
 }
 

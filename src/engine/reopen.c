@@ -30,6 +30,7 @@ static void up_apply(void *arg)
 {
 	struct up_request *request = arg;
 
+	port_count_device(request->port); /* before it goes */
 	request->port->up = request->up;
 	if (!request->up)
 		desk_abandon(request->port, GW_DROP_EGRESS_DOWN);

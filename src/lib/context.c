@@ -313,7 +313,10 @@ static void read_port(struct gw_port_info *info, struct gw_port *port, unsigned 
 	read_counters(info->rx_drops, port->rx_drops, GW_REASON_COUNT);
 }
 
-/* The worker's own copies of the answers, read on the worker, all of a port in one visit. */
+/*
+ * The worker's own copies of the answers, and what the device has counted: read on the
+ * worker, all of a port in one visit.
+ */
 struct answers_request {
 	struct gw_port *egress;
 	struct gw_pair_info *info;
@@ -324,6 +327,7 @@ static void read_answers(void *arg)
 	struct answers_request *request = arg;
 	struct gw_pair_info *info = request->info;
 
+	port_count_device(request->egress);
 	for (unsigned int s = 0; s < PORT_NETWORK_MAX; s++) {
 		const struct pair *pair = request->egress->pair_from[s];
 
@@ -402,10 +406,13 @@ static void fill(struct snapshot_block *block, const struct engine *engine)
 	for (unsigned int i = 0; i < engine_port_count(engine); i++) {
 		struct gw_port *port = engine_port(engine, i);
 
-		read_port(&block->ports[snapshot->port_count], port, engine_port_worker(engine, i),
+		struct gw_port_info *info = &block->ports[snapshot->port_count];
+
+		read_port(info, port, engine_port_worker(engine, i),
 			  block->status[snapshot->port_count]);
 		snapshot->port_count++;
 		snapshot->pair_count += read_pairs(&block->pairs[snapshot->pair_count], port);
+		read_counters(info->device_counts, port->device_counts, GW_DEVICE_COUNT);
 	}
 }
 

@@ -428,6 +428,17 @@ void gw_port_resume(struct gw_port *port)
 	gw_port_apply(port, resume_apply, port);
 }
 
+void port_count_device(struct gw_port *port)
+{
+	uint64_t counts[GW_DEVICE_COUNT] = { 0 };
+
+	if (!port->up || !port->driver->device_counts)
+		return;
+	port->driver->device_counts(&port->queue, counts);
+	for (unsigned int i = 0; i < GW_DEVICE_COUNT; i++)
+		gw_store_relaxed(&port->device_counts[i], counts[i]);
+}
+
 void gw_port_requery(struct gw_port *port)
 {
 	gw_atomic_add(&port->answer_stamp, PORT_DOUBT);

@@ -138,6 +138,7 @@ struct gw_port {
 	/* ---- counters: the worker writes, snapshots read ---- */
 	gw_counter rx_frames, rx_bytes, tx_frames, tx_bytes;
 	gw_counter rx_drops[GW_REASON_COUNT];
+	gw_counter device_counts[GW_DEVICE_COUNT];
 	gw_counter quarantined; /* worker writes */
 	gw_counter taken_again; /* control writes */
 };
@@ -156,6 +157,8 @@ void port_free(struct gw_port *port);
 
 /* The text of set_status, behind what the link is like if not up. Threads: any. */
 void port_status(struct gw_port *port, char *text, size_t bytes);
+/* Has the driver read what its device has counted, if it is there. Worker. */
+void port_count_device(struct gw_port *port);
 /* Now and then: tells of lines that gw_port_log suppressed, if there is room again. */
 void port_log_rest(struct gw_port *port, uint64_t now_ns);
 void port_set_state(struct gw_port *port, enum gw_port_state state);

@@ -1,14 +1,22 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What is lost is told, by its own name: while a device is given other memory."""
+"""What is lost is told, by its own name: while a device is given other memory,
+and before frames reach the daemon at all."""
+
+import signal
 
 from lib import guest, memlock, netns
 from lib.daemon import Daemon
 from lib.proc import check, wait_for
+from lib.scenario import cases
 from lib.wire import MEMORY_MIB, PINNED_MIB, RING_SIZE, Sweep, mac, release
 
 FAR_MAC = mac(9)
 TIMEOUT_S = 30
 RATE, SWEEP = 1500, Sweep(300, 1049)
+# beyond what a ring of 64 buffers, and the queue of a packet socket, hold
+FLOOD = {"xdp": 500, "packet": 20000}
+RING = 64
+GUESTS_MAX = 10
 
 
 class Hub:
@@ -44,6 +52,9 @@ class Hub:
             "--ring-size", RING_SIZE, "--stream", 1, "--mac", mac(1), "--dst",
             FAR_MAC, *arguments)
 
+    def counts(self):
+        return self.be.port("up")["device_counts"]
+
 
 def test_frames_wait_while_memory_is_registered(t):
     """A batch of copies waits for the device; what comes on top has a name that
@@ -68,3 +79,63 @@ def test_frames_wait_while_memory_is_registered(t):
     check(said["received"] == said["verified"] == pair.frames and
           not said["out_of_order"], f"{pair.frames} left: {said}")
     t.note(f"dropped: {drops}")
+
+
+@cases("driver", ("xdp", "packet"))
+def test_what_the_kernel_drops_is_shown(t, driver):
+    """A daemon that does not come round loses what its ring cannot hold."""
+    count = FLOOD[driver]
+    hub = Hub(t, f"xdp:near,rxring={RING}" if driver == "xdp" else "packet:near")
+    before = hub.be.port("up")["rx_frames"]
+    check("rx_dropped" not in hub.counts(), f"too early: {hub.counts()}")
+    hub.be.process.signal(signal.SIGSTOP)
+    hub.far_sends(count, "--size", 1514)
+    hub.be.process.signal(signal.SIGCONT)
+
+    def told(_):
+        port = hub.be.port("up")
+        lost = port["device_counts"].get("rx_dropped", 0)
+        return lost and port["rx_frames"] - before + lost >= count
+    hub.be.wait_show(told, TIMEOUT_S, "all frames, received or dropped")
+    port = hub.be.port("up")
+    lost = port["device_counts"]["rx_dropped"]
+    check(port["rx_frames"] - before + lost == count, f"of {count}: {port}")
+    check(driver != "xdp" or lost >= count - 2 * RING, f"{lost} only")
+    text = hub.be.command("show").stdout
+    check("counted by the kernel" in text and "rx_dropped" in text, text)
+    text = hub.be.command("explain", "up").stdout
+    check(f"device_counts.rx_dropped = {lost}" in text and
+          "rxring=N" in text, text)
+    hub.be.stop()
+
+
+def test_what_passes_to_the_host_is_counted(t):
+    """While the queue has no socket, what arrives is the host's."""
+    hub = Hub(t, "xdp:near")
+    far = guest.start_guest(
+        t, "--interface", "far", "--mac", FAR_MAC, "--send", 0, "--rate", 4000,
+        "--size", 300, "--start-fd", 0, "--timeout", TIMEOUT_S, ns=hub.far_ns)
+    release(far)
+    before = hub.be.port("up")["rx_frames"]
+    hub.be.wait_show(lambda _: hub.be.port("up")["rx_frames"] > before,
+                     TIMEOUT_S, "frames of the far end")
+    # a far end that is late by the 20 ms that it takes is not heard of
+    for _ in range(GUESTS_MAX):
+        lent = hub.be.pair("a", "up").lent_frames
+        end = hub.start_guest("--send", 0, "--rate", RATE, "--size", 1000,
+                              "--timeout", TIMEOUT_S)
+        hub.be.wait_show(lambda _, n=lent: hub.be.pair("a", "up").lent_frames > n,
+                         TIMEOUT_S, "a loan")
+        end.signal(15)
+        guest.result(end)
+        if "rx_passed" in hub.counts():
+            break
+    far.signal(15)
+    sent = guest.result(far)["sent"] + 1
+    port, counts = hub.be.port("up"), hub.counts()
+    known = port["rx_frames"] + sum(
+        counts.get(name, 0) for name in ("rx_passed", "rx_dropped"))
+    check(counts.get("rx_passed", 0) > 0, f"none: {port}")
+    check(known <= sent, f"{known} of {sent}: {port}")
+    hub.be.stop()
+    t.note(f"{sent} sent, {counts}, {sent - known} in no counter")

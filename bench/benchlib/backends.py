@@ -76,7 +76,9 @@ class Testpmd:
 
     TOOL, PACKAGE = "dpdk-testpmd", "dpdk-dev"
     MEMORY_MIB = 512
-    RUNTIME = "/var/run/dpdk"
+    # DPDK's own rule
+    RUNTIME = os.path.join("/var/run" if os.geteuid() == 0 else
+                           os.environ.get("XDG_RUNTIME_DIR", "/tmp"), "dpdk")
     ANSWER_BYTES = 1 << 16
     # without -i it would end with its standard input
     OPTIONS = ("--forward-mode=io", "--auto-start", "--portlist=0,1", "-i",

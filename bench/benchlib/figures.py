@@ -38,6 +38,16 @@ Ratio = collections.namedtuple("Ratio", "value low high refusal notes",
                                defaults=(None, None, None, None, ()))
 
 
+def lost(said, frames, bytes_):
+    """What of that which a guest sent did not arrive, in words; None if all
+    did. bytes_ is None where nobody counts them."""
+    for what, sent, arrived in (("frames", said["sent"], frames),
+                                ("bytes", said["sent_bytes"], bytes_)):
+        if arrived not in (None, sent):
+            return f"of {sent} {what} that were sent {arrived} arrived"
+    return None
+
+
 def quantile(values, share):
     """Between two values in proportion; of one value, it."""
     ordered = sorted(values)

@@ -40,6 +40,15 @@ class Figures(unittest.TestCase):
         ratio = figures.ratio(ours, side("b", 10, 20, 40), CEILING)
         self.assertEqual((ratio.low, ratio.high), (0.75, 1.5))
 
+    def test_each_frame_and_byte_has_to_arrive(self):
+        said = {"sent": 10, "sent_bytes": 640}
+        self.assertIsNone(figures.lost(said, 10, 640))
+        self.assertIsNone(figures.lost(said, 10, None))
+        self.assertIn("9 arrived", figures.lost(said, 9, 640))
+        self.assertIn("11 arrived", figures.lost(said, 11, 640))
+        self.assertIn("640 bytes that were sent 600 ",
+                      figures.lost(said, 10, 600))
+
     def test_two_runs_have_no_ratio(self):
         self.refused("one run", side("a", 1, 1, 1),
                      side("b", 1, 1, 1, run="r2"))

@@ -11,6 +11,7 @@ from . import report
 
 WIDTH, LEFT, RIGHT = 860, 150, 150
 BAR, GAP, HEAD = 16, 6, 26
+NOTE_COLUMNS = 90
 COLOURS = ("#1b6ca8", "#8fb8d9", "#c8553d", "#7a9e7e", "#b58db6", "#998650")
 CSS = "text{font:12px sans-serif}.t{font-weight:bold}.n{fill:#777}"
 
@@ -45,6 +46,8 @@ class Drawing:
         self.y += BAR + GAP
 
     def note(self, name, text):
+        if len(text) > NOTE_COLUMNS:
+            text = text[:NOTE_COLUMNS] + " ..."
         self.text(10, self.y + BAR - 4, name)
         self.text(LEFT, self.y + BAR - 4, text, "n")
         self.y += BAR + GAP

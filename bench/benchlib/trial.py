@@ -22,7 +22,7 @@ from lib.wire import addresses
 
 from . import counters
 from .backends import pin
-from .figures import Sample
+from .figures import Sample, lost
 
 CHECK_FRAMES = 300
 CHECK_WINDOW = 16
@@ -121,17 +121,6 @@ def wait_end(process, watch):
     watch.look()
 
 
-def lost(said, arrived):
-    """What of it did not arrive, in words; None if all did."""
-    if arrived.frames != said["sent"]:
-        return (f"of {said['sent']} frames that were sent {arrived.frames} "
-                "arrived")
-    if arrived.bytes not in (None, said["sent_bytes"]):
-        return (f"of {said['sent_bytes']} bytes that were sent "
-                f"{arrived.bytes} arrived")
-    return None
-
-
 def run_load(bench, t, back_end, work):
     """(what the guest says, what it cost)"""
     process = guest.start_guest(t, "--socket", back_end.socket, "--start-fd",
@@ -152,7 +141,8 @@ def judged(bench, round_, work, who, said, watch, arrived):
     return Sample(
         bench.run, round_, work.name, who,
         said["steady"]["completed_per_second"] if said["steady"] else None,
-        lost(said, arrived), watch.waited(), watch.cpu_ns() / sent if sent else None,
+        lost(said, arrived.frames, arrived.bytes), watch.waited(),
+        watch.cpu_ns() / sent if sent else None,
         per_frame.get("cycles"), per_frame.get("instructions"))
 
 

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* How frames come home from the desk: of ports that are down, and of devices that are done. */
+#include "desk_rig.h"
+
+static const char *const two[] = { "a=fake:", "d=fake:,loans=4,bounce=4", NULL };
+
+/* ---- ports that are down ---- */
+
+static void a_port_that_is_down_drops_and_a_paused_one_makes_wait(void **state)
+{
+	struct gw_frame *frame;
+	struct rig rig;
+
+	rig_open(&rig, two);
+	answer(&rig, 1, yes());
+	rig.port[1]->paused = 1;
+	frame = frame_of(&rig, LEN, 1);
+	assert_int_equal(offer_frame(&rig, 1, frame, true), DESK_WAIT);
+	rig.port[1]->paused = 0;
+	rig.port[1]->up = false;
+	assert_int_equal(offer_frame(&rig, 1, frame, true), DESK_TAKEN);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_DOWN], 1);
+	assert_int_equal(device(&rig, 1)->tx_calls, 0);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+static void a_frame_too_long_for_the_port_is_dropped(void **state)
+{
+	struct rig rig;
+
+	rig_open(&rig, two);
+	answer(&rig, 1, yes());
+	gw_port_set_max_len(rig.port[1], 1514);
+	offer(&rig, 1, 1514);
+	offer(&rig, 1, 1515);
+	desk_flush(rig.port[1]);
+	assert_int_equal(pair_to(&rig, 1)->lent_frames, 1);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_TOO_LONG], 1);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+static void abandoning_gives_everything_home(void **state)
+{
+	struct gw_frame *frame;
+	struct rig rig;
+
+	rig_open(&rig, two);
+	answer(&rig, 1, yes());
+	for (unsigned int i = 0; i < 6; i++)
+		offer(&rig, 1, LEN);
+	desk_abandon(rig.port[1], GW_DROP_EGRESS_DOWN);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_DOWN], 6);
+	frame = frame_of(&rig, LEN, 1);
+	rig.port[0]->waiting[0] = frame;
+	rig.port[0]->waiting_count = 1;
+	desk_abandon(rig.port[0], GW_DROP_EGRESS_DOWN);
+	assert_int_equal(rig.port[0]->rx_drops[GW_DROP_EGRESS_DOWN], 1);
+	assert_int_equal(rig.port[0]->waiting_count, 0);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+/* The fake checks that its slots come back last first. */
+static void slots_of_a_drivers_own_ring_go_back_in_order(void **state)
+{
+	static const char *const specs[] = { "a=fake:", "d=ring:", "e=sink:", NULL };
+	struct rig rig;
+
+	rig_open(&rig, specs);
+	answer(&rig, 1, (struct gw_answer){ .reason = GW_COPY_DEVICE_CANNOT });
+	device(&rig, 1)->budget = 1;
+	for (unsigned int i = 0; i < 5; i++)
+		offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]);
+	assert_int_equal(device(&rig, 1)->slots_used, 1);
+	assert_int_equal(pair_to(&rig, 1)->copied_frames, 1);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+static void taking_back_leaves_copies_and_what_the_device_holds(void **state)
+{
+	struct rig rig;
+
+	rig_open(&rig, two);
+	answer(&rig, 1, yes());
+	device(&rig, 1)->budget = 1;
+	for (unsigned int i = 0; i < 3; i++)
+		offer(&rig, 1, LEN);
+	offer(&rig, 1, 100); /* a copy */
+	offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]);
+	rig.port[0]->waiting[0] = frame_of(&rig, LEN, 1);
+	rig.port[0]->waiting_count = 1;
+	rig.offered++;
+	desk_take_back(rig.port[0], rig.port[1]);
+	assert_int_equal(rig.port[1]->offer.count, 1);
+	assert_int_equal(rig.port[1]->offer.frame[0]->bounce, 1);
+	assert_int_equal(pair_to(&rig, 1)->loans_out, 1);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_FULL], 4);
+	device(&rig, 1)->budget = 8;
+	desk_flush(rig.port[1]);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+/* ---- the way back ---- */
+
+static void a_frame_with_two_holders_comes_home_once(void **state)
+{
+	static const char *const specs[] = { "a=fake:", "d=fake:", "e=fake:", NULL };
+	struct gw_frame *frame;
+	struct rig rig;
+
+	rig_open(&rig, specs);
+	answer(&rig, 1, yes());
+	answer(&rig, 2, yes());
+	frame = frame_of(&rig, LEN, 1);
+	desk_offer(rig.port[1], frame, false);
+	offer_frame(&rig, 2, frame, false);
+	desk_flush(rig.port[1]);
+	desk_flush(rig.port[2]);
+	complete_all(&rig, 1);
+	desk_release(rig.port[0]);
+	assert_int_equal(rig.source->came_home[0], 0);
+	complete_all(&rig, 2);
+	check_books(&rig, 1);
+	check_books(&rig, 2);
+	rig_close(&rig);
+}
+
+/* More frames than the list of those that are home has places. */
+static void more_than_a_batch_comes_home(void **state)
+{
+	static const char *const specs[] = { "a=fake:", "d=fake:,loans=400", NULL };
+	struct rig rig;
+
+	rig_open(&rig, specs);
+	answer(&rig, 1, yes());
+	for (unsigned int i = 0; i < 300; i++)
+		assert_int_equal(offer(&rig, 1, LEN), DESK_TAKEN);
+	desk_flush(rig.port[1]);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+static void undelivered_and_failed_frames_are_counted(void **state)
+{
+	struct pair *pair;
+	struct rig rig;
+
+	rig_open(&rig, two);
+	pair = pair_to(&rig, 1);
+	answer(&rig, 1, yes());
+	device(&rig, 1)->drop = 1;
+	offer(&rig, 1, LEN);
+	offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]);
+	assert_int_equal(pair->reasons[GW_DROP_RX_TOO_SMALL], 1);
+	assert_int_equal(pair->lent_frames, 1);
+	device(&rig, 1)->status = GW_DONE_FAILED;
+	complete_all(&rig, 1);
+	assert_int_equal(pair->reasons[GW_DROP_DEVICE_ERROR], 2);
+	offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]);
+	device(&rig, 1)->status = GW_DONE_KERNEL_COPIED;
+	complete_all(&rig, 1);
+	assert_int_equal(pair->kernel_copied_bytes, LEN);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+static void drained_is_told_once_after_the_last_loan(void **state)
+{
+	struct rig rig;
+
+	rig_open(&rig, two);
+	answer(&rig, 1, yes());
+	offer(&rig, 1, LEN);
+	offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]);
+	pair_to(&rig, 1)->watch_zero = true;
+	device(&rig, 1)->complete = 1;
+	desk_reap(rig.port[1]);
+	assert_int_equal(drained, 0);
+	complete_all(&rig, 1);
+	assert_int_equal(drained, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+/* Copies go on through a device in quarantine; its trust depends on the loans alone. */
+static void quarantine_ends_with_the_last_loan_whatever_is_copied(void **state)
+{
+	uint64_t stamp;
+	struct rig rig;
+
+	rig_open(&rig, two);
+	answer(&rig, 1, yes());
+	offer(&rig, 1, LEN);
+	offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]);
+	rig.port[1]->untrusted = true;
+	rig.port[1]->quarantined = 2;
+	offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_COPY_QUARANTINE], 1);
+	device(&rig, 1)->complete = 1;
+	desk_reap(rig.port[1]);
+	assert_int_equal(rig.port[1]->quarantined, 1);
+	assert_true(rig.port[1]->untrusted);
+	stamp = rig.port[1]->answer_stamp;
+	device(&rig, 1)->complete = 1;
+	desk_reap(rig.port[1]);
+	assert_int_equal(rig.port[1]->held, 1);
+	assert_int_equal(rig.port[1]->quarantined, 0);
+	assert_false(rig.port[1]->untrusted);
+	assert_true(rig.port[1]->answer_stamp == stamp + PORT_DOUBT);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_port_that_is_down_drops_and_a_paused_one_makes_wait),
+		cmocka_unit_test(a_frame_too_long_for_the_port_is_dropped),
+		cmocka_unit_test(abandoning_gives_everything_home),
+		cmocka_unit_test(slots_of_a_drivers_own_ring_go_back_in_order),
+		cmocka_unit_test(taking_back_leaves_copies_and_what_the_device_holds),
+		cmocka_unit_test(a_frame_with_two_holders_comes_home_once),
+		cmocka_unit_test(more_than_a_batch_comes_home),
+		cmocka_unit_test(undelivered_and_failed_frames_are_counted),
+		cmocka_unit_test(drained_is_told_once_after_the_last_loan),
+		cmocka_unit_test(quarantine_ends_with_the_last_loan_whatever_is_copied),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -75,11 +75,13 @@ static void run_jobs(struct chore_queue *queue)
 
 	while (!gw_list_empty(&queue->jobs)) {
 		struct chore_job *job = gw_container_of(queue->jobs.next, struct chore_job, node);
+		void (*fn)(struct chore_job * job) = job->fn;
 
 		gw_list_del(&job->node);
 		job->queued = false;
+		/* From here on it may be added again, with another fn. */
 		pthread_mutex_unlock(&chores->lock);
-		job->fn(job);
+		fn(job);
 		pthread_mutex_lock(&chores->lock);
 	}
 	queue->running = false;

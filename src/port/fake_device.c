@@ -92,7 +92,8 @@ static int fake_map(struct gw_port *port, struct gw_memmap *memmap, struct gw_er
 	gw_atomic_add(&fake->maps, 1u);
 	if (fake->in_map)
 		fake->in_map(fake->in_arg);
-	return fake->fail_map ? gw_error_set(err, -ENOMEM, "told to fail in map") : 0;
+	return gw_load_relaxed(&fake->fail_map) ? gw_error_set(err, -ENOMEM, "told to fail in map")
+						: 0;
 }
 
 static int fake_remap(struct gw_port *port, struct gw_memmap *memmap, struct gw_error *err)
@@ -100,7 +101,7 @@ static int fake_remap(struct gw_port *port, struct gw_memmap *memmap, struct gw_
 	struct fake *fake = gw_port_priv(port);
 
 	gw_atomic_add(&fake->remaps, 1u);
-	return fake->fail_remap ? gw_error_set(err, -ENOMEM, "told to fail") : 0;
+	return gw_load_relaxed(&fake->fail_remap) ? gw_error_set(err, -ENOMEM, "told to fail") : 0;
 }
 
 static void fake_unmap(struct gw_port *port, struct gw_memmap *memmap)

@@ -169,18 +169,25 @@ static int dial_and_wait(void)
 	return pfd.fd;
 }
 
+/* The daemon that takes over: it has the listening socket, and does not serve yet. */
+static struct control_server *open_other(struct rig *rig)
+{
+	struct control_actions actions = rig_actions(rig);
+	struct control_server *other;
+
+	assert_int_equal(control_server_open(&other, rig->loop, &rig->context, rig_path,
+					     take_listener(rig), &actions, NULL),
+			 0);
+	return other;
+}
+
 static void a_hand_over_that_comes_to_nothing(void **state)
 {
 	struct rig *rig = *state;
-	struct control_actions actions = rig_actions(rig);
-	struct control_server *other;
+	struct control_server *other = open_other(rig);
+	int fd = dial_and_wait();
 	struct gw_error err;
-	int fd;
 
-	assert_int_equal(control_server_open(&other, rig->loop, &rig->context, rig_path,
-					     take_listener(rig), &actions, &err),
-			 0);
-	fd = dial_and_wait();
 	control_server_close(other);
 	assert_int_equal(access(rig_path, F_OK), 0);
 	assert_int_equal(control_server_resume(rig->server, &rig->context, &err), 0);
@@ -194,15 +201,10 @@ static void a_hand_over_that_comes_to_nothing(void **state)
 static void another_one_serves_those_who_wait(void **state)
 {
 	struct rig *rig = *state;
-	struct control_actions actions = rig_actions(rig);
-	struct control_server *other;
+	struct control_server *other = open_other(rig);
+	int fd = dial_and_wait();
 	struct gw_error err;
-	int fd;
 
-	assert_int_equal(control_server_open(&other, rig->loop, &rig->context, rig_path,
-					     take_listener(rig), &actions, &err),
-			 0);
-	fd = dial_and_wait();
 	assert_int_equal(control_server_serve(other, &err), 0);
 	expect(fd, "ok", "9.8.7");
 	close(fd);

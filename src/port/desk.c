@@ -35,12 +35,6 @@ static unsigned int page_pieces(const struct gw_frame *frame, uint32_t page_byte
 	return pieces;
 }
 
-/* A piece lends what is its parent's. */
-static struct gw_frame *lender_of(struct gw_frame *frame)
-{
-	return frame->cut == CUT_PIECE ? piece_of(frame)->parent : frame;
-}
-
 static bool share_used_up(const struct pair *pair, struct gw_frame *frame)
 {
 	const struct gw_port *source = pair->source;
@@ -52,7 +46,8 @@ static bool share_used_up(const struct pair *pair, struct gw_frame *frame)
 	 * A quarter of a source's ring stays free of loans, whatever the number of devices.
 	 * Of a chain that is lent already, one loan more takes nothing.
 	 */
-	return lend_max && source->lent_out >= lend_max - lend_max / 4 && !lender_of(frame)->loans;
+	return lend_max && source->lent_out >= lend_max - lend_max / 4 &&
+	       !desk_lender(frame)->loans;
 }
 
 /*
@@ -123,7 +118,7 @@ enum gw_reason desk_decide(struct pair *pair, struct gw_frame *frame)
 
 static void loan_begin(struct pair *pair, struct gw_frame *frame)
 {
-	struct gw_frame *lender = lender_of(frame);
+	struct gw_frame *lender = desk_lender(frame);
 
 	lender->holders++;
 	if (!lender->loans++)
@@ -134,90 +129,12 @@ static void loan_begin(struct pair *pair, struct gw_frame *frame)
 		gw_store_relaxed(&pair->loans_peak, pair->loans_out);
 }
 
-static void loan_end(struct pair *pair, struct gw_frame *frame)
-{
-	struct gw_frame *lender = lender_of(frame);
-
-	if (frame != lender)
-		piece_put(&pair->pieces, piece_of(frame));
-	if (!--lender->loans)
-		pair->source->lent_out--;
-	pair->loans_out--;
-	gw_store_relaxed(&pair->loans_now, pair->loans_out);
-	if (!pair->loans_out && pair->watch_zero)
-		pair->egress->host->drained(pair);
-	desk_put(lender);
-}
-
-/* The device is done with a frame that tx had accepted. */
-static void finish(struct pair *pair, struct gw_frame *frame)
-{
-	if (frame->bounce) {
-		bounce_done(pair, frame);
-		return;
-	}
-	if (__builtin_expect(pair->trace.on, 0))
-		trace_home(pair, frame);
-	loan_end(pair, frame);
-}
-
-static void count_accepted(struct gw_port *egress, struct pair *pair, struct gw_frame *frame,
-			   enum gw_reason reason)
-{
-	uint32_t len = frame->len;
-
-	if (frame->dropped) {
-		frame->dropped = 0;
-		return;
-	}
-	if (__builtin_expect(pair->trace.on, 0))
-		trace_accepted(pair, frame, reason);
-	gw_counter_add(&egress->tx_frames, 1);
-	gw_counter_add(&egress->tx_bytes, len);
-	if (reason == GW_REASON_NONE) {
-		uint32_t header_len = frame->cut ? (uint32_t)frame->seg[0].iov_len : 0;
-
-		gw_counter_add(&pair->lent_frames, 1);
-		gw_counter_add(&pair->lent_bytes, len - header_len);
-		gw_counter_add(&pair->header_bytes_copied, header_len);
-	} else {
-		gw_counter_add(&pair->copied_frames, 1);
-		gw_counter_add(&pair->copied_bytes, len);
-		gw_counter_add(&pair->reasons[reason], 1);
-		gw_counter_add(&pair->reason_bytes[reason], len);
-	}
-	if (gw_load_relaxed(&egress->reads) == GW_READS_KERNEL_COPY) {
-		gw_counter_add(&pair->kernel_copied_frames, 1);
-		gw_counter_add(&pair->kernel_copied_bytes, len);
-	}
-}
-
 void desk_count_drop(struct pair *pair, enum gw_reason reason, uint32_t bytes, uint32_t count)
 {
 	gw_counter_add(&pair->reasons[reason], count);
 	gw_counter_add(&pair->reason_bytes[reason], bytes);
 	if (__builtin_expect(pair->trace.on, 0))
 		trace_drop(pair, reason, bytes, count);
-}
-
-static void drop_offered(struct port_offer *offer, unsigned int i, enum gw_reason reason)
-{
-	struct pair *pair = offer->pair[i];
-	struct gw_frame *frame = offer->frame[i];
-
-	desk_count_drop(pair, reason, frame->len, 1);
-	if (frame->bounce)
-		bounce_undo(pair, frame);
-	else
-		loan_end(pair, frame);
-}
-
-/* From the last to the first: a driver's own bounce slots go back in that order. */
-static void drop_offers_from(struct port_offer *offer, unsigned int first, enum gw_reason reason)
-{
-	for (unsigned int i = offer->count; i > first; i--)
-		drop_offered(offer, i - 1, reason);
-	offer->count = first;
 }
 
 void desk_drop(struct gw_port *source, enum gw_reason reason)
@@ -228,22 +145,6 @@ void desk_drop(struct gw_port *source, enum gw_reason reason)
 }
 
 /* ---- offering ---- */
-
-bool desk_room(struct gw_port *egress)
-{
-	return egress->offer.count < GW_BATCH || desk_flush(egress);
-}
-
-void desk_add(struct gw_port *egress, struct pair *pair, struct gw_frame *frame,
-	      enum gw_reason reason)
-{
-	struct port_offer *offer = &egress->offer;
-	unsigned int i = offer->count++;
-
-	offer->frame[i] = frame;
-	offer->pair[i] = pair;
-	offer->reason[i] = reason;
-}
 
 void desk_lend(struct gw_port *egress, struct pair *pair, struct gw_frame *frame)
 {
@@ -302,7 +203,7 @@ static enum desk_verdict offer_now(struct gw_port *egress, struct pair *pair,
 	if (!offer->count)
 		return DESK_TAKEN;
 	offer->count--;
-	loan_end(pair, frame);
+	desk_loan_end(pair, frame);
 	return desk_no_room(egress, pair, frame, may_wait, egress->queue.refusal);
 }
 
@@ -379,209 +280,6 @@ enum desk_verdict desk_offer(struct gw_port *egress, struct gw_frame *frame, boo
 		return DESK_TAKEN;
 	}
 	return offer_whole(egress, pair, frame, may_wait);
-}
-
-static void offers_accepted(struct gw_port *egress, unsigned int accepted)
-{
-	struct port_offer *offer = &egress->offer;
-	bool over = !egress->driver->reap;
-
-	for (unsigned int i = 0; i < accepted; i++) {
-		count_accepted(egress, offer->pair[i], offer->frame[i], offer->reason[i]);
-		if (over) {
-			finish(offer->pair[i], offer->frame[i]);
-			continue;
-		}
-		egress->held++;
-		egress->held_loans += !offer->frame[i]->bounce;
-	}
-	egress->progress |= over && accepted;
-}
-
-static void offers_shift(struct port_offer *offer, unsigned int by)
-{
-	unsigned int left = offer->count - by;
-
-	memmove(offer->frame, offer->frame + by, left * sizeof(offer->frame[0]));
-	memmove(offer->pair, offer->pair + by, left * sizeof(offer->pair[0]));
-	memmove(offer->reason, offer->reason + by, left * sizeof(offer->reason[0]));
-	offer->count = left;
-}
-
-/*
- * Only a source with one possible egress waits: with two ports, this one is it. In a
- * larger network a batch waits for a pause to be over, and what comes on top is dropped.
- */
-static bool batch_waits(const struct gw_port *egress)
-{
-	enum gw_reason refusal = egress->queue.refusal;
-
-	if (egress->stalled || refusal == GW_DROP_EGRESS_DOWN)
-		return false;
-	return egress->network_ports <= 2 || refusal == GW_DROP_EGRESS_PAUSED;
-}
-
-unsigned int desk_flush(struct gw_port *egress)
-{
-	struct port_offer *offer = &egress->offer;
-	unsigned int offered = offer->count, accepted = 0;
-
-	if (!offered)
-		return 0;
-	if (!egress->up) {
-		drop_offers_from(offer, 0, GW_DROP_EGRESS_DOWN);
-		return offered;
-	}
-	egress->queue.refusal = egress->paused ? GW_DROP_EGRESS_PAUSED : GW_DROP_EGRESS_FULL;
-	if (!egress->paused) {
-		accepted = egress->driver->tx(&egress->queue, offer->frame, offered);
-		offers_accepted(egress, accepted);
-	}
-	if (accepted == offered) {
-		offer->count = 0;
-		return offered;
-	}
-	egress->refused = true;
-	if (!batch_waits(egress)) {
-		drop_offers_from(offer, accepted, egress->queue.refusal);
-		accepted = offered;
-		offer->count = 0;
-	} else {
-		offers_shift(offer, accepted);
-	}
-	return accepted;
-}
-
-/* ---- the way back ---- */
-
-void desk_put(struct gw_frame *frame)
-{
-	struct gw_port *home;
-
-	if (--frame->holders)
-		return;
-	home = frame->home->port;
-	if (home->home_count == GW_BATCH)
-		desk_release(home);
-	home->home[home->home_count++] = frame;
-}
-
-void desk_release(struct gw_port *source)
-{
-	unsigned int count = source->home_count;
-
-	if (!count)
-		return;
-	source->home_count = 0;
-	source->driver->release(&source->queue, source->home, count);
-}
-
-/*
- * Frames come back that nobody expected any more; after the last loan the port may
- * lend again. Copies come and go meanwhile, and are no reason for mistrust.
- */
-static void quarantine_shrinks(struct gw_port *egress, uint32_t loans)
-{
-	uint64_t left = gw_counter_read(&egress->quarantined);
-
-	left -= loans < left ? loans : left;
-	if (left > egress->held)
-		left = egress->held;
-	gw_store_relaxed(&egress->quarantined, egress->held_loans ? left : 0);
-	if (egress->held_loans || !egress->untrusted)
-		return;
-	egress->untrusted = false;
-	gw_port_requery(egress);
-}
-
-unsigned int desk_reap(struct gw_port *egress)
-{
-	struct gw_done done[GW_BATCH];
-	unsigned int count, loans = 0;
-
-	if (!egress->held)
-		return 0;
-	count = egress->driver->reap(&egress->queue, done, GW_BATCH);
-	for (unsigned int i = 0; i < count; i++) {
-		struct gw_frame *frame = done[i].frame;
-		struct pair *pair = egress->pair_from[frame->pair];
-
-		if (done[i].status == GW_DONE_FAILED) {
-			desk_count_drop(pair, GW_DROP_DEVICE_ERROR, frame->len, 1);
-		} else if (done[i].status == GW_DONE_KERNEL_COPIED) {
-			gw_counter_add(&pair->kernel_copied_frames, 1);
-			gw_counter_add(&pair->kernel_copied_bytes, frame->len);
-		}
-		loans += !frame->bounce;
-		finish(pair, frame);
-	}
-	egress->held -= count;
-	egress->held_loans -= loans;
-	egress->progress |= count > 0;
-	if (count && gw_counter_read(&egress->quarantined))
-		quarantine_shrinks(egress, loans);
-	return count;
-}
-
-void desk_check_stall(struct gw_port *egress, uint64_t now_ns)
-{
-	/* Paused is no stall: a control function is at work on it, and will end. */
-	bool owes = (egress->held || egress->refused) && !egress->paused;
-
-	if (egress->progress || !owes) {
-		egress->owing_since_ns = 0;
-		egress->stalled = false;
-	} else if (!egress->owing_since_ns) {
-		egress->owing_since_ns = now_ns;
-	} else if (now_ns - egress->owing_since_ns > DESK_STALL_NS) {
-		egress->stalled = true;
-	}
-	egress->progress = false;
-	/* What was refused still waits in the offer or at its source: see worker_visit. */
-	egress->refused = egress->offer.count > 0;
-}
-
-void desk_abandon(struct gw_port *port, enum gw_reason reason)
-{
-	drop_offers_from(&port->offer, 0, reason);
-	for (; port->waiting_next < port->waiting_count; port->waiting_next++) {
-		desk_drop(port, reason);
-		desk_put(port->waiting[port->waiting_next]);
-	}
-	port->waiting_next = port->waiting_count = 0;
-}
-
-/* Copies in an offer hold no memory of their source: they stay, in their order. */
-static void take_back_offers(struct gw_port *egress, const struct gw_port *source)
-{
-	struct port_offer *offer = &egress->offer;
-	unsigned int kept = 0;
-
-	for (unsigned int i = 0; i < offer->count; i++) {
-		if (offer->pair[i]->source == source && !offer->frame[i]->bounce) {
-			drop_offered(offer, i, GW_DROP_EGRESS_FULL);
-			continue;
-		}
-		offer->frame[kept] = offer->frame[i];
-		offer->pair[kept] = offer->pair[i];
-		offer->reason[kept++] = offer->reason[i];
-	}
-	offer->count = kept;
-}
-
-void desk_take_back(struct gw_port *source, struct gw_port *egress)
-{
-	struct pair *pair = egress->pair_from[source->slot];
-
-	take_back_offers(egress, source);
-	for (; source->waiting_next < source->waiting_count; source->waiting_next++) {
-		struct gw_frame *frame = source->waiting[source->waiting_next];
-
-		desk_drop_rest(pair, frame, GW_DROP_EGRESS_FULL);
-		desk_came_in(source, frame);
-		desk_put(frame);
-	}
-	source->waiting_next = source->waiting_count = 0;
 }
 
 void desk_reset(struct gw_port *port)

@@ -1,115 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* How frames come home from the desk: of ports that are down, and of devices that are done. */
+/* How frames come home from the desk; and devices that owe some, for too long. */
 #include "desk_rig.h"
 
 static const char *const two[] = { "a=fake:", "d=fake:,loans=4,bounce=4", NULL };
-
-/* ---- ports that are down ---- */
-
-static void a_port_that_is_down_drops_and_a_paused_one_makes_wait(void **state)
-{
-	struct gw_frame *frame;
-	struct rig rig;
-
-	rig_open(&rig, two);
-	answer(&rig, 1, yes());
-	rig.port[1]->paused = 1;
-	frame = frame_of(&rig, LEN, 1);
-	assert_int_equal(offer_frame(&rig, 1, frame, true), DESK_WAIT);
-	rig.port[1]->paused = 0;
-	rig.port[1]->up = false;
-	assert_int_equal(offer_frame(&rig, 1, frame, true), DESK_TAKEN);
-	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_DOWN], 1);
-	assert_int_equal(device(&rig, 1)->tx_calls, 0);
-	check_books(&rig, 1);
-	rig_close(&rig);
-}
-
-static void a_frame_too_long_for_the_port_is_dropped(void **state)
-{
-	struct rig rig;
-
-	rig_open(&rig, two);
-	answer(&rig, 1, yes());
-	gw_port_set_max_len(rig.port[1], 1514);
-	offer(&rig, 1, 1514);
-	offer(&rig, 1, 1515);
-	desk_flush(rig.port[1]);
-	assert_int_equal(pair_to(&rig, 1)->lent_frames, 1);
-	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_TOO_LONG], 1);
-	complete_all(&rig, 1);
-	check_books(&rig, 1);
-	rig_close(&rig);
-}
-
-static void abandoning_gives_everything_home(void **state)
-{
-	struct gw_frame *frame;
-	struct rig rig;
-
-	rig_open(&rig, two);
-	answer(&rig, 1, yes());
-	for (unsigned int i = 0; i < 6; i++)
-		offer(&rig, 1, LEN);
-	desk_abandon(rig.port[1], GW_DROP_EGRESS_DOWN);
-	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_DOWN], 6);
-	frame = frame_of(&rig, LEN, 1);
-	rig.port[0]->waiting[0] = frame;
-	rig.port[0]->waiting_count = 1;
-	desk_abandon(rig.port[0], GW_DROP_EGRESS_DOWN);
-	assert_int_equal(rig.port[0]->rx_drops[GW_DROP_EGRESS_DOWN], 1);
-	assert_int_equal(rig.port[0]->waiting_count, 0);
-	check_books(&rig, 1);
-	rig_close(&rig);
-}
-
-/* The fake checks that its slots come back last first. */
-static void slots_of_a_drivers_own_ring_go_back_in_order(void **state)
-{
-	static const char *const specs[] = { "a=fake:", "d=ring:", "e=sink:", NULL };
-	struct rig rig;
-
-	rig_open(&rig, specs);
-	answer(&rig, 1, (struct gw_answer){ .reason = GW_COPY_DEVICE_CANNOT });
-	device(&rig, 1)->budget = 1;
-	for (unsigned int i = 0; i < 5; i++)
-		offer(&rig, 1, LEN);
-	desk_flush(rig.port[1]);
-	assert_int_equal(device(&rig, 1)->slots_used, 1);
-	assert_int_equal(pair_to(&rig, 1)->copied_frames, 1);
-	complete_all(&rig, 1);
-	check_books(&rig, 1);
-	rig_close(&rig);
-}
-
-static void taking_back_leaves_copies_and_what_the_device_holds(void **state)
-{
-	struct rig rig;
-
-	rig_open(&rig, two);
-	answer(&rig, 1, yes());
-	device(&rig, 1)->budget = 1;
-	for (unsigned int i = 0; i < 3; i++)
-		offer(&rig, 1, LEN);
-	offer(&rig, 1, 100); /* a copy */
-	offer(&rig, 1, LEN);
-	desk_flush(rig.port[1]);
-	rig.port[0]->waiting[0] = frame_of(&rig, LEN, 1);
-	rig.port[0]->waiting_count = 1;
-	rig.offered++;
-	desk_take_back(rig.port[0], rig.port[1]);
-	assert_int_equal(rig.port[1]->offer.count, 1);
-	assert_int_equal(rig.port[1]->offer.frame[0]->bounce, 1);
-	assert_int_equal(pair_to(&rig, 1)->loans_out, 1);
-	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_FULL], 4);
-	device(&rig, 1)->budget = 8;
-	desk_flush(rig.port[1]);
-	complete_all(&rig, 1);
-	check_books(&rig, 1);
-	rig_close(&rig);
-}
-
-/* ---- the way back ---- */
+static const char *const three[] = { "a=fake:", "d=fake:,loans=4,bounce=4", "e=sink:", NULL };
 
 static void a_frame_with_two_holders_comes_home_once(void **state)
 {
@@ -227,19 +121,72 @@ static void quarantine_ends_with_the_last_loan_whatever_is_copied(void **state)
 	rig_close(&rig);
 }
 
+/* ---- devices that owe ---- */
+
+static void a_source_waits_until_the_device_is_stalled(void **state)
+{
+	struct gw_frame *frame;
+	struct rig rig;
+
+	rig_open(&rig, two);
+	answer(&rig, 1, yes());
+	for (unsigned int i = 0; i < 8; i++)
+		offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]);
+	frame = frame_of(&rig, LEN, 1);
+	desk_check_stall(rig.port[1], 1);
+	desk_check_stall(rig.port[1], 2);
+	assert_int_equal(offer_frame(&rig, 1, frame, true), DESK_WAIT);
+	desk_check_stall(rig.port[1], 1 + DESK_STALL_NS);
+	assert_int_equal(offer_frame(&rig, 1, frame, true), DESK_WAIT);
+	desk_check_stall(rig.port[1], 2 + DESK_STALL_NS);
+	assert_int_equal(offer_frame(&rig, 1, frame, true), DESK_TAKEN);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_FULL], 1);
+	/* One completion is progress. */
+	device(&rig, 1)->complete = 1;
+	desk_reap(rig.port[1]);
+	desk_check_stall(rig.port[1], 3 + DESK_STALL_NS);
+	assert_false(rig.port[1]->stalled);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+static void a_stalled_device_gets_copies_and_paused_is_no_stall(void **state)
+{
+	struct rig rig;
+
+	rig_open(&rig, three);
+	answer(&rig, 1, yes());
+	offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]);
+	desk_check_stall(rig.port[1], 1);
+	rig.port[1]->paused = 1;
+	desk_check_stall(rig.port[1], 2);
+	desk_check_stall(rig.port[1], 9 + DESK_STALL_NS);
+	assert_false(rig.port[1]->stalled);
+	rig.port[1]->paused = 0;
+	desk_check_stall(rig.port[1], 10 + DESK_STALL_NS);
+	desk_check_stall(rig.port[1], 11 + 2 * DESK_STALL_NS);
+	assert_true(rig.port[1]->stalled);
+	offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_COPY_DEVICE_STALLED], 1);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_port_that_is_down_drops_and_a_paused_one_makes_wait),
-		cmocka_unit_test(a_frame_too_long_for_the_port_is_dropped),
-		cmocka_unit_test(abandoning_gives_everything_home),
-		cmocka_unit_test(slots_of_a_drivers_own_ring_go_back_in_order),
-		cmocka_unit_test(taking_back_leaves_copies_and_what_the_device_holds),
 		cmocka_unit_test(a_frame_with_two_holders_comes_home_once),
 		cmocka_unit_test(more_than_a_batch_comes_home),
 		cmocka_unit_test(undelivered_and_failed_frames_are_counted),
 		cmocka_unit_test(drained_is_told_once_after_the_last_loan),
 		cmocka_unit_test(quarantine_ends_with_the_last_loan_whatever_is_copied),
+		cmocka_unit_test(a_source_waits_until_the_device_is_stalled),
+		cmocka_unit_test(a_stalled_device_gets_copies_and_paused_is_no_stall),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,30 +1,33 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the two files of the desk share: desk.c decides and keeps the books. */
+/*
+ * What the files of the desk share.
+ *
+ *	desk.c		decides, and offers a frame to an egress
+ *	desk_partial.c	frames whose header was left partial
+ *	desk_batch.c	what was offered, until tx takes it
+ *	desk_home.c	what is over, until it is home
+ */
 #pragma once
 
 #include "desk.h"
 
+/* ---- desk.c ---- */
+
 /* GW_REASON_NONE: lend. Otherwise: copy, and why. */
 enum gw_reason desk_decide(struct pair *pair, struct gw_frame *frame);
-/* Room for one more in the egress's batch; false: it takes nothing now. */
-bool desk_room(struct gw_port *egress);
-/* Enters into the batch a frame that was lent (reason NONE), or its copy. There is room. */
+/* Enters a loan into the books, and the frame into the batch. There is room. */
 void desk_lend(struct gw_port *egress, struct pair *pair, struct gw_frame *frame);
-void desk_add(struct gw_port *egress, struct pair *pair, struct gw_frame *frame,
-	      enum gw_reason reason);
-/* Counts frames that are not delivered. */
-void desk_count_drop(struct pair *pair, enum gw_reason reason, uint32_t bytes, uint32_t count);
-/* Counts a frame of which nothing more is delivered; if it was begun, what is left of it. */
-void desk_drop_rest(struct pair *pair, const struct gw_frame *frame, enum gw_reason reason);
-/* No room: the frame waits if the source may, else it is dropped. */
-enum desk_verdict desk_no_room(struct gw_port *egress, struct pair *pair,
-			       const struct gw_frame *frame, bool may_wait, enum gw_reason reason);
 /*
  * Offers a copy of a whole frame; what its checksum lacks is done in the copy. There
  * is room in the batch.
  */
 enum desk_verdict desk_copy(struct gw_port *egress, struct pair *pair, struct gw_frame *frame,
 			    enum gw_reason reason, bool may_wait);
+/* No room: the frame waits if the source may, else it is dropped. */
+enum desk_verdict desk_no_room(struct gw_port *egress, struct pair *pair,
+			       const struct gw_frame *frame, bool may_wait, enum gw_reason reason);
+/* Counts frames that are not delivered. */
+void desk_count_drop(struct pair *pair, enum gw_reason reason, uint32_t bytes, uint32_t count);
 
 /* ---- desk_partial.c ---- */
 
@@ -36,3 +39,48 @@ enum desk_verdict desk_offer_partial(struct gw_port *egress, struct pair *pair,
 				     struct gw_frame *frame, bool may_wait);
 /* Computes the checksum of a copy that has a partial one, unless it is the device's. */
 void desk_complete_copy(struct pair *pair, struct gw_frame *copy);
+/* Counts a frame of which nothing more is delivered; if it was begun, what is left of it. */
+void desk_drop_rest(struct pair *pair, const struct gw_frame *frame, enum gw_reason reason);
+
+/* ---- desk_batch.c ---- */
+
+/* Room for one more in the egress's batch; false: it takes nothing now. */
+static inline bool desk_room(struct gw_port *egress)
+{
+	return egress->offer.count < GW_BATCH || desk_flush(egress);
+}
+
+/* Enters into the batch a frame that was lent (reason NONE), or its copy. There is room. */
+static inline void desk_add(struct gw_port *egress, struct pair *pair, struct gw_frame *frame,
+			    enum gw_reason reason)
+{
+	struct port_offer *offer = &egress->offer;
+	unsigned int i = offer->count++;
+
+	offer->frame[i] = frame;
+	offer->pair[i] = pair;
+	offer->reason[i] = reason;
+}
+
+/* ---- desk_home.c ---- */
+
+/* A piece lends what is its parent's. */
+static inline struct gw_frame *desk_lender(struct gw_frame *frame)
+{
+	return frame->cut == CUT_PIECE ? piece_of(frame)->parent : frame;
+}
+
+/* What desk_lend entered is over, or was not taken. */
+void desk_loan_end(struct pair *pair, struct gw_frame *frame);
+
+/* The device is done with a frame that tx had accepted. */
+static inline void desk_finish(struct pair *pair, struct gw_frame *frame)
+{
+	if (frame->bounce) {
+		bounce_done(pair, frame);
+		return;
+	}
+	if (__builtin_expect(pair->trace.on, 0))
+		trace_home(pair, frame);
+	desk_loan_end(pair, frame);
+}

@@ -243,84 +243,37 @@ static void beyond_loans_and_copies_is_dropped_and_counted(void **state)
 	rig_close(&rig);
 }
 
-static void what_tx_refuses_waits_with_two_ports_and_is_dropped_with_three(void **state)
-{
-	struct rig rig;
-
-	rig_open(&rig, two);
-	answer(&rig, 1, yes());
-	device(&rig, 1)->budget = 1;
-	for (unsigned int i = 0; i < 3; i++)
-		offer(&rig, 1, LEN);
-	assert_int_equal(desk_flush(rig.port[1]), 1);
-	assert_int_equal(rig.port[1]->offer.count, 2);
-	device(&rig, 1)->budget = 8;
-	assert_int_equal(desk_flush(rig.port[1]), 2);
-	complete_all(&rig, 1);
-	check_books(&rig, 1);
-	rig_close(&rig);
-
-	rig_open(&rig, three);
-	answer(&rig, 1, yes());
-	device(&rig, 1)->budget = 1;
-	for (unsigned int i = 0; i < 3; i++)
-		offer(&rig, 1, LEN);
-	assert_int_equal(desk_flush(rig.port[1]), 3);
-	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_FULL], 2);
-	complete_all(&rig, 1);
-	check_books(&rig, 1);
-	rig_close(&rig);
-}
-
-static void a_source_waits_until_the_device_is_stalled(void **state)
+static void a_port_that_is_down_drops_and_a_paused_one_makes_wait(void **state)
 {
 	struct gw_frame *frame;
 	struct rig rig;
 
 	rig_open(&rig, two);
 	answer(&rig, 1, yes());
-	for (unsigned int i = 0; i < 8; i++)
-		offer(&rig, 1, LEN);
-	desk_flush(rig.port[1]);
+	rig.port[1]->paused = 1;
 	frame = frame_of(&rig, LEN, 1);
-	desk_check_stall(rig.port[1], 1);
-	desk_check_stall(rig.port[1], 2);
 	assert_int_equal(offer_frame(&rig, 1, frame, true), DESK_WAIT);
-	desk_check_stall(rig.port[1], 1 + DESK_STALL_NS);
-	assert_int_equal(offer_frame(&rig, 1, frame, true), DESK_WAIT);
-	desk_check_stall(rig.port[1], 2 + DESK_STALL_NS);
+	rig.port[1]->paused = 0;
+	rig.port[1]->up = false;
 	assert_int_equal(offer_frame(&rig, 1, frame, true), DESK_TAKEN);
-	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_FULL], 1);
-	/* One completion is progress. */
-	device(&rig, 1)->complete = 1;
-	desk_reap(rig.port[1]);
-	desk_check_stall(rig.port[1], 3 + DESK_STALL_NS);
-	assert_false(rig.port[1]->stalled);
-	complete_all(&rig, 1);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_DOWN], 1);
+	assert_int_equal(device(&rig, 1)->tx_calls, 0);
 	check_books(&rig, 1);
 	rig_close(&rig);
 }
 
-static void a_stalled_device_gets_copies_and_paused_is_no_stall(void **state)
+static void a_frame_too_long_for_the_port_is_dropped(void **state)
 {
 	struct rig rig;
 
-	rig_open(&rig, three);
+	rig_open(&rig, two);
 	answer(&rig, 1, yes());
-	offer(&rig, 1, LEN);
+	gw_port_set_max_len(rig.port[1], 1514);
+	offer(&rig, 1, 1514);
+	offer(&rig, 1, 1515);
 	desk_flush(rig.port[1]);
-	desk_check_stall(rig.port[1], 1);
-	rig.port[1]->paused = 1;
-	desk_check_stall(rig.port[1], 2);
-	desk_check_stall(rig.port[1], 9 + DESK_STALL_NS);
-	assert_false(rig.port[1]->stalled);
-	rig.port[1]->paused = 0;
-	desk_check_stall(rig.port[1], 10 + DESK_STALL_NS);
-	desk_check_stall(rig.port[1], 11 + 2 * DESK_STALL_NS);
-	assert_true(rig.port[1]->stalled);
-	offer(&rig, 1, LEN);
-	desk_flush(rig.port[1]);
-	assert_int_equal(pair_to(&rig, 1)->reasons[GW_COPY_DEVICE_STALLED], 1);
+	assert_int_equal(pair_to(&rig, 1)->lent_frames, 1);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_TOO_LONG], 1);
 	complete_all(&rig, 1);
 	check_books(&rig, 1);
 	rig_close(&rig);
@@ -386,9 +339,8 @@ int main(void)
 		cmocka_unit_test(a_loan_outlives_a_requery_of_the_refused),
 		cmocka_unit_test(a_quarter_of_the_ring_stays_free_of_loans),
 		cmocka_unit_test(beyond_loans_and_copies_is_dropped_and_counted),
-		cmocka_unit_test(what_tx_refuses_waits_with_two_ports_and_is_dropped_with_three),
-		cmocka_unit_test(a_source_waits_until_the_device_is_stalled),
-		cmocka_unit_test(a_stalled_device_gets_copies_and_paused_is_no_stall),
+		cmocka_unit_test(a_port_that_is_down_drops_and_a_paused_one_makes_wait),
+		cmocka_unit_test(a_frame_too_long_for_the_port_is_dropped),
 		cmocka_unit_test(a_frame_that_no_bounce_share_can_hold_does_not_wait),
 		cmocka_unit_test(long_segment_arrays_are_never_kept_in_an_offer),
 	};

@@ -1,18 +1,73 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * A port that pauses while its device is given other memory, in a network of several
- * ports: copies wait for it, a batch of them, and what comes on top has a reason of its own.
- */
+/* What was offered and not taken: what waits, what is dropped and why, what is taken back. */
 #include "desk_rig.h"
 
 #define BATCHES 2u
 
+static const char *const two[] = { "a=fake:", "d=fake:,loans=4,bounce=4", NULL };
+static const char *const three[] = { "a=fake:", "d=fake:,loans=4,bounce=4", "e=sink:", NULL };
 static const char *const several[] = { "a=fake:", "d=fake:", "e=sink:", NULL };
 
 static void paused(struct rig *rig, bool on)
 {
 	rig->port[1]->paused = on;
 }
+
+/* ---- what tx does not take ---- */
+
+static void what_tx_refuses_waits_with_two_ports_and_is_dropped_with_three(void **state)
+{
+	struct rig rig;
+
+	rig_open(&rig, two);
+	answer(&rig, 1, yes());
+	device(&rig, 1)->budget = 1;
+	for (unsigned int i = 0; i < 3; i++)
+		offer(&rig, 1, LEN);
+	assert_int_equal(desk_flush(rig.port[1]), 1);
+	assert_int_equal(rig.port[1]->offer.count, 2);
+	device(&rig, 1)->budget = 8;
+	assert_int_equal(desk_flush(rig.port[1]), 2);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+
+	rig_open(&rig, three);
+	answer(&rig, 1, yes());
+	device(&rig, 1)->budget = 1;
+	for (unsigned int i = 0; i < 3; i++)
+		offer(&rig, 1, LEN);
+	assert_int_equal(desk_flush(rig.port[1]), 3);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_FULL], 2);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+/* The fake checks that its slots come back last first. */
+static void slots_of_a_drivers_own_ring_go_back_in_order(void **state)
+{
+	static const char *const specs[] = { "a=fake:", "d=ring:", "e=sink:", NULL };
+	struct rig rig;
+
+	rig_open(&rig, specs);
+	answer(&rig, 1, (struct gw_answer){ .reason = GW_COPY_DEVICE_CANNOT });
+	device(&rig, 1)->budget = 1;
+	for (unsigned int i = 0; i < 5; i++)
+		offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]);
+	assert_int_equal(device(&rig, 1)->slots_used, 1);
+	assert_int_equal(pair_to(&rig, 1)->copied_frames, 1);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+/*
+ * ---- a port that pauses ----
+ * Its device is given other memory, in a network of several ports: copies wait for it, a
+ * batch of them, and what comes on top has a reason of its own.
+ */
 
 static void copies_wait_for_a_paused_port_in_their_order(void **state)
 {
@@ -144,15 +199,69 @@ static void batch_of_a_stalled_port_waits_no_more(void **state)
 	rig_close(&rig);
 }
 
+/* ---- what is given up ---- */
+
+static void abandoning_gives_everything_home(void **state)
+{
+	struct gw_frame *frame;
+	struct rig rig;
+
+	rig_open(&rig, two);
+	answer(&rig, 1, yes());
+	for (unsigned int i = 0; i < 6; i++)
+		offer(&rig, 1, LEN);
+	desk_abandon(rig.port[1], GW_DROP_EGRESS_DOWN);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_DOWN], 6);
+	frame = frame_of(&rig, LEN, 1);
+	rig.port[0]->waiting[0] = frame;
+	rig.port[0]->waiting_count = 1;
+	desk_abandon(rig.port[0], GW_DROP_EGRESS_DOWN);
+	assert_int_equal(rig.port[0]->rx_drops[GW_DROP_EGRESS_DOWN], 1);
+	assert_int_equal(rig.port[0]->waiting_count, 0);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+static void taking_back_leaves_copies_and_what_the_device_holds(void **state)
+{
+	struct rig rig;
+
+	rig_open(&rig, two);
+	answer(&rig, 1, yes());
+	device(&rig, 1)->budget = 1;
+	for (unsigned int i = 0; i < 3; i++)
+		offer(&rig, 1, LEN);
+	offer(&rig, 1, 100); /* a copy */
+	offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]);
+	rig.port[0]->waiting[0] = frame_of(&rig, LEN, 1);
+	rig.port[0]->waiting_count = 1;
+	rig.offered++;
+	desk_take_back(rig.port[0], rig.port[1]);
+	assert_int_equal(rig.port[1]->offer.count, 1);
+	assert_int_equal(rig.port[1]->offer.frame[0]->bounce, 1);
+	assert_int_equal(pair_to(&rig, 1)->loans_out, 1);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_FULL], 4);
+	device(&rig, 1)->budget = 8;
+	desk_flush(rig.port[1]);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_tx_refuses_waits_with_two_ports_and_is_dropped_with_three),
+		cmocka_unit_test(slots_of_a_drivers_own_ring_go_back_in_order),
 		cmocka_unit_test(copies_wait_for_a_paused_port_in_their_order),
 		cmocka_unit_test(beyond_a_batch_is_dropped_as_paused),
 		cmocka_unit_test(bounce_share_bounds_what_waits),
 		cmocka_unit_test(what_tx_refuses_for_a_pause_waits),
 		cmocka_unit_test(nothing_waits_in_a_drivers_own_memory),
 		cmocka_unit_test(batch_of_a_stalled_port_waits_no_more),
+		cmocka_unit_test(abandoning_gives_everything_home),
+		cmocka_unit_test(taking_back_leaves_copies_and_what_the_device_holds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The batch of an egress: frames that the desk has decided about, lent or copied, in
+ * the order in which they go into tx.
+ *
+ * As a rule it is filled and emptied in one visit. What the driver does not take waits
+ * for the next one where that holds up nobody else: where its source has no other egress,
+ * or where the port only pauses. The rest is dropped and counted, as is all that a device
+ * leaves that is stalled.
+ *
+ * A frame counts as lent or copied when tx has taken it, not before; but a loan holds
+ * memory of its source from when it is in the batch, so it can be taken back. What found
+ * no room in the batch waits at its source, undecided (port->waiting), and is given up
+ * here, too.
+ */
+#include "desk_inside.h"
+
+#include <string.h>
+
+/* ---- into tx ---- */
+
+static void count_accepted(struct gw_port *egress, struct pair *pair, struct gw_frame *frame,
+			   enum gw_reason reason)
+{
+	uint32_t len = frame->len;
+
+	if (frame->dropped) {
+		frame->dropped = 0;
+		return;
+	}
+	if (__builtin_expect(pair->trace.on, 0))
+		trace_accepted(pair, frame, reason);
+	gw_counter_add(&egress->tx_frames, 1);
+	gw_counter_add(&egress->tx_bytes, len);
+	if (reason == GW_REASON_NONE) {
+		uint32_t header_len = frame->cut ? (uint32_t)frame->seg[0].iov_len : 0;
+
+		gw_counter_add(&pair->lent_frames, 1);
+		gw_counter_add(&pair->lent_bytes, len - header_len);
+		gw_counter_add(&pair->header_bytes_copied, header_len);
+	} else {
+		gw_counter_add(&pair->copied_frames, 1);
+		gw_counter_add(&pair->copied_bytes, len);
+		gw_counter_add(&pair->reasons[reason], 1);
+		gw_counter_add(&pair->reason_bytes[reason], len);
+	}
+	if (gw_load_relaxed(&egress->reads) == GW_READS_KERNEL_COPY) {
+		gw_counter_add(&pair->kernel_copied_frames, 1);
+		gw_counter_add(&pair->kernel_copied_bytes, len);
+	}
+}
+
+static void offers_accepted(struct gw_port *egress, unsigned int accepted)
+{
+	struct port_offer *offer = &egress->offer;
+	bool over = !egress->driver->reap;
+
+	for (unsigned int i = 0; i < accepted; i++) {
+		count_accepted(egress, offer->pair[i], offer->frame[i], offer->reason[i]);
+		if (over) {
+			desk_finish(offer->pair[i], offer->frame[i]);
+			continue;
+		}
+		egress->held++;
+		egress->held_loans += !offer->frame[i]->bounce;
+	}
+	egress->progress |= over && accepted;
+}
+
+static void drop_offered(struct port_offer *offer, unsigned int i, enum gw_reason reason)
+{
+	struct pair *pair = offer->pair[i];
+	struct gw_frame *frame = offer->frame[i];
+
+	desk_count_drop(pair, reason, frame->len, 1);
+	if (frame->bounce)
+		bounce_undo(pair, frame);
+	else
+		desk_loan_end(pair, frame);
+}
+
+/* From the last to the first: a driver's own bounce slots go back in that order. */
+static void drop_offers_from(struct port_offer *offer, unsigned int first, enum gw_reason reason)
+{
+	for (unsigned int i = offer->count; i > first; i--)
+		drop_offered(offer, i - 1, reason);
+	offer->count = first;
+}
+
+static void offers_shift(struct port_offer *offer, unsigned int by)
+{
+	unsigned int left = offer->count - by;
+
+	memmove(offer->frame, offer->frame + by, left * sizeof(offer->frame[0]));
+	memmove(offer->pair, offer->pair + by, left * sizeof(offer->pair[0]));
+	memmove(offer->reason, offer->reason + by, left * sizeof(offer->reason[0]));
+	offer->count = left;
+}
+
+/*
+ * Only a source with one possible egress waits: with two ports, this one is it. In a
+ * larger network a batch waits for a pause to be over, and what comes on top is dropped.
+ */
+static bool batch_waits(const struct gw_port *egress)
+{
+	enum gw_reason refusal = egress->queue.refusal;
+
+	if (egress->stalled || refusal == GW_DROP_EGRESS_DOWN)
+		return false;
+	return egress->network_ports <= 2 || refusal == GW_DROP_EGRESS_PAUSED;
+}
+
+unsigned int desk_flush(struct gw_port *egress)
+{
+	struct port_offer *offer = &egress->offer;
+	unsigned int offered = offer->count, accepted = 0;
+
+	if (!offered)
+		return 0;
+	if (!egress->up) {
+		drop_offers_from(offer, 0, GW_DROP_EGRESS_DOWN);
+		return offered;
+	}
+	egress->queue.refusal = egress->paused ? GW_DROP_EGRESS_PAUSED : GW_DROP_EGRESS_FULL;
+	if (!egress->paused) {
+		accepted = egress->driver->tx(&egress->queue, offer->frame, offered);
+		offers_accepted(egress, accepted);
+	}
+	if (accepted == offered) {
+		offer->count = 0;
+		return offered;
+	}
+	egress->refused = true;
+	if (!batch_waits(egress)) {
+		drop_offers_from(offer, accepted, egress->queue.refusal);
+		accepted = offered;
+		offer->count = 0;
+	} else {
+		offers_shift(offer, accepted);
+	}
+	return accepted;
+}
+
+/* ---- given up ---- */
+
+void desk_abandon(struct gw_port *port, enum gw_reason reason)
+{
+	drop_offers_from(&port->offer, 0, reason);
+	for (; port->waiting_next < port->waiting_count; port->waiting_next++) {
+		desk_drop(port, reason);
+		desk_put(port->waiting[port->waiting_next]);
+	}
+	port->waiting_next = port->waiting_count = 0;
+}
+
+/* Copies in an offer hold no memory of their source: they stay, in their order. */
+static void take_back_offers(struct gw_port *egress, const struct gw_port *source)
+{
+	struct port_offer *offer = &egress->offer;
+	unsigned int kept = 0;
+
+	for (unsigned int i = 0; i < offer->count; i++) {
+		if (offer->pair[i]->source == source && !offer->frame[i]->bounce) {
+			drop_offered(offer, i, GW_DROP_EGRESS_FULL);
+			continue;
+		}
+		offer->frame[kept] = offer->frame[i];
+		offer->pair[kept] = offer->pair[i];
+		offer->reason[kept++] = offer->reason[i];
+	}
+	offer->count = kept;
+}
+
+void desk_take_back(struct gw_port *source, struct gw_port *egress)
+{
+	struct pair *pair = egress->pair_from[source->slot];
+
+	take_back_offers(egress, source);
+	for (; source->waiting_next < source->waiting_count; source->waiting_next++) {
+		struct gw_frame *frame = source->waiting[source->waiting_next];
+
+		desk_drop_rest(pair, frame, GW_DROP_EGRESS_FULL);
+		desk_came_in(source, frame);
+		desk_put(frame);
+	}
+	source->waiting_next = source->waiting_count = 0;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The way home: the end of a loan in the books, frames that their last holder gave
+ * back, and devices that owe some, for too long perhaps.
+ */
+#include "desk_inside.h"
+
+void desk_loan_end(struct pair *pair, struct gw_frame *frame)
+{
+	struct gw_frame *lender = desk_lender(frame);
+
+	if (frame != lender)
+		piece_put(&pair->pieces, piece_of(frame));
+	if (!--lender->loans)
+		pair->source->lent_out--;
+	pair->loans_out--;
+	gw_store_relaxed(&pair->loans_now, pair->loans_out);
+	if (!pair->loans_out && pair->watch_zero)
+		pair->egress->host->drained(pair);
+	desk_put(lender);
+}
+
+void desk_put(struct gw_frame *frame)
+{
+	struct gw_port *home;
+
+	if (--frame->holders)
+		return;
+	home = frame->home->port;
+	if (home->home_count == GW_BATCH)
+		desk_release(home);
+	home->home[home->home_count++] = frame;
+}
+
+void desk_release(struct gw_port *source)
+{
+	unsigned int count = source->home_count;
+
+	if (!count)
+		return;
+	source->home_count = 0;
+	source->driver->release(&source->queue, source->home, count);
+}
+
+/*
+ * Frames come back that nobody expected any more; after the last loan the port may
+ * lend again. Copies come and go meanwhile, and are no reason for mistrust.
+ */
+static void quarantine_shrinks(struct gw_port *egress, uint32_t loans)
+{
+	uint64_t left = gw_counter_read(&egress->quarantined);
+
+	left -= loans < left ? loans : left;
+	if (left > egress->held)
+		left = egress->held;
+	gw_store_relaxed(&egress->quarantined, egress->held_loans ? left : 0);
+	if (egress->held_loans || !egress->untrusted)
+		return;
+	egress->untrusted = false;
+	gw_port_requery(egress);
+}
+
+unsigned int desk_reap(struct gw_port *egress)
+{
+	struct gw_done done[GW_BATCH];
+	unsigned int count, loans = 0;
+
+	if (!egress->held)
+		return 0;
+	count = egress->driver->reap(&egress->queue, done, GW_BATCH);
+	for (unsigned int i = 0; i < count; i++) {
+		struct gw_frame *frame = done[i].frame;
+		struct pair *pair = egress->pair_from[frame->pair];
+
+		if (done[i].status == GW_DONE_FAILED) {
+			desk_count_drop(pair, GW_DROP_DEVICE_ERROR, frame->len, 1);
+		} else if (done[i].status == GW_DONE_KERNEL_COPIED) {
+			gw_counter_add(&pair->kernel_copied_frames, 1);
+			gw_counter_add(&pair->kernel_copied_bytes, frame->len);
+		}
+		loans += !frame->bounce;
+		desk_finish(pair, frame);
+	}
+	egress->held -= count;
+	egress->held_loans -= loans;
+	egress->progress |= count > 0;
+	if (count && gw_counter_read(&egress->quarantined))
+		quarantine_shrinks(egress, loans);
+	return count;
+}
+
+void desk_check_stall(struct gw_port *egress, uint64_t now_ns)
+{
+	/* Paused is no stall: a control function is at work on it, and will end. */
+	bool owes = (egress->held || egress->refused) && !egress->paused;
+
+	if (egress->progress || !owes) {
+		egress->owing_since_ns = 0;
+		egress->stalled = false;
+	} else if (!egress->owing_since_ns) {
+		egress->owing_since_ns = now_ns;
+	} else if (now_ns - egress->owing_since_ns > DESK_STALL_NS) {
+		egress->stalled = true;
+	}
+	egress->progress = false;
+	/* What was refused waits in the batch still, or is offered again before the next look. */
+	egress->refused = egress->offer.count > 0;
+}

@@ -144,7 +144,8 @@ struct guest {
 	unsigned int turn; /* in lending: who is asked first */
 	struct steering steering;
 	struct announcement announcement;
-	struct iovec seg[GW_FRAME_SEGS_MAX]; /* the chain at hand, or the one long frame */
+	struct iovec seg[GW_FRAME_SEGS_MAX];      /* the chain at hand */
+	struct iovec long_seg[GW_FRAME_SEGS_MAX]; /* of the one long frame that is in the core */
 	uint32_t blocked; /* atomic: an eventfd of the front-end made us wait; control resets */
 
 	/* ---- control loop ---- */

@@ -7,9 +7,9 @@
  * each head, so finding one is an index. The head is completed when the frame
  * comes home, in whatever order that is.
  *
- * A frame with more segments than it has room for borrows the guest's array and
+ * A frame with more segments than it has room for borrows an array of the guest's and
  * ends the batch; the core passes such a frame on, or copies it, before it calls
- * rx again.
+ * rx again. It may wait for that, while the guest receives.
  *
  * Rings of several pairs are asked in turn, and whose turn it is goes round.
  */
@@ -96,14 +96,13 @@ static enum gw_reason check(const struct lender *lender, const struct gw_frame *
 	return GW_REASON_NONE;
 }
 
-static void place_segments(struct gw_frame *frame, struct iovec *seg, unsigned int count)
+static void place_segments(struct gw_frame *frame, const struct iovec *seg, unsigned int count)
 {
-	frame->seg = seg;
+	struct guest *guest = frame->home->priv;
+
+	frame->seg = count > GW_FRAME_SEGS ? guest->long_seg : frame->own;
 	frame->seg_count = (uint16_t)count;
-	if (count > GW_FRAME_SEGS)
-		return;
-	memcpy(frame->own, seg, count * sizeof(*seg));
-	frame->seg = frame->own;
+	memcpy(frame->seg, seg, count * sizeof(*seg));
 }
 
 /* A chain that was popped becomes a frame; NULL: it was dropped, or the ring is broken now. */
@@ -157,7 +156,7 @@ struct visit {
 	unsigned int looks, bytes; /* left */
 };
 
-/* One ring's part of a visit; false: the visit is over (the guest's array is borrowed). */
+/* One ring's part of a visit; false: the visit is over (long_seg is borrowed). */
 static bool lend(struct guest *guest, struct lender *lender, struct visit *visit)
 {
 	struct gw_frame *frame;
@@ -274,6 +273,9 @@ static bool touches(const struct iovec *seg, const struct session_stale *stale)
 
 static bool is_stale(const struct gw_frame *frame, const struct session_stale *stale)
 {
+	/* Pieces of it are out, and the array may be another frame's by now. */
+	if (frame->seg != frame->own)
+		return true;
 	for (unsigned int i = 0; i < frame->seg_count; i++)
 		if (touches(&frame->seg[i], stale))
 			return true;

@@ -102,6 +102,85 @@ static void long_frames_that_wait_stay_what_they_are(void **state)
 	rig_free(&rig);
 }
 
+/* Like send_long, but its header and its first bytes are one descriptor. */
+static void send_long_joined(struct vm *vm, uint8_t fill)
+{
+	struct mock_buffer buffer[LONG_SEGS];
+	unsigned int slot = vm->tx.next_slot++ % VM_SLOTS;
+	uint64_t addr = vm->tx.slots_addr + slot * VM_SLOT_BYTES, at;
+	uint8_t frame[LONG_LEN], header[VM_HEADER] = { 0 };
+
+	vm_frame(frame, LONG_LEN, 0xd0, 0xe0, fill);
+	mock_write(&vm->memory, addr, header, VM_HEADER);
+	for (unsigned int i = 0; i < LONG_SEGS; i++) {
+		/* With gaps, or they would be one segment. */
+		at = addr + VM_HEADER + i * (SEG_LEN + 1);
+		mock_write(&vm->memory, at, frame + i * SEG_LEN, SEG_LEN);
+		buffer[i] = (struct mock_buffer){ at, SEG_LEN, false };
+	}
+	buffer[0] = (struct mock_buffer){ addr, VM_HEADER + SEG_LEN, false };
+	assert_true(vm_send_buffers(vm, buffer, LONG_SEGS) >= 0);
+	vm_publish(vm);
+}
+
+static uint64_t delivered(struct rig *rig)
+{
+	struct gw_pair_info pair = rig_pair(rig, "a", "b");
+
+	return pair.lent_frames + pair.copied_frames;
+}
+
+/*
+ * A long frame of a waits for b's buffers, while a receives; `sent` counts what a has
+ * sent. False: it had to wait for too long (on a machine that is slow today).
+ */
+static bool receive_while_one_waits(struct rig *rig, struct vm *a, struct vm *b, uint64_t *sent)
+{
+	uint64_t before = delivered(rig);
+	uint8_t bytes[VM_SLOT_BYTES];
+
+	send_long_joined(a, 0x11);
+	/* Each of these is a visit later than the one before. */
+	vm_offer_rx(a, 3);
+	for (unsigned int i = 0; i < 3; i++) {
+		send_short(b, 0x22);
+		check_frame(bytes, vm_receive(a, bytes, sizeof(bytes)));
+	}
+	vm_offer_rx(b, 1);
+	rig_wait_decided(rig, "a", "b", ++*sent);
+	if (delivered(rig) == before) {
+		send_short(a, 0x22); /* for b's buffer */
+		++*sent;
+	}
+	check_frame(bytes, vm_receive(b, bytes, sizeof(bytes)));
+	return delivered(rig) > before && bytes[LEN - 1] == 0x11;
+}
+
+/* Buffers for what it receives must not take the place of the segments that wait. */
+static void long_frames_that_wait_survive_what_their_guest_receives(void **state)
+{
+	uint8_t bytes[VM_SLOT_BYTES];
+	unsigned int tries = 20;
+	uint64_t sent = 1;
+	struct vm a, b;
+	struct rig rig;
+
+	rig_start(&rig, ports);
+	rig_guest(&rig, &a, "a");
+	rig_guest(&rig, &b, "b");
+	vm_offer_rx(&a, 1);
+	vm_offer_rx(&b, 1);
+	rig_settle(&rig, &a, "a", "b");
+	rig_settle(&rig, &b, "b", "a");
+	vm_receive(&a, bytes, sizeof(bytes));
+	vm_receive(&b, bytes, sizeof(bytes));
+	while (!receive_while_one_waits(&rig, &a, &b, &sent))
+		assert_true(--tries);
+	vm_free(&a);
+	vm_free(&b);
+	rig_free(&rig);
+}
+
 /* Its peer takes nothing: a guest that stops its ring costs the peer no connection. */
 static void stopping_a_ring_leaves_a_slow_peer_connected(void **state)
 {
@@ -137,6 +216,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(long_frames_that_wait_stay_what_they_are),
+		cmocka_unit_test(long_frames_that_wait_survive_what_their_guest_receives),
 		cmocka_unit_test(stopping_a_ring_leaves_a_slow_peer_connected),
 	};
 

@@ -6,6 +6,7 @@
 #include "rig.h"
 
 #include "loop.h"
+#include "mock_super.h"
 #include <linux/virtio_config.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +16,8 @@
 #define LEN         1000u
 #define LOANS       20u
 #define BUFFERS     40u
+/* More than GW_FRAME_SEGS; divides LEN. */
+#define MANY        25u
 #define FLUSHES     3u
 /* Rounds that may be needed for so many: who waits for long is dropped after all. */
 #define FLUSHES_MAX 20u
@@ -39,7 +42,8 @@ static void start(struct setup *s, const char *const *ports, const void *packed)
 {
 	const struct vm_options options = {
 		.iommu = true,
-		.features = packed ? 1ull << VIRTIO_F_RING_PACKED : 0,
+		.features = 1ull << VIRTIO_NET_F_CSUM | 1ull << VIRTIO_NET_F_HOST_TSO4 |
+			    (packed ? 1ull << VIRTIO_F_RING_PACKED : 0),
 	};
 
 	rig_start(&s->rig, ports);
@@ -70,6 +74,26 @@ static void lend(struct setup *s)
 	assert_int_equal(rig_pair(&s->rig, "a", "d").loans_out, LOANS);
 }
 
+/* A frame in more buffers than it can carry, all in one page, and not side by side. */
+static void send_in_pieces(struct vm *vm, const struct virtio_net_hdr_v1 *header,
+			   const uint8_t *bytes, uint32_t len)
+{
+	struct mock_buffer buffer[MANY + 1];
+	uint64_t addr = vm->tx.slots_addr + vm->tx.next_slot++ * VM_SLOT_BYTES;
+	uint32_t step = len / MANY;
+
+	assert_int_equal(len % MANY, 0);
+	mock_write(&vm->memory, addr, header, VM_HEADER);
+	buffer[0] = (struct mock_buffer){ addr, VM_HEADER, false };
+	addr += VM_HEADER + 1;
+	for (unsigned int i = 0; i < MANY; i++, addr += step + 1) {
+		mock_write(&vm->memory, addr, bytes + i * step, step);
+		buffer[i + 1] = (struct mock_buffer){ addr, step, false };
+	}
+	assert_true(vm_send_buffers(vm, buffer, MANY + 1) >= 0);
+	vm_publish(vm);
+}
+
 static void take_away(struct setup *s, unsigned int first, unsigned int count)
 {
 	vm_unmap_begin(&s->vm, s->first_addr + first * VM_SLOT_BYTES,
@@ -96,6 +120,36 @@ static void invalidation_waits_for_the_loans_it_touches(void **state)
 	/* All others are where they were. */
 	assert_int_equal(loop_test_held(s.loop), LOANS - 7);
 	assert_int_equal(rig_pair(&s.rig, "a", "d").loans_out, LOANS - 7);
+	end(&s);
+}
+
+/* Where the segments of its parent were listed, those of another frame may be by now. */
+static void invalidation_waits_for_pieces_of_a_frame_in_many_buffers(void **state)
+{
+	static const struct mock_super_shape shape = { .payload = 2446, .gso_size = 1000 };
+	static const struct virtio_net_hdr_v1 plain;
+	static struct mock_super super;
+	uint8_t frame[LEN];
+	struct setup s;
+
+	start(&s, device_ports, *state);
+	vm_map(&s.vm, s.vm.tx.slots_addr, VM_SLOTS * VM_SLOT_BYTES);
+	rig_settle(&s.rig, &s.vm, "a", "d");
+	s.first_addr = s.vm.tx.slots_addr + s.vm.tx.next_slot * VM_SLOT_BYTES;
+	loop_test_hold(s.loop, true);
+	mock_super_make(&super, &shape);
+	send_in_pieces(&s.vm, &super.header, super.bytes, super.len);
+	rig_wait_held(s.loop, 3);
+	assert_int_equal(rig_pair(&s.rig, "a", "d").loans_out, 3);
+	vm_frame(frame, LEN, 0xd0, 0xe0, 0);
+	send_in_pieces(&s.vm, &plain, frame, LEN);
+	rig_wait_held(s.loop, 4); /* a copy */
+	take_away(&s, 0, 1);
+	assert_false(vm_answered(&s.vm, SHORT_MS));
+	loop_test_release(s.loop, 2);
+	assert_false(vm_answered(&s.vm, SHORT_MS));
+	loop_test_complete(s.loop, 0, false);
+	vm_unmap_end(&s.vm);
 	end(&s);
 }
 
@@ -356,6 +410,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BOTH(invalidation_waits_for_the_loans_it_touches),
+		BOTH(invalidation_waits_for_pieces_of_a_frame_in_many_buffers),
 		BOTH(invalidation_beside_loans_waits_for_none),
 		BOTH(rings_taken_away_stop_with_their_loans),
 		BOTH(held_device_is_recalled_for_an_invalidation),

@@ -47,12 +47,12 @@ static bool host_offloads_pay(struct gw_port *port)
 static const struct port_host engine_host = {
 	.apply = host_apply,
 	.ask = question_ask,
-	.drained = question_drained,
+	.drained = retire_drained,
 	.loop = host_loop,
 	.stop_ms = host_stop_ms,
 	.state_dir = host_state_dir,
-	.retire = question_retire,
-	.discarded = question_discarded,
+	.retire = retire_memory,
+	.discarded = retire_stale,
 	.offloads_pay = host_offloads_pay,
 	.recall = reopen_recall,
 };

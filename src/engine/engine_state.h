@@ -10,9 +10,6 @@
 #include "worker.h"
 #include <pthread.h>
 
-/* Memmaps that dead devices may still read, remembered so that they can be seen in a debugger. */
-#define ENGINE_KEPT_MAX 64u
-
 /* The engine's record of a port. */
 struct holder {
 	struct engine *engine;
@@ -37,26 +34,12 @@ struct holder {
 	struct gw_timer retry;
 };
 
-/* Why a pair is to let go of memory. */
-enum retire_why {
-	RETIRE_FOR_GOOD,  /* nobody will lend from it any more */
-	RETIRE_IF_STALE,  /* it lost pages: mapped anew, unless a witness tells which ones */
-	RETIRE_MAP_AGAIN, /* it is to be mapped anew */
-};
-
-/* Memory that a pair is to let go of. */
-struct retiree {
-	struct gw_memmap *memmap; /* with a reference */
-	enum retire_why why;
-	struct gw_list node;
-};
-
 /* The engine's record of a pair: questions and mappings. */
 struct pair_record {
 	struct engine *engine;
 	struct pair *pair;
 	struct chore_job ask_job, retire_job, renew_job;
-	struct gw_list retiring; /* struct retiree; under engine->lock */
+	struct gw_list retiring; /* retire.c: its notes; under engine->lock */
 	uint32_t drained;        /* atomic: the worker saw the last loan come home */
 	/* See renew.c. */
 	uint64_t stale_copies; /* control: because of pages that went, at the last look */
@@ -104,29 +87,47 @@ static inline struct holder *holder_of(const struct gw_port *port)
 	return port->engine;
 }
 
+static inline struct pair_record *pair_record_of(const struct pair *pair)
+{
+	return &holder_of(pair->egress)->engine->pair[pair->record];
+}
+
 /* question.c */
 int questions_open(struct engine *engine, struct gw_error *err);
 void questions_close(struct engine *engine);
-void question_ask(struct pair *pair);     /* worker */
-void question_drained(struct pair *pair); /* worker */
-void question_retire(struct gw_port *port, struct gw_memmap *memmap);
-void question_discarded(struct gw_port *port, struct gw_memmap *memmap);
-void question_retire_again(struct pair_record *record);
+void question_ask(struct pair *pair); /* worker */
+/* Control: what was asked and not yet heard becomes a chore, before any that is added now. */
+void question_hear(struct pair_record *record);
+/*
+ * Chore: the worker goes by this answer about this memory from now on, or forgets what it
+ * was answered (NULL). A question that is under way stays open.
+ */
+void question_publish(struct pair *pair, const struct gw_answer *answer, struct gw_memmap *memmap,
+		      uint64_t stamp);
+/* Chore: the worker does not ask the pair's witness any more: it goes. */
+void question_dismiss_witness(struct pair *pair);
+
+/* retire.c: memory that is not to be lent from any more (port_host retire, discarded, drained) */
+void retire_memory(struct gw_port *port, struct gw_memmap *memmap); /* control */
+void retire_stale(struct gw_port *port, struct gw_memmap *memmap);  /* control */
+void retire_drained(struct pair *pair);                             /* worker */
+/* Control: loans came home. */
+void retire_go_on(struct pair_record *record);
 /* Chore: whether this memory is about to be unmapped. */
-bool question_is_retiring(struct pair_record *record, const struct gw_memmap *memmap);
+bool retire_is_due(struct pair_record *record, const struct gw_memmap *memmap);
 /* Chore: unmaps what is mapped, and has it asked about anew. */
-void question_map_again(struct pair_record *record);
-/* Tells traces that memory was mapped. why: what the driver said if it failed, else NULL. */
-void question_trace_map(const struct pair *pair, uint64_t since_ns, const char *why);
+void retire_to_map_again(struct pair_record *record);
+/* Nothing runs any more: unmaps, and forgets what was to be unmapped. */
+void retire_at_end(struct pair_record *record);
 
 /* renew.c */
 /* Control, now and then: maps anew what has lost so many pages that it pays. */
 void renew_look(struct engine *engine);
 /* Chore: before and after the pair's memory is mapped; it rests then for a while. */
-/* Of this thread, the processor's time: a busy machine makes no rest longer. */
-uint64_t renew_spent_ns(void);
 void renew_begin(struct pair_record *record);
 void renew_end(struct pair_record *record);
+/* Of this thread, the processor's time: a busy machine makes no rest longer. */
+uint64_t renew_spent_ns(void);
 
 /* reopen.c */
 void reopen_recall(struct gw_port *port, void (*fn)(void *arg), void *arg);

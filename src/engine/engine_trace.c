@@ -2,8 +2,10 @@
 #include "engine_trace.h"
 
 #include "engine_state.h"
+#include "memmap.h"
 #include "trace_ring.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -204,9 +206,10 @@ unsigned int engine_trace_read(struct gw_trace *trace, struct gw_trace_event *ev
 
 /* ---- questions ---- */
 
-void engine_trace_query(struct engine *engine, const struct pair *pair, enum gw_trace_kind kind,
+static void trace_query(const struct pair *pair, enum gw_trace_kind kind,
 			const struct gw_trace_query *query)
 {
+	struct engine *engine = holder_of(pair->egress)->engine;
 	struct gw_trace_event event = {
 		.time_ns = gw_now_ns(),
 		.kind = kind,
@@ -220,4 +223,39 @@ void engine_trace_query(struct engine *engine, const struct pair *pair, enum gw_
 		if (engine->trace[i] && concerns(engine->trace[i], pair))
 			trace_ring_put(engine->trace[i]->control, &event);
 	pthread_mutex_unlock(&engine->trace_lock);
+}
+
+static uint64_t generation_of(const struct gw_memmap *memmap)
+{
+	return memmap ? gw_memmap_generation(memmap) : 0;
+}
+
+void engine_trace_ask(const struct pair *pair, const struct gw_memmap *memmap,
+		      enum gw_trace_why why)
+{
+	struct gw_trace_query query = { .why = why, .memory = generation_of(memmap) };
+
+	trace_query(pair, GW_TRACE_ASK, &query);
+}
+
+void engine_trace_answer(const struct pair *pair, const struct gw_memmap *memmap,
+			 const struct gw_answer *answer)
+{
+	struct gw_trace_query query = { .memory = generation_of(memmap), .answer = *answer };
+
+	trace_query(pair, GW_TRACE_ANSWER, &query);
+}
+
+void engine_trace_mapping(const struct pair *pair, enum gw_trace_kind kind,
+			  const struct gw_memmap *memmap, uint64_t since_ns, const char *why)
+{
+	struct gw_trace_query query = {
+		.memory = generation_of(memmap),
+		.bytes = memmap_guest_bytes(memmap),
+		.duration_ns = gw_now_ns() - since_ns,
+		.failed = why,
+	};
+
+	snprintf(query.answer.text, sizeof(query.answer.text), "%s", why ? why : "");
+	trace_query(pair, kind, &query);
 }

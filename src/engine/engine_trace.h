@@ -21,6 +21,13 @@ void engine_trace_stop(struct gw_trace *trace);
 
 /* Engine: workers and pairs are there; or will go. */
 void engine_trace_allow(struct engine *engine, bool allow);
-/* A question about this pair. */
-void engine_trace_query(struct engine *engine, const struct pair *pair, enum gw_trace_kind kind,
-			const struct gw_trace_query *query);
+
+/* ---- questions about a pair; chores ---- */
+
+void engine_trace_ask(const struct pair *pair, const struct gw_memmap *memmap,
+		      enum gw_trace_why why);
+void engine_trace_answer(const struct pair *pair, const struct gw_memmap *memmap,
+			 const struct gw_answer *answer);
+/* GW_TRACE_MAP or UNMAP. why: what the driver said if it failed, else NULL. */
+void engine_trace_mapping(const struct pair *pair, enum gw_trace_kind kind,
+			  const struct gw_memmap *memmap, uint64_t since_ns, const char *why);

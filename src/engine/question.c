@@ -9,13 +9,10 @@
  *             is where gigabytes are pinned), publish the answer.
  *   worker    applies the answer between two visits.
  *
- * The way back is the same: memory that a guest retires, or that lost pages
- * under a device and nobody can tell which, is forgotten on the worker first, unmapped
- * by a chore when its loans are home, and, if it only lost pages, asked about again.
- * Where a witness can tell, the rest is lent on, and renew.c maps it anew.
+ * retire.c has the way back; renew.c maps anew what lost pages meanwhile.
  *
  * References: a question holds its memmap from the worker's flag until the
- * answer is applied; pair->mapped holds one until unmap; a retiring record holds
+ * answer is applied; pair->mapped holds one until unmap; what retires holds
  * one. So an answer never outlives what it is about.
  */
 #include "engine_state.h"
@@ -27,60 +24,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 
 #define NS_PER_MS 1000000u
-
-static struct pair_record *record_of(const struct pair *pair)
-{
-	struct engine *engine = holder_of(pair->egress)->engine;
-
-	return &engine->pair[pair->record];
-}
-
-/* ---- what traces are told ---- */
-
-static uint64_t generation_of(const struct gw_memmap *memmap)
-{
-	return memmap ? gw_memmap_generation(memmap) : 0;
-}
-
-static void trace_ask(const struct pair *pair, const struct gw_memmap *memmap,
-		      enum gw_trace_why why)
-{
-	struct gw_trace_query query = { .why = why, .memory = generation_of(memmap) };
-
-	engine_trace_query(holder_of(pair->egress)->engine, pair, GW_TRACE_ASK, &query);
-}
-
-static void trace_answer(const struct pair *pair, const struct gw_memmap *memmap,
-			 const struct gw_answer *answer)
-{
-	struct gw_trace_query query = { .memory = generation_of(memmap), .answer = *answer };
-
-	engine_trace_query(holder_of(pair->egress)->engine, pair, GW_TRACE_ANSWER, &query);
-}
-
-/* why: what the driver said if it failed, else NULL. */
-static void trace_mapping(const struct pair *pair, enum gw_trace_kind kind,
-			  const struct gw_memmap *memmap, uint64_t since_ns, const char *why)
-{
-	struct gw_trace_query query = {
-		.memory = generation_of(memmap),
-		.bytes = memmap_guest_bytes(memmap),
-		.duration_ns = gw_now_ns() - since_ns,
-		.failed = why,
-	};
-
-	snprintf(query.answer.text, sizeof(query.answer.text), "%s", why ? why : "");
-	engine_trace_query(holder_of(pair->egress)->engine, pair, kind, &query);
-}
-
-void question_trace_map(const struct pair *pair, uint64_t since_ns, const char *why)
-{
-	trace_mapping(pair, GW_TRACE_MAP, pair->mapped, since_ns, why);
-}
 
 /* ---- publishing answers ---- */
 
@@ -109,13 +55,13 @@ static void publish_apply(void *arg)
 		pair->asking = false;
 }
 
-static void publish(struct pair *pair, const struct gw_answer *answer, struct gw_memmap *memmap,
-		    uint64_t stamp)
+void question_publish(struct pair *pair, const struct gw_answer *answer, struct gw_memmap *memmap,
+		      uint64_t stamp)
 {
 	struct publication p = { pair, answer, memmap, stamp, false };
 
 	if (answer)
-		trace_answer(pair, memmap, answer);
+		engine_trace_answer(pair, memmap, answer);
 	gw_port_apply(pair->egress, publish_apply, &p);
 }
 
@@ -124,7 +70,7 @@ static void conclude(struct pair *pair, const struct gw_answer *answer, struct g
 {
 	struct publication p = { pair, answer, memmap, stamp, true };
 
-	trace_answer(pair, memmap, answer);
+	engine_trace_answer(pair, memmap, answer);
 	gw_port_apply(pair->egress, publish_apply, &p);
 }
 
@@ -154,8 +100,7 @@ static void observe(struct pair *pair, struct gw_memmap *memmap)
 	       pair->egress->name, pair->source->name, err.text);
 }
 
-/* The worker does not ask it any more. */
-static void dismiss_witness(struct pair *pair)
+void question_dismiss_witness(struct pair *pair)
 {
 	witness_close(pair->witness);
 	pair->witness = NULL;
@@ -171,24 +116,24 @@ static void map_for(struct pair *pair, struct gw_memmap *memmap, uint64_t stamp,
 	uint64_t since_ns = gw_now_ns();
 	int ret;
 
-	publish(pair, &pending, memmap, stamp);
-	renew_begin(record_of(pair));
+	question_publish(pair, &pending, memmap, stamp);
+	renew_begin(pair_record_of(pair));
 	observe(pair, memmap);
 	ret = egress->driver->map(egress, memmap, &err);
-	trace_mapping(pair, GW_TRACE_MAP, memmap, since_ns, ret ? err.text : NULL);
+	engine_trace_mapping(pair, GW_TRACE_MAP, memmap, since_ns, ret ? err.text : NULL);
 	if (ret) {
 		gw_log(LOG_WARNING, "port %s: cannot lend memory of port %s: %s", egress->name,
 		       pair->source->name, err.text);
 		*answer = answer_no(answer, GW_COPY_MAPPING_FAILED, err.text);
 		if (!pair->mapped)
-			dismiss_witness(pair);
+			question_dismiss_witness(pair);
 		return;
 	}
 	if (!pair->mapped)
 		pair->mapped = memmap_get(memmap);
 	/* Pinning has filled the file: a page that goes from here on is seen to go. */
 	memmap_discarded_bytes(memmap);
-	renew_end(record_of(pair));
+	renew_end(pair_record_of(pair));
 }
 
 /*
@@ -220,7 +165,7 @@ static void rest_begins(void *arg)
 /* True: it is too early to map this. The port is then asked again when the rest is over. */
 static bool resting(struct pair *pair, const struct gw_memmap *memmap)
 {
-	struct pair_record *record = record_of(pair);
+	struct pair_record *record = pair_record_of(pair);
 
 	if (pair->mapped == memmap || gw_now_ns() >= gw_load_relaxed(&record->other_till_ns))
 		return false;
@@ -232,7 +177,7 @@ static bool resting(struct pair *pair, const struct gw_memmap *memmap)
 static void map_and_rest(struct pair *pair, struct gw_memmap *memmap, uint64_t stamp,
 			 struct gw_answer *answer)
 {
-	struct pair_record *record = record_of(pair);
+	struct pair_record *record = pair_record_of(pair);
 	uint64_t before_ns = renew_spent_ns();
 
 	if (resting(pair, memmap)) {
@@ -253,19 +198,6 @@ static void answer_log(const struct pair *pair, const struct gw_answer *answer)
 	       answer->verdict == GW_NO ? ", " : "",
 	       answer->verdict == GW_NO ? gw_reason_name(answer->reason) : "",
 	       answer->text[0] ? ": " : "", answer->text);
-}
-
-/* Memory that the pair is letting go of. Changed on this chore, and added to by control. */
-bool question_is_retiring(struct pair_record *record, const struct gw_memmap *memmap)
-{
-	struct gw_list *pos;
-	bool found = false;
-
-	pthread_mutex_lock(&record->engine->lock);
-	gw_list_for_each(pos, &record->retiring)
-		found |= gw_container_of(pos, struct retiree, node)->memmap == memmap;
-	pthread_mutex_unlock(&record->engine->lock);
-	return found;
 }
 
 /* The driver's answer, and the mapping that it wants. */
@@ -300,7 +232,7 @@ static uint64_t ask_driver(struct pair *pair, struct gw_memmap *memmap, struct g
 	if (gw_load_acquire(stamps) == stamp)
 		return stamp;
 	stamp = gw_load_acquire(stamps);
-	trace_ask(pair, memmap, GW_TRACE_REQUERY);
+	engine_trace_ask(pair, memmap, GW_TRACE_REQUERY);
 	ask_once(pair, memmap, stamp, answer);
 	return stamp;
 }
@@ -313,13 +245,13 @@ static void ask_job(struct chore_job *job)
 	uint64_t stamp = pair->ask_stamp;
 	struct gw_answer answer = { .max_segs = 1 };
 
-	trace_ask(pair, memmap, pair->ask_why);
+	engine_trace_ask(pair, memmap, pair->ask_why);
 	if (port_link(pair->egress) == GW_LINK_GONE)
 		answer = answer_no(&answer, GW_COPY_DEVICE_DOWN,
 				   "its interface is gone: there is none of that name now");
 	else if (!holder_of(pair->egress)->started)
 		answer = answer_no(&answer, GW_COPY_DEVICE_DOWN, "the device is stopped");
-	else if (memmap && question_is_retiring(record, memmap))
+	else if (memmap && retire_is_due(record, memmap))
 		answer = answer_no(&answer, GW_COPY_MEMORY_DISCARDED,
 				   "this memory is to be unmapped when its loans are home");
 	else
@@ -329,7 +261,7 @@ static void ask_job(struct chore_job *job)
 	memmap_put(memmap);
 }
 
-static void take_question(struct pair_record *record)
+void question_hear(struct pair_record *record)
 {
 	/* Pair B. */
 	if (gw_atomic_exchange(&record->pair->ask_flag, 0u))
@@ -345,10 +277,10 @@ static void ask_event(struct gw_watch *watch, uint32_t events)
 	for (unsigned int i = 0; i < engine->pair_count; i++) {
 		struct pair_record *record = &engine->pair[i];
 
-		take_question(record);
+		question_hear(record);
 		/* Pair C. */
 		if (gw_atomic_exchange(&record->drained, 0u))
-			question_retire_again(record);
+			retire_go_on(record);
 	}
 }
 
@@ -366,152 +298,6 @@ void question_ask(struct pair *pair)
 	/* Pair B: who sees the flag also sees memmap and stamp. */
 	gw_store_release(&pair->ask_flag, 1u);
 	gw_eventfd_signal(holder_of(pair->egress)->engine->ask_fd);
-}
-
-/* Worker. */
-void question_drained(struct pair *pair)
-{
-	struct pair_record *record = record_of(pair);
-
-	pair->watch_zero = false;
-	/* Pair C: the chore that runs because of it sees the loans at home. */
-	gw_store_release(&record->drained, 1u);
-	gw_eventfd_signal(record->engine->ask_fd);
-}
-
-/* ---- retiring ---- */
-
-struct watch_request {
-	struct pair *pair;
-	bool drained;
-};
-
-/* Worker: are the pair's loans home? If not, tell when they are. */
-static void watch_apply(void *arg)
-{
-	struct watch_request *request = arg;
-
-	request->drained = !request->pair->loans_out;
-	request->pair->watch_zero = !request->drained;
-}
-
-static bool loans_home(struct pair *pair)
-{
-	struct watch_request request = { .pair = pair };
-
-	gw_port_apply(pair->egress, watch_apply, &request);
-	return request.drained;
-}
-
-static void forget(struct pair *pair, struct gw_memmap *memmap, bool map_again)
-{
-	static const struct gw_answer discarded = {
-		.verdict = GW_NO,
-		.reason = GW_COPY_MEMORY_DISCARDED,
-		.max_segs = 1,
-		.text = "the guest gave pages back; its memory will be mapped anew",
-	};
-
-	publish(pair, map_again ? &discarded : NULL, memmap,
-		gw_load_relaxed(&pair->egress->answer_stamp));
-}
-
-static void unmap(struct pair *pair)
-{
-	uint64_t since_ns = gw_now_ns();
-
-	pair->egress->driver->unmap(pair->egress, pair->mapped);
-	trace_mapping(pair, GW_TRACE_UNMAP, pair->mapped, since_ns, NULL);
-	dismiss_witness(pair);
-	memmap_put(pair->mapped);
-	pair->mapped = NULL;
-}
-
-/* Returns true when nothing of this memory is left on the egress port. */
-static bool let_go(struct pair *pair, const struct retiree *retiree)
-{
-	/* The witness keeps from being lent what is stale; renew.c has it mapped anew. */
-	if (retiree->why == RETIRE_IF_STALE && pair->witness)
-		return true;
-	forget(pair, retiree->memmap, retiree->why != RETIRE_FOR_GOOD);
-	if (pair->mapped == retiree->memmap) {
-		if (!loans_home(pair))
-			return false; /* question_drained brings us here again */
-		unmap(pair);
-	}
-	forget(pair, retiree->memmap, false);
-	return true;
-}
-
-static void retire_job(struct chore_job *job)
-{
-	struct pair_record *record = gw_container_of(job, struct pair_record, retire_job);
-	struct gw_list work, *pos, *tmp;
-
-	gw_list_init(&work);
-	pthread_mutex_lock(&record->engine->lock);
-	gw_list_splice(&work, &record->retiring);
-	pthread_mutex_unlock(&record->engine->lock);
-	gw_list_for_each_safe(pos, tmp, &work) {
-		struct retiree *retiree = gw_container_of(pos, struct retiree, node);
-
-		if (!let_go(record->pair, retiree))
-			continue;
-		gw_list_del(&retiree->node);
-		memmap_put(retiree->memmap);
-		free(retiree);
-	}
-	pthread_mutex_lock(&record->engine->lock);
-	gw_list_splice(&record->retiring, &work);
-	pthread_mutex_unlock(&record->engine->lock);
-}
-
-void question_retire_again(struct pair_record *record)
-{
-	chore_add(&holder_of(record->pair->egress)->chores, &record->retire_job, retire_job);
-}
-
-static void retire_from(struct pair_record *record, struct gw_memmap *memmap, enum retire_why why)
-{
-	struct retiree *retiree = calloc(1, sizeof(*retiree));
-
-	/* A question that was put but not yet heard comes first: jobs keep their order. */
-	take_question(record);
-	if (!retiree) {
-		gw_log(LOG_ERR, "port %s: out of memory: guest memory of port %s stays mapped",
-		       record->pair->egress->name, record->pair->source->name);
-		return;
-	}
-	retiree->memmap = memmap_get(memmap);
-	retiree->why = why;
-	pthread_mutex_lock(&record->engine->lock);
-	gw_list_add_tail(&record->retiring, &retiree->node);
-	pthread_mutex_unlock(&record->engine->lock);
-	question_retire_again(record);
-}
-
-void question_map_again(struct pair_record *record)
-{
-	retire_from(record, record->pair->mapped, RETIRE_MAP_AGAIN);
-}
-
-static void retire(struct gw_port *port, struct gw_memmap *memmap, enum retire_why why)
-{
-	struct engine *engine = holder_of(port)->engine;
-
-	for (unsigned int i = 0; i < engine->pair_count; i++)
-		if (engine->pair[i].pair->source == port)
-			retire_from(&engine->pair[i], memmap, why);
-}
-
-void question_retire(struct gw_port *port, struct gw_memmap *memmap)
-{
-	retire(port, memmap, RETIRE_FOR_GOOD);
-}
-
-void question_discarded(struct gw_port *port, struct gw_memmap *memmap)
-{
-	retire(port, memmap, RETIRE_IF_STALE);
 }
 
 /* ---- life ---- */
@@ -550,25 +336,6 @@ int questions_open(struct engine *engine, struct gw_error *err)
 	return ret ? gw_error_sys(err, ret, "questions: watch") : 0;
 }
 
-/*
- * A device that never gave its loans back may read them still, even when the
- * engine is gone: that memory stays mapped until the process ends. There is one
- * reference for each, and no way to give it back.
- */
-static struct gw_memmap *kept_for_dead_devices[ENGINE_KEPT_MAX];
-static unsigned int kept_count;
-
-static void unmap_at_end(struct pair *pair)
-{
-	dismiss_witness(pair);
-	if (!pair->loans_out) {
-		unmap(pair);
-		return;
-	}
-	kept_for_dead_devices[kept_count++ % ENGINE_KEPT_MAX] = pair->mapped;
-	pair->mapped = NULL;
-}
-
 /* Nothing runs any more: what is still mapped or asked is let go. */
 void questions_close(struct engine *engine)
 {
@@ -581,16 +348,7 @@ void questions_close(struct engine *engine)
 		gw_timer_stop(engine->loop, &record->other_rest);
 		if (pair->ask_flag)
 			memmap_put(pair->ask_memmap);
-		if (pair->mapped)
-			unmap_at_end(pair);
-		while (!gw_list_empty(&record->retiring)) {
-			struct retiree *retiree =
-				gw_container_of(record->retiring.next, struct retiree, node);
-
-			gw_list_del(&retiree->node);
-			memmap_put(retiree->memmap);
-			free(retiree);
-		}
+		retire_at_end(record);
 	}
 	free(engine->pair);
 	engine->pair = NULL;

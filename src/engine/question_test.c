@@ -41,14 +41,14 @@ static void loop_fn(void *arg)
 /* What the guest driver does, on the control loop. */
 static void retire(struct engine_rig *rig, struct gw_memmap *memmap)
 {
-	struct on_loop call = { rig_port(rig, 0), memmap, question_retire };
+	struct on_loop call = { rig_port(rig, 0), memmap, retire_memory };
 
 	gw_loop_call(rig->engine->loop, loop_fn, &call);
 }
 
 static void discard(struct engine_rig *rig, struct gw_memmap *memmap)
 {
-	struct on_loop call = { rig_port(rig, 0), memmap, question_discarded };
+	struct on_loop call = { rig_port(rig, 0), memmap, retire_stale };
 
 	gw_loop_call(rig->engine->loop, loop_fn, &call);
 }

@@ -100,17 +100,17 @@ static void renew_job(struct chore_job *job)
 	int ret;
 
 	if (!pair->mapped || !pair->witness || !holder_of(egress)->started || !is_rested(record) ||
-	    question_is_retiring(record, pair->mapped))
+	    retire_is_due(record, pair->mapped))
 		return;
 	gw_log(LOG_INFO, "port %s: memory of port %s is mapped anew: the guest gave pages back",
 	       egress->name, pair->source->name);
 	if (!egress->driver->remap) {
-		question_map_again(record);
+		retire_to_map_again(record);
 		return;
 	}
 	renew_begin(record);
 	ret = remap(pair, &err);
-	question_trace_map(pair, since_ns, ret ? err.text : NULL);
+	engine_trace_mapping(pair, GW_TRACE_MAP, pair->mapped, since_ns, ret ? err.text : NULL);
 	if (ret)
 		gw_log(LOG_WARNING, "port %s: cannot map memory of port %s anew: %s", egress->name,
 		       pair->source->name, err.text);

@@ -152,7 +152,7 @@ static void a_device_that_cannot_is_waited_for(void **state)
 
 static void discard(void *arg)
 {
-	question_discarded(rig_port(arg, 0), memory);
+	retire_stale(rig_port(arg, 0), memory);
 }
 
 static void what_is_not_sent_from_is_no_reason(void **state)

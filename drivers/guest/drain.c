@@ -69,7 +69,7 @@ static void end(void *arg)
 
 	/* What is left to be taken again must not be mixed with what nobody may take here. */
 	if (session_ends_runs(tally->guest->session) || lender->out)
-		ring_give_back(lender->ring, tally->guest->seg);
+		ring_give_back_again(lender->ring);
 	tally->guest->lender[lender->pair] = NULL;
 	rings_list(tally->guest);
 	tally->out = lender->out;

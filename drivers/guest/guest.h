@@ -179,7 +179,7 @@ struct guest {
 	struct gw_list ghosts;
 	uint64_t connections;
 	struct record_file *record;            /* of our own; NULL: there is none */
-	bool record_left[2 * GUEST_PAIRS_MAX]; /* by ring: stopped before all was taken again */
+	bool record_left[2 * GUEST_PAIRS_MAX]; /* by ring: what it names is to be taken again */
 	int record_dir;
 	/* Front-ends that came since then, those that were turned away too; control. */
 	uint64_t coming_since_ms;
@@ -228,8 +228,6 @@ extern const struct session_ops guest_session_ops;
 void rings_list(struct guest *guest);
 /* Worker: sleep or wake for rings; the driver's arm. */
 bool rings_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us);
-/* Worker: what is left of the run of a process before, given back unused. */
-void ring_give_back(struct ring *ring, struct iovec *seg);
 /* Control: the ring is over, its kick descriptor is not waited for any more. */
 void rings_forget_kick(struct guest *guest, int fd);
 /* Control: the worker signalled event_fd. */
@@ -284,21 +282,19 @@ int offer_load(void *arg, const uint8_t *bytes, size_t len, struct gw_error *err
 int record_open(struct guest *guest, struct gw_error *err);
 void record_close(struct guest *guest);
 /* Forgets what the front-end's record says of a run of ours: it is not to be taken again. */
-void record_strike(struct guest *guest, unsigned int index, const struct ring_config *config);
+void record_strike(struct guest *guest, unsigned int index, void *kept);
 /* The record that a ring will go by, into config->record, if the front-end keeps none. */
 void record_begin(struct guest *guest, unsigned int index, struct ring_config *config);
 /* A ring was made: what it found in the record. */
 void record_tell(struct guest *guest, unsigned int index, const struct ring *ring);
 /*
- * A run is over. clean: nothing is out. Only a run that the front-end has ended is not to
- * be gone on with.
+ * A ring has stopped. clean: nothing is out. Its run is over only if the front-end ends it:
+ * with a reset here, with GET_VRING_BASE in record_over.
  */
 void record_end(struct guest *guest, unsigned int index, const struct ring *ring, void *kept,
 		bool clean);
-
-/* The front-end ends a run that has stopped before: see ops->ring_over. */
-void record_over(struct guest *guest, unsigned int index, const struct ring_config *config,
-		 bool reset);
+/* A run is over: see ops->ring_over. */
+void record_over(struct guest *guest, unsigned int index, void *kept, bool reset);
 
 /* ---- carry.c ---- */
 /* The driver's leave. */

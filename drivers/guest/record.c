@@ -14,7 +14,6 @@
 
 #include "fd.h"
 #include "log.h"
-#include "net_header.h"
 #include "ring_record.h"
 #include "services.h"
 #include <errno.h>
@@ -51,14 +50,13 @@ void record_close(struct guest *guest)
 	gw_fd_close(&guest->record_dir);
 }
 
-void record_strike(struct guest *guest, unsigned int index, const struct ring_config *config)
+void record_strike(struct guest *guest, unsigned int index, void *kept)
 {
 	gw_port_log(guest->port, LOG_NOTICE,
 		    "ring %u: what was in flight when it was stopped is still in a dead device, "
 		    "and is not taken again here",
 		    index);
-	ring_record_clear(config->record, config->size,
-			  virtio_has(config->features, VIRTIO_F_RING_PACKED));
+	ring_record_end(kept);
 }
 
 void record_begin(struct guest *guest, unsigned int index, struct ring_config *config)
@@ -98,12 +96,10 @@ void record_tell(struct guest *guest, unsigned int index, const struct ring *rin
 		port_count_again(guest->port, again);
 }
 
-static void forget(struct guest *guest, unsigned int index, void *kept, uint32_t size)
+static void forget(struct guest *guest, unsigned int index, void *kept)
 {
 	if (kept)
-		ring_record_clear(
-			kept, size,
-			virtio_has(session_features(guest->session), VIRTIO_F_RING_PACKED));
+		ring_record_end(kept);
 	else if (guest->record)
 		record_file_ring_stopped(guest->record, index);
 }
@@ -112,22 +108,20 @@ void record_end(struct guest *guest, unsigned int index, const struct ring *ring
 		bool clean)
 {
 	bool handed = session_hands_runs(guest->session);
+	bool left = ring_resubmit_left(ring);
 
-	guest->record_left[index] = ring_resubmit_left(ring);
-	/* A record of nothing would still have a place of its own (ring_record.h). */
-	if (handed && (!clean || guest->record_left[index]))
+	/* What a dead device may still read is not taken again, but for who goes on elsewhere. */
+	guest->record_left[index] = handed ? left || !clean : left && clean;
+	if (session_gives_base(guest->session) || (clean && !session_ends_runs(guest->session)))
 		return;
-	/* What a dead device may still read is not taken again, by nobody. */
-	if (clean && !handed && !session_ends_runs(guest->session))
-		return;
-	forget(guest, index, kept, ring_size(ring));
+	forget(guest, index, kept);
 }
 
-void record_over(struct guest *guest, unsigned int index, const struct ring_config *config,
-		 bool reset)
+void record_over(struct guest *guest, unsigned int index, void *kept, bool reset)
 {
-	/* What the run before left in flight is counted as consumed, and still to be done. */
+	/* It is counted as consumed, and still to be done. */
 	if (!reset && guest->record_left[index])
 		return;
-	forget(guest, index, config->record, config->size);
+	/* A record of nothing would still have a place of its own (ring_record.h). */
+	forget(guest, index, kept);
 }

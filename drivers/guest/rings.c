@@ -72,26 +72,13 @@ static bool any_receiver(const struct guest *guest)
 	return false;
 }
 
-/*
- * Chains of a run before that were not taken again yet: the front-end ends the run, and
- * counts them as consumed. Worker.
- */
-void ring_give_back(struct ring *ring, struct iovec *seg)
-{
-	struct ring_chain chain;
-
-	while (ring_resubmit_left(ring) && ring_pop(ring, &chain, seg, GW_FRAME_SEGS_MAX) > 0)
-		ring_push(ring, chain.head, 0);
-	ring_flush(ring);
-}
-
 static void receiver_end(void *arg)
 {
 	static const struct gw_offloads nothing;
 	struct handover *h = arg;
 
 	if (session_ends_runs(h->guest->session))
-		ring_give_back(h->receiver->ring, h->guest->seg);
+		ring_give_back_again(h->receiver->ring);
 	h->guest->receiver[h->receiver->pair] = NULL;
 	rings_list(h->guest);
 	if (!any_receiver(h->guest))
@@ -175,7 +162,7 @@ static int op_ring_start(void *arg, unsigned int index, const struct session_rin
 	int ret;
 
 	if (ring->config.record && ring_transmits(index) && drain_holds(guest, pair))
-		record_strike(guest, index, &ring->config);
+		record_strike(guest, index, ring->config.record);
 	record_begin(guest, index, &recorded.config);
 	if (ring_transmits(index))
 		ret = lender_create(queue, pair, &recorded, guest->event_fd, &h.lender, err);
@@ -263,7 +250,7 @@ static void op_ring_stop(void *arg, unsigned int index, bool handed)
 
 static void op_ring_over(void *arg, unsigned int index, const struct session_ring *ring, bool reset)
 {
-	record_over(arg, index, &ring->config, reset);
+	record_over(arg, index, ring->config.record, reset);
 }
 
 /* ---- what all rings go by ---- */

@@ -85,10 +85,12 @@ struct session_ops {
 	 */
 	void (*ring_stop)(void *arg, unsigned int index, bool handed);
 	/*
-	 * The front-end ends the run of a ring that has stopped before, because memory
-	 * changed or an IOMMU took its place away: it is not to be gone on with. With
-	 * `reset` the guest forgets all; else what was in flight then still is. If the
-	 * front-end gave another area since, the record is of that one, or NULL.
+	 * A run is over and not to be gone on with. The front-end has its base now
+	 * (GET_VRING_BASE); or it resets a ring that has stopped before, because memory
+	 * changed or an IOMMU took its place away: with `reset` the guest forgets all. Else
+	 * what was in flight still is. If the front-end gave another area since, the record
+	 * is of that one, or NULL; and size and features may be others than they were, so
+	 * that it is not known how long it is (ring_record_end).
 	 */
 	void (*ring_over)(void *arg, unsigned int index, const struct session_ring *ring,
 			  bool reset);
@@ -182,6 +184,8 @@ int session_continue(struct session *session, struct gw_error *err);
  * connection is gone, or we stop.
  */
 bool session_ends_runs(const struct session *session);
+/* The same while: with GET_VRING_BASE. ops->ring_over follows when that was answered. */
+bool session_gives_base(const struct session *session);
 /*
  * The same while: it ends the run, and leaves what is in flight then to whoever begins
  * the next one with that record (GET_VRING_BASE_SKIP_DRAIN). Neither is true for a

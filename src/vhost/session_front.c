@@ -115,6 +115,8 @@ static void on_ring_over(void *arg, unsigned int index, const struct session_rin
 		(void)*(volatile uint8_t *)ring->config.record;
 	front->overs[index]++;
 	front->resets[index] += reset;
+	front->over = ring->config;
+	front->over_reply_len = front->reply_len;
 }
 
 static void on_ring_enable(void *arg, unsigned int index, bool enabled)

@@ -66,6 +66,8 @@ struct front {
 	unsigned int enables[SESSION_RINGS_MAX], fd_changes[SESSION_RINGS_MAX];
 	bool stopping[SESSION_RINGS_MAX], handed[SESSION_RINGS_MAX];
 	unsigned int overs[SESSION_RINGS_MAX], resets[SESSION_RINGS_MAX];
+	struct ring_config over;                     /* as of the last ring_over */
+	size_t over_reply_len;                       /* of what had been replied by then */
 	struct session_ring ring[SESSION_RINGS_MAX]; /* as of the last ring_start or ring_fds */
 	unsigned int logs, iotlbs, channels, announcements;
 	struct dirty_log *log; /* no reference */

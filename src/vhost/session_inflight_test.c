@@ -214,6 +214,19 @@ static void inflight_before_features(void **state)
 					     NULL, 0));
 }
 
+/* No ring can start, and none is asked for what it needs to. */
+static int forget_memory(void)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; i < 2 && !ret; i++) {
+		const struct message_mem_reg slot = { .region = front_region[i] };
+
+		ret = front_send(&front, VHOST_USER_REM_MEM_REG, 0, &slot, sizeof(slot), NULL, 0);
+	}
+	return ret;
+}
+
 static void a_ring_that_is_longer_than_its_record(void **state)
 {
 	struct message_inflight area = { .num_queues = 2, .queue_size = 128 };
@@ -230,6 +243,32 @@ static void a_ring_that_is_longer_than_its_record(void **state)
 			     VHOST_USER_SET_VRING_KICK);
 	assert_int_equal(front_state(&front, VHOST_USER_SET_VRING_NUM, 0, 64), 0);
 	assert_non_null(front.ring[0].config.record);
+}
+
+/* The record is where it was: by these numbers it would come out of the area. */
+static void a_run_that_ends_with_other_numbers(void **state)
+{
+	const uint64_t packed = FRONT_FEATURES | 1ull << VIRTIO_F_RING_PACKED;
+	struct message_inflight area;
+	int fd;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		front_close(&front);
+		front_open_as(&front, FRONT_ALL_FEATURES, FRONT_ALL_PROTOCOL_FEATURES, 1);
+		front_connect(&front);
+		assert_int_equal(front_u64(&front, VHOST_USER_SET_FEATURES, FRONT_FEATURES), 0);
+		area = get(two_queues, &fd);
+		assert_int_equal(set(&area, fd), 0);
+		front_start(&front, 0);
+		assert_int_equal(forget_memory(), 0);
+		if (i)
+			assert_int_equal(front_state(&front, VHOST_USER_SET_VRING_NUM, 1, 1024), 0);
+		else
+			assert_int_equal(front_u64(&front, VHOST_USER_SET_FEATURES, packed), 0);
+		assert_int_equal(front_state(&front, VHOST_USER_GET_VRING_BASE, 1, 0), 0);
+		assert_int_equal(front.overs[1], 1);
+		assert_ptr_equal(front.over.record, front.ring[1].config.record);
+	}
 }
 
 /* Its session ends, and nothing else. */
@@ -337,6 +376,47 @@ static void base_without_a_drain_needs_a_record(void **state)
 	front_reply_state(&front, VHOST_USER_GET_VRING_BASE_SKIP_DRAIN);
 }
 
+/* ---- when the record of a run is forgotten ---- */
+
+/*
+ * Not before the front-end has the base: of a packed ring the record alone knows it, should
+ * the process die. A ring that runs, and one that memory has stopped.
+ */
+static void a_run_is_over_when_its_base_was_answered(void **state)
+{
+	static const uint32_t requests[] = { VHOST_USER_GET_VRING_BASE,
+					     VHOST_USER_GET_VRING_BASE_SKIP_DRAIN };
+	struct message_inflight area;
+	int fd;
+
+	for (size_t i = 0; i < 4; i++) {
+		area = get(two_queues, &fd);
+		assert_int_equal(set(&area, fd), 0);
+		front_start(&front, 0);
+		if (i < 2)
+			assert_int_equal(forget_memory(), 0);
+		front.stop_base[1] = 5;
+		assert_int_equal(front.overs[1], 0);
+		assert_int_equal(front_state(&front, requests[i % 2], 1, 0), 0);
+		front_reply_state(&front, requests[i % 2]);
+		assert_int_equal(front.overs[1], 1);
+		assert_int_equal(front.resets[1], 0);
+		assert_int_equal(front.over_reply_len, front.reply_len);
+		front_close(&front);
+		setup(NULL);
+	}
+}
+
+static void a_base_that_cannot_be_sent_ends_no_run(void **state)
+{
+	front_start(&front, 0);
+	front.send_ret = -EAGAIN;
+	front_expect_over(&front, front_state(&front, VHOST_USER_GET_VRING_BASE, 1, 0));
+	assert_int_equal(front.stops[1], 1);
+	assert_int_equal(front.overs[1], 0);
+	assert_false(session_ends_runs(front.session));
+}
+
 #define TEST(name) FRONT_TEST(name, setup)
 
 int main(void)
@@ -352,11 +432,14 @@ int main(void)
 		TEST(questions_that_cannot_be),
 		TEST(inflight_before_features),
 		TEST(a_ring_that_is_longer_than_its_record),
+		TEST(a_run_that_ends_with_other_numbers),
 		TEST(front_end_truncates_the_inflight_file),
 		TEST(base_without_a_drain),
 		TEST(base_without_a_drain_that_takes_time),
 		TEST(close_during_a_base_without_a_drain),
 		TEST(base_without_a_drain_needs_a_record),
+		TEST(a_run_is_over_when_its_base_was_answered),
+		TEST(a_base_that_cannot_be_sent_ends_no_run),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

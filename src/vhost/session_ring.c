@@ -106,14 +106,30 @@ void session_rings_drop_fds(struct session *session)
 	}
 }
 
+static void tell_over(struct session *session, unsigned int index, bool reset)
+{
+	struct session_ring_state *ring = &session->ring[index];
+
+	ring->begun = false;
+	session->config.ops->ring_over(session->config.arg, index, &ring->set, reset);
+}
+
+/*
+ * First the answer: of a packed ring nobody but the record knows the place, so that it is
+ * kept until the front-end does. Who is killed in between leaves both, and they agree.
+ */
 static int end_get_base(struct session *session)
 {
 	struct session_ring_state *ring = &session->ring[session->op_index];
 	struct message_vring_state state = { .index = session->op_index,
 					     .num = ring->set.config.base };
+	int ret;
 
 	forget_kick(ring);
-	return session_reply(session, session->op_request, &state, sizeof(state));
+	ret = session_reply(session, session->op_request, &state, sizeof(state));
+	if (ret == SESSION_ANSWERED && ring->begun)
+		tell_over(session, session->op_index, false);
+	return ret;
 }
 
 /* The answer to the message that began the op. */
@@ -243,11 +259,9 @@ void session_choose_all(struct session *session)
 		session_choose(session, i);
 }
 
-/* Those that run are told when they stop (session_ends_runs); the others here. */
-static void end_runs(struct session *session)
+/* A reset: those that run are told when they stop (session_ends_runs); the others here. */
+static void reset_runs(struct session *session)
 {
-	const struct session_ops *ops = session->config.ops;
-
 	for (unsigned int i = 0; i < session->rings; i++) {
 		struct session_ring_state *ring = &session->ring[i];
 
@@ -255,8 +269,7 @@ static void end_runs(struct session *session)
 			continue;
 		ring->begun = false;
 		if (ring->phase == SESSION_RING_STOPPED)
-			ops->ring_over(session->config.arg, i, &ring->set,
-				       session->op != SESSION_OP_GET_BASE);
+			tell_over(session, i, true);
 	}
 }
 
@@ -264,8 +277,8 @@ int session_op_begin(struct session *session, enum session_op op)
 {
 	session->op = op;
 	session->beginning = true;
-	if (session_ends_runs(session) || session_hands_runs(session))
-		end_runs(session);
+	if (session_ends_runs(session) && !session_gives_base(session))
+		reset_runs(session);
 	/* All of them first: who is asked about a ring sees the others' state. */
 	for (unsigned int i = 0; i < session->rings; i++) {
 		struct session_ring_state *ring = &session->ring[i];
@@ -285,9 +298,14 @@ int session_op_begin(struct session *session, enum session_op op)
 								: op_end(session);
 }
 
+bool session_gives_base(const struct session *session)
+{
+	return session->op == SESSION_OP_GET_BASE;
+}
+
 bool session_hands_runs(const struct session *session)
 {
-	return session->op == SESSION_OP_GET_BASE && session->op_handed;
+	return session_gives_base(session) && session->op_handed;
 }
 
 bool session_ends_runs(const struct session *session)

@@ -153,6 +153,21 @@ void ring_unpop(struct ring *ring, unsigned int count)
 	}
 }
 
+void ring_give_back_again(struct ring *ring)
+{
+	struct ring_record *record = ring->record;
+	uint16_t head;
+
+	if (!ring->placed)
+		return;
+	while (record_has_again(record)) {
+		head = record->again[record->again_next++].head;
+		ring_note_pop(ring, head);
+		ring_push(ring, head, 0);
+	}
+	ring_flush(ring);
+}
+
 static void give_back(struct ring *ring, uint16_t head)
 {
 	ring->state[head] = HEAD_FREE;

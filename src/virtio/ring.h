@@ -159,9 +159,11 @@ bool ring_look_short(const struct ring *ring);
 uint32_t ring_resubmitted(const struct ring *ring);
 /*
  * Those still to be. ring_base counts them as consumed, so a run that is to end in good
- * order pops and pushes them first.
+ * order gives them back first, unused and unseen: their buffers may have no address now. A
+ * ring without a place cannot, and its record has to be kept. Worker.
  */
 uint32_t ring_resubmit_left(const struct ring *ring);
+void ring_give_back_again(struct ring *ring);
 /* NULL, or why the record of an earlier run was not this ring's: it was begun anew. */
 const char *ring_record_refused(const struct ring *ring);
 

@@ -17,12 +17,18 @@ size_t ring_record_bytes(uint32_t ring_size, bool packed)
 	return (bytes + RING_RECORD_ALIGN - 1) & ~(size_t)(RING_RECORD_ALIGN - 1);
 }
 
-void ring_record_clear(void *at, uint32_t ring_size, bool packed)
+/* Both layouts have it at the same place. */
+void ring_record_end(void *at)
 {
-	struct record_packed *record = at;
+	struct record_split *record = at;
 
 	gw_write_once(&record->version, 0);
 	gw_compiler_barrier();
+}
+
+void ring_record_clear(void *at, uint32_t ring_size, bool packed)
+{
+	ring_record_end(at);
 	memset(at, 0, ring_record_bytes(ring_size, packed));
 	gw_compiler_barrier();
 }

@@ -15,7 +15,7 @@
  * after the ring was made nothing is decided from it any more.
  *
  * Whoever ends a run in good order (GET_VRING_BASE was answered, the guest may reset
- * its ring) calls ring_record_clear afterwards: a record that fits is believed more than
+ * its ring) calls ring_record_end afterwards: a record that fits is believed more than
  * the base that the front-end gives, since that one does not know what was in flight.
  */
 #pragma once
@@ -30,11 +30,14 @@
 /* Bytes of one ring's record (vhost-user: queue regions are aligned). */
 size_t ring_record_bytes(uint32_t ring_size, bool packed);
 
-/*
- * Forgets all: a record of no ring, until one begins with it, at the base that it was
- * given. (One of nothing in flight has a place of its own, which a packed ring goes by.)
- */
+/* Forgets all: a record of no ring, until one begins with it, at the base that it was given. */
 void ring_record_clear(void *record, uint32_t ring_size, bool packed);
+/*
+ * A record of no ring from here on, of whatever size and kind it was. (One of nothing in
+ * flight has a place of its own, which a packed ring goes by.) One store: the front-end may
+ * have it copied by now, and no copy is half of one thing and half of another.
+ */
+void ring_record_end(void *record);
 
 /* True if it was ever begun and fits a ring of this size and kind. */
 bool ring_record_fits(const void *record, size_t bytes, uint32_t ring_size, bool packed);

@@ -64,10 +64,38 @@ static void a_refused_record_does_not_count(void **state)
 	assert_int_equal(ring_fault(rig->ring), RING_FAULT_INDEX);
 }
 
+/* Of a record that is perhaps shorter than anybody can know by now, and perhaps looked at. */
+static void a_record_ends_with_one_store(void **state)
+{
+	uint8_t before[RECORD_BYTES];
+	struct rig *rig = *state;
+	unsigned int changed = 0;
+	uint32_t base;
+
+	rig->record = record;
+	rig_open(rig, RIG_RING_SIZE, 0);
+	take(rig, 3);
+	base = ring_base(rig->ring);
+	memcpy(before, record, sizeof(record));
+	ring_record_end(record);
+	assert_false(ring_record_fits(record, RECORD_BYTES, RIG_RING_SIZE, rig->packed));
+	for (unsigned int i = 0; i < RECORD_BYTES; i++)
+		changed += record[i] != before[i];
+	assert_int_equal(changed, 1);
+	/* Who begins with it does not find what was in it. */
+	rig_restart(rig, base);
+	assert_null(ring_record_refused(rig->ring));
+	assert_int_equal(ring_resubmitted(rig->ring), 0);
+	assert_int_equal(ring_base(rig->ring), base);
+	rig_restart(rig, base);
+	assert_int_equal(ring_resubmitted(rig->ring), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		PACKED_TEST(a_refused_record_does_not_count),
+		RING_TEST(a_record_ends_with_one_store),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

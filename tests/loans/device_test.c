@@ -367,13 +367,13 @@ static void suspend(struct rig *rig, struct vm *vm)
 	rig_start(rig, two_stubborn_ports);
 	rig_guest_with(rig, vm, "a", &options);
 	rig_settle(rig, vm, "a", "d");
-	assert_int_equal(vm_recorded(vm), 0);
+	assert_int_equal(vm_recorded(vm, 1), 0);
 	fill_up(rig, vm, loop_test_find("d"), "a", "d", 20);
 	begin_ns = gw_now_ns();
 	assert_int_equal(vm_suspend_tx(vm), 21);
 	assert_true(gw_now_ns() - begin_ns < BOUND_MS * 1000000ull);
 	assert_int_equal(vm->tx.driver.used->idx, 1);
-	assert_int_equal(vm_recorded(vm), 20);
+	assert_int_equal(vm_recorded(vm, 1), 20);
 	vm_wait(is_quarantined, rig, "the loans to be quarantined");
 	vm_wait(device_runs, rig, "the device to run again");
 }
@@ -395,11 +395,11 @@ static void a_suspended_ring_is_gone_on_with_by_another(void **state)
 	vm_connect(&vm, path);
 	vm_share_inflight(&vm);
 	vm_share_memory(&vm);
-	vm_go_on_tx(&vm, 21);
+	vm_go_on(&vm, 1, 21);
 	vm_wait(all_used, &vm, "what was in flight to be given back");
 	assert_int_equal(rig_port(&rig, "b").taken_again, 20);
 	assert_int_equal(vm_stop_ring(&vm, 1), 21);
-	assert_int_equal(vm_recorded(&vm), 0);
+	assert_int_equal(vm_recorded(&vm, 1), 0);
 	/* The device's own come home to nobody. */
 	loop_test_hold(loop_test_find("d"), false);
 	vm_wait(quarantine_over, &rig, "the quarantine to end");
@@ -416,7 +416,7 @@ static void a_suspended_ring_is_gone_on_with_beside_its_ghost(void **state)
 	uint16_t head;
 
 	suspend(&rig, &vm);
-	vm_go_on_tx(&vm, 21);
+	vm_go_on(&vm, 1, 21);
 	head = send_to(&vm, 0xd0, 0xe0, 0);
 	assert_int_equal(vm_wait_used(&vm), head);
 	assert_int_equal(rig_port(&rig, "a").taken_again, 0);
@@ -443,7 +443,7 @@ static void a_suspended_ring_waits_for_its_loans(void **state)
 	fill_up(&rig, &vm, loop_test_find("d"), "a", "d", 20);
 	assert_int_equal(vm_suspend_tx(&vm), 21);
 	assert_int_equal(vm.tx.driver.used->idx, 21);
-	assert_int_equal(vm_recorded(&vm), 0);
+	assert_int_equal(vm_recorded(&vm, 1), 0);
 	vm_start_tx(&vm); /* the guest's driver anew: the record has no place of its own */
 	vm_wait(device_runs, &rig, "the device to run again");
 	send_to(&vm, 0xd0, 0xe0, 0);

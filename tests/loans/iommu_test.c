@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <cmocka.h>
 
 #define LEN         1000u
@@ -400,6 +401,69 @@ static void a_run_ends_before_its_rings_have_a_place(void **state)
 	end(&s);
 }
 
+/*
+ * A process before this one had two buffers of each ring in its hands when it was killed;
+ * those of the guest's have no address yet.
+ */
+static void start_with_two_in_flight(struct setup *s)
+{
+	const struct vm_options options = { .iommu = true, .inflight = true };
+	uint8_t frame[LEN];
+	char path[128];
+
+	rig_start(&s->rig, device_ports);
+	rig_guest_with(&s->rig, &s->vm, "a", &options);
+	s->loop = loop_test_find("d");
+	offer_buffers(s);
+	vm_frame(frame, LEN, 0xd0, 0xe0, 0);
+	vm_stop_ring(&s->vm, 0);
+	vm_stop_ring(&s->vm, 1);
+	for (unsigned int i = 0; i < 2; i++)
+		vm_send(&s->vm, frame, LEN);
+	for (unsigned int i = 0; i < 2; i++)
+		vm_record(&s->vm, i, 2);
+	snprintf(path, sizeof(path), "%s/a", s->rig.folder);
+	vm_come_again(&s->vm, path);
+}
+
+/* They are given back, unseen: nobody can say where they are, and the base is behind them. */
+static void a_run_ends_before_buffers_in_flight_have_an_address(void **state)
+{
+	struct setup s;
+
+	start_with_two_in_flight(&s);
+	for (unsigned int i = 0; i < 2; i++) {
+		const struct vm_ring *ring = i ? &s.vm.tx : &s.vm.rx;
+
+		assert_int_equal(vm_stop_ring(&s.vm, i), 2);
+		assert_int_equal(ring->driver.used->idx, 2);
+		assert_int_equal(vm_recorded(&s.vm, i), 0);
+	}
+	end(&s);
+}
+
+/* No more can they be given back where the ring itself has no place: the next run has them. */
+static void a_run_ends_when_its_ring_with_buffers_in_flight_has_no_place(void **state)
+{
+	struct setup s;
+
+	start_with_two_in_flight(&s);
+	vm_unmap_begin(&s.vm, 1, UINT64_MAX);
+	vm_unmap_end(&s.vm);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_int_equal(vm_stop_ring(&s.vm, i), 2);
+		assert_int_equal(vm_recorded(&s.vm, i), 2);
+	}
+	vm_map(&s.vm, VM_MEMORY_ADDR, VM_MEMORY_BYTES);
+	for (unsigned int i = 0; i < 2; i++)
+		vm_go_on(&s.vm, i, 2);
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(vm_wait_used(&s.vm), s.vm.tx.driver.avail->ring[i]);
+	receive_some(&s, 2);
+	assert_int_equal(s.vm.rx.driver.used->idx, 2);
+	end(&s);
+}
+
 #define BOTH(fn)                                                  \
 	cmocka_unit_test(fn),                                     \
 	{                                                         \
@@ -420,6 +484,8 @@ int main(void)
 		BOTH(frames_wait_for_a_ring_without_a_place),
 		BOTH(frames_without_a_place_are_dropped_for_that),
 		BOTH(a_run_ends_before_its_rings_have_a_place),
+		cmocka_unit_test(a_run_ends_before_buffers_in_flight_have_an_address),
+		cmocka_unit_test(a_run_ends_when_its_ring_with_buffers_in_flight_has_no_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

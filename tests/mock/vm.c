@@ -316,15 +316,48 @@ void vm_share_inflight(struct vm *vm)
 	tell(vm, &request, vm->inflight_fd);
 }
 
-/* vhost-user, QueueRegionSplit: 16 bytes, then 16 for each head, the first of them `inflight`. */
-unsigned int vm_recorded(const struct vm *vm)
+/* vhost-user, "Inflight I/O tracking": QueueRegionSplit. */
+struct record {
+	uint64_t features;
+	uint16_t version, desc_num, last_batch_head, used_idx;
+	struct {
+		uint8_t inflight, padding[5];
+		uint16_t next;
+		uint64_t counter;
+	} desc[VM_RING_SIZE];
+};
+
+static struct record *record_of(const struct vm *vm, unsigned int index)
 {
-	const uint8_t *head = vm->inflight + TX * record_bytes() + 16;
+	return (struct record *)(vm->inflight + index * record_bytes());
+}
+
+unsigned int vm_recorded(const struct vm *vm, unsigned int index)
+{
+	const struct record *record = record_of(vm, index);
 	unsigned int count = 0;
 
 	for (unsigned int i = 0; i < VM_RING_SIZE; i++)
-		count += head[16 * i] == 1;
+		count += record->desc[i].inflight == 1;
 	return count;
+}
+
+void vm_record(struct vm *vm, unsigned int index, unsigned int count)
+{
+	const struct mock_driver *driver = index ? &vm->tx.driver : &vm->rx.driver;
+	struct record *record = record_of(vm, index);
+
+	/* What the back-end still does after an answer is done when the next one comes. */
+	ask_u64(vm, VHOST_USER_GET_FEATURES);
+	*record = (struct record){ .version = 1,
+				   .desc_num = VM_RING_SIZE,
+				   .used_idx = driver->used->idx };
+	for (unsigned int i = 0; i < count; i++) {
+		uint16_t head = driver->avail->ring[(driver->used->idx + i) % VM_RING_SIZE];
+
+		record->desc[head].inflight = 1;
+		record->desc[head].counter = i;
+	}
 }
 
 /* Says all of a ring that there is. */
@@ -367,20 +400,34 @@ void vm_start_rings(struct vm *vm)
 	vm_start_tx(vm);
 }
 
+/* As far as to the rings. */
+static void begin(struct vm *vm, const char *socket_path)
+{
+	vm_connect(vm, socket_path);
+	if (vm->options.inflight)
+		vm_share_inflight(vm);
+	if (vm->options.iommu)
+		share_channel(vm);
+	vm_share_memory(vm);
+	if (vm->options.iommu)
+		vm_map(vm, VM_MEMORY_ADDR, RINGS_BYTES);
+}
+
 void vm_start_with(struct vm *vm, const char *socket_path, const struct vm_options *options)
 {
 	memset(vm, 0, sizeof(*vm));
 	vm->options = *options;
 	vm->fd = -1;
-	vm_connect(vm, socket_path);
-	if (options->inflight)
-		vm_share_inflight(vm);
-	if (options->iommu)
-		share_channel(vm);
-	vm_share_memory(vm);
-	if (options->iommu)
-		vm_map(vm, VM_MEMORY_ADDR, RINGS_BYTES);
+	begin(vm, socket_path);
 	vm_start_rings(vm);
+}
+
+void vm_come_again(struct vm *vm, const char *socket_path)
+{
+	vm_disconnect(vm);
+	begin(vm, socket_path);
+	for (unsigned int i = 0; i < 2; i++)
+		vm_go_on(vm, i, (i ? &vm->tx : &vm->rx)->driver.used->idx);
 }
 
 static void ask_base(struct vm *vm, uint32_t number, unsigned int index)
@@ -423,9 +470,9 @@ uint16_t vm_suspend_tx(struct vm *vm)
 	return vm_stop_end(vm, TX);
 }
 
-void vm_go_on_tx(struct vm *vm, uint16_t base)
+void vm_go_on(struct vm *vm, unsigned int index, uint16_t base)
 {
-	tell_ring(vm, &vm->tx, TX, base);
+	tell_ring(vm, index == TX ? &vm->tx : &vm->rx, index, base);
 }
 
 void vm_disconnect(struct vm *vm)
@@ -433,13 +480,14 @@ void vm_disconnect(struct vm *vm)
 	if (vm->fd >= 0)
 		close(vm->fd);
 	vm->fd = -1;
+	if (vm->channel_fd > 0)
+		close(vm->channel_fd);
+	vm->channel_fd = 0;
 }
 
 void vm_free(struct vm *vm)
 {
 	vm_disconnect(vm);
-	if (vm->channel_fd > 0)
-		close(vm->channel_fd);
 	close_ring(&vm->tx);
 	close_ring(&vm->rx);
 	if (vm->memory.count)

@@ -77,12 +77,16 @@ void vm_unmap_end(struct vm *vm);
 uint64_t vm_wait_miss(struct vm *vm);
 /* GET_VRING_BASE_SKIP_DRAIN of the transmit ring; returns the base. options.inflight. */
 uint16_t vm_suspend_tx(struct vm *vm);
-/* The transmit ring goes on where it was; the guest's driver knows nothing of it. */
-void vm_go_on_tx(struct vm *vm, uint16_t base);
-/* Transmit heads that the record says are in flight. */
-unsigned int vm_recorded(const struct vm *vm);
+/* A stopped ring goes on where it was; the guest's driver knows nothing of it. */
+void vm_go_on(struct vm *vm, unsigned int index, uint16_t base);
+/* Heads of a ring that the record says are in flight. */
+unsigned int vm_recorded(const struct vm *vm, unsigned int index);
+/* Writes the record of a process that had taken the next so many, and was killed. */
+void vm_record(struct vm *vm, unsigned int index, unsigned int count);
 /* Hands the records to the back-end, before rings start; vm_start_with does. */
 void vm_share_inflight(struct vm *vm);
+/* As QEMU with reconnect=1: all anew, but for memory and rings; the base is what is used. */
+void vm_come_again(struct vm *vm, const char *socket_path);
 /* Closes the socket without a word, as a killed process does. Memory stays. */
 void vm_disconnect(struct vm *vm);
 /* All of it. Safe on one that was never started (zeroed). */

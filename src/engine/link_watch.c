@@ -37,17 +37,22 @@ static void dump(struct link_watch *watch)
 	watch->again = watch->dumping;
 	if (watch->dumping)
 		return;
+	watch->torn = false;
 	watch->dumping = send(watch->fd, &request, sizeof(request), 0) == sizeof(request);
 	if (watch->dumping)
 		watch->whole(watch, false);
 }
 
+/*
+ * Interfaces came or went between two parts of it, and the kernel may have passed over
+ * one that was there all the time: it would be taken for gone.
+ */
 static void dump_ends(struct link_watch *watch, bool well)
 {
 	watch->dumping = false;
-	if (well)
+	if (well && !watch->torn)
 		watch->whole(watch, true);
-	if (watch->again)
+	if (watch->again || (well && watch->torn))
 		dump(watch);
 }
 
@@ -80,6 +85,7 @@ static void datagram(struct link_watch *watch, int bytes)
 	const struct nlmsghdr *message = (const void *)watch->buffer;
 
 	for (; mnl_nlmsg_ok(message, bytes); message = mnl_nlmsg_next(message, &bytes)) {
+		watch->torn |= message->nlmsg_flags & NLM_F_DUMP_INTR;
 		switch (message->nlmsg_type) {
 		case RTM_NEWLINK:
 		case RTM_DELLINK:
@@ -119,7 +125,7 @@ int link_watch_open(struct link_watch *watch, struct gw_loop *loop, struct gw_er
 
 	watch->loop = loop;
 	watch->watch.fd = -1;
-	watch->dumping = watch->again = false;
+	watch->dumping = watch->again = watch->torn = false;
 	watch->buffer = malloc(BUFFER_BYTES);
 	watch->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
 	if (watch->fd < 0 || !watch->buffer ||

@@ -31,6 +31,7 @@ struct link_watch {
 	/* All there is begins to come, or (done) has come. */
 	void (*whole)(struct link_watch *watch, bool done);
 	bool dumping, again;
+	bool torn; /* what has come of it does not belong together */
 	uint8_t *buffer;
 };
 

@@ -141,7 +141,7 @@ int bind_queue(struct xdp_channel *ch, struct xsk *xsk, uint64_t deadline_ns, st
 	return 0;
 }
 
-bool bind_released(const struct xdp_channel *ch, uint64_t deadline_ns)
+bool bind_released(const struct xdp_channel *ch, unsigned int ifindex, uint64_t deadline_ns)
 {
 	struct xsk_config config = { .tx_entries = PROBE_ENTRIES, .rx_entries = PROBE_ENTRIES };
 	void *page =
@@ -154,8 +154,7 @@ bool bind_released(const struct xdp_channel *ch, uint64_t deadline_ns)
 	config.umem.iov_base = page;
 	config.umem.iov_len = PROBE_BYTES;
 	if (!xsk_open(&config, &probe, NULL)) {
-		while ((rc = xsk_bind(probe, ch->p->netdev.ifindex, ch->queue_index, XDP_COPY)) ==
-			       -EBUSY &&
+		while ((rc = xsk_bind(probe, ifindex, ch->queue_index, XDP_COPY)) == -EBUSY &&
 		       gw_now_ns() < deadline_ns)
 			bind_wait();
 		xsk_close(probe);

@@ -81,6 +81,7 @@ struct xdp_channel {
 
 	/* control */
 	unsigned int queue_index; /* of the interface */
+	unsigned int ifindex;     /* that its socket is bound to, or the last one was */
 	enum gw_reads reads;
 	struct gw_memmap *mapped;
 	uint32_t page_bytes; /* of the guest's memory: what lies side by side for the device */
@@ -172,8 +173,11 @@ bool rx_arm(struct xdp_channel *ch);
 bool bind_zerocopy_wanted(const struct xdp_port *p);
 /* Binds to the channel's queue, waiting for who is on his way out until the deadline. */
 int bind_queue(struct xdp_channel *ch, struct xsk *xsk, uint64_t deadline_ns, struct gw_error *err);
-/* True when the queue can be bound: nothing of a closed socket is in use any more. */
-bool bind_released(const struct xdp_channel *ch, uint64_t deadline_ns);
+/*
+ * True when the channel's queue of that interface can be bound, or there is none any more:
+ * nothing of a closed socket is in use then.
+ */
+bool bind_released(const struct xdp_channel *ch, unsigned int ifindex, uint64_t deadline_ns);
 /* Sleeps a little, between two looks at the kernel. */
 void bind_wait(void);
 

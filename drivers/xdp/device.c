@@ -42,6 +42,15 @@ struct packet_call {
 	int rc;
 };
 
+static bool any_lent(const struct xdp_port *p)
+{
+	bool lent = false;
+
+	for (unsigned int i = 0; i < p->channel_count; i++)
+		lent |= rx_lent(&p->channel[i]) > 0;
+	return lent;
+}
+
 static void packet_open_apply(void *arg)
 {
 	struct packet_call *call = arg;
@@ -52,8 +61,8 @@ static void packet_open_apply(void *arg)
 		.arena = p->channel[0].rx.pool,
 	};
 
-	/* Frames of the AF_XDP socket are still lent: their buffers cannot change hands. */
-	if (!p->packet && rx_lent(&p->channel[0])) {
+	/* Frames of AF_XDP sockets are still lent: their buffers cannot change hands. */
+	if (!p->packet && any_lent(p)) {
 		call->rc = gw_error_set(call->err, -EBUSY,
 					"port %s: received frames are still in other ports",
 					gw_port_name(p->port));
@@ -274,7 +283,7 @@ static void wait_for_the_dead(struct xdp_port *p)
 
 	for (unsigned int i = 1; i < p->channel_count; i++)
 		if (p->channel[i].queue_index < p->netdev.queues &&
-		    !bind_released(&p->channel[i], deadline_ns))
+		    !bind_released(&p->channel[i], p->netdev.ifindex, deadline_ns))
 			p->channel[i].elsewhere = true;
 }
 

@@ -17,8 +17,9 @@
  *      port pauses: to wait for the kernel is no stall of the device;
  *   3. the new one is bound. The kernel releases a queue some time after the close:
  *      until then bind says EBUSY, and is tried again;
- *   4. that bind succeeds is the proof that the kernel has let go of the old one:
- *      frames that had not been completed are over now, and reported as failed;
+ *   4. that bind succeeds is the proof that the kernel has let go of the old one (if that
+ *      was another interface's, its queue there is tried): frames that had not been
+ *      completed are over now, and reported as failed;
  *   5. the worker takes the new socket, all free buffers are filled in, and the
  *      XDP program's map points to it; a port that paused resumes.
  *
@@ -238,16 +239,34 @@ static uint32_t page_bytes_of(const struct xdp_channel *ch, struct gw_memmap *me
 	return contiguity_of_window(&window);
 }
 
+/* That a queue of another interface can be bound proves nothing about the old one's. */
+static int old_released(const struct xdp_channel *ch, uint64_t deadline_ns, struct gw_error *err)
+{
+	const struct xdp_port *p = ch->p;
+
+	if (!ch->unreleased || ch->ifindex == p->netdev.ifindex ||
+	    bind_released(ch, ch->ifindex, deadline_ns))
+		return 0;
+	return gw_error_set(err, -EBUSY,
+			    "interface %s: the one that had this name before still holds frames, "
+			    "in its queue %u",
+			    gw_port_target(p->port), ch->queue_index);
+}
+
 static int new_in(struct xdp_channel *ch, struct xsk *xsk, struct gw_memmap *memmap, bool was_ours,
 		  struct gw_error *err)
 {
 	struct attach attach = { .ch = ch, .xsk = xsk, .memmap = memmap };
 	struct xdp_port *p = ch->p;
 	unsigned int limit_ms = was_ours ? XDP_OWN_LIMIT_MS : XDP_BIND_LIMIT_MS;
-	int rc = bind_queue(ch, xsk, deadline_in(limit_ms), err);
+	uint64_t deadline_ns = deadline_in(limit_ms);
+	int rc = old_released(ch, deadline_ns, err);
 
+	if (!rc)
+		rc = bind_queue(ch, xsk, deadline_ns, err);
 	if (rc)
 		return rc;
+	ch->ifindex = p->netdev.ifindex;
 	ch->unreleased = false;
 	ch->reads = rules_reads(&p->netdev, xsk->zerocopy);
 	ch->page_bytes = page_bytes_of(ch, memmap);
@@ -352,7 +371,7 @@ uint32_t window_clear(struct xdp_channel *ch, unsigned int limit_ms)
 	ch->passes = false; /* the queue is the host's now */
 	old_away(ch);
 	gw_port_apply(ch->p->port, end_apply, ch);
-	if (ch->unreleased && bind_released(ch, end_ns)) {
+	if (ch->unreleased && bind_released(ch, ch->ifindex, end_ns)) {
 		gw_port_apply(ch->p->port, abandon_apply, ch);
 		ch->unreleased = false;
 	}

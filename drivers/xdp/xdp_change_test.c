@@ -464,6 +464,42 @@ static void what_is_not_let_go_is_said(void **state)
 	fixture_close(&f);
 }
 
+/* The same, and then another interface has the name: that its queue is free says nothing. */
+static void what_another_interface_holds_is_not_let_go(void **state)
+{
+	struct gw_frame frame, *offer = &frame;
+	struct gw_error err = { 0 };
+	struct gw_done done;
+	struct fixture f;
+	struct iovec seg;
+	int second;
+
+	fixture_open(&f, "up=near,rxring=64", 1500);
+	host_lend(f.port, f.memory.memmap);
+	seg = (struct iovec){ host_memory_at(&f.memory, 100), 100 };
+	host_frame(&frame, f.memory.memmap, &seg, 1);
+	*f.ch->xsk->tx.flags = 0;
+	assert_int_equal(xdp_tx(host_queue(f.port), &offer, 1), 1);
+	f.ch->reads = GW_READS_DMA;
+	second = dup(f.ch->xsk->fd);
+	assert_int_equal(host_stop(f.port, 200), 1);
+	veth_run("ip link set near down && ip link set near name other");
+	close(f.far);
+	veth_run("ip link set far down && ip link set far name farther");
+	veth_add("near", "far", 1500);
+	f.far = far_open("far", VETH_TYPE, false);
+	assert_int_equal(host_start(f.port, &err), -EBUSY);
+	assert_int_equal(host_reap(f.port, &done, 1, 0), 0);
+	close(second);
+	assert_int_equal(host_start(f.port, &err), 0);
+	assert_int_equal(host_reap(f.port, &done, 1, 0), 1);
+	assert_int_equal(done.status, GW_DONE_FAILED);
+	host_lend(f.port, f.memory.memmap);
+	send_one(&f, 1, 1000);
+	veth_delete("other");
+	fixture_close(&f);
+}
+
 /* ---- what must not survive ---- */
 
 static void nothing_survives_sigkill(void **state)
@@ -567,6 +603,7 @@ int main(void)
 		TEST(invalid_descriptor_is_noticed_under_traffic),
 		TEST(starts_again_after_a_stop_with_frames_out),
 		TEST(what_is_not_let_go_is_said),
+		TEST(what_another_interface_holds_is_not_let_go),
 		TEST(nothing_survives_sigkill),
 		TEST(memlock_limit_is_named),
 	};

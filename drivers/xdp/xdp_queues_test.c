@@ -16,6 +16,7 @@
 #define GUESTS       3u
 /* Little, for users who may lock 8 MiB. */
 #define MEMORY_BYTES (512u << 10)
+#define FLOW_BYTES   60u
 
 struct guests {
 	struct fixture f;
@@ -107,12 +108,28 @@ static void third_guest_shares_until_a_queue_is_free(void **state)
 	guests_close(&g);
 }
 
+/* A frame of an IPv4 flow with this number. */
+static void send_flow(int far, unsigned int number, uint8_t packet[FLOW_BYTES])
+{
+	const uint8_t udp[FLOW_BYTES] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1,
+					  8,    0,    0x45, 0,    0,    46,   0, 0, 0, 0, 9, 17 };
+
+	memcpy(packet, udp, FLOW_BYTES);
+	packet[29] = 1;
+	packet[33] = 2;
+	packet[34] = (uint8_t)(number >> 8);
+	packet[35] = (uint8_t)number;
+	packet[39] = 26;
+	far_send(far, packet, FLOW_BYTES);
+}
+
 /* Flows of an IPv4 sender are spread over the queues; all have to come. */
 static void frames_of_all_bound_queues_are_received(void **state)
 {
+	uint8_t packet[FLOW_BYTES];
 	struct gw_frame *frame;
 	struct guests g;
-	unsigned int far;
+	int far;
 
 	guests_open(&g, "up=near,rxring=64", 2);
 	if (g.f.p->packet) {
@@ -121,17 +138,9 @@ static void frames_of_all_bound_queues_are_received(void **state)
 	}
 	host_lend(g.f.port, g.memory[0].memmap);
 	host_lend(g.f.port, g.memory[1].memmap);
-	far = (unsigned int)far_open("far", 0, false);
+	far = far_open("far", 0, false);
 	for (unsigned int i = 0; i < 200; i++) {
-		uint8_t packet[60] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1,
-				       8,    0,    0x45, 0,    0,    46,   0, 0, 0, 0, 9, 17 };
-
-		packet[29] = 1;
-		packet[33] = 2;
-		packet[34] = (uint8_t)(i >> 8);
-		packet[35] = (uint8_t)i;
-		packet[39] = 26;
-		far_send((int)far, packet, sizeof(packet));
+		send_flow(far, i, packet);
 		assert_int_equal(host_receive(g.f.port, &frame, 1, LIMIT_MS), 1);
 		host_frame_bytes(frame, fixture_bytes, sizeof(fixture_bytes));
 		assert_memory_equal(fixture_bytes, packet, sizeof(packet));
@@ -139,7 +148,47 @@ static void frames_of_all_bound_queues_are_received(void **state)
 	}
 	assert_true(g.f.p->channel[0].xsk->rx.mine > 0);
 	assert_true(g.f.p->channel[1].xsk->rx.mine > 0);
-	close((int)far);
+	close(far);
+	guests_close(&g);
+}
+
+/*
+ * Started again where there can be no XDP program any more: buffers of any queue that
+ * are still lent cannot become those of a packet socket.
+ */
+static void lent_buffers_of_no_queue_change_hands(void **state)
+{
+	struct program other = PROGRAM_NONE;
+	struct gw_error err = { 0 };
+	uint8_t packet[FLOW_BYTES];
+	struct gw_frame *frame;
+	struct guests g;
+	int far;
+
+	guests_open(&g, "up=near,rxring=64", 2);
+	if (g.f.p->packet) {
+		guests_close(&g);
+		skip();
+	}
+	host_lend(g.f.port, g.memory[0].memmap);
+	host_lend(g.f.port, g.memory[1].memmap);
+	far = far_open("far", 0, false);
+	for (unsigned int i = 0; i < 200; i++) {
+		send_flow(far, i, packet);
+		assert_int_equal(host_receive(g.f.port, &frame, 1, LIMIT_MS), 1);
+		if (frame->tag == &g.f.p->channel[1])
+			break;
+		host_release(g.f.port, &frame, 1);
+	}
+	assert_ptr_equal(frame->tag, &g.f.p->channel[1]);
+	assert_int_equal(host_stop(g.f.port, 1000), 0);
+	assert_int_equal(program_attach(&other, g.f.p->netdev.ifindex, 2, &err), 0);
+	assert_int_equal(host_start(g.f.port, &err), -EBUSY);
+	host_release(g.f.port, &frame, 1);
+	assert_int_equal(host_start(g.f.port, &err), 0);
+	assert_non_null(g.f.p->packet);
+	program_detach(&other);
+	close(far);
 	guests_close(&g);
 }
 
@@ -224,6 +273,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(third_guest_shares_until_a_queue_is_free),
 		TEST(frames_of_all_bound_queues_are_received),
+		TEST(lent_buffers_of_no_queue_change_hands),
 		TEST(queue_of_another_program_is_passed_over),
 		TEST(queue_n_takes_no_other),
 		TEST(trouble_of_one_queue_leaves_the_other),

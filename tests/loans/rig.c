@@ -165,3 +165,21 @@ void rig_wait_held(struct loop *loop, unsigned int count)
 
 	vm_wait(held_is, &wait, "the device to hold so many frames");
 }
+
+uint16_t rig_send(struct vm *vm, uint8_t destination, uint8_t fill)
+{
+	uint8_t frame[RIG_LEN];
+
+	vm_frame(frame, RIG_LEN, destination, 0xe0, fill);
+	return vm_send(vm, frame, RIG_LEN);
+}
+
+void rig_fill_up(struct rig *rig, struct vm *vm, struct loop *loop, const char *source,
+		 const char *egress, unsigned int loans)
+{
+	loop_test_hold(loop, true);
+	for (unsigned int i = 0; i < loans; i++)
+		rig_send(vm, 0xd0, 0);
+	rig_wait_held(loop, loans);
+	assert_int_equal(rig_pair(rig, source, egress).loans_out, loans);
+}

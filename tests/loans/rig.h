@@ -10,6 +10,9 @@
 #include "vm.h"
 #include <guestwire/guestwire.h>
 
+/* Of each frame of rig_send. */
+#define RIG_LEN 1000u
+
 struct rig {
 	struct gw_context *context;
 	char folder[64]; /* of sockets */
@@ -33,6 +36,11 @@ struct gw_pair_info rig_pair(struct rig *rig, const char *source, const char *eg
 struct gw_port_info rig_port(struct rig *rig, const char *name);
 /* Sends one frame from the guest and waits until the driver of `egress` has answered. */
 void rig_settle(struct rig *rig, struct vm *vm, const char *source, const char *egress);
+/* One frame of RIG_LEN bytes, filled with `fill`, to 02:00:00:00:00:DESTINATION; its head. */
+uint16_t rig_send(struct vm *vm, uint8_t destination, uint8_t fill);
+/* Fills a device, which holds what it gets from now on, until it takes no more loans. */
+void rig_fill_up(struct rig *rig, struct vm *vm, struct loop *loop, const char *source,
+		 const char *egress, unsigned int loans);
 /* Waits until the device holds exactly count frames. */
 void rig_wait_held(struct loop *loop, unsigned int count);
 /* Waits until the pair's lent + copied + dropped frames are at least count. */

@@ -3,7 +3,7 @@
  * The driver on a veth pair, against the kernel: near is its interface, far a raw
  * socket at the other end. What every driver has to do is in tests/conformance;
  * here is what only this one can get wrong. Frames that go and come are here,
- * changes while they do in xdp_change_test.c.
+ * changes while they do in xdp_memory_test.c and xdp_change_test.c.
  *
  * Run by root, the process moves to a network namespace of its own; by a user, into
  * a user namespace as well, where no BPF program may be loaded: frames are received

@@ -104,7 +104,8 @@ static json_t *explain_snapshot(const struct call *call)
 	json = strcmp(call->from, "-") == 0 ? json_loadf(stdin, 0, &error)
 					    : json_load_file(call->from, 0, &error);
 	if (!json)
-		cli_complain("--from %s: %s", call->from, error.text);
+		cli_complain("--from %s: %s; it takes what `guestwire show --json` prints",
+			     call->from, error.text);
 	return json;
 }
 

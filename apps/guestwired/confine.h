@@ -90,6 +90,9 @@ int confine_plan_driver(struct confine_plan *plan, const struct gw_driver *drive
 int confine_plan_ports(struct confine_plan *plan, struct gw_context *gw, struct gw_error *err);
 void confine_plan_free(struct confine_plan *plan);
 
+/* Is there a user NAME, and the GROUP of NAME[:GROUP]? Changes nothing. */
+int confine_user_look(const char *name, struct gw_error *err);
+
 /*
  * Becomes NAME[:GROUP], keeping the capabilities that the ports need to start, and the
  * one to make files where only root may. With one thread only.

@@ -118,6 +118,13 @@ static int find_user(const char *words, struct user *user, struct gw_error *err)
 	return 0;
 }
 
+int confine_user_look(const char *name, struct gw_error *err)
+{
+	struct user user;
+
+	return find_user(name, &user, err);
+}
+
 /* The user's own files under /proc belong to root from a change of user on. */
 static void keep_proc_self(const struct confine_plan *plan)
 {

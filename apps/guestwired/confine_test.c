@@ -465,6 +465,10 @@ static void unknown_users_are_told(void **state)
 	assert_int_equal(confine_user(&plan, "root:no-such-group-here", &err), -ENOENT);
 	assert_non_null(strstr(err.text, "there is no group 'no-such-group-here'"));
 	assert_int_equal(confine_user(&plan, ":root", &err), -EINVAL);
+	/* So is guestwired --check, which becomes nobody. */
+	assert_int_equal(confine_user_look("no-such-user-here", &err), -ENOENT);
+	assert_int_equal(confine_user_look("root:no-such-group-here", &err), -ENOENT);
+	assert_int_equal(confine_user_look("root:root", &err), 0);
 }
 
 static int become_nobody(const struct confine_plan *plan)

@@ -481,8 +481,13 @@ int daemon_run(const struct daemon_config *config, int ready_fd)
 int daemon_check(const struct daemon_config *config)
 {
 	struct daemon daemon = { .config = config };
+	struct gw_error err = { 0 };
 	int status = open_library(&daemon);
 
+	if (status == EXIT_OK && config->user[0] && confine_user_look(config->user, &err) < 0) {
+		daemon_log(LOG_ERR, "%s", err.text);
+		status = EXIT_USAGE;
+	}
 	gw_close(daemon.gw);
 	return status;
 }

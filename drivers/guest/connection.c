@@ -383,6 +383,21 @@ static int serve_listener(struct guest *guest, struct gw_error *err)
 	return ret ? gw_error_sys(err, ret, "port %s: listening", gw_port_name(guest->port)) : 0;
 }
 
+/* What an error of bind(2) is likely to be about. */
+static const char *hint_for(int code)
+{
+	switch (code) {
+	case EADDRINUSE:
+		return " (another program listens there, or it is no socket)";
+	case ENOENT:
+		return " (its folder has to be there: make it first)";
+	case EACCES:
+		return " (the daemon's user has to be able to write to its folder)";
+	default:
+		return "";
+	}
+}
+
 static int start_listening(struct guest *guest, struct gw_error *err)
 {
 	struct sockaddr_un address;
@@ -396,10 +411,7 @@ static int start_listening(struct guest *guest, struct gw_error *err)
 	remove_stale(&address);
 	if (bind(guest->listen_fd, (const struct sockaddr *)&address, sizeof(address))) {
 		ret = gw_error_sys(err, -errno, "port %s: cannot listen on %s%s",
-				   gw_port_name(guest->port), address.sun_path,
-				   errno == EADDRINUSE
-					   ? " (another program listens there, or it is no socket)"
-					   : "");
+				   gw_port_name(guest->port), address.sun_path, hint_for(errno));
 		gw_fd_close(&guest->listen_fd);
 		return ret;
 	}

@@ -10,9 +10,12 @@
 #include "text.h"
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 const struct gw_option port_common_options[] = {
 	{ "network", "NAME", "default", "ports of one network hear each other" },
@@ -127,6 +130,16 @@ static int take_driver(struct gw_port *port, const char *spec, const char *word,
 			    (int)len, word, known);
 }
 
+/* What the kernel has no room for can be said before anything is touched. */
+static size_t target_max(const struct gw_driver *driver)
+{
+	if (driver->target_is_interface)
+		return IFNAMSIZ - 1;
+	if (driver->needs && driver->needs->target_is_socket)
+		return sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
+	return PATH_MAX - 1;
+}
+
 static int take_target(struct gw_port *port, const char *spec, const char *text, size_t len,
 		       struct gw_error *err)
 {
@@ -136,6 +149,10 @@ static int take_target(struct gw_port *port, const char *spec, const char *text,
 	if (port->driver->target && !len)
 		return gw_error_set(err, -EINVAL, "port %.80s: %s is missing after '%s:'", spec,
 				    port->driver->target, port->driver->name);
+	if (len > target_max(port->driver))
+		return gw_error_set(
+			err, -EINVAL, "port %.80s: %s has %zu bytes, %zu are the most: '%.*s'",
+			spec, port->driver->target, len, target_max(port->driver), (int)len, text);
 	port->target = strndup(text, len);
 	return port->target ? 0 : gw_error_sys(err, -ENOMEM, "port %s", spec);
 }

@@ -18,6 +18,13 @@ static const struct gw_option options[] = {
 };
 
 static const struct gw_driver with = { .name = "with", .target = "IFNAME", .options = options };
+static const struct gw_driver card = {
+	.name = "card",
+	.target = "IFNAME",
+	.target_is_interface = true,
+};
+static const struct gw_needs makes_socket = { .target_is_socket = true };
+static const struct gw_driver plug = { .name = "plug", .target = "SOCKET", .needs = &makes_socket };
 static const struct gw_driver without = { .name = "without" };
 
 /* An even depth, and in the slow mode at most 4. */
@@ -33,7 +40,7 @@ static int even_check(struct gw_port *port, struct gw_error *err)
 }
 
 static const struct gw_driver even = { .name = "even", .options = options, .check = even_check };
-static const struct gw_driver *const drivers[] = { &with, &without, &even, NULL };
+static const struct gw_driver *const drivers[] = { &with, &without, &even, &card, &plug, NULL };
 
 static struct gw_port *parse(const char *spec)
 {
@@ -116,11 +123,13 @@ static void what_is_wrong_is_named(void **state)
 		{ "=without:", "the name has to be" },
 		{ "a b=without:", "the name has to be" },
 		{ "a23456789012345678901234567890123=without:", "the name has to be" },
-		{ "a=w:", "no driver named 'w'; there are with, without, even" },
+		{ "a=w:", "no driver named 'w'; there are with, without, even, card, plug" },
 		{ "a=:", "no driver named ''" },
 		{ "a=without:eth0", "takes no target" },
 		{ "a=with:", "IFNAME is missing" },
 		{ "a=with:,mode=slow", "IFNAME is missing" },
+		{ "a=card:eth0123456789012",
+		  "IFNAME has 16 bytes, 15 are the most: 'eth0123456789012'" },
 		{ "a=without:,", "'' is no OPTION=VALUE" },
 		{ "a=without:,loan", "'loan' is no OPTION=VALUE" },
 		{ "a=without:,loan=", "'loan=' is no OPTION=VALUE" },
@@ -156,6 +165,21 @@ static void what_is_wrong_is_named(void **state)
 	}
 }
 
+/* What bind(2) has no room for is no socket's path, and what fits is one. */
+static void a_path_is_as_long_as_an_address_takes(void **state)
+{
+	char spec[7 + 108 + 1] = "a=plug:";
+	struct gw_error err = { 0 };
+	struct gw_port *port;
+
+	memset(spec + 7, 'x', 108);
+	assert_int_equal(port_parse(spec, drivers, &port, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "has 108 bytes, 107 are the most"));
+	spec[7 + 107] = 0;
+	port_free(parse(spec));
+	port_free(parse("a=card:eth012345678901"));
+}
+
 /* Whatever is in it, the text about it has an end. */
 static void a_long_specification_is_refused_in_short(void **state)
 {
@@ -178,6 +202,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_given_has_its_fallback),
 		cmocka_unit_test(words_and_a_number_can_be_values_of_one_option),
 		cmocka_unit_test(what_is_wrong_is_named),
+		cmocka_unit_test(a_path_is_as_long_as_an_address_takes),
 		cmocka_unit_test(a_long_specification_is_refused_in_short),
 	};
 

@@ -43,10 +43,12 @@ BAD_COMMAND_LINES = {
                         1, "/nonexistent/s: bind: No such file"),
     "no-file": (["--config", "/nonexistent/f"], 2,
                 "--config /nonexistent/f: open: No such file"),
-    "no-interface": (["--port", "a=tap:a-name-that-is-too-long"], 1,
-                     "a-name-that-is-too-long"),
+    "no-interface": (["--port", "a=tap:a-name-that-is-too-long"], 2,
+                     "IFNAME has 23 bytes, 15 are the most"),
+    "no-user": (["--port", "a=null:", "--user", "no-such-user", "--check"], 2,
+                "user: there is no user 'no-such-user'"),
     "no-folder": (["--port", "a=guest:/nonexistent/s"], 1,
-                  "port a: cannot listen on /nonexistent/s"),
+                  "cannot listen on /nonexistent/s (its folder has to be there"),
 }
 
 

@@ -56,6 +56,7 @@ static void address_range_unmapped(void **state)
 	assert_null(memmap_translate_user(f->memmap, USER_OFFSET - 1, 1));
 }
 
+/* CVE-2018-1059: DPDK translated the beginning, and took the rest for granted. */
 static void address_range_half_mapped(void **state)
 {
 	struct fixture *f = *state;
@@ -169,7 +170,6 @@ static void descriptors_are_its_own(void **state)
 	assert_int_equal(memmap_discarded_bytes(f->memmap), 0);
 }
 
-/* CVE-2021-3748: QEMU wrote num_buffers where memory had been unmapped already. */
 static void lives_as_long_as_anything_holds_it(void **state)
 {
 	struct fixture *f = *state;

@@ -42,7 +42,10 @@ static void address_range_of_4_gib(void **state)
 	buffer_breaks(*state, 0, UINT32_MAX, RING_FAULT_ADDRESS);
 }
 
-/* CVE-2016-6490: QEMU never came to the end of it. */
+/*
+ * CVE-2016-6490: QEMU never came to the end of it. CVE-2019-14835: Linux logged more of such,
+ * during a migration, than it had room for.
+ */
 static void zero_length(void **state)
 {
 	buffer_breaks(*state, 0x2000, 0, RING_FAULT_LENGTH);
@@ -69,7 +72,10 @@ static void next_beyond_the_ring(void **state)
 	rig_offer_breaks(rig, head, RING_FAULT_NEXT);
 }
 
-/* CVE-2020-14378: DPDK went round and round in vhost-crypto, after an underflow. */
+/*
+ * CVE-2019-9547: SPDK went round and round. CVE-2020-14378: so did DPDK in vhost-crypto, after
+ * an underflow.
+ */
 static void next_loop(void **state)
 {
 	struct rig *rig = *state;
@@ -109,6 +115,7 @@ static void avail_index_backwards(void **state)
 	rig_breaks(rig, RING_FAULT_INDEX);
 }
 
+/* CVE-2016-5403: QEMU took requests for which nobody had waited, more and more of them. */
 static void head_reused_while_in_flight(void **state)
 {
 	struct rig *rig = *state;

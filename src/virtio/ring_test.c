@@ -133,6 +133,7 @@ static void indirect_table_longer_than_the_ring(void **state)
 	assert_int_equal(rig->chain.read_count, 32);
 }
 
+/* CVE-2018-1059: DPDK read a table as if it were in one piece. */
 static void indirect_table_spanning_regions(void **state)
 {
 	struct mock_buffer buffers[] = { { 0x1000, 10, false },

@@ -255,7 +255,8 @@ TINY = ("--rx-buffer", 13, "--rx-descriptors", 13, "--ring-size", 256)
 
 def test_two_guests_with_tiny_buffers(t):
     """Each sends what takes more of the other's buffers than a frame may, as
-    fast as it can; a guest of another network does not notice."""
+    fast as it can; a guest of another network does not notice. CVE-2019-3900:
+    Linux's vhost did not leave its loop while one end fed the other."""
     bad, good = site(t, "guest")
     be = bad.be
     good_guest = GoodGuest(t, good)

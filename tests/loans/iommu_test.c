@@ -8,13 +8,18 @@
 #include "loop.h"
 #include "mock_super.h"
 #include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <cmocka.h>
 
 #define LEN         1000u
+/* With its header longer than a receive buffer, and no longer than what the device receives. */
+#define LONG_LEN    4090u
+#define UNTOUCHED   0xaau
 #define LOANS       20u
 #define BUFFERS     40u
 /* More than GW_FRAME_SEGS; divides LEN. */
@@ -374,6 +379,39 @@ static void frames_without_a_place_are_dropped_for_that(void **state)
 	end(&s);
 }
 
+/*
+ * CVE-2021-3748: QEMU wrote num_buffers into the first buffer of a frame when that had been
+ * unmapped already. Here nothing is written before there is a place for all of it.
+ */
+static void half_a_place_for_a_frame_is_not_written_to(void **state)
+{
+	uint8_t frame[LONG_LEN], bytes[VM_SLOT_BYTES];
+	const uint8_t *slot;
+	struct setup s;
+	uint64_t addr;
+
+	start(&s, three_ports, *state);
+	addr = s.vm.rx.slots_addr;
+	slot = memset(mock_at(&s.vm.memory, addr), UNTOUCHED, 2 * VM_SLOT_BYTES);
+	vm_offer_rx(&s.vm, 2);
+	assert_int_equal(vm_wait_miss(&s.vm), addr);
+	vm_map(&s.vm, addr, VM_SLOT_BYTES);
+	assert_int_equal(vm_wait_miss(&s.vm), addr + VM_SLOT_BYTES);
+	vm_frame(frame, LONG_LEN, 0xff, 0xd0, 1);
+	assert_true(loop_test_receive(s.loop, frame, LONG_LEN, NULL));
+	vm_wait(a_frame_is_dropped, &s.rig, "a frame that found half a place");
+	vm_unmap_begin(&s.vm, addr, VM_SLOT_BYTES);
+	vm_unmap_end(&s.vm);
+	for (unsigned int i = 0; i < 2 * VM_SLOT_BYTES; i++)
+		assert_int_equal(slot[i], UNTOUCHED);
+	vm_map(&s.vm, addr, 2 * VM_SLOT_BYTES);
+	assert_true(loop_test_receive(s.loop, frame, LONG_LEN, NULL));
+	assert_int_equal(vm_receive(&s.vm, bytes, sizeof(bytes)), VM_SLOT_BYTES - VM_HEADER);
+	assert_int_equal(slot[offsetof(struct virtio_net_hdr_v1, num_buffers)], 2);
+	assert_memory_equal(bytes, frame, VM_SLOT_BYTES - VM_HEADER);
+	end(&s);
+}
+
 /* The run ends before the front-end has said where its rings are: nothing is lost with it. */
 static void a_run_ends_before_its_rings_have_a_place(void **state)
 {
@@ -483,6 +521,7 @@ int main(void)
 		BOTH(no_frame_is_dropped_for_an_address_that_was_to_be_had),
 		BOTH(frames_wait_for_a_ring_without_a_place),
 		BOTH(frames_without_a_place_are_dropped_for_that),
+		BOTH(half_a_place_for_a_frame_is_not_written_to),
 		BOTH(a_run_ends_before_its_rings_have_a_place),
 		cmocka_unit_test(a_run_ends_before_buffers_in_flight_have_an_address),
 		cmocka_unit_test(a_run_ends_when_its_ring_with_buffers_in_flight_has_no_place),

@@ -169,7 +169,7 @@ static const struct option_row rows[] = {
 	{ "ready-fd", KIND_NUMBER, AT(ready_fd), 0, 0, 1u << 20, "FD",
 	  "write \"ready\\n\" here once rings (or the raw socket) are up" },
 	{ "start-fd", KIND_NUMBER, AT(start_fd), 0, 0, 1u << 20, "FD",
-	  "send nothing before this descriptor is readable, or closed at its other end" },
+	  "send nothing, and behave, before this descriptor is readable or its other end closed" },
 	FLAG("trace", trace, "each protocol message on stderr"),
 	FLAG("addresses", addresses, "where each frame lies, guest-physical, on stderr"),
 	{ "misbehave", KIND_TEXT, AT(misbehave), 0, 0, 0, "NAME|list",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What loop_driver.c and loop_test_api.c share: one loop port. */
+/* What loop_driver.c, loop_queue.c and loop_test_api.c share: one loop port. */
 #pragma once
 
 #include "list.h"
@@ -63,10 +63,21 @@ extern const struct gw_option loop_options[];
 /* Reads them all, also into what the device's faults are to be. Control. */
 int loop_read_options(struct loop *loop, struct loop_faults *faults, struct gw_error *err);
 
-/* Frames in the device. Worker. */
-unsigned int loop_out(const struct loop *loop);
-/* A frame arrives from the wire. False: no buffer. Worker. */
-bool loop_receive(struct loop *loop, const uint8_t *bytes, uint32_t len,
-		  const struct virtio_net_hdr_v1 *header);
 /* The port of that name, or NULL. */
 struct loop *loop_find(const char *port_name);
+/* Whether the device may read this memory. Worker; and control, which alone maps and unmaps. */
+bool loop_is_mapped(const struct loop *loop, const struct gw_memmap *memmap);
+
+/* ---- loop_queue.c; worker ---- */
+
+unsigned int loop_rx(struct gw_queue *queue, struct gw_frame **frames, unsigned int max);
+void loop_release(struct gw_queue *queue, struct gw_frame *const *frames, unsigned int count);
+unsigned int loop_tx(struct gw_queue *queue, struct gw_frame *const *frames, unsigned int count);
+unsigned int loop_reap(struct gw_queue *queue, struct gw_done *done, unsigned int max);
+bool loop_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us);
+/* A frame arrives from the wire. False: no buffer. */
+bool loop_receive(struct loop *loop, const uint8_t *bytes, uint32_t len,
+		  const struct virtio_net_hdr_v1 *header);
+/* The device transmits; arg is the loop (struct loop_wire). */
+void loop_on_wire(void *arg, const uint8_t *bytes, uint32_t len,
+		  const struct virtio_net_hdr_v1 *header);

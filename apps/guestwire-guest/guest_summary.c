@@ -337,8 +337,9 @@ void summary_print(struct guest_summary *s)
 {
 	if (s->options->json)
 		print_json(s);
-	else
+	else if (s->seconds > 0 || !s->error_count)
 		print_text(s);
+	/* Else it did not begin, and there is nothing to tell but why. */
 	fflush(stdout);
 	for (uint32_t i = 0; i < s->error_count; i++)
 		fprintf(stderr, "guestwire-guest: %s\n", s->errors[i]);

@@ -212,11 +212,54 @@ static void stopping_a_ring_leaves_a_slow_peer_connected(void **state)
 	rig_free(&rig);
 }
 
+static bool too_small_are_dropped(void *arg)
+{
+	return rig_pair(arg, "d", "a").reasons[GW_DROP_RX_TOO_SMALL] == 2;
+}
+
+/*
+ * VIRTIO 1.2 section 5.1.6.3.1: the header has to fit into the first buffer. Where it does
+ * not, nothing is written, however many of them there are.
+ */
+static void receive_buffers_too_small_for_a_header(void **state)
+{
+	static const char *const device[] = { "a=guest:%s/a", "d=loop:", NULL };
+	static const uint32_t sizes[] = { 1, VM_HEADER - 1 };
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		uint8_t frame[LEN], *slot;
+		struct rig rig;
+		struct vm vm;
+
+		rig_start(&rig, device);
+		rig_guest(&rig, &vm, "a");
+		slot = memset(mock_at(&vm.memory, vm.rx.slots_addr), 0xaa, 64 * VM_HEADER);
+		for (unsigned int n = 0; n < 64; n++) {
+			const struct mock_buffer buffer = {
+				vm.rx.slots_addr + (uint64_t)n * VM_HEADER, sizes[i], true
+			};
+
+			mock_offer(&vm.rx.driver, (uint16_t)mock_chain(&vm.rx.driver, &buffer, 1));
+		}
+		mock_publish(&vm.rx.driver);
+		vm_frame(frame, LEN, 0xff, 0xd0, 1);
+		for (unsigned int n = 0; n < 2; n++)
+			assert_true(loop_test_receive(loop_test_find("d"), frame, LEN, NULL));
+		vm_wait(too_small_are_dropped, &rig, "frames without room for their header");
+		assert_true(vm_nothing_received(&vm));
+		for (unsigned int n = 0; n < 64 * VM_HEADER; n++)
+			assert_int_equal(slot[n], 0xaa);
+		vm_free(&vm);
+		rig_free(&rig);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(long_frames_that_wait_stay_what_they_are),
 		cmocka_unit_test(long_frames_that_wait_survive_what_their_guest_receives),
+		cmocka_unit_test(receive_buffers_too_small_for_a_header),
 		cmocka_unit_test(stopping_a_ring_leaves_a_slow_peer_connected),
 	};
 

@@ -174,6 +174,8 @@ static int guest_start(struct gw_port *port, struct gw_error *err)
 	gw_port_set_max_len(port, GW_FRAME_LEN_MAX);
 	gw_port_set_reads(port, GW_READS_DELIVERY);
 	gw_loop_call(request.guest->loop, start_call, &request);
+	if (request.ret)
+		record_close(request.guest);
 	return request.ret;
 }
 

@@ -180,6 +180,7 @@ struct guest {
 	uint64_t connections;
 	struct record_file *record;            /* of our own; NULL: there is none */
 	bool record_left[2 * GUEST_PAIRS_MAX]; /* by ring: what it names is to be taken again */
+	bool record_broken;                    /* and that was said */
 	int record_dir;
 	/* Front-ends that came since then, those that were turned away too; control. */
 	uint64_t coming_since_ms;
@@ -281,6 +282,8 @@ int offer_load(void *arg, const uint8_t *bytes, size_t len, struct gw_error *err
 /* Opens the port's file. Without a directory for it there is none, and that is said. */
 int record_open(struct guest *guest, struct gw_error *err);
 void record_close(struct guest *guest);
+/* Now and then: says it if the file was shortened. */
+void record_look(struct guest *guest);
 /* Forgets what the front-end's record says of a run of ours: it is not to be taken again. */
 void record_strike(struct guest *guest, unsigned int index, void *kept);
 /* The record that a ring will go by, into config->record, if the front-end keeps none. */

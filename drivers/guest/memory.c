@@ -51,5 +51,6 @@ static void look_at_memory(struct gw_timer *timer)
 		guest->discarded_bytes = gone;
 		port_discarded_memory(guest->port, guest->memmap);
 	}
+	record_look(guest);
 	memory_check(guest);
 }

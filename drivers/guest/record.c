@@ -25,6 +25,7 @@ int record_open(struct guest *guest, struct gw_error *err)
 	int ret;
 
 	guest->record_dir = -1;
+	guest->record_broken = false;
 	if (!dir)
 		return 0;
 	guest->record_dir = record_dir_open(dir, &why);
@@ -94,6 +95,16 @@ void record_tell(struct guest *guest, unsigned int index, const struct ring *rin
 		    index, again);
 	if (ring_transmits(index))
 		port_count_again(guest->port, again);
+}
+
+void record_look(struct guest *guest)
+{
+	if (!guest->record || guest->record_broken || !record_file_broken(guest->record))
+		return;
+	guest->record_broken = true;
+	gw_port_log(guest->port, LOG_ERR,
+		    "what is in flight is not recorded any more: somebody has shortened the file; "
+		    "start the daemon anew to have one");
 }
 
 static void forget(struct guest *guest, unsigned int index, void *kept)

@@ -27,6 +27,8 @@
 #define BOOT_ID_BYTES  36u
 #define BOOT_ID_PATH   "/proc/sys/kernel/random/boot_id"
 #define RING_PARTS     3u
+/* Files that were removed between our open and our lock: somebody who stops has one. */
+#define OPENS_MAX      16u
 
 /* The first page. Numbers of an inode mean nothing after a boot. */
 struct file_header {
@@ -63,6 +65,11 @@ struct record_file {
 	uint64_t stride;
 	unsigned int rings;
 	int sigbus_slot;
+	/*
+	 * Slots of a run that goes on. Others are not touched: they may have no page, and
+	 * none may be left in the file system.
+	 */
+	bool running[RECORD_FILE_RINGS_MAX];
 };
 
 /* ---- the directory ---- */
@@ -174,23 +181,38 @@ static void read_boot_id(char *id)
 	gw_fd_close(&fd);
 }
 
-static int open_locked(struct record_file *file, struct gw_error *err)
+static int open_ours(struct record_file *file, struct stat *st, struct gw_error *err)
 {
-	struct stat st;
-
 	file->fd =
 		openat(file->dir_fd, file->name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (file->fd < 0)
 		return gw_error_sys(err, -errno, "record of heads in flight %s", file->name);
-	if (fstat(file->fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid())
+	if (fstat(file->fd, st) < 0 || !S_ISREG(st->st_mode) || st->st_uid != geteuid())
 		return gw_error_set(err, -EPERM, "record of heads in flight %s is not our file",
 				    file->name);
-	if (flock(file->fd, LOCK_EX | LOCK_NB) < 0)
-		return gw_error_set(err, -EBUSY,
-				    "record of heads in flight %s: another port or daemon serves "
-				    "that socket",
-				    file->name);
 	return 0;
+}
+
+/* Whoever removes it has its lock until then: what we have now has a name, or never will. */
+static int open_locked(struct record_file *file, struct gw_error *err)
+{
+	struct stat st;
+	int rc;
+
+	for (unsigned int i = 0; i < OPENS_MAX; i++) {
+		rc = open_ours(file, &st, err);
+		if (rc)
+			return rc;
+		if (flock(file->fd, LOCK_EX | LOCK_NB) < 0)
+			break;
+		if (fstat(file->fd, &st) == 0 && st.st_nlink)
+			return 0;
+		gw_fd_close(&file->fd);
+	}
+	return gw_error_set(err, -EBUSY,
+			    "record of heads in flight %s: another port or daemon serves that "
+			    "socket",
+			    file->name);
 }
 
 static struct file_header *header_of(const struct record_file *file)
@@ -256,6 +278,19 @@ static int allocate(const struct record_file *file, uint64_t offset, uint64_t by
 		  : 0;
 }
 
+/* By reading, which makes no page where there is none. */
+static void find_running(struct record_file *file)
+{
+	struct slot slot;
+
+	for (unsigned int i = 0; i < file->rings; i++) {
+		off_t at = (off_t)(PAGE_BYTES + i * file->stride);
+
+		file->running[i] =
+			pread(file->fd, &slot, sizeof(slot), at) == sizeof(slot) && slot.running;
+	}
+}
+
 static int begin_file(struct record_file *file, struct gw_error *err)
 {
 	struct file_header header;
@@ -274,6 +309,7 @@ static int begin_file(struct record_file *file, struct gw_error *err)
 		rc = map_file(file, err);
 	if (rc)
 		return rc;
+	find_running(file);
 	if (!known)
 		header.deaths = header.used = 0;
 	header.deaths += header.used;
@@ -332,7 +368,7 @@ void record_file_close(struct record_file *file)
 	if (!file)
 		return;
 	for (unsigned int i = 0; i < file->rings; i++)
-		running |= gw_read_once(&slot_of(file, i)->running) != 0;
+		running |= file->running[i];
 	/* A process that ends in good order did not die, whatever goes on. */
 	gw_write_once(&header_of(file)->used, 0);
 	if (!running)
@@ -400,14 +436,17 @@ void *record_file_ring(struct record_file *file, unsigned int i, const struct ri
 		     ring_record_fits(record_of(file, i), bytes, identity.size, identity.packed);
 	if (!*continues)
 		begin_slot(file, i, &identity);
+	file->running[i] = true;
 	gw_write_once(&header_of(file)->used, 1);
 	return record_of(file, i);
 }
 
 void record_file_ring_stopped(struct record_file *file, unsigned int i)
 {
-	if (i < file->rings)
-		gw_write_once(&slot_of(file, i)->running, 0);
+	if (i >= file->rings || !file->running[i])
+		return;
+	file->running[i] = false;
+	gw_write_once(&slot_of(file, i)->running, 0);
 }
 
 uint64_t record_file_deaths(const struct record_file *file)

@@ -12,8 +12,9 @@
  *      channels, and what can leave nowhere else waits or is dropped (dispatch.c). What
  *      is in flight is given DRAIN_MS;
  *   2. the XDP program's map forgets the socket, so that what arrives on this queue
- *      passes to the host (counted: rx_passed), and what has arrived is read; then the
- *      worker lets go of the old socket, which is closed. If nobody could send now, the
+ *      passes to the host (counted: rx_passed), and what has arrived is read (what is not
+ *      in time is counted: rx_unread); then the worker lets go of the old socket, which is
+ *      closed. If nobody could send now, the
  *      port pauses: to wait for the kernel is no stall of the device;
  *   3. the new one is bound. The kernel releases a queue some time after the close:
  *      until then bind says EBUSY, and is tried again;
@@ -32,6 +33,7 @@
 #include "loop.h"
 #include "xdp_rules.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -125,6 +127,7 @@ static void detach_apply(void *arg)
 
 	epoll_ctl(ch->p->epoll_fd, EPOLL_CTL_DEL, ch->xsk->fd, NULL);
 	xsk_count(ch->xsk, ch->counts);
+	ch->counts[GW_DEVICE_RX_UNREAD] += rx_unread(ch);
 	ch->xsk = NULL;
 	ch->tx.memmap = NULL;
 	ch->tx.behind = NULL;
@@ -363,13 +366,28 @@ int window_set(struct xdp_channel *ch, struct gw_memmap *memmap, struct gw_error
 	return rc;
 }
 
+/* The port's counters may end with it (a hand-over), so that this is said. */
+static void say_unread(const struct xdp_channel *ch, uint64_t before)
+{
+	uint64_t unread = ch->counts[GW_DEVICE_RX_UNREAD] - before;
+
+	if (unread)
+		gw_port_log(ch->p->port, LOG_NOTICE,
+			    "queue %u: %" PRIu64 " frames had come in and were not read when it "
+			    "was closed (rx_unread)",
+			    ch->queue_index, unread);
+}
+
 uint32_t window_clear(struct xdp_channel *ch, unsigned int limit_ms)
 {
-	uint64_t end_ns = deadline_in(limit_ms);
+	uint64_t end_ns = deadline_in(limit_ms), unread;
 
 	(void)begin_change(ch, limit_ms / 2);
 	ch->passes = false; /* the queue is the host's now */
+	/* The worker's, and what it has written is seen after begin_change. */
+	unread = ch->counts[GW_DEVICE_RX_UNREAD];
 	old_away(ch);
+	say_unread(ch, unread);
 	gw_port_apply(ch->p->port, end_apply, ch);
 	if (ch->unreleased && bind_released(ch, ch->ifindex, end_ns)) {
 		gw_port_apply(ch->p->port, abandon_apply, ch);

@@ -85,11 +85,37 @@ static void what_passes_to_the_host_is_counted(void **state)
 	fixture_close(&f);
 }
 
+/* Nobody reads, so that all of it is there when the socket goes, and 10 ms later. */
+static void what_is_not_read_is_counted(void **state)
+{
+	uint64_t end_ms = host_now_ms() + LIMIT_MS;
+	struct fixture f;
+
+	fixture_open(&f, "up=near,rxring=64", 1500);
+	if (!has_program(&f)) {
+		fixture_close(&f);
+		skip(); /* packets are in a ring that stays */
+	}
+	assert_int_equal(count_of(&f, GW_DEVICE_RX_UNREAD), 0);
+	for (unsigned int round = 1; round <= 2; round++) {
+		far_sends(&f, FRAMES);
+		while (rx_unread(f.ch) < FRAMES)
+			assert_true(host_now_ms() < end_ms);
+		if (round == 1)
+			host_lend(f.port, f.memory.memmap);
+		else
+			assert_int_equal(window_clear(f.ch, LIMIT_MS), 0);
+		assert_true(count_of(&f, GW_DEVICE_RX_UNREAD) >= round * FRAMES);
+	}
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(what_finds_no_buffer_is_counted, fixture_tidy),
 		cmocka_unit_test_teardown(what_passes_to_the_host_is_counted, fixture_tidy),
+		cmocka_unit_test_teardown(what_is_not_read_is_counted, fixture_tidy),
 	};
 
 	return fixture_main(tests);

@@ -59,6 +59,7 @@
 	X(GW_DEVICE_RX_FILL_EMPTY,  "rx_fill_ring_empty_descs", "times that the kernel wanted a receive buffer and none was free") \
 	X(GW_DEVICE_RX_INVALID,     "rx_invalid_descs",   "receive buffers that the kernel did not accept") \
 	X(GW_DEVICE_RX_PASSED,      "rx_passed",          "frames that passed to the host while their queue changed its memory") \
+	X(GW_DEVICE_RX_UNREAD,      "rx_unread",          "frames received that nobody had read when their socket was closed") \
 	X(GW_DEVICE_TX_INVALID,     "tx_invalid_descs",   "descriptors of frames to send that the kernel did not accept") \
 	X(GW_DEVICE_TX_RING_EMPTY,  "tx_ring_empty_descs","times that the kernel had sent all that it was given")
 /* clang-format on */

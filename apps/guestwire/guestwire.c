@@ -246,23 +246,12 @@ static const struct command *find_command(const char *name)
 
 /* ---- all together ---- */
 
-/* Whether word is one of list, which has a blank between them. */
-static bool has_word(const char *list, const char *word)
-{
-	size_t len = strlen(word);
-
-	for (const char *at = list; (at = strstr(at, word)); at += len)
-		if ((at == list || at[-1] == ' ') && (!at[len] || at[len] == ' '))
-			return true;
-	return false;
-}
-
 static bool options_fit(const struct command *command, unsigned int given)
 {
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const char *only = cli_options[i].commands;
 
-		if (!(given & (1u << i)) || !only || has_word(only, command->name))
+		if (!(given & (1u << i)) || !only || gw_text_has_word(only, command->name))
 			continue;
 		cli_complain("--%s: is for %s, not for %s", cli_options[i].name, only,
 			     command->name);
@@ -274,12 +263,9 @@ static bool options_fit(const struct command *command, unsigned int given)
 /* "show, explain, stop" */
 static const char *command_names(char *names, size_t bytes)
 {
-	size_t used = 0;
-
 	names[0] = 0;
-	for (size_t i = 0; i < COMMAND_COUNT && used < bytes; i++)
-		used += (size_t)snprintf(names + used, bytes - used, "%s%s", i ? ", " : "",
-					 commands[i].name);
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		gw_text_list_add(names, bytes, commands[i].name);
 	return names;
 }
 

@@ -8,6 +8,7 @@
  * sockets in folders of root, which is what it could do as root.
  */
 #include "confine.h"
+#include "text.h"
 
 #include <cap-ng.h>
 #include <errno.h>
@@ -23,17 +24,14 @@
 /* "net_admin, net_raw" */
 static void name_capabilities(uint64_t capabilities, char *text, size_t text_bytes)
 {
-	size_t used = 0;
-
 	text[0] = 0;
 	for (unsigned int i = 0; i < CAPABILITY_BITS; i++) {
 		const char *name;
 
-		if (!(capabilities >> i & 1) || used >= text_bytes)
+		if (!(capabilities >> i & 1))
 			continue;
 		name = capng_capability_to_name(i);
-		used += (size_t)snprintf(text + used, text_bytes - used, "%s%s", used ? ", " : "",
-					 name ? name : "?");
+		gw_text_list_add(text, text_bytes, name ? name : "?");
 	}
 }
 

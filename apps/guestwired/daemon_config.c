@@ -298,15 +298,10 @@ static bool is_key(const char *name, const char *key)
 
 void daemon_config_keys(char *text, size_t text_bytes)
 {
-	size_t used = 0;
-
 	text[0] = 0;
-	for (size_t i = 0; i < SETTING_COUNT; i++) {
-		if (!settings[i].in_file || used >= text_bytes)
-			continue;
-		used += (size_t)snprintf(text + used, text_bytes - used, "%s%s", used ? ", " : "",
-					 settings[i].name);
-	}
+	for (size_t i = 0; i < SETTING_COUNT; i++)
+		if (settings[i].in_file)
+			gw_text_list_add(text, text_bytes, settings[i].name);
 	for (; *text; text++)
 		if (*text == '-')
 			*text = '_';

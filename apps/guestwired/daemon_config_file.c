@@ -84,19 +84,11 @@ static bool has_option(const struct gw_option *options, const char *name)
 	return false;
 }
 
-/* Adds ", name" to a list for people. */
-static void add_name(char *names, size_t bytes, const char *name)
-{
-	size_t used = strlen(names);
-
-	snprintf(names + used, bytes - used, "%s%s", used ? ", " : "", name);
-}
-
 static const char *driver_names(char *names, size_t bytes)
 {
 	names[0] = 0;
 	for (const struct gw_driver *const *driver = gw_drivers(); *driver; driver++)
-		add_name(names, bytes, (*driver)->name);
+		gw_text_list_add(names, bytes, (*driver)->name);
 	return names;
 }
 
@@ -104,9 +96,9 @@ static const char *option_names(const struct gw_driver *driver, char *names, siz
 {
 	snprintf(names, bytes, "driver, target");
 	for (const struct gw_option *o = driver->options; o && o->name; o++)
-		add_name(names, bytes, o->name);
+		gw_text_list_add(names, bytes, o->name);
 	for (const struct gw_option *o = gw_port_options(); o->name; o++)
-		add_name(names, bytes, o->name);
+		gw_text_list_add(names, bytes, o->name);
 	return names;
 }
 

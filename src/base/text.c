@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define TEXT_NAME_LEN_MAX 31
@@ -104,4 +105,26 @@ bool gw_text_copy(char *dst, size_t dst_bytes, const char *src)
 	}
 	memcpy(dst, src, len + 1);
 	return true;
+}
+
+bool gw_text_list_add(char *list, size_t list_bytes, const char *word)
+{
+	size_t used = strlen(list);
+	int len = snprintf(list + used, list_bytes - used, "%s%s", used ? ", " : "", word);
+
+	return len >= 0 && (size_t)len < list_bytes - used;
+}
+
+bool gw_text_has_word(const char *list, const char *word)
+{
+	size_t len = strlen(word);
+
+	while (*list) {
+		size_t first = strcspn(list, " ");
+
+		if (first == len && memcmp(list, word, len) == 0)
+			return true;
+		list += first + (list[first] == ' ');
+	}
+	return false;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Numbers and names in text that people wrote. */
+/* Numbers, names and lists in text that people write or read. */
 #pragma once
 
 #include <guestwire/error.h>
@@ -17,3 +17,7 @@ int gw_text_u64(const char *what, const char *text, uint64_t min, uint64_t max, 
 bool gw_text_is_name(const char *text);
 /* Bounded copy; always ended by 0. Returns false if it was cut. */
 bool gw_text_copy(char *dst, size_t dst_bytes, const char *src);
+/* Adds a word to a list for people, "a, b, c" or still "". Returns false if it was cut. */
+bool gw_text_list_add(char *list, size_t list_bytes, const char *word);
+/* Whether word is one of list, which has a blank between them. */
+bool gw_text_has_word(const char *list, const char *word);

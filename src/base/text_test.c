@@ -87,6 +87,33 @@ static void copies_within_bounds(void **state)
 	assert_string_equal(small, "wxy");
 }
 
+static void lists_words_for_people(void **state)
+{
+	char list[11] = "";
+
+	assert_true(gw_text_list_add(list, sizeof(list), "abc"));
+	assert_string_equal(list, "abc");
+	assert_true(gw_text_list_add(list, sizeof(list), "defgh"));
+	assert_string_equal(list, "abc, defgh");
+	assert_false(gw_text_list_add(list, sizeof(list), "i"));
+	assert_string_equal(list, "abc, defgh");
+	list[3] = 0;
+	assert_false(gw_text_list_add(list, sizeof(list), "defghi"));
+	assert_string_equal(list, "abc, defgh");
+}
+
+static void finds_words_in_lists(void **state)
+{
+	assert_true(gw_text_has_word("port every", "port"));
+	assert_true(gw_text_has_word("port every", "every"));
+	assert_false(gw_text_has_word("port every", "ever"));
+	assert_false(gw_text_has_word("port every", "ports"));
+	assert_false(gw_text_has_word("port every", "port every"));
+	assert_false(gw_text_has_word("port every", ""));
+	assert_false(gw_text_has_word("", "port"));
+	assert_false(gw_text_has_word("", ""));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -95,6 +122,8 @@ int main(void)
 		cmocka_unit_test(refuses_what_is_out_of_range),
 		cmocka_unit_test(knows_names),
 		cmocka_unit_test(copies_within_bounds),
+		cmocka_unit_test(lists_words_for_people),
+		cmocka_unit_test(finds_words_in_lists),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "control_command.h"
 #include "control_json.h"
+#include "text.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -79,21 +80,6 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
-/* Whether word is one of list, which has a blank between them. */
-static bool has_word(const char *list, const char *word)
-{
-	size_t len = strlen(word);
-
-	while (*list) {
-		size_t first = strcspn(list, " ");
-
-		if (first == len && memcmp(list, word, len) == 0)
-			return true;
-		list += first + (list[first] == ' ');
-	}
-	return false;
-}
-
 /* NULL: each member is one that the command knows. */
 static json_t *check_members(const struct command *command, json_t *json)
 {
@@ -104,7 +90,7 @@ static json_t *check_members(const struct command *command, json_t *json)
 	{
 		if (strcmp(key, "command") == 0)
 			continue;
-		if (!has_word(command->members, key))
+		if (!gw_text_has_word(command->members, key))
 			return control_reply_error("bad_request", "%s: unknown member '%.*s'%s%s",
 						   command->name, QUOTE_BYTES, key,
 						   command->members[0] ? "; there is " : "",
@@ -173,18 +159,15 @@ static json_t *run_takeover(const struct request *request)
 static json_t *unknown_port(const struct gw_snapshot *snapshot, const char *name)
 {
 	char names[ERROR_TEXT_BYTES / 2] = "";
-	size_t used = 0;
 
 	for (unsigned int i = 0; i < snapshot->port_count; i++) {
-		int len = snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "",
-				   snapshot->ports[i].name);
+		size_t used = strlen(names);
 
-		if (len < 0 || (size_t)len >= sizeof(names) - used) {
-			memcpy(names + (used < sizeof(names) - 4 ? used : sizeof(names) - 4), "...",
-			       sizeof("..."));
-			break;
-		}
-		used += (size_t)len;
+		if (gw_text_list_add(names, sizeof(names), snapshot->ports[i].name))
+			continue;
+		memcpy(names + (used < sizeof(names) - 4 ? used : sizeof(names) - 4), "...",
+		       sizeof("..."));
+		break;
 	}
 	return control_reply_error("unknown_port", "no port named '%.*s'; there are %s",
 				   QUOTE_BYTES, name, names);

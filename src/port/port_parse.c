@@ -53,12 +53,8 @@ static int unknown_option(const struct gw_port *port, const char *spec, const ch
 {
 	char known[160] = "";
 
-	for (unsigned int i = 0; i < port->option_count; i++) {
-		size_t used = strlen(known);
-
-		snprintf(known + used, sizeof(known) - used, "%s%s", i ? ", " : "",
-			 port->option[i].option->name);
-	}
+	for (unsigned int i = 0; i < port->option_count; i++)
+		gw_text_list_add(known, sizeof(known), port->option[i].option->name);
 	return gw_error_set(err, -EINVAL,
 			    "port %.80s: driver %s has no option '%.*s'; there are %s", spec,
 			    port->driver->name, (int)name_len, name, known);
@@ -117,14 +113,11 @@ static int take_driver(struct gw_port *port, const char *spec, const char *word,
 	char known[160] = "";
 
 	for (const struct gw_driver *const *d = drivers; *d; d++) {
-		size_t used = strlen(known);
-
 		if (strlen((*d)->name) == len && !memcmp((*d)->name, word, len)) {
 			port->driver = *d;
 			return 0;
 		}
-		snprintf(known + used, sizeof(known) - used, "%s%s", d == drivers ? "" : ", ",
-			 (*d)->name);
+		gw_text_list_add(known, sizeof(known), (*d)->name);
 	}
 	return gw_error_set(err, -EINVAL, "port %.80s: no driver named '%.*s'; there are %s", spec,
 			    (int)len, word, known);
@@ -301,13 +294,11 @@ int gw_port_option_word(const struct gw_port *port, const char *name, const char
 	char known[128] = "";
 
 	for (unsigned int i = 0; words[i]; i++) {
-		size_t used = strlen(known);
-
 		if (text && !strcmp(text, words[i])) {
 			*index = i;
 			return 0;
 		}
-		snprintf(known + used, sizeof(known) - used, "%s%s", i ? ", " : "", words[i]);
+		gw_text_list_add(known, sizeof(known), words[i]);
 	}
 	return gw_error_set(err, -EINVAL, "port %s: %s=%s: expected one of %s", port->name, name,
 			    text ? text : "", known);

@@ -105,8 +105,7 @@ void loop_release(struct gw_queue *queue, struct gw_frame *const *frames, unsign
 
 /* ---- transmit ---- */
 
-/* Frames in the device. */
-static unsigned int frames_out(const struct loop *loop)
+unsigned int loop_out(const struct loop *loop)
 {
 	return loop->ring - loop->idle_count;
 }
@@ -217,7 +216,7 @@ unsigned int loop_reap(struct gw_queue *queue, struct gw_done *done, unsigned in
 		done[count].frame = frame;
 		done[count++].status = completion.failed ? GW_DONE_FAILED : GW_DONE_OK;
 	}
-	if (count && loop->stopping && !frames_out(loop))
+	if (count && loop->stopping && !loop_out(loop))
 		gw_eventfd_signal(loop->home_fd);
 	return count;
 }

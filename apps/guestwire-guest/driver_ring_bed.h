@@ -27,3 +27,6 @@ int bed_setup(void **state);
 int bed_teardown(void **state);
 #define BED_TEST(fn, packed) \
 	cmocka_unit_test_prestate_setup_teardown(fn, bed_setup, bed_teardown, packed)
+
+/* A test of either ring: what was out comes back in its order, and the ring works as a new one. */
+void reset_gives_back_what_is_out(void **state);

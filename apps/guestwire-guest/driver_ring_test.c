@@ -227,30 +227,6 @@ static void what_a_base_forgets_is_lost(void **state)
 	assert_int_equal(driver_ring_lost(ring, 4), 3);
 }
 
-/* What was out comes back in its order, and the ring works as a new one does. */
-static void reset_gives_back_what_is_out(void **state)
-{
-	struct bed *bed = *state;
-	uint32_t tokens[BED_RING_SIZE], token, len;
-
-	for (uint32_t i = 0; i < 3; i++)
-		assert_true(driver_ring_add(&bed->ring, bed->segments, 2, false, NULL, 100 + i) >=
-			    0);
-	driver_ring_publish(&bed->ring);
-	assert_int_equal(driver_ring_reset(&bed->ring, tokens), 3);
-	for (uint32_t i = 0; i < 3; i++)
-		assert_int_equal(tokens[i], 100 + i);
-	assert_int_equal(driver_ring_out(&bed->ring), 0);
-	assert_int_equal(bed->ring.free_count, BED_RING_SIZE);
-	assert_int_equal(bed->ring.home, bed->ring.serial);
-	assert_int_equal(driver_ring_reap(&bed->ring, &token, &len), RING_NOTHING);
-	for (uint32_t i = 0; i < BED_RING_SIZE; i++)
-		assert_true(driver_ring_add(&bed->ring, bed->segments, 1, false, NULL, i) >= 0);
-	driver_ring_publish(&bed->ring);
-	assert_int_equal(driver_ring_out(&bed->ring), BED_RING_SIZE);
-	assert_int_equal(driver_ring_reap(&bed->ring, &token, &len), RING_NOTHING);
-}
-
 int main(void)
 {
 #define RING_TEST(f) BED_TEST(f, NULL)

@@ -5,6 +5,7 @@
  */
 #include "host.h"
 #include "ip_frame.h"
+#include "net_bytes.h"
 #include "packet_rx.h"
 #include "veth.h"
 
@@ -109,12 +110,6 @@ static int teardown(void **state)
 }
 
 /* ---- packets ---- */
-
-static void put16(uint8_t *p, unsigned int value)
-{
-	p[0] = (uint8_t)(value >> 8);
-	p[1] = (uint8_t)value;
-}
 
 struct packet {
 	struct virtio_net_hdr header; /* 10 bytes, as the socket wants it */

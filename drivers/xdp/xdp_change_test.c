@@ -247,27 +247,36 @@ static void starts_again_after_a_stop_with_frames_out(void **state)
 }
 
 /*
- * A device that does not let go: played by a second descriptor of the socket, which
- * keeps it open, and by clearing the flag that makes the driver wake the kernel.
+ * A port that stops with a frame in a device that does not let go: played by a second
+ * descriptor of the socket, which keeps it open and is returned, and by clearing the flag
+ * that makes the driver wake the kernel.
  */
-static void what_is_not_let_go_is_said(void **state)
+static int stop_with_one_held(struct fixture *f, struct gw_frame *frame)
 {
-	struct gw_frame frame, *offer = &frame;
-	struct gw_error err = { 0 };
-	struct gw_done done;
-	struct fixture f;
 	struct iovec seg;
 	int second;
 
-	fixture_open(&f, "up=near,rxring=64", 1500);
-	host_lend(f.port, f.memory.memmap);
-	seg = (struct iovec){ host_memory_at(&f.memory, 100), 100 };
-	host_frame(&frame, f.memory.memmap, &seg, 1);
-	*f.ch->xsk->tx.flags = 0;
-	assert_int_equal(xdp_tx(host_queue(f.port), &offer, 1), 1);
-	f.ch->reads = GW_READS_DMA;
-	second = dup(f.ch->xsk->fd);
-	assert_int_equal(host_stop(f.port, 200), 1);
+	fixture_open(f, "up=near,rxring=64", 1500);
+	host_lend(f->port, f->memory.memmap);
+	seg = (struct iovec){ host_memory_at(&f->memory, 100), 100 };
+	host_frame(frame, f->memory.memmap, &seg, 1);
+	*f->ch->xsk->tx.flags = 0;
+	assert_int_equal(xdp_tx(host_queue(f->port), &frame, 1), 1);
+	f->ch->reads = GW_READS_DMA;
+	second = dup(f->ch->xsk->fd);
+	assert_int_equal(host_stop(f->port, 200), 1);
+	return second;
+}
+
+static void what_is_not_let_go_is_said(void **state)
+{
+	struct gw_error err = { 0 };
+	struct gw_frame frame;
+	struct gw_done done;
+	struct fixture f;
+	int second;
+
+	second = stop_with_one_held(&f, &frame);
 	assert_int_equal(host_reap(f.port, &done, 1, 0), 0);
 	assert_int_equal(host_query(f.port, f.memory.memmap).verdict, GW_NO);
 	assert_int_equal(host_start(f.port, &err), -EBUSY);
@@ -285,22 +294,13 @@ static void what_is_not_let_go_is_said(void **state)
 /* The same, and then another interface has the name: that its queue is free says nothing. */
 static void what_another_interface_holds_is_not_let_go(void **state)
 {
-	struct gw_frame frame, *offer = &frame;
 	struct gw_error err = { 0 };
+	struct gw_frame frame;
 	struct gw_done done;
 	struct fixture f;
-	struct iovec seg;
 	int second;
 
-	fixture_open(&f, "up=near,rxring=64", 1500);
-	host_lend(f.port, f.memory.memmap);
-	seg = (struct iovec){ host_memory_at(&f.memory, 100), 100 };
-	host_frame(&frame, f.memory.memmap, &seg, 1);
-	*f.ch->xsk->tx.flags = 0;
-	assert_int_equal(xdp_tx(host_queue(f.port), &offer, 1), 1);
-	f.ch->reads = GW_READS_DMA;
-	second = dup(f.ch->xsk->fd);
-	assert_int_equal(host_stop(f.port, 200), 1);
+	second = stop_with_one_held(&f, &frame);
 	veth_run("ip link set near down && ip link set near name other");
 	close(f.far);
 	veth_run("ip link set far down && ip link set far name farther");

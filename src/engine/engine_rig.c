@@ -142,7 +142,7 @@ static void home_apply(void *arg)
 	}
 }
 
-bool rig_lends(struct engine_rig *rig, struct gw_memmap *memmap)
+bool rig_decides(struct engine_rig *rig, struct gw_memmap *memmap, enum gw_reason reason)
 {
 	struct pair before = rig_pair(rig, 0, 1), after;
 
@@ -151,7 +151,9 @@ bool rig_lends(struct engine_rig *rig, struct gw_memmap *memmap)
 		after = rig_pair(rig, 0, 1);
 	} while (after.lent_frames + after.copied_frames ==
 		 before.lent_frames + before.copied_frames);
-	return after.lent_frames > before.lent_frames;
+	if (reason == GW_REASON_NONE)
+		return after.lent_frames > before.lent_frames;
+	return after.reasons[reason] > before.reasons[reason];
 }
 
 unsigned int rig_home(struct engine_rig *rig)

@@ -28,8 +28,8 @@ struct pair rig_pair(struct engine_rig *rig, unsigned int s, unsigned int e);
 
 /* Port 0 lends count frames of RIG_LEN bytes to all, out of `memmap`; NULL: private memory. */
 void rig_send(struct engine_rig *rig, struct gw_memmap *memmap, unsigned int count);
-/* Sends one such frame, and waits for port 1's verdict: whether it was lent. */
-bool rig_lends(struct engine_rig *rig, struct gw_memmap *memmap);
+/* Sends one such frame, and waits for port 1's verdict: whether it was this one. NONE: lent. */
+bool rig_decides(struct engine_rig *rig, struct gw_memmap *memmap, enum gw_reason reason);
 /* How many of port 0's frames have come home; each at most once. For FAKE_FRAMES at most. */
 unsigned int rig_home(struct engine_rig *rig);
 /* The device of port i: reports `count` frames at its next reaps (UINT32_MAX: all for ever). */

@@ -26,7 +26,7 @@ static struct gw_memmap *memory;
 
 static bool lent(struct engine_rig *rig)
 {
-	return rig_lends(rig, memory);
+	return rig_decides(rig, memory, GW_REASON_NONE);
 }
 
 static unsigned int egress;

@@ -55,26 +55,12 @@ static void discard(struct engine_rig *rig, struct gw_memmap *memmap)
 
 static struct gw_memmap *memory;
 
-/* One frame at a time, until one is decided as wanted. */
-static bool one_decided(struct engine_rig *rig, struct gw_memmap *memmap, enum gw_reason reason)
-{
-	struct pair before = rig_pair(rig, 0, 1), after;
-
-	rig_send(rig, memmap, 1);
-	do {
-		after = rig_pair(rig, 0, 1);
-	} while (after.lent_frames + after.copied_frames ==
-		 before.lent_frames + before.copied_frames);
-	if (reason == GW_REASON_NONE)
-		return after.lent_frames > before.lent_frames;
-	return after.reasons[reason] > before.reasons[reason];
-}
-
 static enum gw_reason wanted;
 
+/* One frame at a time, until one is decided as wanted. */
 static bool decided(struct engine_rig *rig)
 {
-	return one_decided(rig, memory, wanted);
+	return rig_decides(rig, memory, wanted);
 }
 
 static void wait_decided(struct engine_rig *rig, struct gw_memmap *memmap, enum gw_reason reason)
@@ -104,7 +90,7 @@ static void asked_once_mapped_once_and_gone_when_retired(void **state)
 	rig_run(&rig, ports);
 	wait_decided(&rig, memmap, GW_REASON_NONE);
 	for (unsigned int i = 0; i < 50; i++)
-		assert_true(one_decided(&rig, memmap, GW_REASON_NONE));
+		assert_true(rig_decides(&rig, memmap, GW_REASON_NONE));
 	assert_int_equal(rig_count(&rig, 1, queries), 1);
 	assert_int_equal(rig_count(&rig, 1, maps), 1);
 	retire(&rig, memmap);
@@ -123,8 +109,8 @@ static void loans_hold_the_mapping(void **state)
 	rig_run(&rig, ports);
 	wait_decided(&rig, memmap, GW_REASON_NONE);
 	rig_complete(&rig, 1, 0);
-	assert_true(one_decided(&rig, memmap, GW_REASON_NONE));
-	assert_true(one_decided(&rig, memmap, GW_REASON_NONE));
+	assert_true(rig_decides(&rig, memmap, GW_REASON_NONE));
+	assert_true(rig_decides(&rig, memmap, GW_REASON_NONE));
 	retire(&rig, memmap);
 	memmap_put(memmap);
 	rig_complete(&rig, 1, 1);
@@ -146,7 +132,7 @@ static void a_mapping_that_fails_is_a_reason_to_copy(void **state)
 	rig_run(&rig, ports);
 	wait_decided(&rig, memmap, GW_COPY_MAPPING_FAILED);
 	for (unsigned int i = 0; i < 10; i++)
-		assert_true(one_decided(&rig, memmap, GW_COPY_MAPPING_FAILED));
+		assert_true(rig_decides(&rig, memmap, GW_COPY_MAPPING_FAILED));
 	assert_int_equal(rig_count(&rig, 1, maps), 1);
 	assert_non_null(strstr(rig_pair(&rig, 0, 1).answer.text, "told to fail"));
 	rig_fake(&rig, 1)->fail_map = false;
@@ -168,7 +154,7 @@ static void a_driver_that_lost_its_mapping_maps_again(void **state)
 	rig_run(&rig, ports);
 	wait_decided(&rig, memmap, GW_REASON_NONE);
 	gw_port_requery(rig_port(&rig, 1));
-	assert_true(one_decided(&rig, memmap, GW_COPY_QUERY_PENDING));
+	assert_true(rig_decides(&rig, memmap, GW_COPY_QUERY_PENDING));
 	wait_decided(&rig, memmap, GW_REASON_NONE);
 	assert_int_equal(rig_count(&rig, 1, maps), 2);
 	retire(&rig, memmap);
@@ -206,7 +192,7 @@ static void a_requery_while_mapping_waits_for_its_turn(void **state)
 	rig_wait(is_inside, &rig, "the mapping to begin");
 	for (unsigned int i = 0; i < 20; i++) {
 		gw_port_requery(rig_port(&rig, 1));
-		one_decided(&rig, memmap, GW_REASON_NONE);
+		rig_decides(&rig, memmap, GW_REASON_NONE);
 	}
 	assert_true(rig_pair(&rig, 0, 1).asking);
 	assert_int_equal(rig_pair(&rig, 0, 1).ask_flag, 0);
@@ -233,7 +219,7 @@ static void memory_discarded_while_a_question_is_open_leaves_no_reference(void *
 	rig_wait(is_inside, &rig, "the query to begin");
 	for (unsigned int i = 0; i < 10; i++) {
 		discard(&rig, memmap);
-		one_decided(&rig, memmap, GW_REASON_NONE);
+		rig_decides(&rig, memmap, GW_REASON_NONE);
 	}
 	gw_store_release(&gate, 1u);
 	wait_decided(&rig, memmap, GW_REASON_NONE);
@@ -251,7 +237,7 @@ static void discarded_memory_is_not_lent_until_it_is_mapped_anew(void **state)
 	rig_run(&rig, ports);
 	wait_decided(&rig, memmap, GW_REASON_NONE);
 	rig_complete(&rig, 1, 0);
-	assert_true(one_decided(&rig, memmap, GW_REASON_NONE));
+	assert_true(rig_decides(&rig, memmap, GW_REASON_NONE));
 	discard(&rig, memmap);
 	wait_decided(&rig, memmap, GW_COPY_MEMORY_DISCARDED);
 	/* The driver asks to be asked: its pages are stale all the same. */
@@ -259,7 +245,7 @@ static void discarded_memory_is_not_lent_until_it_is_mapped_anew(void **state)
 	wait_decided(&rig, memmap, GW_COPY_QUERY_PENDING);
 	wait_decided(&rig, memmap, GW_COPY_MEMORY_DISCARDED);
 	for (unsigned int i = 0; i < 10; i++)
-		assert_true(one_decided(&rig, memmap, GW_COPY_MEMORY_DISCARDED));
+		assert_true(rig_decides(&rig, memmap, GW_COPY_MEMORY_DISCARDED));
 	assert_int_equal(rig_count(&rig, 1, unmaps), 0);
 	rig_complete(&rig, 1, UINT32_MAX);
 	wait_decided(&rig, memmap, GW_REASON_NONE);
@@ -279,7 +265,7 @@ static void new_memory_is_mapped_when_the_old_one_has_gone(void **state)
 	rig_run(&rig, ports);
 	wait_decided(&rig, old, GW_REASON_NONE);
 	rig_complete(&rig, 1, 0);
-	assert_true(one_decided(&rig, old, GW_REASON_NONE));
+	assert_true(rig_decides(&rig, old, GW_REASON_NONE));
 	retire(&rig, old);
 	wait_decided(&rig, new, GW_COPY_MEMORY_TAKEN);
 	rig_complete(&rig, 1, UINT32_MAX);

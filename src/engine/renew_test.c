@@ -50,7 +50,7 @@ static struct gw_memmap *memory;
 
 static bool one_lent(struct engine_rig *rig)
 {
-	return rig_lends(rig, memory);
+	return rig_decides(rig, memory, GW_REASON_NONE);
 }
 
 /* The guest gives all of it back, and has other pages there at once. */

@@ -47,13 +47,8 @@ static struct rig *rig_open(const char *a, const char *b)
 	assert_int_equal(arena_create(4u << 20, &rig.arena, &err), 0);
 	assert_int_equal(worker_create(0, &the_worker, &err), 0);
 	for (unsigned int i = 0; i < 2; i++) {
-		struct gw_port *port;
+		struct gw_port *port = fake_port_open(specs[i], &host, rig.arena);
 
-		assert_int_equal(port_parse(specs[i], fake_drivers, &port, &err), 0);
-		port->host = &host;
-		port->arena = rig.arena;
-		port->up = true;
-		assert_int_equal(port->driver->open(port, &err), 0);
 		assert_int_equal(network_add(&rig.network, port, &err), 0);
 	}
 	assert_int_equal(network_connect(&rig.network, &err), 0);
@@ -66,10 +61,8 @@ static void rig_close(struct rig *rig)
 	worker_free(the_worker);
 	the_worker = NULL;
 	network_disconnect(&rig->network);
-	for (unsigned int i = 0; i < 2; i++) {
-		rig->network.port[i]->driver->close(rig->network.port[i]);
-		port_free(rig->network.port[i]);
-	}
+	for (unsigned int i = 0; i < 2; i++)
+		fake_port_close(rig->network.port[i]);
 	arena_destroy(rig->arena);
 }
 

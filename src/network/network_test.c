@@ -40,13 +40,8 @@ static struct rig *rig_open(unsigned int count)
 	fake_template_reset();
 	assert_int_equal(arena_create(4u << 20, &rig.arena, &err), 0);
 	for (unsigned int i = 0; i < count; i++) {
-		struct gw_port *port;
+		struct gw_port *port = fake_port_open(specs[i], &host, rig.arena);
 
-		assert_int_equal(port_parse(specs[i], fake_drivers, &port, &err), 0);
-		port->host = &host;
-		port->arena = rig.arena;
-		port->up = true;
-		assert_int_equal(port->driver->open(port, &err), 0);
 		assert_int_equal(network_add(&rig.network, port, &err), 0);
 	}
 	assert_int_equal(network_connect(&rig.network, &err), 0);
@@ -77,10 +72,8 @@ static void rig_close(struct rig *rig)
 		for (unsigned int id = 0; id < rig->next_id[i]; id++)
 			assert_int_equal(fake_at(rig, i)->came_home[id], 1);
 	network_disconnect(&rig->network);
-	for (unsigned int i = 0; i < rig->network.port_count; i++) {
-		rig->network.port[i]->driver->close(rig->network.port[i]);
-		port_free(rig->network.port[i]);
-	}
+	for (unsigned int i = 0; i < rig->network.port_count; i++)
+		fake_port_close(rig->network.port[i]);
 	arena_destroy(rig->arena);
 }
 

@@ -36,15 +36,8 @@ void rig_open(struct rig *rig, const char *const *specs)
 	fake_template_reset();
 	assert_int_equal(arena_create(16u << 20, &rig->arena, &err), 0);
 	for (; specs[rig->count]; rig->count++) {
-		struct gw_port **port = &rig->port[rig->count];
-
-		if (port_parse(specs[rig->count], fake_drivers, port, &err))
-			fail_msg("%s", err.text);
-		(*port)->slot = rig->count;
-		(*port)->host = &host;
-		(*port)->arena = rig->arena;
-		(*port)->up = true;
-		assert_int_equal((*port)->driver->open(*port, &err), 0);
+		rig->port[rig->count] = fake_port_open(specs[rig->count], &host, rig->arena);
+		rig->port[rig->count]->slot = rig->count;
 	}
 	for (unsigned int e = 0; e < rig->count; e++) {
 		rig->port[e]->network_ports = rig->count;
@@ -62,8 +55,7 @@ void rig_close(struct rig *rig)
 	for (unsigned int e = 0; e < rig->count; e++) {
 		for (unsigned int s = 0; s < rig->count; s++)
 			pair_free(rig->port[e]->pair_from[s]);
-		rig->port[e]->driver->close(rig->port[e]);
-		port_free(rig->port[e]);
+		fake_port_close(rig->port[e]);
 	}
 	arena_destroy(rig->arena);
 }

@@ -5,6 +5,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
 
 struct fake fake_template;
 
@@ -307,3 +310,27 @@ const struct gw_driver fake_nic = {
 
 const struct gw_driver *const fake_drivers[] = { &fake_device, &fake_live, &fake_sink,
 						 &fake_ring,   &fake_nic,  NULL };
+
+/* ---- ports ---- */
+
+struct gw_port *fake_port_open(const char *spec, const struct port_host *host,
+			       struct gw_arena *arena)
+{
+	struct gw_error err = { 0 };
+	struct gw_port *port;
+
+	if (port_parse(spec, fake_drivers, &port, &err))
+		fail_msg("%s", err.text);
+	port->host = host;
+	port->arena = arena;
+	port->up = true;
+	if (port->driver->open(port, &err))
+		fail_msg("%s", err.text);
+	return port;
+}
+
+void fake_port_close(struct gw_port *port)
+{
+	port->driver->close(port);
+	port_free(port);
+}

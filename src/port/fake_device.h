@@ -59,6 +59,11 @@ extern const struct gw_driver fake_ring;   /* has bounce memory of its own, lend
 extern const struct gw_driver fake_nic;    /* named after an interface */
 extern const struct gw_driver *const fake_drivers[];
 
+/* A port with a fake behind it, open and up; a slot and pairs are the caller's to give. */
+struct gw_port *fake_port_open(const char *spec, const struct port_host *host,
+			       struct gw_arena *arena);
+void fake_port_close(struct gw_port *port);
+
 /* What the next fake that is opened begins with (a test that has no port yet). */
 extern struct fake fake_template;
 /* The same without a template: completes nothing, takes everything, says yes. */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "ip_frame.h"
+
+#include "net_bytes.h"
 #include <assert.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -14,23 +16,6 @@
 #define TYPE_IPV4       0x0800u
 #define TYPE_IPV6       0x86ddu
 #define TYPE_TAG        0x8100u
-
-static void put16(uint8_t *p, uint32_t value)
-{
-	p[0] = (uint8_t)(value >> 8);
-	p[1] = (uint8_t)value;
-}
-
-static void put32(uint8_t *p, uint32_t value)
-{
-	put16(p, value >> 16);
-	put16(p + 2, value & 0xffff);
-}
-
-static uint32_t get16(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 8 | p[1];
-}
 
 static uint32_t sum_of(const uint8_t *p, uint32_t len, uint32_t sum)
 {

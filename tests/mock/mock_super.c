@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "mock_super.h"
 
+#include "net_bytes.h"
 #include <string.h>
 
 enum {
@@ -30,23 +31,6 @@ uint16_t mock_sum(const uint8_t *p, uint32_t len, uint32_t sum)
 			sum -= 0xffff;
 	}
 	return (uint16_t)sum;
-}
-
-static void put16(uint8_t *p, uint32_t value)
-{
-	p[0] = (uint8_t)(value >> 8);
-	p[1] = (uint8_t)value;
-}
-
-static void put32(uint8_t *p, uint32_t value)
-{
-	put16(p, value >> 16);
-	put16(p + 2, value & 0xffff);
-}
-
-static uint32_t get16(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 8 | p[1];
 }
 
 /* ---- building ---- */

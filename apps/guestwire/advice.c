@@ -91,6 +91,8 @@ static const struct advice table[] = {
 	  "nothing: 20 to 40 ms, when a guest's memory is registered for a queue; with one queue more than guests it is never the first (`queue=auto`, and what is received on the first)" },
 	{ "rx_unread", NULL, "status",
 	  "nothing: what came in the last moment before the port stopped, or its queue changed its memory; in a hand-over (`--takeover`) the old daemon's log has the number" },
+	{ "tx_dropped", NULL, "status tx_frames",
+	  "look whether the other end of the interface is there and up (`ip link`), and at the interface's own counters (`ip -s link show IFNAME`)" },
 	{ "tx_invalid_descs", NULL, "status",
 	  "nothing: the queue's socket was opened anew, what it held counts as `device_error`; the log says why" },
 	{ "tx_ring_empty_descs", NULL, "tx_frames",

@@ -56,6 +56,7 @@ struct xdp_tx {
 	uint64_t bogus;     /* completions of what was not out */
 	uint64_t kicks;     /* system calls */
 	uint64_t congested; /* of them met EAGAIN, ENOBUFS or EBUSY */
+	uint64_t dropped;   /* frames that the kernel completed and did not send */
 	uint64_t abandoned; /* frames ended by closing the socket */
 };
 

@@ -213,6 +213,7 @@ void xdp_device_counts(struct gw_queue *queue, uint64_t counts[GW_DEVICE_COUNT])
 	for (unsigned int i = 0; i < p->channel_count; i++) {
 		for (unsigned int k = 0; k < GW_DEVICE_COUNT; k++)
 			counts[k] += p->channel[i].counts[k];
+		counts[GW_DEVICE_TX_DROPPED] += gw_counter_read(&p->channel[i].tx.dropped);
 		if (p->channel[i].xsk)
 			xsk_count(p->channel[i].xsk, counts);
 	}

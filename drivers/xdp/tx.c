@@ -208,8 +208,10 @@ static bool kick_once(struct xdp_channel *ch)
 		return true;
 	}
 	switch (errno) {
+	case EBUSY: /* in copy mode: one frame was dropped by the device, and completed */
+		gw_counter_add(&tx->dropped, !ch->xsk->zerocopy);
+		__attribute__((fallthrough));
 	case EAGAIN:  /* the budget of one call is used up, or buffers are */
-	case EBUSY:   /* a frame was dropped by the device, and completed */
 	case ENOBUFS: /* no memory for the kernel's copy */
 	case EINTR:
 		gw_counter_add(&tx->congested, 1);

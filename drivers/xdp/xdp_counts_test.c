@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the kernel counts at an xdp port: what it dropped before a frame was ours, and
- * what passed to the host while a queue had no socket.
+ * What the kernel counts at an xdp port: what it dropped before a frame was ours, what
+ * passed to the host while a queue had no socket, and what it did not send after all.
  */
 #include "xdp_fixture.h"
 
@@ -110,12 +110,39 @@ static void what_is_not_read_is_counted(void **state)
 	fixture_close(&f);
 }
 
+/* The other end of the wire is down: all is taken, and nothing is sent. */
+static void what_is_not_sent_is_counted(void **state)
+{
+	struct gw_frame frame;
+	struct gw_done done;
+	struct fixture f;
+	struct iovec seg;
+
+	fixture_open(&f, "up=near,rxring=64", 1500);
+	host_lend(f.port, f.memory.memmap);
+	send_one(&f, 100, LEN);
+	assert_int_equal(count_of(&f, GW_DEVICE_TX_DROPPED), 0);
+	veth_run("ip link set far down");
+	seg = (struct iovec){ host_memory_at(&f.memory, 100), LEN };
+	for (unsigned int i = 0; i < FRAMES; i++) {
+		host_frame(&frame, f.memory.memmap, &seg, 1);
+		host_send(f.port, &frame);
+		assert_int_equal(host_reap(f.port, &done, 1, LIMIT_MS), 1);
+	}
+	assert_int_equal(count_of(&f, GW_DEVICE_TX_DROPPED), FRAMES);
+	/* The socket goes, the count does not. */
+	gw_driver_xdp.unmap(f.port, f.memory.memmap);
+	assert_int_equal(count_of(&f, GW_DEVICE_TX_DROPPED), FRAMES);
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(what_finds_no_buffer_is_counted, fixture_tidy),
 		cmocka_unit_test_teardown(what_passes_to_the_host_is_counted, fixture_tidy),
 		cmocka_unit_test_teardown(what_is_not_read_is_counted, fixture_tidy),
+		cmocka_unit_test_teardown(what_is_not_sent_is_counted, fixture_tidy),
 	};
 
 	return fixture_main(tests);

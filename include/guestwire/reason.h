@@ -49,9 +49,10 @@
 	X(GW_DROP_DEVICE_ERROR,     "device_error",       "the device reported an error for the frame")
 
 /*
- * What the kernel counts at the device of a port: what it lost there has never been a
- * frame of ours, and is in no other counter. Not all drivers have all of them. The names
- * are the kernel's own where it has one (XDP_STATISTICS).
+ * What the kernel counts at the device of a port. What it lost on the way in has never been
+ * a frame of ours, and is in no other counter; of tx_dropped it does not say which
+ * frames they were: pairs count them as sent. Not all drivers have all of them. The
+ * names are the kernel's own where it has one (XDP_STATISTICS).
  */
 #define GW_DEVICE_COUNTS(X) \
 	X(GW_DEVICE_RX_DROPPED,     "rx_dropped",         "frames received that the kernel dropped: no receive buffer was free, or none long enough") \
@@ -60,6 +61,7 @@
 	X(GW_DEVICE_RX_INVALID,     "rx_invalid_descs",   "receive buffers that the kernel did not accept") \
 	X(GW_DEVICE_RX_PASSED,      "rx_passed",          "frames that passed to the host while their queue changed its memory") \
 	X(GW_DEVICE_RX_UNREAD,      "rx_unread",          "frames received that nobody had read when their socket was closed") \
+	X(GW_DEVICE_TX_DROPPED,     "tx_dropped",         "frames that the kernel threw away when they were to be sent: the interface had no carrier, or its queue was full") \
 	X(GW_DEVICE_TX_INVALID,     "tx_invalid_descs",   "descriptors of frames to send that the kernel did not accept") \
 	X(GW_DEVICE_TX_RING_EMPTY,  "tx_ring_empty_descs","times that the kernel had sent all that it was given")
 /* clang-format on */

@@ -296,6 +296,27 @@ static void frames_of_a_failed_device_are_told_at_the_end(void **state)
 	memmap_put(memory);
 }
 
+/* Stopped for its loans, it has not given them back: to stop it again would help nobody. */
+static void a_device_in_quarantine_is_not_stopped_again(void **state)
+{
+	struct engine_rig rig;
+
+	memory = rig_memory();
+	fake_template.keep_at_stop = true;
+	rig_run(&rig, two);
+	rig_wait(lent, &rig, "a loan");
+	while (!rig_pair(&rig, 0, 1).loans_out)
+		sched_yield();
+	recall(&rig);
+	rig_wait(recall_over, &rig, "the recall to end");
+	assert_true(gw_counter_read(&rig_port(&rig, 1)->quarantined) > 0);
+	recall(&rig);
+	rig_wait(recall_over, &rig, "the second recall to end");
+	assert_int_equal(rig_count(&rig, 1, stops), 1);
+	rig_free(&rig);
+	memmap_put(memory);
+}
+
 static void no_room_apply(void *arg)
 {
 	((struct fake *)arg)->budget = 0;
@@ -356,6 +377,7 @@ int main(void)
 		cmocka_unit_test_setup(a_recall_without_loans_is_over_at_once, holding_device),
 		cmocka_unit_test_setup(a_recall_brings_loans_home_from_all_devices, holding_device),
 		cmocka_unit_test_setup(a_device_that_does_not_start_is_tried_again, holding_device),
+		cmocka_unit_test_setup(a_device_in_quarantine_is_not_stopped_again, holding_device),
 		cmocka_unit_test_setup(frames_of_a_failed_device_are_told_at_the_end,
 				       holding_device),
 		cmocka_unit_test_setup(a_recall_does_not_stop_whoever_holds_nothing,

@@ -160,6 +160,38 @@ static void down_is_shown_and_nothing_else(void **state)
 	assert_int_equal(port_state(rig_port(&rig, 1)), GW_PORT_RUNNING);
 }
 
+struct list {
+	struct engine *engine;
+	bool has_it;
+};
+
+/* All there is, as the kernel tells it once more when more has happened than it keeps. */
+static void list_call(void *arg)
+{
+	const struct list *list = arg;
+	const struct link_news news = { .ifindex = 7, .name = NAME, .up = true, .carrier = true };
+
+	links_whole(list->engine, false);
+	if (list->has_it)
+		links_heard(list->engine, &news);
+	links_whole(list->engine, true);
+}
+
+static void who_is_in_the_list_stays_and_who_is_not_is_gone(void **state)
+{
+	struct list list = { rig.engine, true };
+
+	for (unsigned int i = 0; i < 2; i++) {
+		gw_loop_call(rig.engine->loop, list_call, &list);
+		assert_int_equal(port_link(rig_port(&rig, 1)), GW_LINK_UP);
+	}
+	list.has_it = false;
+	gw_loop_call(rig.engine->loop, list_call, &list);
+	assert_int_equal(port_link(rig_port(&rig, 1)), GW_LINK_GONE);
+	rig_wait(failed, &rig, "the port to be stopped");
+	assert_int_equal(rig_count(&rig, 1, stops), 2);
+}
+
 /* It comes back while it is still being stopped: the last word counts. */
 static void it_goes_and_comes_faster_than_the_port_can_stop(void **state)
 {
@@ -171,6 +203,51 @@ static void it_goes_and_comes_faster_than_the_port_can_stop(void **state)
 	assert_int_equal(port_link(rig_port(&rig, 1)), GW_LINK_UP);
 }
 
+static uint32_t gate, inside;
+
+static void wait_at_gate(void *arg)
+{
+	uint64_t end_ns = gw_now_ns() + 10000000000ull;
+
+	gw_store_release(&inside, 1u);
+	while (!gw_load_acquire(&gate) && gw_now_ns() < end_ns)
+		sched_yield();
+}
+
+static bool is_inside(struct engine_rig *r)
+{
+	return gw_load_acquire(&inside);
+}
+
+static void reopening_call(void *arg)
+{
+	*(bool *)arg = rig.engine->holder[1]->reopening;
+}
+
+static bool is_reopening(struct engine_rig *r)
+{
+	bool reopening = false;
+
+	gw_loop_call(r->engine->loop, reopening_call, &reopening);
+	return reopening;
+}
+
+/* Which of both it was started on nobody knows: it is started once more. */
+static void one_that_comes_during_a_start_counts(void **state)
+{
+	gate = inside = 0;
+	rig_fake(&rig, 1)->in_query = wait_at_gate;
+	rig_send(&rig, memory, 1);
+	rig_wait(is_inside, &rig, "a query that takes its time");
+	hear(8, NAME, false, true);
+	rig_wait(is_reopening, &rig, "a start to be due");
+	hear(9, NAME, false, true);
+	gw_store_release(&gate, 1u);
+	starts_wanted = 4;
+	rig_wait(started, &rig, "two starts");
+	assert_int_equal(rig_count(&rig, 1, stops), 3);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
@@ -179,6 +256,8 @@ int main(void)
 		TEST(a_renamed_interface_is_gone),
 		TEST(another_one_of_that_name_is_started_on),
 		TEST(down_is_shown_and_nothing_else),
+		TEST(who_is_in_the_list_stays_and_who_is_not_is_gone),
+		TEST(one_that_comes_during_a_start_counts),
 		TEST(it_goes_and_comes_faster_than_the_port_can_stop),
 	};
 

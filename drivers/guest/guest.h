@@ -3,7 +3,8 @@
  * A guest's NIC as a port: what the files of this driver share.
  *
  *   guest.c       the driver table, options, start and stop
- *   connection.c  the socket: listening or connecting, reading, replying
+ *   arrival.c     how front-ends come: listening, or connecting
+ *   connection.c  one front-end's connection: reading, replying, its end
  *   offer.c       features and protocol features that a guest is offered
  *   rings.c       starting rings, and what changes while they run
  *   drain.c       stopping them: loans come home, or do not
@@ -306,7 +307,20 @@ int carry_leave(struct gw_port *port, unsigned int deadline_ms, struct gw_parcel
 int carry_take(struct guest *guest, struct gw_parcel *parcel, struct gw_error *err);
 void carry_drop(struct guest *guest);
 
+/* ---- arrival.c; control loop ---- */
+/* Front-ends may come; in an open, or after a hand-over. */
+int arrival_open(struct guest *guest, struct gw_error *err);
+/* The one that was here has gone: the next one may come, at once or in a while. */
+void arrival_next(struct guest *guest);
+/* None comes; the listening socket and its backlog stay. And: they go. */
+void arrival_pause(struct guest *guest);
+void arrival_close(struct guest *guest);
+
 /* ---- connection.c; control loop ---- */
+/* A front-end is there: the descriptor is taken, or closed. */
+void connection_begin(struct guest *guest, int fd);
+/* Once more whenever the session has become less busy, until it is gone. */
+void connection_end(struct guest *guest);
 /* What a session goes by. */
 struct session_config connection_config(struct guest *guest, uint64_t features);
 /* Stops listening, reading and all rings, and keeps everything; stopped_fd is signalled then. */

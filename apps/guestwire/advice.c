@@ -29,8 +29,6 @@ static const struct advice table[] = {
 	  "a smaller guest; the limit is about 70 GiB" },
 	{ "memory_discarded", NULL, "query.text",
 	  "no balloon and no free-page reporting in a guest whose memory is lent" },
-	{ "memory_foreign", NULL, "source.driver",
-	  "nothing: frames received by one device are copied for another" },
 	{ "loans_out", "loans_peak>loans_max", "loans_peak loans_max",
 	  "a higher `loans=N` on the port, if the device is fast" },
 	{ "loans_out", NULL, "loans_peak loans_max",

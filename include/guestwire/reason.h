@@ -23,7 +23,6 @@
 	X(GW_COPY_MEMORY_FILE,      "memory_file_backed", "guest memory lies in a file that cannot be pinned for long") \
 	X(GW_COPY_MEMORY_LIMIT,     "memory_too_large",   "more guest memory than the kernel can register for one device") \
 	X(GW_COPY_MEMORY_DISCARDED, "memory_discarded",   "the guest gave pages back (balloon), so pinned pages are stale") \
-	X(GW_COPY_MEMORY_FOREIGN,   "memory_foreign",     "the frame lies in private memory that this device cannot reach") \
 	X(GW_COPY_LOANS_OUT,        "loans_out",          "the pair's share of loans is in the device already") \
 	X(GW_COPY_DEVICE_STALLED,   "device_stalled",     "the device holds loans and has returned none for a while") \
 	X(GW_COPY_DEVICE_DOWN,      "device_down",        "the device is being stopped, reopened or has failed recently") \

@@ -28,7 +28,8 @@ def _check_advice(rows):
 
 def check_reasons(_):
     """docs/reasons.md has the rows of the table, in its order and words, and
-    after them the copies that have no reason."""
+    after them the copies that have no reason. Each reason is given, and expected
+    by a test."""
     table = reasons.table()
     rows = [m.groups() for m in
             map(ROW.match, tree.text("docs/reasons.md").splitlines()) if m]
@@ -40,7 +41,7 @@ def check_reasons(_):
     if len(rows) < len(table):
         complaints.append(f"docs/reasons.md: {len(rows)} rows, "
                           f"{len(table)} reasons in the table")
-    return complaints + list(_check_advice(rows))
+    return complaints + list(_check_advice(rows)) + list(reasons.unused())
 
 
 def check_links(_):

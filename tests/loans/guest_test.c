@@ -6,6 +6,7 @@
 #include "rig.h"
 
 #include "loop.h"
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 #include <setjmp.h>
@@ -18,6 +19,8 @@ static const char *const ports[] = { "a=guest:%s/a", "b=guest:%s/b", NULL };
 #define SEG_LEN   40u
 #define LONG_LEN  (LONG_SEGS * SEG_LEN)
 #define LEN       600u
+/* Descriptors of VM_SLOT_BYTES that make more than GW_FRAME_LEN_MAX. */
+#define HUGE_SEGS 17u
 
 /* One frame in LONG_SEGS descriptors, and its header in one more. */
 static void send_long(struct vm *vm, uint8_t fill)
@@ -254,12 +257,97 @@ static void receive_buffers_too_small_for_a_header(void **state)
 	}
 }
 
+static uint64_t refused(struct rig *rig, enum gw_reason reason)
+{
+	return rig_port(rig, "a").rx_drops[reason];
+}
+
+/* More than a frame may have, in descriptors of the same 4096; the header is the first. */
+static void send_huge(struct vm *vm)
+{
+	struct mock_buffer buffer[HUGE_SEGS + 1];
+	uint64_t addr = vm->tx.slots_addr;
+
+	mock_write(&vm->memory, addr, (const uint8_t[VM_HEADER]){ 0 }, VM_HEADER);
+	buffer[0] = (struct mock_buffer){ addr, VM_HEADER, false };
+	for (unsigned int i = 1; i <= HUGE_SEGS; i++)
+		buffer[i] = (struct mock_buffer){ addr, VM_SLOT_BYTES, false };
+	assert_true(vm_send_buffers(vm, buffer, HUGE_SEGS + 1) >= 0);
+	vm_publish(vm);
+}
+
+/* Each comes back, counted for what it is, and the ring goes on. */
+static void chains_that_are_no_frames(void **state)
+{
+	static const char *const device[] = { "a=guest:%s/a", "d=loop:", NULL };
+	uint8_t frame[LEN] = { 0 };
+	struct rig rig;
+	struct vm vm;
+
+	rig_start(&rig, device);
+	rig_guest(&rig, &vm, "a");
+	vm_send(&vm, frame, 1);
+	vm_wait_used(&vm);
+	vm_send(&vm, frame, GW_FRAME_LEN_MIN - 1);
+	vm_wait_used(&vm);
+	assert_int_equal(refused(&rig, GW_DROP_TOO_SHORT), 2);
+	send_huge(&vm);
+	vm_wait_used(&vm);
+	assert_int_equal(refused(&rig, GW_DROP_TOO_LONG), 1);
+	/* VIRTIO's rings are drained, but what is in a disabled one is discarded. */
+	vm_enable(&vm, 1, false);
+	send_short(&vm, 2);
+	vm_wait_used(&vm);
+	assert_int_equal(refused(&rig, GW_DROP_RING_DISABLED), 1);
+	vm_enable(&vm, 1, true);
+	send_short(&vm, 2);
+	vm_wait_used(&vm);
+	rig_wait_decided(&rig, "a", "d", 1);
+	assert_int_equal(refused(&rig, GW_DROP_RING_DISABLED), 1);
+	vm_free(&vm);
+	rig_free(&rig);
+}
+
+static bool broken_are_dropped(void *arg)
+{
+	return rig_pair(arg, "d", "a").reasons[GW_DROP_RING_BROKEN] == 2;
+}
+
+/* What comes for a guest whose receive ring broke a rule is counted, and its front-end told. */
+static void frames_for_a_broken_ring(void **state)
+{
+	static const char *const device[] = { "a=guest:%s/a", "d=loop:", NULL };
+	const struct mock_buffer nowhere = { 1, VM_SLOT_BYTES, true };
+	struct pollfd error = { .events = POLLIN };
+	uint8_t frame[LEN];
+	struct rig rig;
+	struct vm vm;
+
+	rig_start(&rig, device);
+	rig_guest(&rig, &vm, "a");
+	mock_offer(&vm.rx.driver, (uint16_t)mock_chain(&vm.rx.driver, &nowhere, 1));
+	mock_publish(&vm.rx.driver);
+	vm_frame(frame, LEN, 0xff, 0xd0, 1);
+	for (unsigned int n = 0; n < 2; n++)
+		assert_true(loop_test_receive(loop_test_find("d"), frame, LEN, NULL));
+	vm_wait(broken_are_dropped, &rig, "frames for a broken ring");
+	error.fd = vm.rx.err_fd;
+	assert_int_equal(poll(&error, 1, VM_DEADLINE_MS), 1);
+	/* Its other ring is in order. */
+	send_short(&vm, 2);
+	vm_wait_used(&vm);
+	vm_free(&vm);
+	rig_free(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(long_frames_that_wait_stay_what_they_are),
 		cmocka_unit_test(long_frames_that_wait_survive_what_their_guest_receives),
 		cmocka_unit_test(receive_buffers_too_small_for_a_header),
+		cmocka_unit_test(chains_that_are_no_frames),
+		cmocka_unit_test(frames_for_a_broken_ring),
 		cmocka_unit_test(stopping_a_ring_leaves_a_slow_peer_connected),
 	};
 

@@ -380,6 +380,11 @@ static void tell_ring(struct vm *vm, struct vm_ring *ring, unsigned int index, u
 	tell_state(vm, VHOST_USER_SET_VRING_ENABLE, index, 1);
 }
 
+void vm_enable(struct vm *vm, unsigned int index, bool on)
+{
+	tell_state(vm, VHOST_USER_SET_VRING_ENABLE, index, on);
+}
+
 static void start_ring(struct vm *vm, struct vm_ring *ring, unsigned int index, uint64_t addr)
 {
 	uint64_t slots = VM_MEMORY_ADDR + RINGS_BYTES + (uint64_t)index * VM_SLOTS * VM_SLOT_BYTES;

@@ -58,6 +58,8 @@ void vm_start_with(struct vm *vm, const char *socket_path, const struct vm_optio
 void vm_connect(struct vm *vm, const char *socket_path);
 void vm_share_memory(struct vm *vm);
 void vm_start_rings(struct vm *vm);
+/* SET_VRING_ENABLE of a ring that runs (0 receive, 1 transmit). */
+void vm_enable(struct vm *vm, unsigned int index, bool on);
 /* A stopped transmit ring, anew and empty: the guest's driver was loaded again. */
 void vm_start_tx(struct vm *vm);
 /* GET_VRING_BASE of a ring (0 receive, 1 transmit); returns the base. */

@@ -77,6 +77,8 @@ void loop_release(struct gw_queue *queue, struct gw_frame *const *frames, unsign
 unsigned int loop_tx(struct gw_queue *queue, struct gw_frame *const *frames, unsigned int count);
 unsigned int loop_reap(struct gw_queue *queue, struct gw_done *done, unsigned int max);
 bool loop_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us);
+/* Frames in the device; tests/interleave asks for them, too. */
+unsigned int loop_out(const struct loop *loop);
 /* A frame arrives from the wire. False: no buffer. */
 bool loop_receive(struct loop *loop, const uint8_t *bytes, uint32_t len,
 		  const struct virtio_net_hdr_v1 *header);

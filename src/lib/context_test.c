@@ -132,15 +132,14 @@ static void ports_are_added_once_and_before_the_start(void **state)
 
 static void a_start_that_fails_leaves_nothing(void **state)
 {
-	static const char *const specs[] = { "a=loop:", "n=null:", "x=tap:no/such/interface",
-					     NULL };
+	static const char *const specs[] = { "a=loop:", "n=null:", "x=tap:no/such/if", NULL };
 	struct gw_context *context = open_with(specs);
 	struct gw_snapshot *snapshot;
 	unsigned int fds;
 
 	/* The first failure may leave what is made once in a process (the SIGBUS handler). */
 	assert_true(gw_start(context, &err) < 0);
-	assert_non_null(strstr(err.text, "no/such/interface"));
+	assert_non_null(strstr(err.text, "no/such/if"));
 	fds = open_fds();
 	assert_true(gw_start(context, &err) < 0);
 	assert_int_equal(open_fds(), fds);

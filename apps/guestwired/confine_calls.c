@@ -143,10 +143,6 @@ static const int spare_calls[] = {
 	SCMP_SYS(renameat2),
 	SCMP_SYS(mkdir),
 	SCMP_SYS(mkdirat),
-	/* a device's state, on its way through a pipe of the front-end */
-	SCMP_SYS(pipe2),
-	SCMP_SYS(splice),
-	SCMP_SYS(rt_sigtimedwait),
 	/* a daemon that takes over gets our sockets */
 	SCMP_SYS(shutdown),
 	SCMP_SYS(getpeername),

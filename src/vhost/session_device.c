@@ -3,11 +3,11 @@
  * What is the device's own: announcements, MTU, configuration space, and its state in
  * a migration ("Migrating back-end state").
  *
- * The state goes through a pipe of the front-end's. He may let it be full or empty for
- * ever, and take away O_NONBLOCK at any moment, since that flag belongs to the open
- * file; so bytes go through a pipe of ours and splice(2), which has a flag of its own
- * for not waiting. A state is small and fits into any pipe: what cannot be written at
- * once, or has not come in whole when the front-end asks how it went, has failed.
+ * The state goes through a file of ours, whose descriptor the reply has. The pipe that
+ * the front-end gave is not touched: whoever has an end of a pipe can hold its lock for
+ * as long as he likes (a splice(2) from a socket that stays silent does), and no flag
+ * keeps others from waiting for it. A memfd waits for nobody. The front-end reads from
+ * it to its end, or writes into it; what is there when it asks how it went is the state.
  */
 #include "session_state.h"
 
@@ -15,13 +15,10 @@
 #include "log.h"
 #include "net_header.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/virtio_net.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define STATE_BYTES_MAX 4096u
@@ -115,81 +112,10 @@ int session_set_config(struct session *session, struct message *message, struct 
 
 /* ---- state ---- */
 
-/*
- * splice(2) into a pipe that nobody reads any more. There is no flag against the signal,
- * and programs that embed this may not ignore it: it is blocked meanwhile, and taken.
- */
-static ssize_t splice_into(int fd, int from, size_t len)
-{
-	static const struct timespec now;
-	sigset_t pipe_signal, before;
-	ssize_t moved;
-	int saved;
-
-	sigemptyset(&pipe_signal);
-	sigaddset(&pipe_signal, SIGPIPE);
-	pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
-	moved = splice(from, NULL, fd, NULL, len, SPLICE_F_NONBLOCK);
-	saved = errno;
-	if (moved < 0 && saved == EPIPE)
-		sigtimedwait(&pipe_signal, NULL, &now);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	errno = saved;
-	return moved;
-}
-
-/* All of the bytes into a pipe, now. */
-static int write_pipe(int fd, const uint8_t *bytes, size_t len)
-{
-	int own[2];
-	ssize_t moved;
-	int ret = 0;
-
-	if (pipe2(own, O_CLOEXEC | O_NONBLOCK) < 0)
-		return -errno;
-	if (write(own[1], bytes, len) != (ssize_t)len)
-		ret = -EIO; /* never: a pipe of ours has room for a state */
-	while (!ret && len) {
-		moved = splice_into(fd, own[0], len);
-		if (moved > 0)
-			len -= (size_t)moved;
-		else
-			ret = moved < 0 ? -errno : -EPIPE;
-	}
-	gw_fds_close(own, 2);
-	return ret;
-}
-
-/* Up to the end of what was written into it; -EAGAIN: somebody may still write. */
-static int read_pipe(int fd, uint8_t *bytes, size_t room, size_t *len)
-{
-	int own[2];
-	ssize_t moved;
-	int ret = 0;
-
-	*len = 0;
-	if (pipe2(own, O_CLOEXEC | O_NONBLOCK) < 0)
-		return -errno;
-	do {
-		moved = splice(fd, NULL, own[1], NULL, room - *len, SPLICE_F_NONBLOCK);
-		if (moved > 0)
-			*len += (size_t)moved;
-	} while (moved > 0 && *len < room);
-	if (moved < 0)
-		ret = -errno;
-	else if (moved > 0)
-		ret = -EFBIG;
-	else if (*len && read(own[0], bytes, *len) != (ssize_t)*len)
-		ret = -EIO;
-	gw_fds_close(own, 2);
-	return ret;
-}
-
 static int check_transfer(const struct session *session, const struct message *message,
 			  struct gw_error *err)
 {
 	const struct message_transfer *transfer = &message->payload.transfer;
-	struct stat st;
 
 	if (transfer->direction > VHOST_USER_STATE_LOAD ||
 	    transfer->phase != VHOST_USER_STATE_PHASE_STOPPED)
@@ -198,56 +124,81 @@ static int check_transfer(const struct session *session, const struct message *m
 				    transfer->direction, transfer->phase);
 	if (session_in_use(session))
 		return gw_error_set(err, -EBUSY, "vhost-user SET_DEVICE_STATE_FD: a ring runs");
-	if (fstat(message->fds[0], &st) || !S_ISFIFO(st.st_mode))
-		return gw_error_set(err, -EINVAL,
-				    "vhost-user SET_DEVICE_STATE_FD: the descriptor is no pipe, "
-				    "and only those are sure not to block");
 	return 0;
 }
 
-static int save(struct session *session, int fd, struct gw_error *err)
+/* What the front-end reads from, with the state in it. */
+static int save(struct session *session, int fd)
 {
 	uint8_t bytes[STATE_BYTES_MAX];
 	size_t len;
-	int ret;
 
 	len = session->config.ops->state_save(session->config.arg, bytes, sizeof(bytes));
-	ret = write_pipe(fd, bytes, len);
-	return ret ? gw_error_sys(err, ret, "vhost-user SET_DEVICE_STATE_FD: writing %zu bytes",
-				  len)
-		   : 0;
+	return pwrite(fd, bytes, len, 0) == (ssize_t)len ? 0 : -EIO;
 }
 
-/* The reply says whether it goes, and that the front-end's own descriptor is used. */
+static int make_channel(struct session *session, const struct message *message, int *channel,
+			struct gw_error *err)
+{
+	int fd = memfd_create("guestwire-state", MFD_CLOEXEC);
+	int ret = fd < 0 ? -errno : 0;
+
+	if (!ret && message->payload.transfer.direction == VHOST_USER_STATE_SAVE)
+		ret = save(session, fd);
+	if (ret) {
+		gw_fd_close(&fd);
+		return gw_error_sys(err, ret, "vhost-user SET_DEVICE_STATE_FD: a file for it");
+	}
+	*channel = fd;
+	return 0;
+}
+
+/* "When this flag is not set, the front-end must use the returned file descriptor." */
 int session_set_device_state_fd(struct session *session, struct message *message,
 				struct gw_error *err)
 {
-	uint64_t reply = VHOST_USER_STATE_NOFD;
-	int ret = check_transfer(session, message, err);
+	const uint64_t taken = 0;
+	int channel = -1, ret = check_transfer(session, message, err);
 
 	gw_fd_close(&session->load_fd);
-	if (!ret && message->payload.transfer.direction == VHOST_USER_STATE_SAVE)
-		ret = save(session, message->fds[0], err);
-	else if (!ret)
-		session->load_fd = message_take_fd(message, 0);
+	if (!ret)
+		ret = make_channel(session, message, &channel, err);
 	session->state_bad = ret;
 	if (ret) {
 		session_note(session, LOG_WARNING, "refused: %s", err->text);
-		reply |= 1;
+		return session_reply_u64(session, message->request, VHOST_USER_STATE_NOFD | 1);
 	}
-	return session_reply_u64(session, message->request, reply);
+	ret = session_reply_fd(session, message->request, &taken, sizeof(taken), channel);
+	if (message->payload.transfer.direction == VHOST_USER_STATE_LOAD)
+		session->load_fd = channel;
+	else
+		gw_fd_close(&channel);
+	return ret;
+}
+
+/* All that was written, whoever writes on. */
+static int read_channel(int fd, uint8_t *bytes, size_t room, size_t *len)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return -errno;
+	if (st.st_size > (off_t)room)
+		return -EFBIG;
+	*len = (size_t)st.st_size;
+	return !*len || pread(fd, bytes, *len, 0) == st.st_size ? 0 : -EIO;
 }
 
 static int load(struct session *session, struct gw_error *err)
 {
-	uint8_t bytes[STATE_BYTES_MAX + 1];
-	size_t len;
-	int ret = read_pipe(session->load_fd, bytes, sizeof(bytes), &len);
+	uint8_t bytes[STATE_BYTES_MAX];
+	size_t len = 0;
+	int ret = read_channel(session->load_fd, bytes, sizeof(bytes), &len);
 
 	if (ret)
 		return gw_error_sys(err, ret,
 				    "vhost-user CHECK_DEVICE_STATE: reading a state of at most %u "
-				    "bytes that ends",
+				    "bytes",
 				    STATE_BYTES_MAX);
 	return session->config.ops->state_load(session->config.arg, bytes, len, err);
 }

@@ -184,6 +184,34 @@ static void lent_frames_outlive_the_socket(void **state)
 
 /* ---- errors that users make ---- */
 
+/* A kernel that completes nothing of what it finds invalid: nothing else comes, and it is seen. */
+static void invalid_descriptor_is_noticed_at_rest(void **state)
+{
+	uint64_t end_ms = host_now_ms() + LIMIT_MS;
+	struct gw_frame frame;
+	struct fixture f;
+	struct iovec seg;
+	unsigned int us;
+
+	fixture_open(&f, "up=near,rxring=64", 1500);
+	host_lend(f.port, f.memory.memmap);
+	seg = (struct iovec){ host_memory_at(&f.memory, 100), 100 };
+	host_frame(&frame, f.memory.memmap, &seg, 1);
+	assert_int_equal(tx_put(f.ch, &frame), PUT_OK);
+	xsk_desc(&f.ch->xsk->tx, f.ch->xsk->tx.mine - 1)->addr = 1ull << 47;
+	tx_publish(f.ch);
+	while (!gw_load_relaxed(&f.ch->broken)) {
+		assert_false(tx_arm(f.ch, &us));
+		assert_true(host_now_ms() < end_ms);
+	}
+	/* Opened anew: the frame is over, not sent. */
+	assert_true(host_query(f.port, f.memory.memmap).needs_map);
+	assert_int_equal(host_reap(f.port, NULL, 1, LIMIT_MS), 1);
+	host_lend(f.port, f.memory.memmap);
+	send_one(&f, 9000, 1514);
+	fixture_close(&f);
+}
+
 static void errors_say_what_to_do(void **state)
 {
 	static const struct {
@@ -246,6 +274,7 @@ int main(void)
 		TEST(calls_go_on_until_the_ring_is_empty),
 		TEST(frames_are_received),
 		TEST(lent_frames_outlive_the_socket),
+		TEST(invalid_descriptor_is_noticed_at_rest),
 		TEST(errors_say_what_to_do),
 		TEST(own_address_is_warned_of),
 	};

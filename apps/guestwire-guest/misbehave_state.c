@@ -2,7 +2,10 @@
 /* Misdeeds of the front-end: good messages at bad times, and what happens around them. */
 #include "misbehave.h"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -15,6 +18,7 @@
 #define UNREAD      200000u
 #define REPEATS     50u
 #define BATCH       64u
+#define YIELDS      1000u /* for a thread to come where it waits */
 
 static struct front_end second;
 
@@ -202,6 +206,39 @@ static void truncate_memory(struct guest_run *run, uint64_t arg)
 	driver_ring_kick_always(&run->nic->rx.ring);
 }
 
+static int silent[2], held[2];
+
+/* Waits for a byte that never comes, with the pipe's lock held. */
+static void *hold_pipe(void *arg)
+{
+	splice(silent[0], NULL, held[1], NULL, 1, 0);
+	return arg;
+}
+
+/*
+ * Whoever closes the other end of the pipe waits for us. That has to be the back-end, so it
+ * has that end, with the first bytes of the message, before we hold the pipe.
+ */
+static void held_pipe(struct guest_run *run, uint64_t arg)
+{
+	uint32_t header[3] = { (uint32_t)arg, VHOST_USER_VERSION, 0 };
+	uint32_t question[3] = { VHOST_USER_GET_FEATURES, VHOST_USER_VERSION, 0 };
+	pthread_t thread;
+
+	if (pipe2(held, O_CLOEXEC) || socketpair(AF_UNIX, SOCK_STREAM, 0, silent)) {
+		summary_error(run->summary, EXIT_WRONG, "cannot make a pipe");
+		return;
+	}
+	front_end_send_bytes(&run->fe, header, sizeof(header[0]), held, 1);
+	close(held[0]);
+	if (pthread_create(&thread, NULL, hold_pipe, NULL))
+		summary_error(run->summary, EXIT_WRONG, "cannot hold a pipe");
+	for (uint32_t i = 0; i < YIELDS; i++)
+		sched_yield();
+	front_end_send_bytes(&run->fe, header + 1, sizeof(header) - sizeof(header[0]), NULL, 0);
+	front_end_send_bytes(&run->fe, question, sizeof(question), NULL, 0);
+}
+
 static void kick_storm(struct guest_run *run, uint64_t arg)
 {
 	(void)arg;
@@ -241,6 +278,7 @@ const struct misdeed misdeeds_state[] = {
 	{ "never-starts", N, 0, says_nothing, 0, "a negotiation after which nothing is said" },
 	{ "truncate-memory", R, NEEDS_NO_SEAL, truncate_memory, 0, "the shared memory is cut to nothing while running" },
 	{ "truncate-half", R, NEEDS_NO_SEAL, truncate_memory, 4096, "the shared memory is cut to a page while running" },
+	{ "pipe-held", N, 0, held_pipe, VHOST_USER_SET_LOG_FD, "a descriptor that takes for ever to close, and a question" },
 	{ "kick-storm", R, 0, kick_storm, 0, "100000 kicks for nothing" },
 	{ 0 },
 };

@@ -11,6 +11,7 @@
 
 #include "fd.h"
 #include "log.h"
+#include "services.h"
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -80,6 +81,11 @@ static void listen_event(struct gw_watch *watch, uint32_t events)
 			connection_end(guest);
 		return;
 	}
+	if (port_disposing(guest->port) > GUEST_DISPOSING_BEGIN) {
+		set_accepting(guest, false);
+		gw_timer_start(guest->loop, &guest->retry, RETRY_MS, accept_again);
+		return;
+	}
 	fd = accept4(guest->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0) {
 		if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
@@ -100,7 +106,7 @@ static void listen_event(struct gw_watch *watch, uint32_t events)
 		gw_port_log(guest->port, LOG_WARNING,
 			    "a second front-end was turned away: %s is in use",
 			    gw_port_target(guest->port));
-		close(fd);
+		connection_dispose(guest, &fd);
 		return;
 	}
 	connection_begin(guest, fd);
@@ -217,7 +223,8 @@ static void start_connecting(struct guest *guest)
 	/* Its length was checked when the port was opened. */
 	if (make_address(guest, &address, NULL))
 		return;
-	ret = try_connect(guest, &address);
+	ret = port_disposing(guest->port) > GUEST_DISPOSING_BEGIN ? -EBUSY
+								  : try_connect(guest, &address);
 	if (!ret && guest->session)
 		return;
 	if (ret && ret != guest->last_error.code)
@@ -280,5 +287,5 @@ void arrival_close(struct guest *guest)
 	if (guest->bound && !guest->paused)
 		unlink(gw_port_target(guest->port));
 	guest->bound = false;
-	gw_fd_close(&guest->listen_fd);
+	connection_dispose(guest, &guest->listen_fd);
 }

@@ -22,9 +22,19 @@
 
 /* Reads of one callback: other guests' sockets have their turn. */
 #define READS_MAX 64u
+/* What the kernel passes at one time: those that we left it would close, on this thread. */
+#define FDS_MAX   253u
+_Static_assert(GUEST_DISPOSING_MAX + FDS_MAX + 3 * VHOST_USER_MAX_FDS <= PORT_DISPOSAL_MAX,
+	       "one message more, what it belongs to, and sockets");
 
 static void next_connection(struct guest *guest);
 static void pause_session(struct guest *guest);
+
+void connection_dispose(struct guest *guest, int *fd)
+{
+	port_dispose(guest->port, *fd);
+	*fd = -1;
+}
 
 /* ---- replies ---- */
 
@@ -68,7 +78,7 @@ int connection_send_backend(struct guest *guest, const uint8_t *bytes, size_t le
 
 void connection_set_backend(struct guest *guest, int fd)
 {
-	gw_fd_close(&guest->backend_fd);
+	connection_dispose(guest, &guest->backend_fd);
 	guest->backend_fd = fd;
 }
 
@@ -94,7 +104,7 @@ static int read_some(struct guest *guest)
 {
 	uint8_t bytes[SESSION_INPUT_MAX];
 	union {
-		char bytes[CMSG_SPACE(VHOST_USER_MAX_FDS * sizeof(int))];
+		char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
 		struct cmsghdr align;
 	} control;
 	size_t want = session_want(guest->session);
@@ -103,7 +113,7 @@ static int read_some(struct guest *guest)
 			      .msg_iovlen = 1,
 			      .msg_control = control.bytes,
 			      .msg_controllen = sizeof(control.bytes) };
-	int fds[VHOST_USER_MAX_FDS];
+	int fds[FDS_MAX];
 	struct gw_error err = { 0 };
 	unsigned int fd_count;
 	ssize_t got;
@@ -123,6 +133,10 @@ static int read_some(struct guest *guest)
 	guest->in_session = false;
 	if (!ret && msg.msg_flags & MSG_CTRUNC)
 		ret = gw_error_set(&err, -EPROTO, "descriptors were lost (too many, or no room)");
+	if (!ret && port_disposing(guest->port) > GUEST_DISPOSING_MAX)
+		ret = gw_error_set(&err, -EPROTO,
+				   "more than %u of its descriptors take their time to close",
+				   GUEST_DISPOSING_MAX);
 	if (ret)
 		gw_port_log(guest->port, LOG_WARNING, "connection ended: %s", err.text);
 	return ret ? -1 : 1;
@@ -206,8 +220,8 @@ void connection_end(struct guest *guest)
 	session_destroy(guest->session);
 	guest->session = NULL;
 	guest->session_ending = false;
-	gw_fd_close(&guest->fd);
-	gw_fd_close(&guest->backend_fd);
+	connection_dispose(guest, &guest->fd);
+	connection_dispose(guest, &guest->backend_fd);
 	next_connection(guest);
 }
 
@@ -253,7 +267,7 @@ void connection_begin(struct guest *guest, int fd)
 	if (!ret)
 		return;
 	gw_port_log(guest->port, LOG_ERR, "cannot serve a front-end: %s", strerror(-ret));
-	close(fd);
+	connection_dispose(guest, &fd);
 }
 
 /* ---- hand-over ---- */

@@ -53,6 +53,13 @@
 /* Receive chains that one frame may spread over (MRG_RXBUF). */
 #define GUEST_MERGE_MAX     64u
 
+/*
+ * What front-ends of this port gave and is not closed yet (port_dispose): with more than
+ * that a session ends, and none begins. The rest is for what a session's end adds.
+ */
+#define GUEST_DISPOSING_MAX   64u
+#define GUEST_DISPOSING_BEGIN 16u
+
 /* How often a ring without a kick descriptor is looked at. */
 #define GUEST_POLL_US 50u
 
@@ -335,5 +342,7 @@ int connection_send(struct guest *guest, const uint8_t *bytes, size_t len, int f
 /* The same on the channel of our own requests. */
 int connection_send_backend(struct guest *guest, const uint8_t *bytes, size_t len);
 void connection_set_backend(struct guest *guest, int fd);
+/* A socket with a front-end at the other end: what nobody read of it goes, too. */
+void connection_dispose(struct guest *guest, int *fd);
 /* Ends the session because of something outside it (memory is broken). */
 void connection_fail(struct guest *guest, const char *why);

@@ -303,6 +303,11 @@ static void op_features(void *arg, uint64_t features)
 	gw_port_log(guest->port, LOG_DEBUG, "features 0x%llx", (unsigned long long)features);
 }
 
+static void op_dispose(void *arg, int fd)
+{
+	port_dispose(((struct guest *)arg)->port, fd);
+}
+
 static void op_note(void *arg, int level, const char *line)
 {
 	gw_port_log(((struct guest *)arg)->port, level, "%s", line);
@@ -355,6 +360,7 @@ const struct session_ops guest_session_ops = {
 	.mtu = op_mtu,
 	.state_save = offer_save,
 	.state_load = offer_load,
+	.dispose = op_dispose,
 	.note = op_note,
 };
 

@@ -44,6 +44,16 @@ static bool host_offloads_pay(struct gw_port *port)
 	return true;
 }
 
+static void host_dispose(struct gw_port *port, int fd)
+{
+	disposal_add(holder_of(port)->disposal, fd);
+}
+
+static unsigned int host_disposing(struct gw_port *port)
+{
+	return disposal_waiting(holder_of(port)->disposal);
+}
+
 static const struct port_host engine_host = {
 	.apply = host_apply,
 	.ask = question_ask,
@@ -55,6 +65,8 @@ static const struct port_host engine_host = {
 	.discarded = retire_stale,
 	.offloads_pay = host_offloads_pay,
 	.recall = reopen_recall,
+	.dispose = host_dispose,
+	.disposing = host_disposing,
 };
 
 /* ---- making ---- */
@@ -122,12 +134,15 @@ int engine_add_port(struct engine *engine, struct gw_port *port, struct gw_error
 			return gw_error_set(err, -EEXIST, "port %s: the name is taken", port->name);
 	holder = calloc(1, sizeof(*holder));
 	network = holder ? need_network(engine, port->network) : NULL;
-	if (!network) {
+	if (network)
+		holder->disposal = disposal_create();
+	if (!network || !holder->disposal) {
 		free(holder);
 		return gw_error_sys(err, -ENOMEM, "port %s", port->name);
 	}
 	ret = network_add(network, port, err);
 	if (ret) {
+		disposal_free(holder->disposal);
 		free(holder);
 		return ret;
 	}
@@ -149,6 +164,7 @@ void engine_free(struct engine *engine)
 	for (unsigned int i = 0; i < engine->port_count; i++) {
 		port_free(engine->holder[i]->port);
 		handover_forget(engine->holder[i]);
+		disposal_free(engine->holder[i]->disposal);
 		free(engine->holder[i]);
 	}
 	for (unsigned int i = 0; i < engine->network_count; i++)

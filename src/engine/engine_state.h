@@ -3,6 +3,7 @@
 #pragma once
 
 #include "chore.h"
+#include "disposal.h"
 #include "engine.h"
 #include "engine_trace.h"
 #include "link_watch.h"
@@ -20,6 +21,7 @@ struct holder {
 	bool opened, started; /* start and stop, and the port's chores */
 	bool taken;           /* from another process, at this start */
 	struct chore_queue chores;
+	struct disposal *disposal;
 	/* stop and reopen; one at a time, and never both */
 	struct chore_job stop_job, reopen_job;
 	unsigned int stop_deadline_ms, stop_held;

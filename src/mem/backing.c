@@ -65,12 +65,12 @@ bool backing_is_prompt(const struct statfs *fs)
 }
 
 /* Which file it is, and what kind of pages it has. */
-static int inspect_file(struct backing *backing, unsigned int i, struct gw_error *err)
+static int inspect_file(struct backing *backing, int fd, unsigned int i, struct gw_error *err)
 {
 	struct statfs fs;
 	struct stat st;
 
-	if (fstat(backing->given.fd, &st) < 0 || fstatfs(backing->given.fd, &fs) < 0)
+	if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
 		return gw_error_sys(err, -errno, "memory region %u: looking at its file", i);
 	if (!S_ISREG(st.st_mode))
 		return refuse(err, i, "its descriptor is not memory (not a regular file)");
@@ -100,12 +100,13 @@ int backing_open(struct backing *backing, const struct memmap_region *given, uns
 	rc = check_numbers(given, i, err);
 	if (rc)
 		return rc;
+	/* First: to close another descriptor of a file that somebody serves can take long. */
+	rc = inspect_file(backing, given->fd, i, err);
+	if (rc)
+		return rc;
 	backing->given.fd = fcntl(given->fd, F_DUPFD_CLOEXEC, 0);
 	if (backing->given.fd < 0)
 		return gw_error_sys(err, -errno, "memory region %u: its file descriptor", i);
-	rc = inspect_file(backing, i, err);
-	if (rc)
-		return rc;
 	mask = backing->page_bytes - 1;
 	backing->map_offset = given->mmap_offset & ~mask;
 	backing->map_len =

@@ -62,6 +62,9 @@ struct port_host {
 	 * out then is quarantined.
 	 */
 	void (*recall)(struct gw_port *port, void (*fn)(void *arg), void *arg);
+	/* services.h: port_dispose, port_disposing. */
+	void (*dispose)(struct gw_port *port, int fd);
+	unsigned int (*disposing)(struct gw_port *port);
 };
 
 /* A frame on its way into tx, and what was decided about it. */

@@ -43,6 +43,16 @@ void port_recall(struct gw_port *port, void (*fn)(void *arg), void *arg)
 	port->host->recall(port, fn, arg);
 }
 
+void port_dispose(struct gw_port *port, int fd)
+{
+	port->host->dispose(port, fd);
+}
+
+unsigned int port_disposing(struct gw_port *port)
+{
+	return port->host->disposing(port);
+}
+
 bool port_offloads_pay(struct gw_port *port)
 {
 	return port->host->offloads_pay(port);

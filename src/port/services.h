@@ -33,6 +33,15 @@ void port_discarded_memory(struct gw_port *port, struct gw_memmap *memmap);
 void port_recall(struct gw_port *port, void (*fn)(void *arg), void *arg);
 
 /*
+ * Closes a descriptor that somebody untrusted gave, or a socket of his, which can take
+ * as long as he likes: not here. And how many are not closed yet, of at most
+ * PORT_DISPOSAL_MAX. Threads: any but workers.
+ */
+#define PORT_DISPOSAL_MAX 512u
+void port_dispose(struct gw_port *port, int fd);
+unsigned int port_disposing(struct gw_port *port);
+
+/*
  * Whether guests on this port should be offered offloads under offloads=auto: true
  * unless an other port of its network takes frames of one segment only. Threads: any;
  * what a port said last before this counts.

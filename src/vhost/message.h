@@ -87,6 +87,7 @@ struct message {
 	} payload;
 	int fds[VHOST_USER_MAX_FDS];
 	unsigned int fd_count;
+	bool fds_prompt; /* they were looked at: to close them takes no time */
 };
 
 /* "SET_MEM_TABLE"; NULL for a number that is not in the table. */

@@ -114,6 +114,21 @@ static const struct rule *rule_of(uint32_t request)
 
 /* ---- life ---- */
 
+/* The descriptors of the message at hand that nobody took. */
+static void drop_fds(struct session *session)
+{
+	struct message *message = &session->message;
+
+	for (unsigned int i = 0; i < message->fd_count && !message->fds_prompt; i++) {
+		int fd = message_take_fd(message, i);
+
+		if (fd >= 0)
+			session->config.ops->dispose(session->config.arg, fd);
+	}
+	message_drop_fds(message);
+	message->fds_prompt = false;
+}
+
 int session_create(const struct session_config *config, struct session **session)
 {
 	struct session *new;
@@ -141,7 +156,7 @@ void session_destroy(struct session *session)
 		return;
 	assert(!session_busy(session));
 	assert(!session_any_ring(session, SESSION_RING_RUNNING));
-	message_drop_fds(&session->message);
+	drop_fds(session);
 	session_rings_drop_fds(session);
 	session_inflight_drop(session);
 	iotlb_put(session->iotlb);
@@ -160,7 +175,7 @@ void session_close(struct session *session)
 		return;
 	session->closed = true;
 	session->input_len = 0;
-	message_drop_fds(&session->message);
+	drop_fds(session);
 	memmap_put(session->op_memmap);
 	session->op_memmap = NULL;
 	session->op_handed = false;
@@ -190,18 +205,16 @@ size_t session_want(const struct session *session)
 	return session->input_len < whole ? whole - session->input_len : 0;
 }
 
-/* Adds to the descriptors of the message at hand; what is beyond the limit is closed. */
+/* Adds to the descriptors of the message at hand; what is beyond the limit goes. */
 static void take_fds(struct session *session, const int *fds, unsigned int count)
 {
 	struct message *message = &session->message;
 
 	for (unsigned int i = 0; i < count; i++) {
-		int fd = fds[i];
-
 		if (message->fd_count < VHOST_USER_MAX_FDS)
-			message->fds[message->fd_count++] = fd;
+			message->fds[message->fd_count++] = fds[i];
 		else
-			gw_fd_close(&fd);
+			session->config.ops->dispose(session->config.arg, fds[i]);
 	}
 }
 
@@ -307,7 +320,7 @@ static int work_one(struct session *session, struct gw_error *err)
 	if (session->input_len - VHOST_USER_HEADER_BYTES < payload_bytes)
 		return 0;
 	ret = handle(session, ret, err);
-	message_drop_fds(&session->message);
+	drop_fds(session);
 	if (ret < 0)
 		return ret;
 	consume(session, VHOST_USER_HEADER_BYTES + payload_bytes);
@@ -326,7 +339,7 @@ static int work(struct session *session, struct gw_error *err)
 			session_die(session, &why);
 	}
 	if (session->closed)
-		message_drop_fds(&session->message);
+		drop_fds(session);
 	if (session->dead)
 		return gw_error_set(err, -EPROTO, "%s", session->death.text);
 	if (session->closed)
@@ -342,7 +355,7 @@ int session_die(struct session *session, const struct gw_error *err)
 		session->death = *err;
 	session->dead = true;
 	session->input_len = 0;
-	message_drop_fds(&session->message);
+	drop_fds(session);
 	return -EPROTO;
 }
 

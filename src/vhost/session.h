@@ -134,6 +134,12 @@ struct session_ops {
 	 */
 	size_t (*state_save)(void *arg, uint8_t *bytes, size_t room);
 	int (*state_load)(void *arg, const uint8_t *bytes, size_t len, struct gw_error *err);
+	/*
+	 * To be closed: a descriptor of the front-end's that nobody looked at. To close it
+	 * can take as long as he likes (a socket that lingers, a pipe that is held), so not
+	 * on a thread that others need.
+	 */
+	void (*dispose)(void *arg, int fd);
 	/* Something for people to read: what a front-end did wrong, what was ignored. */
 	void (*note)(void *arg, int level, const char *line);
 };

@@ -253,21 +253,22 @@ static void a_state_that_is_on_its_way(void **state)
 {
 	const struct message_transfer load = { VHOST_USER_STATE_LOAD,
 					       VHOST_USER_STATE_PHASE_STOPPED };
-	int pipe_fds[2];
+	int fd = front_other_fd(0), channel;
 
 	front_connect(&front);
-	assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
-	assert_int_equal(front_send(&front, VHOST_USER_SET_DEVICE_STATE_FD, 0, &load, sizeof(load),
-				    &pipe_fds[0], 1),
-			 0);
+	assert_int_equal(
+		front_send(&front, VHOST_USER_SET_DEVICE_STATE_FD, 0, &load, sizeof(load), &fd, 1),
+		0);
+	channel = dup(front.reply_fd);
+	assert_true(channel >= 0);
 	session_pause(front.session, false);
 	export();
 	session_close(front.session);
 	session_destroy(front.session);
 	assert_int_equal(import(&front.session), 0);
 	assert_int_equal(session_resume(front.session, &front.err), 0);
-	assert_int_equal(write(pipe_fds[1], "state", 5), 5);
-	close(pipe_fds[1]);
+	assert_int_equal(write(channel, "state", 5), 5);
+	close(channel);
 	front.reply_len = 0;
 	assert_int_equal(front_empty(&front, VHOST_USER_CHECK_DEVICE_STATE), 0);
 	assert_int_equal(front_reply_u64(&front, VHOST_USER_CHECK_DEVICE_STATE), 0);

@@ -240,6 +240,14 @@ static int on_state_load(void *arg, const uint8_t *bytes, size_t len, struct gw_
 	return 0;
 }
 
+static void on_dispose(void *arg, int fd)
+{
+	struct front *front = arg;
+
+	assert_int_equal(close(fd), 0);
+	front->disposals++;
+}
+
 static void on_note(void *arg, int level, const char *line)
 {
 	struct front *front = arg;
@@ -265,6 +273,7 @@ static const struct session_ops front_ops = {
 	.mtu = on_mtu,
 	.state_save = on_state_save,
 	.state_load = on_state_load,
+	.dispose = on_dispose,
 	.note = on_note,
 };
 

@@ -81,7 +81,7 @@ struct front {
 	unsigned int backend_writes;
 	uint8_t mac[6];
 	uint32_t mtu;
-	unsigned int memories, memories_gone, feature_sets, notes;
+	unsigned int memories, memories_gone, feature_sets, notes, disposals;
 	struct gw_memmap *memmap; /* the owner's reference */
 	uint64_t features;
 	char note[512];

@@ -117,7 +117,9 @@ int session_set_inflight_fd(struct session *session, struct message *message, st
 				    (unsigned long long)area->mmap_size, area->num_queues,
 				    area->queue_size,
 				    (unsigned long long)area_bytes(session, area));
-	return session_inflight_map(session, message->fds[0], area, err);
+	ret = session_inflight_map(session, message->fds[0], area, err);
+	message->fds_prompt = !ret;
+	return ret;
 }
 
 int session_inflight_record(const struct session *session, unsigned int index, void **record,

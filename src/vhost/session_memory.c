@@ -31,8 +31,9 @@ static unsigned int regions_of(const struct message *message, struct memmap_regi
 }
 
 /* Makes the memmap to come, and stops all rings for it. count 0: none. */
-static int change_memory(struct session *session, const struct memmap_region *regions,
-			 unsigned int count, struct gw_error *err)
+static int change_memory(struct session *session, struct message *message,
+			 const struct memmap_region *regions, unsigned int count,
+			 struct gw_error *err)
 {
 	int ret = 0;
 
@@ -41,6 +42,8 @@ static int change_memory(struct session *session, const struct memmap_region *re
 				    err);
 	if (ret)
 		return ret;
+	/* Files of memory, since each that came is of a region; REM_MEM_REG needs none. */
+	message->fds_prompt = message->request != VHOST_USER_REM_MEM_REG;
 	session_choose_all(session);
 	return session_op_begin(session, SESSION_OP_MEMORY);
 }
@@ -50,9 +53,11 @@ int session_set_mem_table(struct session *session, struct message *message, stru
 	struct memmap_region regions[VHOST_USER_MAX_REGIONS] = { 0 };
 	unsigned int count = regions_of(message, regions);
 
-	if (session->memmap && memmap_same(session->memmap, regions, count))
+	if (session->memmap && memmap_same(session->memmap, regions, count)) {
+		message->fds_prompt = true;
 		return 0;
-	return change_memory(session, regions, count, err);
+	}
+	return change_memory(session, message, regions, count, err);
 }
 
 /* ---- memory slots ---- */
@@ -107,12 +112,14 @@ int session_add_mem_reg(struct session *session, struct message *message, struct
 				    "vhost-user ADD_MEM_REG: all %u memory slots are in use",
 				    MEMMAP_REGIONS_MAX);
 	regions[i] = slot;
-	if (i < count && memmap_same(session->memmap, regions, count))
+	if (i < count && memmap_same(session->memmap, regions, count)) {
+		message->fds_prompt = true;
 		return 0; /* it has come again */
-	return change_memory(session, regions, i < count ? count : count + 1, err);
+	}
+	return change_memory(session, message, regions, i < count ? count : count + 1, err);
 }
 
-/* A descriptor beside it is of no use, and closed with the message. */
+/* A descriptor beside it is of no use, and goes with the message. */
 int session_rem_mem_reg(struct session *session, struct message *message, struct gw_error *err)
 {
 	struct memmap_region regions[MEMMAP_REGIONS_MAX] = { 0 };
@@ -128,7 +135,7 @@ int session_rem_mem_reg(struct session *session, struct message *message, struct
 				    (unsigned long long)slot.size);
 	for (; i + 1 < count; i++)
 		regions[i] = regions[i + 1];
-	return change_memory(session, regions, count - 1, err);
+	return change_memory(session, message, regions, count - 1, err);
 }
 
 /* ---- the second half ---- */

@@ -353,6 +353,37 @@ static void eventfd_that_blocks(void **state)
 	assert_true(fcntl(front.ring[0].call_fd, F_GETFD) & FD_CLOEXEC);
 }
 
+/* To close them may take as long as he likes: that is the owner's. */
+static void fds_that_nobody_looked_at_are_the_owners_to_close(void **state)
+{
+	uint8_t half[VHOST_USER_HEADER_BYTES / 2] = { VHOST_USER_SET_LOG_FD };
+	unsigned int before;
+	int fd, fds[VHOST_USER_MAX_FDS + 2];
+
+	front_connect(&front);
+	assert_int_equal(front_memory(&front, 2, 0), 0);
+	assert_int_equal(front_memory(&front, 2, 0), 0); /* the same again */
+	assert_int_equal(front_memory(&front, 1, 0), 0);
+	assert_int_equal(front.disposals, 0);
+	for (unsigned int kind = 0; kind < FRONT_OTHER_FDS; kind++) {
+		before = front.disposals;
+		fd = front_other_fd(kind);
+		assert_int_equal(front_send(&front, VHOST_USER_SET_LOG_FD, 0, NULL, 0, &fd, 1), 0);
+		assert_int_equal(front.disposals, before + 1);
+	}
+	/* Part of a message, behind one whose descriptors were fine. */
+	before = front.disposals;
+	assert_int_equal(front_memory(&front, 2, 0), 0);
+	fd = front_other_fd(0);
+	assert_int_equal(front_bytes(&front, half, sizeof(half), &fd, 1), 0);
+	assert_int_equal(front.disposals, before);
+	for (unsigned int i = 0; i < VHOST_USER_MAX_FDS + 2; i++)
+		fds[i] = front_other_fd(0);
+	front_expect_over(&front, front_bytes(&front, NULL, 0, fds, VHOST_USER_MAX_FDS + 2));
+	session_close(front.session);
+	assert_int_equal(front.disposals, before + VHOST_USER_MAX_FDS + 4);
+}
+
 #define TEST(name) FRONT_TEST(name, front_setup)
 
 int main(void)
@@ -387,6 +418,7 @@ int main(void)
 		TEST(kick_with_fd_and_nofd),
 		TEST(fd_that_is_no_eventfd),
 		TEST(eventfd_that_blocks),
+		TEST(fds_that_nobody_looked_at_are_the_owners_to_close),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,10 +48,13 @@ COMPLETED = ("packed-event-", "packed-indirect-flags", "frame-", "csum-", "gso-"
              "second-client", "replace-kick")
 # the rings are in that memory too, and what is left of them may be seen first
 TRUNCATED = ("truncate-",)
+# what comes after it is answered, although that descriptor does not close
+HELD = ("pipe-held",)
 # shares, or shared: said by whoever sees it first
 SHORTENED = "the front-end shortened a file that it share"
 MUST_END_AS = ((RING_ERROR, {"ring-error"}), (CLOSED, {"closed"}),
-               (COMPLETED, {"completed"}), (TRUNCATED, {"closed", "ring-error"}))
+               (COMPLETED, {"completed"}), (HELD, {"answered"}),
+               (TRUNCATED, {"closed", "ring-error"}))
 
 
 def misdeeds(t):

@@ -28,29 +28,40 @@ PIPE_BYTES = 1 << 20
 PAUSE, RESUME, HURRY, RELAX = b"p", b"r", b"h", b"x"
 LISTEN = signal.SIGUSR1
 GRACE_S = 30
+# Of the session, to the scheduler: where sessions share the processors among
+# them (autogroups), the idle class counts within one only.
+AUTOGROUP = "/proc/self/autogroup"
+NICE = {os.SCHED_IDLE: 19, os.SCHED_OTHER: 0}
+
+
+def set_group(policy):
+    with contextlib.suppress(OSError), \
+            open(AUTOGROUP, "w", encoding="ascii") as f:
+        f.write(str(NICE[policy]))
 
 
 def step_back():
     """In the process itself; what it starts is so too."""
+    set_group(os.SCHED_IDLE)
     try:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     except OSError:
         os.nice(19)
 
 
-def session(leader):
-    """The processes of a session, which ninja's are though it has groups."""
+def session():
+    """The processes of ours: it is the lane's, and of all that it starts."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
-            if os.getsid(int(pid)) == leader:
+            if os.getsid(int(pid)) == os.getsid(0):
                 yield int(pid)
 
 
-def set_class(run, policy):
-    """Ours, and that of what runs now. Who is not root may not come back from
-    the idle class, and has to be content with it."""
-    child = run.child
-    for pid in [0, *(session(child.pid) if child else ())]:
+def set_class(policy):
+    """Who is not root may not come back from the idle class, and has to be
+    content with it."""
+    set_group(policy)
+    for pid in session():
         with contextlib.suppress(OSError):
             os.sched_setscheduler(pid, policy, os.sched_param(0))
 
@@ -66,8 +77,8 @@ def stand(run, paused):
 ORDERS = {
     PAUSE: lambda run: stand(run, True),
     RESUME: lambda run: stand(run, False),
-    HURRY: lambda run: set_class(run, os.SCHED_OTHER),
-    RELAX: lambda run: set_class(run, os.SCHED_IDLE),
+    HURRY: lambda _: set_class(os.SCHED_OTHER),
+    RELAX: lambda _: set_class(os.SCHED_IDLE),
 }
 
 

@@ -20,6 +20,13 @@ class Run:
     child = None
     paused = False
 
+def group():
+    try:
+        with open(beside.AUTOGROUP, encoding="ascii") as f:
+            return " ".join(f.read().split()[1:])
+    except OSError:
+        return ""
+
 run = Run()
 beside.step_back()
 beside.obey(run)
@@ -34,8 +41,10 @@ for name in sys.argv[1:]:
     while not DONE[name]():
         time.sleep(0.01)
     beside.report(name, {{"idle": os.sched_getscheduler(0) ==
-                          os.SCHED_IDLE}})
+                          os.SCHED_IDLE, "group": group()}})
 """
+# of its session, where there are such groups
+LAST = "nice 19" if os.path.exists(beside.AUTOGROUP) else ""
 
 
 class Beside(unittest.TestCase):
@@ -53,7 +62,8 @@ class Beside(unittest.TestCase):
     def test_stages_come_in_their_order_with_what_they_say(self):
         lane = self.lane("at-once", "resumed")
         self.assertEqual(self.next(lane), (
-            "at-once", {"stage": "at-once", "idle": True}, "== at-once\n"))
+            "at-once", {"stage": "at-once", "idle": True, "group": LAST},
+            "== at-once\n"))
         self.assertEqual(self.next(lane)[0], "resumed")
         self.assertEqual(lane.pending, [])
 
@@ -68,7 +78,9 @@ class Beside(unittest.TestCase):
         lane = self.lane("paused", "resumed")
         for order in (beside.HURRY, beside.RELAX, beside.RESUME, beside.PAUSE):
             lane.tell(order)
-        self.assertTrue(self.next(lane)[1]["idle"])
+        said = self.next(lane)[1]
+        self.assertTrue(said["idle"])
+        self.assertEqual(said["group"], LAST)
         lane.tell(beside.RESUME)
         self.assertTrue(self.next(lane)[1])
 

@@ -70,8 +70,6 @@ bool loop_is_mapped(const struct loop *loop, const struct gw_memmap *memmap);
 
 /* ---- loop_queue.c; worker ---- */
 
-/* Frames in the device. */
-unsigned int loop_out(const struct loop *loop);
 unsigned int loop_rx(struct gw_queue *queue, struct gw_frame **frames, unsigned int max);
 void loop_release(struct gw_queue *queue, struct gw_frame *const *frames, unsigned int count);
 unsigned int loop_tx(struct gw_queue *queue, struct gw_frame *const *frames, unsigned int count);

@@ -50,10 +50,12 @@ static int remove_stale(const struct sockaddr_un *address, struct gw_error *err)
 			       : gw_error_sys(err, -errno,
 					      "control socket %s: remove the stale one", path);
 	if (rc == 0 || rc == -EAGAIN)
-		return gw_error_set(err, -EADDRINUSE,
-				    "control socket %s: another daemon listens there; stop it, "
-				    "or choose another path with --control",
-				    path);
+		return gw_error_set(
+			err, -EADDRINUSE,
+			"control socket %s: another daemon listens there; stop it, go on "
+			"in its place with --takeover, or choose another path with "
+			"--control",
+			path);
 	return gw_error_sys(err, rc, "control socket %s: see if anybody listens", path);
 }
 

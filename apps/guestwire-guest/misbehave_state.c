@@ -231,7 +231,7 @@ static void held_pipe(struct guest_run *run, uint64_t arg)
 	}
 	front_end_send_bytes(&run->fe, header, sizeof(header[0]), held, 1);
 	close(held[0]);
-	if (pthread_create(&thread, NULL, hold_pipe, NULL))
+	if (pthread_create(&thread, NULL, hold_pipe, NULL) || pthread_detach(thread))
 		summary_error(run->summary, EXIT_WRONG, "cannot hold a pipe");
 	for (uint32_t i = 0; i < YIELDS; i++)
 		sched_yield();

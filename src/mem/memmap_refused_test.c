@@ -130,6 +130,22 @@ static void region_descriptor_is_read_only(void **state)
 	gw_fd_close(&f->region.fd);
 }
 
+/* Nor may it be written through the descriptor of another region of the same file. */
+static void one_of_two_descriptors_is_read_only(void **state)
+{
+	struct fixture *f = *state;
+	struct memmap_region regions[] = { f->region, f->region };
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
+	regions[1].fd = open(path, O_RDONLY | O_CLOEXEC);
+	regions[1].guest_addr += 1ull << 30;
+	regions[1].user_addr += 1ull << 30;
+	assert_true(regions[1].fd >= 0);
+	assert_int_equal(memmap_create(regions, 2, NO_ARENA, &f->memmap, &f->err), -EACCES);
+	gw_fd_close(&regions[1].fd);
+}
+
 static void regions_overlap(void **state)
 {
 	struct fixture *f = *state;
@@ -167,6 +183,7 @@ int main(void)
 		MEMMAP_TEST(region_descriptor_is_no_memory),
 		MEMMAP_TEST(region_descriptor_is_closed),
 		MEMMAP_TEST(region_descriptor_is_read_only),
+		MEMMAP_TEST(one_of_two_descriptors_is_read_only),
 		MEMMAP_TEST(regions_overlap),
 		MEMMAP_TEST(arena_of_broken_pages),
 		MEMMAP_TEST(region_on_a_served_file_system),

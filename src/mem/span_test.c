@@ -82,6 +82,11 @@ static void user_addresses_that_overlap(void **state)
 	assert_int_equal(span_of_user(&table, spans[4].user_addr + 0x200, 2 * SIZE)->guest_addr,
 			 spans[5].guest_addr);
 	assert_null(span_of_user(&table, USER - 1, 1));
+	/* Also where it begins before the shorter one, and neither has all of it. */
+	spans[5].size = 0x800;
+	span_table_fill(&table, spans, 20, room);
+	assert_int_equal(span_of_user(&table, spans[4].user_addr + 0x200, 2 * SIZE)->guest_addr,
+			 spans[4].guest_addr);
 }
 
 /* For people who change it: what a look-up takes. Nothing is asserted of a machine's speed. */

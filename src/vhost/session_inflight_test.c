@@ -245,6 +245,29 @@ static void a_ring_that_is_longer_than_its_record(void **state)
 	assert_non_null(front.ring[0].config.record);
 }
 
+/* It was large enough for what the features were when it came. */
+static void an_area_for_the_other_layout(void **state)
+{
+	const uint64_t packed = FRONT_FEATURES | 1ull << VIRTIO_F_RING_PACKED, value = 1;
+	struct message_inflight area;
+	int fd, kick;
+
+	front_close(&front);
+	front_open_as(&front, FRONT_ALL_FEATURES, FRONT_ALL_PROTOCOL_FEATURES, 1);
+	front_connect(&front);
+	assert_int_equal(front_u64(&front, VHOST_USER_SET_FEATURES, FRONT_FEATURES), 0);
+	area = get(two_queues, &fd);
+	assert_int_equal(set(&area, fd), 0);
+	assert_int_equal(front_u64(&front, VHOST_USER_SET_FEATURES, packed), 0);
+	assert_int_equal(front_memory(&front, 2, 0), 0);
+	assert_int_equal(front_state(&front, VHOST_USER_SET_VRING_NUM, 1, 256), 0);
+	assert_int_equal(front_addr(&front, 1, FRONT_USER_ADDR, 0), 0);
+	kick = gw_eventfd();
+	front_expect_refused(&front,
+			     front_ack(&front, VHOST_USER_SET_VRING_KICK, &value, 8, &kick, 1),
+			     VHOST_USER_SET_VRING_KICK);
+}
+
 /* The record is where it was: by these numbers it would come out of the area. */
 static void a_run_that_ends_with_other_numbers(void **state)
 {
@@ -432,6 +455,7 @@ int main(void)
 		TEST(questions_that_cannot_be),
 		TEST(inflight_before_features),
 		TEST(a_ring_that_is_longer_than_its_record),
+		TEST(an_area_for_the_other_layout),
 		TEST(a_run_that_ends_with_other_numbers),
 		TEST(front_end_truncates_the_inflight_file),
 		TEST(base_without_a_drain),

@@ -50,6 +50,18 @@ static void a_ring_across_pages(void **state)
 	assert_int_equal(front.starts[0], 1);
 }
 
+/* The front-end does not tell again what it has told, and it is addresses of its own. */
+static void other_memory_under_the_same_addresses(void **state)
+{
+	iommu_start_rings();
+	assert_int_equal(front_memory(&front, 1, 0), 0);
+	assert_int_equal(iotlb_count(front.iotlb), 1);
+	for (unsigned int i = 0; i < FRONT_RINGS; i++) {
+		assert_int_equal(front.starts[i], 2);
+		assert_true(session_ring_running(front.session, i));
+	}
+}
+
 /* ---- invalidation ---- */
 
 static void iotlb_invalidate_with_cached_ring_pointers(void **state)
@@ -203,6 +215,7 @@ static void front_end_leaves_while_an_invalidation_waits(void **state)
 	assert_true(session_busy(front.session));
 	session_close(front.session);
 	session_iotlb_done(front.session); /* late, and nobody waits */
+	assert_int_equal(front.reply_len, 0);
 	assert_false(session_busy(front.session));
 }
 
@@ -265,6 +278,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_ring_waits_until_its_parts_are_mapped),
 		TEST(a_ring_across_pages),
+		TEST(other_memory_under_the_same_addresses),
 		TEST(iotlb_invalidate_with_cached_ring_pointers),
 		TEST(a_receive_ring_waits_where_it_is),
 		TEST(a_receive_ring_runs_until_all_loans_are_home),

@@ -75,6 +75,21 @@ static void what_could_not_be_written_is_asked_for_again(void **state)
 	assert_int_equal(last.iova, miss.iova);
 }
 
+/* What was asked before an invalidation of it may be answered by what is void now. */
+static void what_is_taken_away_is_asked_for_again(void **state)
+{
+	const struct iotlb_miss miss = { 0x50000000ull, IOTLB_READ };
+	struct message_iotlb last;
+
+	session_iotlb_miss(front.session, &miss, 1);
+	iommu_invalidate(0x50001000ull, PAGE); /* beside it */
+	session_iotlb_miss(front.session, &miss, 1);
+	assert_int_equal(iommu_asked(&last), 1);
+	iommu_invalidate(0x4ffff000ull, 2 * PAGE);
+	session_iotlb_miss(front.session, &miss, 1);
+	assert_int_equal(iommu_asked(&last), 2);
+}
+
 /* What is missed still after many other answers is asked for again. */
 static void a_forgotten_answer_is_asked_for_again(void **state)
 {
@@ -238,6 +253,7 @@ int main(void)
 		TEST(misses_are_asked_for_once_and_not_without_bound),
 		TEST(many_misses_are_few_writes),
 		TEST(what_could_not_be_written_is_asked_for_again),
+		TEST(what_is_taken_away_is_asked_for_again),
 		TEST(a_forgotten_answer_is_asked_for_again),
 		TEST(no_channel_is_noted_once),
 		TEST(a_table_that_is_full),

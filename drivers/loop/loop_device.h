@@ -7,7 +7,7 @@
  * before; and it answers with the cookie it was given. Frames that it holds can
  * be completed in any order, late, twice, as failed, or never, and it can be made
  * to answer with cookies that nobody gave it. What a driver makes of that is the
- * driver's business (loop_driver.c).
+ * driver's business (loop_queue.c).
  *
  * Threads: one at a time.
  */

@@ -35,6 +35,7 @@ static void more_memory_than_the_kernel_registers_is_said(void **state)
 	ch = &((struct xdp_port *)gw_port_priv(port))->channel[0];
 	fake_init(&kernel, ch);
 	ch->reads = GW_READS_KERNEL_COPY;
+	tx_attach(ch, NULL);
 	answer = answer_about(port, LIMIT_BYTES);
 	assert_int_equal(answer.verdict, GW_NO);
 	assert_int_equal(answer.reason, GW_COPY_MEMORY_LIMIT);

@@ -358,6 +358,26 @@ static void a_run_outlives_the_daemon_in_good_order(void **state)
 	record_file_close(file);
 }
 
+/* It stops before the guest has come again; or serves another ring of it only. */
+static void a_run_waits_for_its_guest(void **state)
+{
+	struct fixture *f = *state;
+	struct record_file *file;
+	char path[256];
+
+	live_and_die(f, NULL);
+	for (unsigned int i = 0; i < 2; i++) {
+		file = open_file(f);
+		if (i)
+			record_file_ring_stopped(file, 0);
+		record_file_close(file);
+		assert_true(find_file(f, path, sizeof(path)));
+	}
+	file = open_file(f);
+	assert_true(continues(file, &f->config));
+	record_file_close(file);
+}
+
 static void two_daemons_do_not_share(void **state)
 {
 	struct fixture *f = *state;
@@ -699,6 +719,7 @@ int main(void)
 		TEST(more_memory_is_the_same_guest),
 		TEST(a_run_that_was_ended_does_not_go_on),
 		TEST(a_run_outlives_the_daemon_in_good_order),
+		TEST(a_run_waits_for_its_guest),
 		TEST(two_daemons_do_not_share),
 		TEST(rings_beyond_are_refused),
 		TEST(a_damaged_header_begins_anew),

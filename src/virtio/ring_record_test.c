@@ -64,6 +64,121 @@ static void a_refused_record_does_not_count(void **state)
 	assert_int_equal(ring_fault(rig->ring), RING_FAULT_INDEX);
 }
 
+/* ---- three chains in flight, and 16 bits that cannot be ---- */
+
+/* Where things are, of the specification's regions; of entry i in its table. */
+#define SPLIT_DESC(i)  (16u + 16u * (i))
+#define PACKED_DESC(i) (32u + 32u * (i))
+#define SPLIT_LAST     14u
+#define PACKED_NEXT    2u
+#define PACKED_NUM     6u
+#define PACKED_ID      16u
+
+struct spoilt {
+	unsigned int at[2];
+	uint16_t value[2]; /* one is enough where the second is at 0 */
+	const char *why;
+};
+
+static const struct spoilt split_cases[] = {
+	{ { 10 }, { 9 }, "of another ring" },
+	{ { 1 }, { 1 }, "of another ring" },
+	{ { SPLIT_LAST }, { 0xfff7 }, "not near the ring's" },
+	{ { SPLIT_LAST }, { 0xfff8 }, NULL }, /* as many as it has */
+	{ { SPLIT_DESC(5) }, { 1 }, "more is in flight" },
+};
+
+static const struct spoilt packed_cases[] = {
+	{ { 10 }, { 9 }, "of another ring" },
+	{ { 1 }, { 1 }, "of another ring" },
+	{ { RECORD_USED, RECORD_OLD }, { RIG_RING_SIZE, RIG_RING_SIZE }, "beyond the ring" },
+	{ { RECORD_USED + 4 }, { 0x0202 }, "beyond the ring" },
+	{ { PACKED_DESC(7) + PACKED_NEXT }, { 3 }, "is a loop" },
+	{ { PACKED_DESC(1) + PACKED_NUM }, { 0 }, "length is none" },
+	{ { PACKED_DESC(1) + PACKED_NUM }, { RIG_RING_SIZE + 1 }, "length is none" },
+	{ { PACKED_DESC(1) + PACKED_NUM, PACKED_DESC(1) + PACKED_NEXT },
+	  { 2, 3 },
+	  "share entries" },
+	{ { PACKED_DESC(1) + PACKED_NUM, PACKED_DESC(1) + PACKED_NEXT },
+	  { 2, RIG_RING_SIZE },
+	  "leave the table" },
+	{ { PACKED_DESC(1) + PACKED_ID }, { RIG_RING_SIZE }, "in flight twice" },
+	{ { PACKED_DESC(1) + PACKED_ID }, { 0 }, "in flight twice" },
+	{ { PACKED_DESC(1) }, { 0 }, "neither free nor in flight" },
+	{ { RECORD_USED, RECORD_OLD }, { 5, 5 }, "not as far" },
+	{ { RECORD_USED, RECORD_OLD }, { 3, 3 }, "is not in the ring" },
+};
+
+static void spoil(unsigned int at, uint16_t value)
+{
+	assert_true(at <= RECORD_BYTES - sizeof(value));
+	memcpy(record + at, &value, sizeof(value));
+}
+
+/* The ring goes on with the record that was spoilt, and says this of it. */
+static void expect_refused(struct rig *rig, uint32_t base, const char *why)
+{
+	const char *said;
+
+	rig_restart(rig, base);
+	said = ring_record_refused(rig->ring);
+	assert_true(!said == !why);
+	if (why && !strstr(said, why))
+		fail_msg("'%s', and not '%s'", said, why);
+	if (!why)
+		return;
+	assert_int_equal(ring_base(rig->ring), base);
+	assert_int_equal(ring_resubmitted(rig->ring), 0);
+}
+
+static void records_that_cannot_be(void **state)
+{
+	struct rig *rig = *state;
+	const struct spoilt *cases = rig->packed ? packed_cases : split_cases;
+	size_t count = rig->packed ? sizeof(packed_cases) / sizeof(packed_cases[0])
+				   : sizeof(split_cases) / sizeof(split_cases[0]);
+
+	rig->record = record;
+	for (size_t i = 0; i < count; i++) {
+		memset(record, 0, sizeof(record));
+		rig_open(rig, RIG_RING_SIZE, 0);
+		take(rig, 3);
+		spoil(cases[i].at[0], cases[i].value[0]);
+		if (cases[i].at[1])
+			spoil(cases[i].at[1], cases[i].value[1]);
+		expect_refused(rig, ring_base(rig->ring), cases[i].why);
+		rig_close(rig);
+	}
+}
+
+/* What the ring itself says against it. */
+static void a_ring_that_is_ahead_of_its_record(void **state)
+{
+	struct rig *rig = *state;
+
+	rig->record = record;
+	memset(record, 0, sizeof(record));
+	rig_open(rig, RIG_RING_SIZE, 0);
+	take(rig, 3);
+	rig->driver.slot[0].flags = AVAIL | USED;
+	expect_refused(rig, ring_base(rig->ring), "the ring is ahead");
+}
+
+static void a_ring_that_gave_back_what_it_cannot_have(void **state)
+{
+	struct rig *rig = *state;
+
+	rig->record = record;
+	memset(record, 0, sizeof(record));
+	rig_open(rig, RIG_RING_SIZE, 0);
+	take(rig, 3);
+	spoil(SPLIT_LAST, 0xffff);
+	rig->driver.used->ring[RIG_RING_SIZE - 1].id = RIG_RING_SIZE;
+	expect_refused(rig, ring_base(rig->ring), "a head beyond it");
+}
+
+/* ---- its end ---- */
+
 /* Of a record that is perhaps shorter than anybody can know by now, and perhaps looked at. */
 static void a_record_ends_with_one_store(void **state)
 {
@@ -95,6 +210,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		PACKED_TEST(a_refused_record_does_not_count),
+		RING_TEST(records_that_cannot_be),
+		PACKED_TEST(a_ring_that_is_ahead_of_its_record),
+		SPLIT_TEST(a_ring_that_gave_back_what_it_cannot_have),
 		RING_TEST(a_record_ends_with_one_store),
 	};
 

@@ -502,6 +502,21 @@ static void a_run_ends_when_its_ring_with_buffers_in_flight_has_no_place(void **
 	end(&s);
 }
 
+/* The guest forgets all that it had, and so does the record. */
+static void a_reset_of_rings_with_buffers_in_flight(void **state)
+{
+	struct setup s;
+
+	start_with_two_in_flight(&s);
+	flush_all(&s);
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(vm_recorded(&s.vm, i), 2);
+	vm_reset_owner(&s.vm);
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(vm_recorded(&s.vm, i), 0);
+	end(&s);
+}
+
 #define BOTH(fn)                                                  \
 	cmocka_unit_test(fn),                                     \
 	{                                                         \
@@ -525,6 +540,7 @@ int main(void)
 		BOTH(a_run_ends_before_its_rings_have_a_place),
 		cmocka_unit_test(a_run_ends_before_buffers_in_flight_have_an_address),
 		cmocka_unit_test(a_run_ends_when_its_ring_with_buffers_in_flight_has_no_place),
+		cmocka_unit_test(a_reset_of_rings_with_buffers_in_flight),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -337,7 +337,7 @@ unsigned int vm_recorded(const struct vm *vm, unsigned int index)
 	const struct record *record = record_of(vm, index);
 	unsigned int count = 0;
 
-	for (unsigned int i = 0; i < VM_RING_SIZE; i++)
+	for (unsigned int i = 0; i < VM_RING_SIZE && record->version; i++)
 		count += record->desc[i].inflight == 1;
 	return count;
 }
@@ -461,6 +461,13 @@ uint16_t vm_stop_end(struct vm *vm, unsigned int index)
 	read_reply(vm, &reply);
 	assert_int_equal(reply.payload.state.index, index);
 	return (uint16_t)reply.payload.state.num;
+}
+
+void vm_reset_owner(struct vm *vm)
+{
+	struct request request = { .request = VHOST_USER_RESET_OWNER };
+
+	tell(vm, &request, -1);
 }
 
 uint16_t vm_stop_ring(struct vm *vm, unsigned int index)

@@ -64,7 +64,9 @@ void vm_enable(struct vm *vm, unsigned int index, bool on);
 void vm_start_tx(struct vm *vm);
 /* GET_VRING_BASE of a ring (0 receive, 1 transmit); returns the base. */
 uint16_t vm_stop_ring(struct vm *vm, unsigned int index);
-/* The two halves of it, and whether an answer came within wait_ms. */
+/* RESET_OWNER: no ring goes on with what it had. */
+void vm_reset_owner(struct vm *vm);
+/* The two halves of a stop, and whether an answer came within wait_ms. */
 void vm_stop_begin(struct vm *vm, unsigned int index);
 bool vm_answered(struct vm *vm, unsigned int wait_ms);
 uint16_t vm_stop_end(struct vm *vm, unsigned int index);
@@ -81,7 +83,7 @@ uint64_t vm_wait_miss(struct vm *vm);
 uint16_t vm_suspend_tx(struct vm *vm);
 /* A stopped ring goes on where it was; the guest's driver knows nothing of it. */
 void vm_go_on(struct vm *vm, unsigned int index, uint16_t base);
-/* Heads of a ring that the record says are in flight. */
+/* Heads of a ring that the record, if it is one, says are in flight. */
 unsigned int vm_recorded(const struct vm *vm, unsigned int index);
 /* Writes the record of a process that had taken the next so many, and was killed. */
 void vm_record(struct vm *vm, unsigned int index, unsigned int count);

@@ -222,6 +222,7 @@ static const struct call_rule argument_calls[] = {
 	{ SCMP_SYS(ioctl), 1, ALL, SIOCGIFFLAGS },
 	{ SCMP_SYS(ioctl), 1, ALL, SIOCGIFADDR },
 	{ SCMP_SYS(ioctl), 1, ALL, SIOCGIFHWADDR },
+	{ SCMP_SYS(ioctl), 1, ALL, TUNGETIFF },
 	{ SCMP_SYS(ioctl), 1, ALL, TUNSETIFF },
 	{ SCMP_SYS(ioctl), 1, ALL, TUNSETOFFLOAD },
 	{ SCMP_SYS(ioctl), 1, ALL, TUNSETVNETHDRSZ },

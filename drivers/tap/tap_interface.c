@@ -153,12 +153,38 @@ int tap_interface_open(struct gw_port *port, bool offloads, struct tap_interface
 	return ret;
 }
 
+/*
+ * The interface is called something else now. A descriptor stays with its interface, so
+ * it takes another one; who has given up the right to open that has to be replaced.
+ */
+static int change_over(struct gw_port *port, bool offloads, struct tap_interface *tap,
+		       const char *called, struct gw_error *err)
+{
+	struct tap_interface other = { .fd = -1 };
+	int ret = tap_interface_open(port, offloads, &other, err);
+
+	if (ret)
+		return gw_error_sys(err, ret,
+				    "port %s: its tap interface is called %.*s now, and the one "
+				    "called %s cannot be attached to; a new process may "
+				    "(guestwired --takeover)",
+				    gw_port_name(port), IFNAMSIZ, called, gw_port_target(port));
+	tap_interface_close(tap);
+	*tap = other;
+	return 0;
+}
+
 int tap_interface_keep(struct gw_port *port, bool offloads, struct tap_interface *tap,
 		       struct gw_error *err)
 {
-	int header_bytes = TAP_HEADER_BYTES, ret;
+	struct ifreq request = { 0 };
+	int ret;
 
-	if (ioctl(tap->fd, TUNSETVNETHDRSZ, &header_bytes) == 0 || errno != EBADFD)
+	if (!ioctl(tap->fd, TUNGETIFF, &request))
+		return strncmp(request.ifr_name, gw_port_target(port), IFNAMSIZ)
+			       ? change_over(port, offloads, tap, request.ifr_name, err)
+			       : 0;
+	if (errno != EBADFD)
 		return 0;
 	/* It was deleted: the descriptor is as good as new. */
 	ret = attach(port, tap, err);

@@ -26,7 +26,7 @@ struct tap_interface {
  */
 int tap_interface_open(struct gw_port *port, bool offloads, struct tap_interface *tap,
 		       struct gw_error *err);
-/* If the interface was deleted meanwhile: attaches to the one that has its name now. */
+/* If the interface was deleted or renamed meanwhile: attaches to the one that has its name now. */
 int tap_interface_keep(struct gw_port *port, bool offloads, struct tap_interface *tap,
 		       struct gw_error *err);
 void tap_interface_close(struct tap_interface *tap);

@@ -136,6 +136,30 @@ static void interface_made_again_is_attached_to(void **state)
 }
 
 /* Memory that the front-end took away, and a header that is not true: frames are lost, no more. */
+/* It was renamed, and another one has its name now: started over the port has that. */
+static void interface_that_has_the_name_now_is_attached_to(void **state)
+{
+	struct gw_error err = { 0 };
+	uint8_t bytes[2048];
+	struct fixture f;
+	int far;
+
+	veth_run("ip tuntap add dev told0 mode tap");
+	fixture_open(&f, "host=told0");
+	assert_int_equal(host_stop(f.port, LIMIT_MS), 0);
+	veth_run("ip link set told0 name tother0");
+	veth_run("ip tuntap add dev told0 mode tap && ip link set told0 up");
+	assert_int_equal(host_start(f.port, &err), 0);
+	far = far_open("told0", VETH_TYPE, false);
+	host_send(f.port, &f.frame);
+	assert_int_equal(far_receive(far, bytes, sizeof(bytes), LIMIT_MS), LEN);
+	assert_true(pattern_holds(bytes, LEN, 1));
+	close(far);
+	fixture_close(&f);
+	veth_run("ip tuntap del dev told0 mode tap");
+	veth_run("ip tuntap del dev tother0 mode tap");
+}
+
 static void bad_frames_are_counted(void **state)
 {
 	struct fixture f;
@@ -330,6 +354,7 @@ int main(void)
 		cmocka_unit_test(existing_interface_is_left_alone),
 		cmocka_unit_test(interface_down_is_counted_and_recovers),
 		cmocka_unit_test(interface_made_again_is_attached_to),
+		cmocka_unit_test(interface_that_has_the_name_now_is_attached_to),
 		cmocka_unit_test(interface_gone_is_counted_and_quiet),
 		cmocka_unit_test(bad_frames_are_counted),
 		cmocka_unit_test(worker_rests_while_all_buffers_are_lent),

@@ -112,6 +112,32 @@ def test_renamed_and_back(t, driver):
 
 @deadline(120)
 @cases("driver", DRIVERS)
+def test_renamed_and_another_has_the_name(t, driver):
+    """What belongs to the port is the other one now, or nothing: never the old one."""
+    wire = Wire(t, driver)
+    wire.start()
+    wait_link(wire, "up")
+    wire.ns.ip("link", "set", near(wire), "down")
+    wire.ns.ip("link", "set", near(wire), "name", "other")
+    wait_link(wire, "gone", "failed")
+    if driver != "tap":
+        wire.far_ns.ip("link", "set", "far" + wire.up, "down")
+        wire.far_ns.ip("link", "set", "far" + wire.up, "name", "farther")
+    make_again(wire)
+    if driver == "tap":
+        # a confined daemon cannot open what a tap is attached to with
+        wait_for(lambda: count_lines(wire, "a new process may"), TIMEOUT_S,
+                 "the log to say what to do")
+        port = wire.be.port(wire.up)
+        check(port["state"] == "failed", f"{port}")
+    else:
+        wait_link(wire, "up")
+        flow(wire)
+    wire.be.stop()
+
+
+@deadline(120)
+@cases("driver", DRIVERS)
 def test_down_and_up(t, driver):
     wire = Wire(t, driver)
     wire.start()

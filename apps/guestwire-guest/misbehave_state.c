@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -225,6 +226,8 @@ static void held_pipe(struct guest_run *run, uint64_t arg)
 	uint32_t question[3] = { VHOST_USER_GET_FEATURES, VHOST_USER_VERSION, 0 };
 	pthread_t thread;
 
+	/* Where the thread comes late, the pipe has no reader any more, which does no harm. */
+	signal(SIGPIPE, SIG_IGN);
 	if (pipe2(held, O_CLOEXEC) || socketpair(AF_UNIX, SOCK_STREAM, 0, silent)) {
 		summary_error(run->summary, EXIT_WRONG, "cannot make a pipe");
 		return;

@@ -11,6 +11,7 @@ those that came twice, which are no more. With the simulated device the guest is
 its own far end.
 """
 
+import os
 import shutil
 
 from lib import guest
@@ -116,6 +117,27 @@ class Kills:
         self.t.note(f"{self.deaths} deaths, {said['sent']} frames, {again} "
                     f"taken again, {twice} came twice, "
                     f"{said['out_at_restarts']} out, {got['missing']} missing")
+
+
+@deadline(60)
+def test_a_record_that_is_cut_off_is_told(t):
+    """By somebody who may: the guest goes on, and people know."""
+    wire = Wire(t, "null")
+    wire.start()
+    wire.start_guest("--stream", wire.stream, "--mac", mac(wire.stream),
+                     "--send", 0, "--rate", RATE, "--timeout", 0)
+
+    def sent():
+        pair = wire.be.pairs().get(("a", "up"))
+        return pair and pair.frames
+    wait_for(sent, TIMEOUT_S, "first frames")
+    for name in os.listdir(wire.be.state_dir):
+        os.truncate(os.path.join(wire.be.state_dir, name), 0)
+    wire.be.process.wait_line("not recorded any more", TIMEOUT_S,
+                              stream=wire.be.process.err)
+    before = sent()
+    wait_for(lambda: sent() > before + FRAMES, TIMEOUT_S, "frames after it")
+    wire.be.stop()
 
 
 @deadline(900)

@@ -45,10 +45,14 @@
 	 BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) |                     \
 	 BIT(VIRTIO_F_ANY_LAYOUT) | BIT(VIRTIO_F_ACCESS_PLATFORM) | BIT(VHOST_F_LOG_ALL_BIT) | \
 	 BIT(VHOST_USER_F_PROTOCOL_FEATURES))
-#define FEATURES_NET                                                                  \
-	(BIT(VIRTIO_NET_F_MRG_RXBUF) | BIT(VIRTIO_NET_F_MQ) | BIT(VIRTIO_NET_F_MTU) | \
-	 BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | BIT(VIRTIO_NET_F_CTRL_VQ) |               \
-	 BIT(VIRTIO_NET_F_CTRL_RX) | BIT(VIRTIO_NET_F_CTRL_VLAN) |                    \
+/*
+ * The front-end's work, with a control queue and a configuration space of its own. Where
+ * the guest sees ours (config=on) nobody answers on a control queue, and nobody has said
+ * what the MTU is: a driver may take neither as it is then.
+ */
+#define FEATURES_FRONT_END                                                                     \
+	(BIT(VIRTIO_NET_F_MQ) | BIT(VIRTIO_NET_F_MTU) | BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) |     \
+	 BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_CTRL_RX) | BIT(VIRTIO_NET_F_CTRL_VLAN) | \
 	 BIT(VIRTIO_NET_F_CTRL_MAC_ADDR))
 #define PROTOCOL_FEATURES                                                                         \
 	(BIT(VHOST_USER_PROTOCOL_F_MQ) | BIT(VHOST_USER_PROTOCOL_F_LOG_SHMFD) |                   \
@@ -75,8 +79,10 @@ static uint64_t offloads(struct guest *guest)
 
 uint64_t guest_offered(struct guest *guest)
 {
-	uint64_t features = FEATURES_RINGS | FEATURES_NET | offloads(guest);
+	uint64_t features = FEATURES_RINGS | BIT(VIRTIO_NET_F_MRG_RXBUF) | offloads(guest);
 
+	if (!guest->config_space)
+		features |= FEATURES_FRONT_END;
 	if (guest->in_order)
 		features |= BIT(VIRTIO_F_IN_ORDER);
 	return features;

@@ -26,9 +26,8 @@ LAYOUTS = {
 }
 
 
-def loop_wire(t):
-    wire = Wire(t, "loop", options=",echo=on",
-                guest_options=",in_order=on")
+def loop_wire(t, guest_options=",in_order=on"):
+    wire = Wire(t, "loop", options=",echo=on", guest_options=guest_options)
     wire.start()
     return wire
 
@@ -62,6 +61,19 @@ def test_memory_slots(t, regions):
     said = echo(t, wire, "--slots", "--regions", regions, "--memory",
                 2 * regions + 16, "--descriptors", "1-7")
     check("configure_mem_slots" in said["features"], f"features: {said}")
+    wire.be.stop()
+
+
+@cases("config", ("on", "off"))
+def test_a_configuration_space_of_ours(t, config):
+    """Nobody answers on a control queue then: there is one pair only."""
+    wire = loop_wire(t, f",config={config}")
+    echo(t, wire)
+    said = guest.run_guest(t, "--socket", wire.socket, "--queues", 2,
+                           "--send", 1, may_fail=True)
+    check(said["errors"] == ([] if config == "off" else
+                             ["the back-end does not offer net_mq"]),
+          f"two pairs: {said}")
     wire.be.stop()
 
 

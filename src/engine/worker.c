@@ -275,9 +275,14 @@ static void doze(struct worker *worker)
 
 static void run_commands(struct worker *worker)
 {
+	/*
+	 * The lock first: a worker that is awake may come here between attention and the
+	 * eventfd's signal, and what is signalled after it was cleared would keep this
+	 * thread from sleeping until the next command.
+	 */
+	pthread_mutex_lock(&worker->lock);
 	gw_eventfd_clear(worker->event_fd);
 	gw_store_release(&worker->attention, 0u);
-	pthread_mutex_lock(&worker->lock);
 	while (!gw_list_empty(&worker->commands)) {
 		struct command *command =
 			gw_container_of(worker->commands.next, struct command, node);

@@ -7,6 +7,7 @@
 #include "fake_device.h"
 #include "fd.h"
 #include "loop.h"
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
@@ -215,6 +216,54 @@ static void commands_that_meet_the_end_run_all_the_same(void **state)
 			pthread_join(thread[i], NULL);
 		assert_int_equal(count, 1500);
 	}
+	rig_close(rig);
+}
+
+/*
+ * A worker that is awake finds a command before the eventfd is signalled for it. That
+ * signal has to be taken as well: a descriptor that stays ready keeps it from sleeping
+ * until the next command. Here the signal comes when the worker has, or would have,
+ * taken all that there was.
+ */
+#define SIGNAL_LATE_NS 300000000ull
+
+static bool signals_late;
+static int late_fd;
+
+static bool is_signalled(int fd)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+
+	return poll(&poll_fd, 1, 0) == 1;
+}
+
+int __real_gw_eventfd_signal(int fd);
+int __wrap_gw_eventfd_signal(int fd);
+int __wrap_gw_eventfd_signal(int fd)
+{
+	uint64_t end_ns = gw_now_ns() + SIGNAL_LATE_NS;
+
+	if (signals_late) {
+		signals_late = false;
+		late_fd = fd;
+		__real_gw_eventfd_signal(fd);
+		while (is_signalled(fd) && gw_now_ns() < end_ns)
+			sched_yield();
+	}
+	return __real_gw_eventfd_signal(fd);
+}
+
+static void a_command_found_before_its_signal_leaves_none_behind(void **state)
+{
+	struct rig *rig = rig_open("a=fake:", "b=fake:");
+	unsigned int count = 0;
+	struct counting counting = { &count };
+
+	assert_int_equal(worker_start(the_worker, &err), 0);
+	signals_late = true;
+	worker_apply(the_worker, count_apply, &counting);
+	assert_int_equal(count, 1);
+	assert_false(is_signalled(late_fd));
 	rig_close(rig);
 }
 
@@ -430,6 +479,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(commands_of_many_threads_run_once_each_and_one_at_a_time),
 		cmocka_unit_test(commands_that_meet_the_end_run_all_the_same),
+		cmocka_unit_test(a_command_found_before_its_signal_leaves_none_behind),
 		cmocka_unit_test(a_stop_beside_commands_ends_the_thread),
 		cmocka_unit_test(a_descriptor_wakes_it_each_time_although_nobody_reads_it),
 		cmocka_unit_test(descriptors_may_change_places),

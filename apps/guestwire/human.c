@@ -46,6 +46,17 @@ struct human human_bytes(uint64_t bytes)
 	return human;
 }
 
+struct human human_time(uint64_t ns)
+{
+	static const char *const units[] = { "ns", "us", "ms", "s", NULL };
+	struct human human;
+
+	if (ns >= 1000)
+		return scaled(ns, 1000, units);
+	snprintf(human.text, sizeof(human.text), "%" PRIu64 " ns", ns);
+	return human;
+}
+
 struct human human_percent(uint64_t part, uint64_t whole)
 {
 	struct human human = { "" };

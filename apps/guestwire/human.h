@@ -17,6 +17,8 @@ struct human {
 struct human human_count(uint64_t count);
 /* "999 B", "1.43 MiB". */
 struct human human_bytes(uint64_t bytes);
+/* "850 ns", "1.25 us", "3.20 ms", "12.0 s". */
+struct human human_time(uint64_t ns);
 /* part of whole: "99.2 %"; "" if whole is 0. 100 % and 0 % are said only when they are exact. */
 struct human human_percent(uint64_t part, uint64_t whole);
 

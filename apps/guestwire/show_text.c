@@ -2,6 +2,7 @@
 #include "show_text.h"
 #include "human.h"
 #include "member.h"
+#include "show_times.h"
 
 #include <guestwire/reason.h>
 #include <stdbool.h>
@@ -258,14 +259,14 @@ static void print_device_counts(FILE *out, const json_t *port)
 				human_count(device_count(port, i)).text, gw_device_count_text(i));
 }
 
-static void print_port_troubles(FILE *out, const json_t *port)
+static void print_port(FILE *out, const json_t *port)
 {
 	const json_t *drops = json_object_get(port, "drops");
 	uint64_t quarantined = member_count(port, "quarantined");
 	uint64_t again = member_count(port, "taken_again");
 
 	if (json_object_size(drops) == 0 && quarantined == 0 && again == 0 &&
-	    !has_device_counts(port))
+	    !has_device_counts(port) && !show_times_has(port))
 		return;
 	fputc('\n', out);
 	human_print(out, member_text(port, "name"));
@@ -277,6 +278,7 @@ static void print_port_troubles(FILE *out, const json_t *port)
 		fprintf(out,
 			"  %s frames had been taken by a process before, and were taken again\n",
 			human_count(again).text);
+	show_times_print(out, port);
 	print_reasons(out, "dropped where they came in, because", drops, NULL);
 	print_device_counts(out, port);
 }
@@ -290,11 +292,13 @@ void show_text(FILE *out, const json_t *reply)
 
 	fputs("guestwired ", out);
 	human_print(out, member_text(reply, "version"));
-	fprintf(out, ", pid %llu: %s worker%s, %s for copies\n\n",
+	fprintf(out, ", pid %llu: %s worker%s, %s for copies\n",
 		(unsigned long long)member_count(reply, "pid"), human_count(workers).text,
 		workers == 1 ? "" : "s", human_bytes(member_count(reply, "arena_bytes")).text);
+	show_workers(out, json_object_get(reply, "work"));
+	fputc('\n', out);
 	print_ports(out, ports);
-	json_array_foreach(ports, i, json) print_port_troubles(out, json);
+	json_array_foreach(ports, i, json) print_port(out, json);
 	json_array_foreach(json_object_get(reply, "pairs"), i, json)
 	{
 		if (!has_traffic(json))

@@ -104,6 +104,7 @@ static int open_fds(struct guest *guest, struct gw_error *err)
 				    gw_port_name(guest->port));
 	queue->fd[0].fd = guest->kick_fd;
 	queue->fd[0].events = EPOLLIN;
+	queue->dormant = true;
 	return 0;
 }
 

@@ -44,6 +44,7 @@ void rings_list(struct guest *guest)
 	}
 	if (lend_max)
 		queue->lend_max = lend_max;
+	queue->dormant = !guest->lending_count && !guest->receiving_count;
 }
 
 static void lender_begin(void *arg)

@@ -115,6 +115,7 @@ struct gw_frame {
 	uint32_t pair;                   /* the core's: slot of the source port */
 	uint32_t trace_loan;             /* the core's, if trace_on: number of the loan */
 	uint64_t trace_ns;               /* the core's, if trace_on: when it began */
+	uint64_t found_ns;               /* the core's: when it was found; drivers keep off */
 	void *tag;                       /* the home's: ring instance, batch ... */
 	struct iovec own[GW_FRAME_SEGS];
 };
@@ -218,6 +219,8 @@ struct gw_queue {
 	uint32_t lend_max;
 	/* Its frames have to come home in order: they are lent only where loans end in tx. */
 	bool in_order;
+	/* Nothing can come of it now (no ring runs, say): no worker need be awake for it. */
+	bool dormant;
 };
 
 /*

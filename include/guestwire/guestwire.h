@@ -103,6 +103,17 @@ enum gw_port_state {
 	GW_PORT_FAILED,
 };
 
+/*
+ * How long something took, as a histogram. Buckets are four to each power of two; times
+ * below gw_latency_bound_ns(i), and not below that of the bucket before, are in bucket i.
+ */
+#define GW_LATENCY_BUCKETS 100u
+struct gw_latency {
+	uint64_t count; /* things that took time: mostly frames */
+	uint64_t sum_ns, max_ns;
+	uint64_t bucket[GW_LATENCY_BUCKETS];
+};
+
 /* The network interface that a port is named after. */
 enum gw_link {
 	GW_LINK_NONE = 0, /* the target is none, or it was not looked at yet */
@@ -130,6 +141,35 @@ struct gw_port_info {
 	uint64_t taken_again;               /* frames that a process before this one had taken */
 	uint64_t rx_drops[GW_REASON_COUNT]; /* by reason; before an egress was known */
 	uint64_t device_counts[GW_DEVICE_COUNT]; /* what the kernel counted at its device */
+	/*
+	 * Of frames that came in here, lent or copied: from when the worker found it until
+	 * the device of another port took it (or a guest's ring, or its driver dropped it).
+	 * What came before is not in it: the worker's wake-up, or its round.
+	 */
+	struct gw_latency forward;
+	/*
+	 * Of lent frames that came in here: from when the worker saw that the device was done
+	 * with it until its buffer was given back (to a guest: it is in the used ring, and the
+	 * guest was interrupted if it asks for that).
+	 */
+	struct gw_latency back;
+};
+
+/*
+ * A data thread, since it was started. A round is one look at all of its ports. All time
+ * is one of busy (rounds that found work), polling (rounds that found none) and asleep;
+ * of a sleep it is counted when it is over, which a snapshot sees to.
+ */
+struct gw_worker_info {
+	uint64_t busy_ns, polling_ns, asleep_ns;
+	uint64_t rounds, rounds_worked;
+	uint64_t sleeps, wakes_worked; /* the latter: and there was work then */
+	bool polls;                    /* it never sleeps now: some port has wait=poll */
+	uint64_t window_ns;            /* now: it looks for work for so long before it sleeps */
+	uint64_t sleep_cost_ns;        /* of the processor, measured */
+	/* How long rounds with work took: for at most that long a frame lay in a ring before it
+	   was found, if the worker was awake. */
+	struct gw_latency round;
 };
 
 /* One ordered pair of ports: frames from `source` that leave through `egress`. */
@@ -161,6 +201,7 @@ struct gw_snapshot {
 	unsigned int port_count, pair_count;
 	const struct gw_port_info *ports;
 	const struct gw_pair_info *pairs;
+	const struct gw_worker_info *work; /* of each worker */
 };
 
 /*
@@ -170,6 +211,14 @@ struct gw_snapshot {
  */
 int gw_snapshot_take(struct gw_context *context, struct gw_snapshot **snapshot);
 void gw_snapshot_free(struct gw_snapshot *snapshot);
+
+/* Where bucket i ends; UINT64_MAX for the last. Threads: any. */
+uint64_t gw_latency_bound_ns(unsigned int bucket);
+/*
+ * A time that part of `of` did not exceed (99 of 100: p99), rounded up to the end of its
+ * bucket, or to the longest of all. 0 if nothing was counted. Threads: any.
+ */
+uint64_t gw_latency_quantile_ns(const struct gw_latency *latency, uint64_t part, uint64_t of);
 
 /* "running", "dma", "kernel-copy", "yes" ...: the words of the JSON output. Threads: any. */
 const char *gw_port_state_name(enum gw_port_state state);

@@ -122,6 +122,50 @@ static json_t *port_answers(const struct gw_snapshot *snapshot, const struct gw_
 	return list;
 }
 
+/* Buckets that counted something, as [where it ends, count]; null: there is no end. */
+static json_t *buckets(const struct gw_latency *latency)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < GW_LATENCY_BUCKETS; i++) {
+		uint64_t bound_ns = gw_latency_bound_ns(i);
+		json_t *bucket;
+
+		if (!latency->bucket[i])
+			continue;
+		bucket = json_array();
+		json_array_append_new(bucket,
+				      bound_ns == UINT64_MAX ? json_null() : number(bound_ns));
+		json_array_append_new(bucket, number(latency->bucket[i]));
+		json_array_append_new(list, bucket);
+	}
+	return list;
+}
+
+static json_t *latency_json(const struct gw_latency *latency)
+{
+	uint64_t count = latency->count;
+	json_t *json = json_object();
+
+	json_object_set_new(json, "count", number(count));
+	json_object_set_new(json, "mean_ns", number(count ? latency->sum_ns / count : 0));
+	json_object_set_new(json, "p50_ns", number(gw_latency_quantile_ns(latency, 50, 100)));
+	json_object_set_new(json, "p99_ns", number(gw_latency_quantile_ns(latency, 99, 100)));
+	json_object_set_new(json, "p999_ns", number(gw_latency_quantile_ns(latency, 999, 1000)));
+	json_object_set_new(json, "max_ns", number(latency->max_ns));
+	json_object_set_new(json, "buckets", buckets(latency));
+	return json;
+}
+
+static json_t *port_latency(const struct gw_port_info *port)
+{
+	json_t *json = json_object();
+
+	json_object_set_new(json, "forward", latency_json(&port->forward));
+	json_object_set_new(json, "back", latency_json(&port->back));
+	return json;
+}
+
 static json_t *port_json(const struct gw_snapshot *snapshot, const struct gw_port_info *port)
 {
 	const char *link = gw_link_name(port->link);
@@ -148,6 +192,7 @@ static json_t *port_json(const struct gw_snapshot *snapshot, const struct gw_por
 	json_object_set_new(json, "drops",
 			    reasons_map(port->rx_drops, GW_COPY_FIRST, GW_REASON_COUNT));
 	json_object_set_new(json, "device_counts", device_map(port->device_counts));
+	json_object_set_new(json, "latency", port_latency(port));
 	return json;
 }
 
@@ -208,9 +253,28 @@ static json_t *pair_json(const struct gw_pair_info *pair)
 	return json;
 }
 
+static json_t *worker_json(const struct gw_worker_info *work)
+{
+	json_t *json = json_object();
+
+	json_object_set_new(json, "busy_ns", number(work->busy_ns));
+	json_object_set_new(json, "polling_ns", number(work->polling_ns));
+	json_object_set_new(json, "asleep_ns", number(work->asleep_ns));
+	json_object_set_new(json, "rounds", number(work->rounds));
+	json_object_set_new(json, "rounds_worked", number(work->rounds_worked));
+	json_object_set_new(json, "sleeps", number(work->sleeps));
+	json_object_set_new(json, "wakes_worked", number(work->wakes_worked));
+	json_object_set_new(json, "polls", json_boolean(work->polls));
+	json_object_set_new(json, "window_ns", number(work->window_ns));
+	json_object_set_new(json, "sleep_cost_ns", number(work->sleep_cost_ns));
+	json_object_set_new(json, "round", latency_json(&work->round));
+	return json;
+}
+
 json_t *control_json_snapshot(const struct gw_snapshot *snapshot, const char *port)
 {
 	json_t *json = json_object(), *ports = json_array(), *pairs = json_array();
+	json_t *work = json_array();
 
 	for (unsigned int i = 0; i < snapshot->port_count; i++)
 		if (!port || strcmp(port, snapshot->ports[i].name) == 0)
@@ -221,7 +285,10 @@ json_t *control_json_snapshot(const struct gw_snapshot *snapshot, const char *po
 		if (!port || strcmp(port, pair->source) == 0 || strcmp(port, pair->egress) == 0)
 			json_array_append_new(pairs, pair_json(pair));
 	}
+	for (unsigned int i = 0; i < snapshot->workers; i++)
+		json_array_append_new(work, worker_json(&snapshot->work[i]));
 	json_object_set_new(json, "workers", number(snapshot->workers));
+	json_object_set_new(json, "work", work);
 	json_object_set_new(json, "arena_bytes", number(snapshot->arena_bytes));
 	json_object_set_new(json, "ports", ports);
 	json_object_set_new(json, "pairs", pairs);

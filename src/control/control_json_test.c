@@ -45,6 +45,50 @@ static void names_and_numbers_of_a_port(void **state)
 	json_decref(json);
 }
 
+static void how_long_frames_of_a_port_took(void **state)
+{
+	struct gw_context context;
+	json_t *json, *latency, *forward, *bucket;
+
+	fake_context_fill(&context);
+	json = control_json_snapshot(&context.snapshot, "a");
+	latency = json_object_get(json_array_get(json_object_get(json, "ports"), 0), "latency");
+	forward = json_object_get(latency, "forward");
+	assert_int_equal(number_of(forward, "count"), 1000);
+	assert_int_equal(number_of(forward, "mean_ns"), 4000);
+	assert_int_equal(number_of(forward, "p50_ns"), 3584);
+	assert_int_equal(number_of(forward, "p99_ns"), 3584);
+	assert_int_equal(number_of(forward, "p999_ns"), 150000);
+	assert_int_equal(number_of(forward, "max_ns"), 150000);
+	assert_int_equal(json_array_size(json_object_get(forward, "buckets")), 2);
+	bucket = json_array_get(json_object_get(forward, "buckets"), 1);
+	assert_int_equal(json_integer_value(json_array_get(bucket, 0)), 163840);
+	assert_int_equal(json_integer_value(json_array_get(bucket, 1)), 5);
+	assert_int_equal(number_of(json_object_get(latency, "back"), "count"), 0);
+	json_decref(json);
+}
+
+static void what_workers_do(void **state)
+{
+	struct gw_context context;
+	json_t *json, *work;
+
+	fake_context_fill(&context);
+	json = control_json_snapshot(&context.snapshot, "a");
+	assert_int_equal(number_of(json, "workers"), 1);
+	assert_int_equal(json_array_size(json_object_get(json, "work")), 1);
+	work = json_array_get(json_object_get(json, "work"), 0);
+	assert_int_equal(number_of(work, "busy_ns"), 3000000000);
+	assert_int_equal(number_of(work, "polling_ns"), 1000000000);
+	assert_int_equal(number_of(work, "asleep_ns"), 96000000000);
+	assert_int_equal(number_of(work, "sleeps"), 15000);
+	assert_int_equal(number_of(work, "wakes_worked"), 14000);
+	assert_int_equal(number_of(work, "window_ns"), 4096);
+	assert_true(json_is_false(json_object_get(work, "polls")));
+	assert_int_equal(number_of(json_object_get(work, "round"), "max_ns"), 5000);
+	json_decref(json);
+}
+
 static void the_answer_of_a_port_and_why(void **state)
 {
 	struct gw_context context;
@@ -170,6 +214,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_and_numbers_of_a_port),
+		cmocka_unit_test(how_long_frames_of_a_port_took),
+		cmocka_unit_test(what_workers_do),
 		cmocka_unit_test(the_answer_of_a_port_and_why),
 		cmocka_unit_test(the_ledger_of_a_pair),
 		cmocka_unit_test(a_pair_that_was_not_asked_has_no_verdict),

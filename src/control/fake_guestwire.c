@@ -199,6 +199,7 @@ void fake_context_fill(struct gw_context *context)
 {
 	static struct gw_port_info ports[3];
 	static struct gw_pair_info pairs[3];
+	static struct gw_worker_info work[1];
 
 	*context = (struct gw_context){ 0 };
 	ports[0] = (struct gw_port_info){ .name = "a",
@@ -212,6 +213,10 @@ void fake_context_fill(struct gw_context *context)
 					  .rx_frames = 1100,
 					  .rx_bytes = 1510000 };
 	ports[0].rx_drops[GW_DROP_BAD_HEADER] = 3;
+	ports[0].forward =
+		(struct gw_latency){ .count = 1000, .sum_ns = 4000000, .max_ns = 150000 };
+	ports[0].forward.bucket[18] = 995; /* below 3584 ns */
+	ports[0].forward.bucket[40] = 5;   /* below 163840 ns */
 	ports[1] = (struct gw_port_info){ .name = "up",
 					  .driver = "xdp",
 					  .target = "eth1",
@@ -272,7 +277,19 @@ void fake_context_fill(struct gw_context *context)
 	pairs[1].reasons[GW_COPY_DEVICE_CANNOT] = 100;
 	pairs[1].reason_bytes[GW_COPY_DEVICE_CANNOT] = 10000;
 	pairs[2] = (struct gw_pair_info){ .source = "up", .egress = "raw", .loans_max = 128 };
+	work[0] = (struct gw_worker_info){ .busy_ns = 3000000000,
+					   .polling_ns = 1000000000,
+					   .asleep_ns = 96000000000,
+					   .rounds = 90000,
+					   .rounds_worked = 20000,
+					   .sleeps = 15000,
+					   .wakes_worked = 14000,
+					   .window_ns = 4096,
+					   .sleep_cost_ns = 2000,
+					   .round = { .count = 1, .max_ns = 5000 } };
+	work[0].round.bucket[20] = 1;
 	context->snapshot = (struct gw_snapshot){ .workers = 1,
+						  .work = work,
 						  .arena_bytes = 8u << 20,
 						  .port_count = 3,
 						  .pair_count = 3,

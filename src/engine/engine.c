@@ -474,6 +474,13 @@ unsigned int engine_worker_count(const struct engine *engine)
 	return engine->config.workers;
 }
 
+void engine_worker_read(const struct engine *engine, unsigned int i, struct gw_worker_info *info)
+{
+	*info = (struct gw_worker_info){ 0 };
+	if (engine->worker[i])
+		worker_read(engine->worker[i], info);
+}
+
 size_t engine_arena_bytes(const struct engine *engine)
 {
 	return engine->arena ? arena_range(engine->arena).iov_len : 0;

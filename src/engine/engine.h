@@ -66,4 +66,6 @@ unsigned int engine_port_count(const struct engine *engine);
 struct gw_port *engine_port(const struct engine *engine, unsigned int i);
 unsigned int engine_port_worker(const struct engine *engine, unsigned int i);
 unsigned int engine_worker_count(const struct engine *engine);
+/* Zeros while it does not run. */
+void engine_worker_read(const struct engine *engine, unsigned int i, struct gw_worker_info *info);
 size_t engine_arena_bytes(const struct engine *engine);

@@ -3,6 +3,7 @@
 
 #include "fd.h"
 #include "loop.h"
+#include "waiting.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -11,12 +12,13 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-/* How long a worker looks for work before it sleeps: a wake-up costs more than this. */
-#define WORKER_SPIN_NS   10000ull
 /* How often it looks at ports that owe something, whether or not a descriptor fires. */
-#define WORKER_OWING_US  20000u
-#define WORKER_PORTS_MAX 256u
-#define WORKER_EVENTS    64
+#define WORKER_OWING_US     20000u
+#define WORKER_PORTS_MAX    256u
+#define WORKER_EVENTS       64
+/* A reading of the clock is good for so many visits. */
+#define WORKER_CLOCK_VISITS 2u
+#define CLOCK_OLD           (WORKER_CLOCK_VISITS + 1)
 
 /* One port and the watches that were set for it. */
 struct seat {
@@ -39,6 +41,8 @@ struct worker {
 	int epoll_fd, event_fd;
 	struct seat seat[WORKER_PORTS_MAX];
 	unsigned int seat_count;
+	struct port_clock clock; /* its ports' */
+	struct waiting waiting;
 
 	pthread_mutex_t lock; /* of the three below */
 	pthread_cond_t done;
@@ -82,6 +86,8 @@ void worker_free(struct worker *worker)
 	if (!worker)
 		return;
 	worker_stop(worker);
+	for (unsigned int i = 0; i < worker->seat_count; i++)
+		worker->seat[i].port->clock = &worker->seat[i].port->own_clock;
 	gw_fd_close(&worker->epoll_fd);
 	gw_fd_close(&worker->event_fd);
 	pthread_cond_destroy(&worker->done);
@@ -98,6 +104,7 @@ int worker_add_network(struct worker *worker, struct network *network, struct gw
 		struct seat *seat = &worker->seat[worker->seat_count++];
 
 		*seat = (struct seat){ .port = network->port[i], .network = network };
+		seat->port->clock = &worker->clock;
 		for (unsigned int k = 0; k < GW_QUEUE_FDS; k++)
 			seat->watched[k] = -1;
 	}
@@ -172,6 +179,7 @@ static unsigned int take_frames(struct network *network, struct gw_port *port)
 
 	if (!port_usable(port) || port->resting || !port->driver->rx)
 		return 0;
+	port->found_ns = port->clock->now_ns;
 	count = port->driver->rx(&port->queue, frames, GW_BATCH);
 	for (unsigned int i = 0; i < count; i++)
 		desk_enter(port, frames[i]);
@@ -182,13 +190,16 @@ static unsigned int take_frames(struct network *network, struct gw_port *port)
 	return count;
 }
 
-static bool visit(struct seat *seat, uint64_t now_ns)
+static bool visit(struct seat *seat)
 {
 	struct gw_port *port = seat->port;
 	struct network *network = seat->network;
-	unsigned int work = desk_reap(port);
-	unsigned int before = port->waiting_count - port->waiting_next;
+	uint64_t now_ns = port->clock->now_ns;
+	unsigned int work, before = port->waiting_count - port->waiting_next;
 
+	port->clock->visits++;
+	port->clock->done_ns = 0;
+	work = desk_reap(port);
 	network->now_s = (uint32_t)(now_ns / 1000000000ull);
 	desk_check_stall(port, now_ns);
 	if (forward_waiting(network, port))
@@ -251,24 +262,77 @@ static void disarm(struct worker *worker)
 	}
 }
 
-static void doze(struct worker *worker)
+/* As before a sleep, without one: there are devices that go on only then. */
+static void look(struct worker *worker, bool all)
+{
+	uint64_t now_ns = worker->clock.now_ns;
+	unsigned int poll_us = 0;
+
+	for (unsigned int i = 0; i < worker->seat_count; i++) {
+		struct seat *seat = &worker->seat[i];
+		uint64_t since_ns = seat->port->owing_since_ns;
+
+		if (all || (since_ns && now_ns - since_ns >= WAITING_LOOK_NS))
+			arm(seat, &poll_us);
+	}
+	disarm(worker);
+}
+
+/* Processor time of this thread; a system call. */
+static uint64_t spent_ns(void)
+{
+	struct timespec spent;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+	return (uint64_t)spent.tv_sec * 1000000000ull + (uint64_t)spent.tv_nsec;
+}
+
+static void sleep_armed(struct worker *worker, unsigned int poll_us)
 {
 	struct epoll_event events[WORKER_EVENTS];
+	struct timespec timeout = { .tv_sec = poll_us / 1000000,
+				    .tv_nsec = (long)(poll_us % 1000000) * 1000 };
+
+	waiting_sleeps(&worker->waiting, gw_now_ns());
+	gw_store_relaxed(&worker->asleep, 1u);
+	epoll_pwait2(worker->epoll_fd, events, WORKER_EVENTS, poll_us ? &timeout : NULL, NULL);
+	gw_store_relaxed(&worker->asleep, 0u);
+}
+
+static void doze(struct worker *worker)
+{
+	uint64_t before_ns = waiting_measures(&worker->waiting) ? spent_ns() : 0;
 	unsigned int poll_us = 0;
-	struct timespec timeout;
 	bool work = false;
 
 	for (unsigned int i = 0; i < worker->seat_count && !work; i++)
 		work = arm(&worker->seat[i], &poll_us);
-	if (!work) {
-		timeout.tv_sec = poll_us / 1000000;
-		timeout.tv_nsec = (long)(poll_us % 1000000) * 1000;
-		gw_store_relaxed(&worker->asleep, 1u);
-		epoll_pwait2(worker->epoll_fd, events, WORKER_EVENTS, poll_us ? &timeout : NULL,
-			     NULL);
-		gw_store_relaxed(&worker->asleep, 0u);
-	}
+	if (!work)
+		sleep_armed(worker, poll_us);
 	disarm(worker);
+	if (!work)
+		waiting_woken(&worker->waiting, gw_now_ns(),
+			      before_ns ? spent_ns() - before_ns : 0);
+}
+
+/* ---- what ports want ---- */
+
+/* The most that one of them wants decides. */
+static void waiting_sync(struct worker *worker)
+{
+	uint32_t poll_us = 0;
+	bool polls = false;
+
+	for (unsigned int i = 0; i < worker->seat_count; i++) {
+		const struct gw_port *port = worker->seat[i].port;
+
+		if (!port->up || port->queue.dormant || !(port->driver->rx || port->driver->reap))
+			continue;
+		polls |= port->wait == PORT_WAIT_POLL;
+		if (port->wait == PORT_WAIT_ADAPTIVE && port->poll_us > poll_us)
+			poll_us = port->poll_us;
+	}
+	waiting_want(&worker->waiting, polls, poll_us * 1000ull);
 }
 
 /* ---- commands ---- */
@@ -292,6 +356,7 @@ static void run_commands(struct worker *worker)
 		watches_sync(worker);
 		command->done = true;
 	}
+	waiting_sync(worker);
 	pthread_cond_broadcast(&worker->done);
 	pthread_mutex_unlock(&worker->lock);
 }
@@ -317,32 +382,62 @@ void worker_apply(struct worker *worker, void (*fn)(void *arg), void *arg)
 
 /* ---- the thread ---- */
 
+/* What time it is, for a round: now, or when work was done just before. */
+static uint64_t round_begin(struct worker *worker)
+{
+	if (worker->clock.visits > WORKER_CLOCK_VISITS) {
+		worker->clock.now_ns = gw_now_ns();
+		worker->clock.visits = 0;
+	}
+	waiting_round(&worker->waiting, worker->clock.now_ns);
+	return worker->clock.now_ns;
+}
+
+static void round_end(struct worker *worker, uint64_t now_ns, bool work)
+{
+	switch (waiting_next(&worker->waiting, now_ns, work)) {
+	case WAITING_POLL:
+		return;
+	case WAITING_LOOK:
+		look(worker, false);
+		break;
+	case WAITING_LOOK_ALL:
+		look(worker, true);
+		break;
+	case WAITING_SLEEP:
+		doze(worker);
+		break;
+	}
+	worker->clock.visits = CLOCK_OLD;
+}
+
 static void *worker_main(void *arg)
 {
 	struct worker *worker = arg;
-	uint64_t last_work_ns = 0;
 	char name[16];
 
 	/* By itself: to name another thread takes a file of /proc. */
 	snprintf(name, sizeof(name), "gw-worker-%u", worker->index);
 	pthread_setname_np(pthread_self(), name);
+	worker->clock.now_ns = gw_now_ns();
+	waiting_begin(&worker->waiting, worker->clock.now_ns);
 	for (;;) {
-		uint64_t now_ns = gw_now_ns();
+		uint64_t now_ns;
 		bool work = false;
 
 		gw_store_relaxed(&worker->rounds, worker->rounds + 1);
 		/* Pair A. */
-		if (gw_load_acquire(&worker->attention))
+		if (gw_load_acquire(&worker->attention)) {
 			run_commands(worker);
+			worker->clock.visits = CLOCK_OLD;
+		}
 		/* After the commands: they have cleared the eventfd, which was quit's too. */
 		if (gw_load_acquire(&worker->quit))
 			return NULL;
+		now_ns = round_begin(worker);
 		for (unsigned int i = 0; i < worker->seat_count; i++)
-			work |= visit(&worker->seat[i], now_ns);
-		if (work)
-			last_work_ns = now_ns;
-		else if (now_ns - last_work_ns > WORKER_SPIN_NS)
-			doze(worker);
+			work |= visit(&worker->seat[i]);
+		round_end(worker, now_ns, work);
 	}
 }
 
@@ -351,6 +446,7 @@ int worker_start(struct worker *worker, struct gw_error *err)
 	int ret;
 
 	watches_sync(worker);
+	waiting_sync(worker);
 	gw_store_release(&worker->quit, 0u);
 	worker->running = true;
 	ret = pthread_create(&worker->thread, NULL, worker_main, worker);
@@ -376,6 +472,11 @@ void worker_stop(struct worker *worker)
 	worker->running = false;
 	pthread_mutex_unlock(&worker->lock);
 	run_commands(worker);
+}
+
+void worker_read(const struct worker *worker, struct gw_worker_info *info)
+{
+	waiting_read(&worker->waiting, info);
 }
 
 /* ---- one that is stuck ---- */

@@ -4,8 +4,9 @@
  * in them.
  *
  * It goes round its ports: take back finished loans, lend and forward a bounded
- * batch, hand over what was offered, give home what is over. When a round finds
- * nothing it arms what can wake it, looks once more, and sleeps in epoll.
+ * batch, hand over what was offered, give home what is over. When rounds found
+ * nothing for as long as it pays to look (waiting.h) it arms what can wake it, looks
+ * once more, and sleeps in epoll.
  *
  * All descriptors are watched edge-triggered. That is sound because a worker
  * sleeps only after every source had nothing to give, and it means that nobody
@@ -34,6 +35,8 @@ void worker_stop(struct worker *worker);
  * WORKER_SIGNAL, which ends the call (gw_eventfd_signal has the one case).
  */
 void worker_nudge(struct worker *worker);
+/* How it spends its time. Any thread. */
+void worker_read(const struct worker *worker, struct gw_worker_info *info);
 /* Installs a handler that does nothing, unless the program has one. 0 or -errno. */
 int worker_install_signal(void);
 

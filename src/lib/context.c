@@ -278,6 +278,7 @@ struct snapshot_block {
 	struct gw_snapshot snapshot;
 	struct gw_port_info *ports;
 	struct gw_pair_info *pairs;
+	struct gw_worker_info *work;
 	char (*status)[PORT_STATUS_BYTES];
 };
 
@@ -311,6 +312,8 @@ static void read_port(struct gw_port_info *info, struct gw_port *port, unsigned 
 		.taken_again = gw_counter_read(&port->taken_again),
 	};
 	read_counters(info->rx_drops, port->rx_drops, GW_REASON_COUNT);
+	histogram_read(&port->forward, &info->forward);
+	histogram_read(&port->back, &info->back);
 }
 
 /*
@@ -380,7 +383,8 @@ static unsigned int read_pairs(struct gw_pair_info *info, struct gw_port *egress
 	return count;
 }
 
-static struct snapshot_block *block_create(unsigned int ports, unsigned int pairs)
+static struct snapshot_block *block_create(unsigned int ports, unsigned int pairs,
+					   unsigned int workers)
 {
 	struct snapshot_block *block = calloc(1, sizeof(*block));
 
@@ -388,10 +392,12 @@ static struct snapshot_block *block_create(unsigned int ports, unsigned int pair
 		return NULL;
 	block->ports = calloc(ports + 1, sizeof(*block->ports));
 	block->pairs = calloc(pairs + 1, sizeof(*block->pairs));
+	block->work = calloc(workers, sizeof(*block->work));
 	block->status = calloc(ports + 1, sizeof(*block->status));
 	block->snapshot.ports = block->ports;
 	block->snapshot.pairs = block->pairs;
-	if (block->ports && block->pairs && block->status)
+	block->snapshot.work = block->work;
+	if (block->ports && block->pairs && block->work && block->status)
 		return block;
 	gw_snapshot_free(&block->snapshot);
 	return NULL;
@@ -414,6 +420,9 @@ static void fill(struct snapshot_block *block, const struct engine *engine)
 		snapshot->pair_count += read_pairs(&block->pairs[snapshot->pair_count], port);
 		read_counters(info->device_counts, port->device_counts, GW_DEVICE_COUNT);
 	}
+	/* Behind the ports, for which they were woken. */
+	for (unsigned int w = 0; w < snapshot->workers; w++)
+		engine_worker_read(engine, w, &block->work[w]);
 }
 
 int gw_snapshot_take(struct gw_context *context, struct gw_snapshot **snapshot)
@@ -425,7 +434,8 @@ int gw_snapshot_take(struct gw_context *context, struct gw_snapshot **snapshot)
 	for (unsigned int i = 0; i < engine_port_count(context->engine); i++)
 		for (unsigned int s = 0; s < PORT_NETWORK_MAX; s++)
 			pairs += engine_port(context->engine, i)->pair_from[s] != NULL;
-	block = block_create(engine_port_count(context->engine), pairs);
+	block = block_create(engine_port_count(context->engine), pairs,
+			     engine_worker_count(context->engine));
 	if (block)
 		fill(block, context->engine);
 	pthread_mutex_unlock(&context->lock);
@@ -443,6 +453,7 @@ void gw_snapshot_free(struct gw_snapshot *snapshot)
 		return;
 	free(block->ports);
 	free(block->pairs);
+	free(block->work);
 	free(block->status);
 	free(block);
 }

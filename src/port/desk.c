@@ -203,7 +203,7 @@ static enum desk_verdict offer_now(struct gw_port *egress, struct pair *pair,
 	if (!offer->count)
 		return DESK_TAKEN;
 	offer->count--;
-	desk_loan_end(pair, frame);
+	desk_loan_refused(pair, frame);
 	return desk_no_room(egress, pair, frame, may_wait, egress->queue.refusal);
 }
 
@@ -288,7 +288,7 @@ void desk_reset(struct gw_port *port)
 	port->paused = 0;
 	port->owing_since_ns = 0;
 	port->lent_out = port->held = port->held_loans = 0;
-	port->offer.count = port->home_count = 0;
+	port->offer.count = port->home_count = port->home_undone = 0;
 	port->trace = (struct trace_tap){ 0 };
 	port->waiting_count = port->waiting_next = 0;
 	gw_store_relaxed(&port->quarantined, (uint64_t)0);
@@ -296,5 +296,5 @@ void desk_reset(struct gw_port *port)
 	for (unsigned int i = 0; i < GW_QUEUE_FDS; i++)
 		port->queue.fd[i].fd = -1;
 	port->queue.lend_max = 0;
-	port->queue.in_order = false;
+	port->queue.in_order = port->queue.dormant = false;
 }

@@ -32,6 +32,7 @@ static inline void desk_enter(struct gw_port *source, struct gw_frame *frame)
 	frame->cut = CUT_NOT;
 	frame->loans = 0;
 	frame->pair = source->slot;
+	frame->found_ns = source->found_ns;
 }
 
 /* It is in the books of the pairs that it goes to, delivered or dropped: it counts as received. */

@@ -50,11 +50,35 @@ static void count_accepted(struct gw_port *egress, struct pair *pair, struct gw_
 	}
 }
 
+/*
+ * How long they took from being found. Mostly all are of one source and were found at
+ * once; what waited for room may be older than what came behind it.
+ */
+static void count_forward(const struct port_offer *offer, unsigned int accepted, uint64_t now_ns)
+{
+	unsigned int last = accepted - 1;
+
+	if (offer->frame[0]->found_ns == offer->frame[last]->found_ns &&
+	    offer->pair[0] == offer->pair[last]) {
+		histogram_add(&offer->pair[0]->source->forward, now_ns - offer->frame[0]->found_ns,
+			      accepted);
+		return;
+	}
+	for (unsigned int i = 0; i < accepted; i++)
+		histogram_add(&offer->pair[i]->source->forward, now_ns - offer->frame[i]->found_ns,
+			      1);
+}
+
 static void offers_accepted(struct gw_port *egress, unsigned int accepted)
 {
 	struct port_offer *offer = &egress->offer;
 	bool over = !egress->driver->reap;
 
+	if (!accepted)
+		return;
+	count_forward(offer, accepted, port_tick(egress));
+	if (over)
+		port_done(egress);
 	for (unsigned int i = 0; i < accepted; i++) {
 		count_accepted(egress, offer->pair[i], offer->frame[i], offer->reason[i]);
 		if (over) {
@@ -64,7 +88,7 @@ static void offers_accepted(struct gw_port *egress, unsigned int accepted)
 		egress->held++;
 		egress->held_loans += !offer->frame[i]->bounce;
 	}
-	egress->progress |= over && accepted;
+	egress->progress |= over;
 }
 
 static void drop_offered(struct port_offer *offer, unsigned int i, enum gw_reason reason)
@@ -76,7 +100,7 @@ static void drop_offered(struct port_offer *offer, unsigned int i, enum gw_reaso
 	if (frame->bounce)
 		bounce_undo(pair, frame);
 	else
-		desk_loan_end(pair, frame);
+		desk_loan_refused(pair, frame);
 }
 
 /* From the last to the first: a driver's own bounce slots go back in that order. */

@@ -5,6 +5,23 @@
  */
 #include "desk_inside.h"
 
+static inline void come_home(struct gw_frame *frame)
+{
+	struct gw_port *home = frame->home->port;
+
+	if (home->home_count == GW_BATCH)
+		desk_release(home);
+	home->home[home->home_count++] = frame;
+}
+
+void desk_put(struct gw_frame *frame)
+{
+	if (--frame->holders)
+		return;
+	come_home(frame);
+	frame->home->port->home_undone++;
+}
+
 void desk_loan_end(struct pair *pair, struct gw_frame *frame)
 {
 	struct gw_frame *lender = desk_lender(frame);
@@ -17,29 +34,37 @@ void desk_loan_end(struct pair *pair, struct gw_frame *frame)
 	gw_store_relaxed(&pair->loans_now, pair->loans_out);
 	if (!pair->loans_out && pair->watch_zero)
 		pair->egress->host->drained(pair);
-	desk_put(lender);
+	if (!--lender->holders)
+		come_home(lender);
 }
 
-void desk_put(struct gw_frame *frame)
+void desk_loan_refused(struct pair *pair, struct gw_frame *frame)
 {
-	struct gw_port *home;
+	struct gw_frame *lender = desk_lender(frame);
+	bool last = lender->holders == 1;
 
-	if (--frame->holders)
-		return;
-	home = frame->home->port;
-	if (home->home_count == GW_BATCH)
-		desk_release(home);
-	home->home[home->home_count++] = frame;
+	desk_loan_end(pair, frame);
+	pair->source->home_undone += last;
+}
+
+/* All of them were over in this visit, or before it, when a port was stopped. */
+static void count_back(struct gw_port *source, unsigned int count)
+{
+	uint64_t done_ns = source->clock->done_ns, now_ns = port_tick(source);
+
+	histogram_add(&source->back, done_ns ? now_ns - done_ns : 0, count);
 }
 
 void desk_release(struct gw_port *source)
 {
-	unsigned int count = source->home_count;
+	unsigned int count = source->home_count, undone = source->home_undone;
 
 	if (!count)
 		return;
-	source->home_count = 0;
+	source->home_count = source->home_undone = 0;
 	source->driver->release(&source->queue, source->home, count);
+	if (count > undone)
+		count_back(source, count - undone);
 }
 
 /*
@@ -68,6 +93,8 @@ unsigned int desk_reap(struct gw_port *egress)
 	if (!egress->held)
 		return 0;
 	count = egress->driver->reap(&egress->queue, done, GW_BATCH);
+	if (count)
+		port_done(egress);
 	for (unsigned int i = 0; i < count; i++) {
 		struct gw_frame *frame = done[i].frame;
 		struct pair *pair = egress->pair_from[frame->pair];

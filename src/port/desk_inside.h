@@ -70,8 +70,9 @@ static inline struct gw_frame *desk_lender(struct gw_frame *frame)
 	return frame->cut == CUT_PIECE ? piece_of(frame)->parent : frame;
 }
 
-/* What desk_lend entered is over, or was not taken. */
+/* What desk_lend entered is over: a device is done with it; or none took it. */
 void desk_loan_end(struct pair *pair, struct gw_frame *frame);
+void desk_loan_refused(struct pair *pair, struct gw_frame *frame);
 
 /* The device is done with a frame that tx had accepted. */
 static inline void desk_finish(struct pair *pair, struct gw_frame *frame)

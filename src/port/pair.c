@@ -210,6 +210,8 @@ struct gw_frame *bounce_get(struct pair *pair, uint32_t len)
 	frame->holders = 1;
 	frame->dropped = frame->cut = 0;
 	frame->pair = pair->source->slot;
+	/* Whatever is copied is of what rx lent last: nothing is taken while some of it waits. */
+	frame->found_ns = pair->source->found_ns;
 	bounce_count(pair, (int)frame->bounce);
 	return frame;
 }

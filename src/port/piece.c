@@ -45,6 +45,7 @@ struct piece *piece_get(struct pieces *pieces, struct gw_frame *parent)
 	frame->bounce = frame->dropped = frame->trace_on = 0;
 	frame->cut = CUT_PIECE;
 	frame->pair = parent->pair;
+	frame->found_ns = parent->found_ns;
 	memcpy(frame->snapshot, parent->snapshot, sizeof(frame->snapshot));
 	return piece;
 }

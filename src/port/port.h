@@ -10,8 +10,10 @@
 
 #include "arena.h"
 #include "atomic.h"
+#include "histogram.h"
 #include "list.h"
 #include "log_limit.h"
+#include "loop.h"
 #include "trace_ring.h"
 #include <guestwire/guestwire.h>
 
@@ -30,9 +32,23 @@
 /* A super-frame of 64 KiB at an MTU of 1500 is 45 loans: room for eleven. */
 #define PORT_LOANS_DEFAULT     512u
 #define PORT_BOUNCE_DEFAULT    64u
+#define PORT_POLL_US_MAX       1000u
 
 struct pair;
 struct gw_loop;
+
+/*
+ * What time it is for a worker, as of when it last looked: reading the clock costs as
+ * much as half a frame, so it is read for batches (CLOCK_MONOTONIC).
+ */
+struct port_clock {
+	uint64_t now_ns;
+	uint64_t done_ns; /* when a device was first done with something in this visit; 0: none */
+	uint32_t visits;  /* since now_ns */
+};
+
+/* wait=: how a worker is to wait for it. In the order of the option's words. */
+enum port_wait { PORT_WAIT_ADAPTIVE, PORT_WAIT_POLL, PORT_WAIT_SLEEP };
 
 /* What the engine does for drivers and the desk; see driver.h for the contracts. */
 struct port_host {
@@ -89,6 +105,8 @@ struct gw_port {
 	bool loan_never;
 	/* -1: not given, then the other port's word counts (pair_create) */
 	int64_t copybreak, loans, bounce;
+	enum port_wait wait;
+	uint32_t poll_us; /* for PORT_WAIT_ADAPTIVE: at most so long before each sleep */
 
 	struct gw_parcel *parcel; /* from another process, while it is opened; NULL: none */
 
@@ -98,6 +116,7 @@ struct gw_port {
 	void *engine;                             /* the engine's record of this port */
 	unsigned int slot, network_ports;         /* place and number of ports in the network */
 	struct pair *pair_from[PORT_NETWORK_MAX]; /* by slot of the source; NULL: itself */
+	struct port_clock *clock;                 /* the worker's; own_clock if there is none */
 
 	/* ---- control, on the port's own chore at a time ---- */
 	void *priv;
@@ -131,6 +150,9 @@ struct gw_port {
 	uint32_t held;           /* frames this port's device holds, lent and bounced, all pairs */
 	uint32_t held_loans;     /* of these, the lent ones */
 	struct port_offer offer;
+	struct port_clock own_clock;
+	uint64_t found_ns;               /* when the frames were found that rx lent last */
+	uint32_t home_undone;            /* of home, those that no device had */
 	struct trace_tap trace;          /* drops of own frames before their egress is known */
 	uint32_t trace_loans;            /* loans that were given a number */
 	struct gw_frame *home[GW_BATCH]; /* own frames that are over, to be released */
@@ -142,8 +164,9 @@ struct gw_port {
 	gw_counter rx_frames, rx_bytes, tx_frames, tx_bytes;
 	gw_counter rx_drops[GW_REASON_COUNT];
 	gw_counter device_counts[GW_DEVICE_COUNT];
-	gw_counter quarantined; /* worker writes */
-	gw_counter taken_again; /* control writes */
+	gw_counter quarantined;         /* worker writes */
+	gw_counter taken_again;         /* control writes */
+	struct histogram forward, back; /* gw_port_info has what they are */
 };
 
 /* Options of every port, for parsing and help. */
@@ -170,6 +193,20 @@ enum gw_port_state port_state(const struct gw_port *port);
 static inline enum gw_link port_link(const struct gw_port *port)
 {
 	return (enum gw_link)gw_load_acquire(&port->link);
+}
+
+/* Reads the clock. */
+static inline uint64_t port_tick(const struct gw_port *port)
+{
+	port->clock->visits = 0;
+	return port->clock->now_ns = gw_now_ns();
+}
+
+/* A device is done with something, as of the last reading. */
+static inline void port_done(const struct gw_port *port)
+{
+	if (!port->clock->done_ns)
+		port->clock->done_ns = port->clock->now_ns;
 }
 
 static inline bool port_usable(const struct gw_port *port)

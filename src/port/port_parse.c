@@ -23,6 +23,9 @@ const struct gw_option port_common_options[] = {
 	{ "loan", "auto|never", "auto", "never: copy every frame from or to this port" },
 	{ "loans", "COUNT", NULL, "frames of one source that a device may hold (default 512)" },
 	{ "bounce", "COUNT", NULL, "bounce buffers of 4 KiB for each source (default 64)" },
+	{ "wait", "adaptive|poll|sleep", "adaptive",
+	  "adaptive: its worker polls while that pays; poll: always; sleep: never" },
+	{ "poll_us", "US", "50", "with wait=adaptive, polls at most so long before each sleep" },
 	{ 0 },
 };
 
@@ -204,8 +207,10 @@ static int common_number(struct gw_port *port, const char *name, uint64_t min, u
 static int take_common(struct gw_port *port, struct gw_error *err)
 {
 	static const char *const loans[] = { "auto", "never", NULL };
+	static const char *const waits[] = { "adaptive", "poll", "sleep", NULL };
 	const char *network = gw_port_option(port, "network");
-	unsigned int loan = 0;
+	unsigned int loan = 0, wait = 0;
+	uint64_t poll_us = 0;
 	int ret;
 
 	if (!gw_text_is_name(network))
@@ -220,6 +225,12 @@ static int take_common(struct gw_port *port, struct gw_error *err)
 	if (!ret)
 		ret = gw_port_option_word(port, "loan", loans, &loan, err);
 	port->loan_never = loan == 1;
+	if (!ret)
+		ret = gw_port_option_word(port, "wait", waits, &wait, err);
+	port->wait = (enum port_wait)wait;
+	if (!ret)
+		ret = gw_port_option_u64(port, "poll_us", 0, PORT_POLL_US_MAX, &poll_us, err);
+	port->poll_us = (uint32_t)poll_us;
 	return ret;
 }
 
@@ -234,6 +245,7 @@ int port_parse(const char *spec, const struct gw_driver *const *drivers, struct 
 	if (!port)
 		return gw_error_sys(err, -ENOMEM, "port %s", spec);
 	port->queue.port = port;
+	port->clock = &port->own_clock;
 	for (unsigned int i = 0; i < GW_QUEUE_FDS; i++)
 		port->queue.fd[i].fd = -1;
 	port->max_len = port->offloads.len_max = GW_FRAME_LEN_MAX;

@@ -2,22 +2,29 @@
 /*
  * A back-end that does nothing: the ceiling of whoever makes the load.
  *
+ *	ring_sink SOCKET...
+ *	ring_sink --pass SOCKET SOCKET
+ *
  * Each chain that the guest transmits is given back as soon as it is seen. No descriptor's
  * address is read, no frame is looked at, nothing goes anywhere. What the built-in guest
  * reaches against it is the most that it can reach against any back-end; scripts/bench
  * prints no ratio where a back-end comes near that.
  *
- * One front-end, one pair of queues, one thread, which spins while the transmit ring runs.
- * It ends when its front-end goes, and says then how many chains it had:
+ * With --pass a chain that the first front-end transmits takes one along that the second has
+ * for receiving: that one is used, too, and nothing is written into it.
+ *
+ * One front-end for each socket, one pair of queues each, and one thread, which spins while
+ * any transmit ring runs. It ends when all front-ends have gone, and says then how many
+ * chains it had:
  *
  *	{"frames":12345}
  *
- * It is no back-end to use: it trusts its guest, and has no receive path. Ring code is its
+ * It is no back-end to use: it trusts its guests, and has no receive path. Ring code is its
  * own, so that it costs what a ring costs, and not what ours does.
  */
-#include "atomic.h"
 #include "fd.h"
 #include "message.h"
+#include "sink_ring.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/virtio_config.h>
@@ -33,10 +40,8 @@
 #include <unistd.h>
 
 #define RINGS        2u
+#define RX           0u
 #define TX           1u
-#define AVAIL_BIT    (1u << VRING_PACKED_DESC_F_AVAIL)
-#define USED_BIT     (1u << VRING_PACKED_DESC_F_USED)
-#define WRAP_SHIFT   VRING_PACKED_EVENT_F_WRAP_CTR
 #define HOST_USO     56 /* newer than some kernel headers */
 /* Visits to the ring between looks at the socket. */
 #define GLANCE_TURNS 4096u
@@ -46,6 +51,9 @@
  */
 #define PAUSES       32u
 #define BIT(n)       (1ull << (n))
+#define FRONTS_MAX   64u
+/* With --pass: what a receive buffer is said to have, a header and a short frame. */
+#define PASSED_BYTES 72u
 
 static const uint64_t offered = BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_RING_PACKED) |
 				BIT(VIRTIO_F_IN_ORDER) | BIT(VIRTIO_RING_F_INDIRECT_DESC) |
@@ -59,21 +67,26 @@ struct region {
 };
 
 struct ring {
-	uint32_t size, base;
+	struct sink_ring is;
+	uint32_t base;
 	struct message_vring_addr addr;
 	bool kicked, enabled;
-	uint16_t next; /* split: index; packed: slot */
-	bool wrap;
-	/* desc, avail and used of a split ring; a packed one, and its two events */
-	void *desc, *driver, *device;
 };
 
-static struct region regions[VHOST_USER_MAX_REGIONS];
-static unsigned int region_count;
-static struct ring rings[RINGS];
-static uint64_t features, frames;
-static bool running;
-static int front = -1;
+struct front {
+	int listener, fd; /* fd: -1 before it has come, and when it has gone */
+	bool gone;
+	struct region regions[VHOST_USER_MAX_REGIONS];
+	unsigned int region_count;
+	struct ring rings[RINGS];
+	uint64_t features;
+	bool running[RINGS];
+};
+
+static struct front fronts[FRONTS_MAX];
+static unsigned int front_count;
+static uint64_t frames;
+static bool pass;
 
 static void die(const char *what)
 {
@@ -81,226 +94,151 @@ static void die(const char *what)
 	exit(1);
 }
 
-/* ---- the rings ---- */
+/* ---- what is done with rings ---- */
 
-/* VIRTIO 1.2 section 2.7: what is available becomes used, in its order. */
-static uint32_t take_split(struct ring *ring)
+static bool has(const struct front *front, unsigned int feature)
 {
-	const struct vring_avail *avail = ring->driver;
-	struct vring_used *used = ring->device;
-	uint16_t mask = (uint16_t)(ring->size - 1);
-	uint16_t count = (uint16_t)(gw_load_acquire(&avail->idx) - ring->next);
+	return front->features >> feature & 1;
+}
 
-	for (uint16_t i = 0; i < count; i++, ring->next++)
-		used->ring[ring->next & mask] =
-			(struct vring_used_elem){ .id = avail->ring[ring->next & mask] };
-	if (count)
-		gw_store_release(&used->idx, ring->next);
+static uint32_t take(struct front *front)
+{
+	struct sink_ring *ring = &front->rings[TX].is;
+	uint16_t count;
+
+	if (ring->packed)
+		return sink_ring_take_packed(ring, has(front, VIRTIO_F_IN_ORDER));
+	count = sink_ring_has(ring);
+	sink_ring_take(ring, count, 0);
 	return count;
 }
 
-static bool is_available(const struct ring *ring, uint16_t flags)
+static uint32_t take_and_pass(struct front *from, struct front *to)
 {
-	return !!(flags & AVAIL_BIT) == ring->wrap && !!(flags & USED_BIT) != ring->wrap;
-}
+	struct sink_ring *tx = &from->rings[TX].is, *rx = &to->rings[RX].is;
+	uint16_t count = sink_ring_has(tx), room = sink_ring_has(rx);
 
-static void step(struct ring *ring)
-{
-	if (++ring->next == ring->size) {
-		ring->next = 0;
-		ring->wrap = !ring->wrap;
-	}
-}
-
-/* To the end of a chain; its id is in the last descriptor (2.8.6). */
-static uint16_t pass_chain(struct ring *ring, const struct vring_packed_desc *desc)
-{
-	uint16_t flags, id;
-
-	do {
-		flags = desc[ring->next].flags;
-		id = desc[ring->next].id;
-		step(ring);
-	} while (flags & VRING_DESC_F_NEXT);
-	return id;
-}
-
-static void put_used(struct vring_packed_desc *desc, uint16_t id, bool wrap)
-{
-	desc->id = id;
-	desc->len = 0;
-	gw_store_release(&desc->flags, wrap ? AVAIL_BIT | USED_BIT : 0);
-}
-
-/* 2.8: with IN_ORDER one used element stands for all chains of a visit. */
-static uint32_t take_packed(struct ring *ring)
-{
-	struct vring_packed_desc *desc = ring->desc;
-	bool in_order = features >> VIRTIO_F_IN_ORDER & 1;
-	uint32_t count = 0;
-	uint16_t first = ring->next, id = 0;
-	bool first_wrap = ring->wrap;
-
-	while (count < ring->size && is_available(ring, gw_load_acquire(&desc[ring->next].flags))) {
-		uint16_t slot = ring->next;
-		bool wrap = ring->wrap;
-
-		id = pass_chain(ring, desc);
-		if (!in_order)
-			put_used(&desc[slot], id, wrap);
-		count++;
-	}
-	if (count && in_order)
-		put_used(&desc[first], id, first_wrap);
+	count = count < room ? count : room;
+	sink_ring_take(rx, count, PASSED_BYTES);
+	sink_ring_take(tx, count, 0);
 	return count;
-}
-
-static bool is_packed(void)
-{
-	return features >> VIRTIO_F_RING_PACKED & 1;
 }
 
 /* ---- starting and stopping them ---- */
 
-static void *translate(uint64_t user_addr)
+static void *translate(const struct front *front, uint64_t user_addr)
 {
-	for (unsigned int i = 0; i < region_count; i++)
-		if (user_addr - regions[i].user_addr < regions[i].size)
-			return regions[i].host + (user_addr - regions[i].user_addr);
+	for (unsigned int i = 0; i < front->region_count; i++) {
+		const struct region *r = &front->regions[i];
+
+		if (user_addr - r->user_addr < r->size)
+			return r->host + (user_addr - r->user_addr);
+	}
 	die("an address of a ring is in no region");
 	return NULL;
 }
 
-/* Nobody has to kick: we look all the time. */
-static void refuse_kicks(struct ring *ring)
+static void start(const struct front *front, struct ring *ring)
 {
-	if (is_packed())
-		((struct vring_packed_desc_event *)ring->device)->flags =
-			VRING_PACKED_EVENT_FLAG_DISABLE;
-	else
-		((struct vring_used *)ring->device)->flags = VRING_USED_F_NO_NOTIFY;
+	ring->is.desc = translate(front, ring->addr.desc);
+	ring->is.driver = translate(front, ring->addr.avail);
+	ring->is.device = translate(front, ring->addr.used);
+	ring->is.packed = has(front, VIRTIO_F_RING_PACKED);
+	sink_ring_start(&ring->is, ring->base);
 }
 
-static void start(struct ring *ring)
+static void start_if_ready(struct front *front, unsigned int index)
 {
-	ring->desc = translate(ring->addr.desc);
-	ring->driver = translate(ring->addr.avail);
-	ring->device = translate(ring->addr.used);
-	ring->next = (uint16_t)ring->base;
-	if (is_packed()) {
-		ring->wrap = ring->base >> WRAP_SHIFT & 1;
-		ring->next &= BIT(WRAP_SHIFT) - 1;
-	}
-	refuse_kicks(ring);
-}
+	struct ring *ring = &front->rings[index];
 
-static void start_if_ready(void)
-{
-	struct ring *ring = &rings[TX];
-
-	if (running || !ring->kicked || !ring->enabled || !ring->addr.desc)
+	if (front->running[index] || !ring->kicked || !ring->enabled || !ring->addr.desc)
 		return;
-	start(ring);
-	running = true;
-}
-
-/* As GET_VRING_BASE has it: an index, or a slot with its wrap counter, twice. */
-static uint32_t base_of(const struct ring *ring)
-{
-	uint32_t base = ring->next;
-
-	if (!is_packed())
-		return base;
-	base |= (uint32_t)ring->wrap << WRAP_SHIFT;
-	return base | base << 16;
+	start(front, ring);
+	front->running[index] = true;
 }
 
 /* ---- messages ---- */
 
-static void reply(const struct message *m, const void *payload, uint32_t size)
+static void reply(const struct front *front, const struct message *m, const void *payload,
+		  uint32_t size)
 {
 	uint8_t bytes[VHOST_USER_HEADER_BYTES + MESSAGE_PAYLOAD_MAX];
 	size_t len = message_encode_reply(m->request, payload, size, bytes, sizeof(bytes));
 
-	if (send(front, bytes, len, MSG_NOSIGNAL) != (ssize_t)len)
+	if (send(front->fd, bytes, len, MSG_NOSIGNAL) != (ssize_t)len)
 		die("cannot answer the front-end");
 }
 
-static void reply_u64(const struct message *m, uint64_t value)
+static void reply_u64(const struct front *front, const struct message *m, uint64_t value)
 {
-	reply(m, &value, sizeof(value));
+	reply(front, m, &value, sizeof(value));
 }
 
-static void set_memory(struct message *m)
+static void set_memory(struct front *front, struct message *m)
 {
-	region_count = m->payload.memory.count;
-	for (unsigned int i = 0; i < region_count; i++) {
+	front->region_count = m->payload.memory.count;
+	for (unsigned int i = 0; i < front->region_count; i++) {
 		const struct message_region *r = &m->payload.memory.region[i];
 		uint8_t *at = mmap(NULL, r->size + r->mmap_offset, PROT_READ | PROT_WRITE,
 				   MAP_SHARED, m->fds[i], 0);
 
 		if (at == MAP_FAILED)
 			die("cannot map a region");
-		regions[i] = (struct region){ r->user_addr, r->size, at + r->mmap_offset };
+		front->regions[i] = (struct region){ r->user_addr, r->size, at + r->mmap_offset };
 	}
 }
 
-static void get_base(struct message *m)
-{
-	struct message_vring_state state = m->payload.state;
-	const struct ring *ring = &rings[state.index];
-
-	if (running && state.index == TX) {
-		state.num = base_of(ring);
-		rings[TX].kicked = running = false;
-	} else {
-		state.num = ring->base;
-	}
-	reply(m, &state, sizeof(state));
-}
-
-static struct ring *ring_at(uint64_t index)
+static struct ring *ring_at(struct front *front, uint64_t index)
 {
 	if (index >= RINGS)
 		die("there is one pair of queues here");
-	return &rings[index];
+	return &front->rings[index];
 }
 
-static void handle(struct message *m)
+static void get_base(struct front *front, struct message *m)
+{
+	struct message_vring_state state = m->payload.state;
+	struct ring *ring = ring_at(front, state.index);
+
+	state.num = front->running[state.index] ? sink_ring_base(&ring->is) : ring->base;
+	ring->kicked = front->running[state.index] = false;
+	reply(front, m, &state, sizeof(state));
+}
+
+static void handle(struct front *front, struct message *m)
 {
 	const struct message_vring_state *state = &m->payload.state;
 
 	switch (m->request) {
 	case VHOST_USER_GET_FEATURES:
-		reply_u64(m, offered);
+		reply_u64(front, m, pass ? offered & ~BIT(VIRTIO_F_RING_PACKED) : offered);
 		break;
 	case VHOST_USER_SET_FEATURES:
-		features = m->payload.u64;
+		front->features = m->payload.u64;
 		break;
 	case VHOST_USER_GET_PROTOCOL_FEATURES:
-		reply_u64(m, 0);
+		reply_u64(front, m, 0);
 		break;
 	case VHOST_USER_SET_MEM_TABLE:
-		set_memory(m);
+		set_memory(front, m);
 		break;
 	case VHOST_USER_SET_VRING_NUM:
-		ring_at(state->index)->size = state->num;
+		ring_at(front, state->index)->is.size = state->num;
 		break;
 	case VHOST_USER_SET_VRING_BASE:
-		ring_at(state->index)->base = state->num;
+		ring_at(front, state->index)->base = state->num;
 		break;
 	case VHOST_USER_SET_VRING_ADDR:
-		ring_at(m->payload.addr.index)->addr = m->payload.addr;
+		ring_at(front, m->payload.addr.index)->addr = m->payload.addr;
 		break;
 	case VHOST_USER_SET_VRING_KICK:
-		ring_at(m->payload.u64 & VHOST_USER_VRING_IDX_MASK)->kicked = true;
+		ring_at(front, m->payload.u64 & VHOST_USER_VRING_IDX_MASK)->kicked = true;
 		break;
 	case VHOST_USER_SET_VRING_ENABLE:
-		ring_at(state->index)->enabled = state->num;
+		ring_at(front, state->index)->enabled = state->num;
 		break;
 	case VHOST_USER_GET_VRING_BASE:
-		ring_at(state->index);
-		get_base(m);
+		get_base(front, m);
 		break;
 	default:
 		break; /* owner, status, calls and errors: nobody is called */
@@ -310,7 +248,7 @@ static void handle(struct message *m)
 /* ---- the socket ---- */
 
 /* With the descriptors that come beside the first byte. False: the front-end has gone. */
-static bool receive(uint8_t *bytes, size_t len, struct message *m)
+static bool receive(int fd, uint8_t *bytes, size_t len, struct message *m)
 {
 	char control[CMSG_SPACE(sizeof(int) * VHOST_USER_MAX_FDS)];
 	struct iovec iov = { bytes, len };
@@ -318,7 +256,7 @@ static bool receive(uint8_t *bytes, size_t len, struct message *m)
 			      .msg_iovlen = 1,
 			      .msg_control = control,
 			      .msg_controllen = sizeof(control) };
-	ssize_t got = recvmsg(front, &msg, MSG_WAITALL | MSG_CMSG_CLOEXEC);
+	ssize_t got = recvmsg(fd, &msg, MSG_WAITALL | MSG_CMSG_CLOEXEC);
 	struct cmsghdr *c = got > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
 
 	if (c && c->cmsg_type == SCM_RIGHTS && !m->fd_count) {
@@ -328,32 +266,80 @@ static bool receive(uint8_t *bytes, size_t len, struct message *m)
 	return got == (ssize_t)len;
 }
 
-static bool serve(void)
+static bool serve(struct front *front)
 {
 	uint8_t header[VHOST_USER_HEADER_BYTES], payload[MESSAGE_PAYLOAD_MAX];
 	struct message m = { 0 };
 	struct gw_error err = { 0 };
 	uint32_t len;
 
-	if (!receive(header, sizeof(header), &m))
+	if (!receive(front->fd, header, sizeof(header), &m))
 		return false;
 	if (message_decode_header(header, &m, &len, &err) < 0)
 		die(err.text);
-	if (len && !receive(payload, len, &m))
+	if (len && !receive(front->fd, payload, len, &m))
 		return false;
 	if (message_decode_payload(&m, payload, &err) < 0)
 		die(err.text);
-	handle(&m);
+	handle(front, &m);
 	message_drop_fds(&m);
-	start_if_ready();
+	for (unsigned int i = 0; i < RINGS; i++)
+		start_if_ready(front, i);
 	return true;
 }
 
-static bool socket_silent(void)
+static void come(struct front *front)
 {
-	struct pollfd fd = { .fd = front, .events = POLLIN };
+	front->fd = accept(front->listener, NULL, NULL);
+	if (front->fd < 0)
+		die(strerror(errno));
+}
 
-	return poll(&fd, 1, 0) == 0;
+static void go(struct front *front)
+{
+	gw_fd_close(&front->fd);
+	front->running[RX] = front->running[TX] = false;
+	front->gone = true;
+}
+
+/* A message, or who comes or goes, of each socket that has something; wait: for ever. */
+static void look_at_sockets(bool wait)
+{
+	struct pollfd fds[FRONTS_MAX];
+
+	for (unsigned int i = 0; i < front_count; i++)
+		fds[i] = (struct pollfd){ .fd = fronts[i].gone      ? -1
+						: fronts[i].fd >= 0 ? fronts[i].fd
+								    : fronts[i].listener,
+					  .events = POLLIN };
+	if (poll(fds, front_count, wait ? -1 : 0) <= 0)
+		return;
+	for (unsigned int i = 0; i < front_count; i++) {
+		if (!fds[i].revents)
+			continue;
+		if (fronts[i].fd < 0)
+			come(&fronts[i]);
+		else if (!serve(&fronts[i]))
+			go(&fronts[i]);
+	}
+}
+
+static bool any_runs(void)
+{
+	if (pass)
+		return fronts[0].running[TX] && fronts[1].running[RX];
+	for (unsigned int i = 0; i < front_count; i++)
+		if (fronts[i].running[TX])
+			return true;
+	return false;
+}
+
+static bool all_gone(void)
+{
+	for (unsigned int i = 0; i < front_count; i++)
+		if (!fronts[i].gone)
+			return false;
+	return true;
 }
 
 static void relax(void)
@@ -365,12 +351,22 @@ static void relax(void)
 #endif
 }
 
-static void spin(struct ring *ring)
+static uint32_t visit(void)
 {
-	uint32_t (*take)(struct ring * ring) = is_packed() ? take_packed : take_split;
+	uint32_t count = 0;
 
-	for (uint32_t turn = 1; turn % GLANCE_TURNS || socket_silent(); turn++) {
-		uint32_t count = take(ring);
+	if (pass)
+		return take_and_pass(&fronts[0], &fronts[1]);
+	for (unsigned int i = 0; i < front_count; i++)
+		if (fronts[i].running[TX])
+			count += take(&fronts[i]);
+	return count;
+}
+
+static void spin(void)
+{
+	for (uint32_t turn = 1; turn % GLANCE_TURNS; turn++) {
+		uint32_t count = visit();
 
 		frames += count;
 		for (unsigned int i = 0; !count && i < PAUSES; i++)
@@ -393,21 +389,28 @@ static int listen_at(const char *path)
 
 int main(int argc, char **argv)
 {
-	int fd;
+	int first = 1;
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: ring_sink SOCKET\n");
+	if (argc > 1 && !strcmp(argv[1], "--pass")) {
+		pass = true;
+		first++;
+	}
+	front_count = (unsigned int)(argc - first);
+	if (argc <= first || front_count > FRONTS_MAX || (pass && front_count != 2)) {
+		fputs("usage: ring_sink SOCKET...\n"
+		      "       ring_sink --pass SOCKET SOCKET\n",
+		      stderr);
 		return 2;
 	}
-	fd = listen_at(argv[1]);
-	front = accept(fd, NULL, NULL);
-	gw_fd_close(&fd);
-	if (front < 0)
-		die(strerror(errno));
-	while (serve())
-		if (running)
-			spin(&rings[TX]);
-	gw_fd_close(&front);
+	for (unsigned int i = 0; i < front_count; i++)
+		fronts[i] = (struct front){ .listener = listen_at(argv[first + (int)i]), .fd = -1 };
+	while (!all_gone()) {
+		look_at_sockets(!any_runs());
+		if (any_runs())
+			spin();
+	}
+	for (unsigned int i = 0; i < front_count; i++)
+		gw_fd_close(&fronts[i].listener);
 	printf("{\"frames\":%" PRIu64 "}\n", frames);
 	return 0;
 }

@@ -1,33 +1,28 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The back-ends that are measured, behind one interface.
+"""The back-ends that are measured, behind one interface; peers.py has others'.
 
     be = Back_end(t, cpu, words)    # words: of its contestant
-    be.start("null")        # be.socket is there; "guests": be.far, too
+    be.start(sink, fronts)          # sinks.py; be.sockets are there, so many
+    be.far                          # behind "guests": the second guest's socket
+    be.connected()                  # waits until it has seen that guests are there
     be.pid
-    be.arrived()            # Arrived, when the guest has gone
+    be.arrived(sink)                # Arrived, when the guests have gone
     be.version()
-
-A sink is what is behind it: "null" takes frames and throws them away, "guests"
-is a second vhost-user socket, behind which a second guest verifies every byte.
-`arrived` is None where the back-end does not count something.
+    be.load(bench, work)            # only of who makes his load himself
 
 What a machine lacks for one of them is a Skip, and that one is then absent.
 """
 
-import collections
 import json
 import os
-import shutil
-import socket
 
-from lib import hugepages
 from lib.daemon import Daemon
 from lib.proc import Failure, check, wait_for
 
-Arrived = collections.namedtuple("Arrived", "frames bytes")
+from .sinks import Arrived
 
 END_TIMEOUT_S = 10
-START_TIMEOUT_S = 30
+START_TIMEOUT_S = 60
 
 
 def pin(pid, cpu):
@@ -36,20 +31,47 @@ def pin(pid, cpu):
         os.sched_setaffinity(int(tid), {cpu})
 
 
-class Guestwire:
-    """guestwired: a guest's port, and a null device or another guest's."""
+def tool(t, name):
+    """A program of bench/."""
+    path = os.path.join(t.build or "", "bench", name)
+    check(os.access(path, os.R_OK), f"no {path}: is it built? "
+          "(ninja bench-tools)")
+    return path
 
-    SINKS = {"null": "out=null:", "guests": "out=guest:{far},in_order=on"}
+
+class Back_end:
+    SINKS = ("null", "guests")
 
     def __init__(self, t, cpu, words):
         self.t, self.cpu, self.words = t, cpu, words
-        self.socket, self.far = t.path("a.sock"), t.path("far.sock")
-        self.daemon = None
+        self.sockets, self.far = [], t.path("far.sock")
 
-    def start(self, sink):
-        self.daemon = Daemon(self.t, [
-            f"a=guest:{self.socket},in_order=on{self.words}",
-            self.SINKS[sink].format(far=self.far)])
+    def name_sockets(self, fronts):
+        self.sockets = [self.t.path(f"a{n}.sock") for n in range(fronts)]
+
+    def connected(self):
+        pass
+
+    def version(self):
+        return None
+
+
+class Guestwire(Back_end):
+    """guestwired: guests' ports, each with a device or another guest's."""
+
+    SINKS = {"null": "null:", "read": "null:,read=on",
+             "guests": "guest:{far},in_order=on", "veth": "xdp:{near}"}
+    daemon = None
+
+    def start(self, sink, fronts=1):
+        self.name_sockets(fronts)
+        device = self.SINKS[sink.name].format(
+            far=self.far, near=getattr(sink, "near", ""))
+        ports = []
+        for n, path in enumerate(self.sockets):
+            ports += [f"a{n}=guest:{path},in_order=on,network=n{n}"
+                      f"{self.words}", f"out{n}={device},network=n{n}"]
+        self.daemon = Daemon(self.t, ports, ns=sink.ns)
         self.daemon.start()
         pin(self.pid, self.cpu)
 
@@ -57,10 +79,12 @@ class Guestwire:
     def pid(self):
         return self.daemon.pid
 
-    def arrived(self):
-        pair = self.daemon.settled_pair("a", "out")
-        return Arrived(pair.lent_frames + pair.copied_frames,
-                       pair.lent_bytes + pair.copied_bytes)
+    def arrived(self, sink):
+        pairs = [self.daemon.settled_pair(f"a{n}", f"out{n}")
+                 for n in range(len(self.sockets))]
+        return sink.arrived() or Arrived(
+            sum(p.lent_frames + p.copied_frames for p in pairs),
+            sum(p.lent_bytes + p.copied_bytes for p in pairs))
 
     def version(self):
         done = self.t.program("guestwired")
@@ -68,108 +92,34 @@ class Guestwire:
             "(.+)", END_TIMEOUT_S)[1].group(1)
 
 
-class Testpmd:
-    """DPDK's testpmd: net_vhost to net_null, or to another net_vhost.
+class Ring_sink(Back_end):
+    """The ring consumer that does nothing. It has no sink but itself; two
+    guests' rings are emptied and filled together."""
 
-    It is asked for its counts over DPDK's telemetry socket.
-    """
+    SINKS = ("null", "read", "veth", "guests")
+    process = None
 
-    TOOL, PACKAGE = "dpdk-testpmd", "dpdk-dev"
-    MEMORY_MIB = 512
-    # DPDK's own rule
-    RUNTIME = os.path.join("/var/run" if os.geteuid() == 0 else
-                           os.environ.get("XDG_RUNTIME_DIR", "/tmp"), "dpdk")
-    ANSWER_BYTES = 1 << 16
-    # without -i it would end with its standard input
-    OPTIONS = ("--forward-mode=io", "--auto-start", "--portlist=0,1", "-i",
-               "--disable-link-check")
-    # super-frames, marked so that another net_vhost hands them on as such
-    OFFLOADS = ",tso=1,legacy-ol-flags=1"
-    SINKS = {"null": "net_null0,no-rx=1",
-             "guests": "net_vhost1,iface={far},queues=1" + OFFLOADS}
-
-    def __init__(self, t, cpu, words):
-        self.t, self.cpu, self.words = t, cpu, words
-        self.socket, self.far = t.path("a.sock"), t.path("far.sock")
-        self.prefix = f"gwbench{os.getpid()}"
-        self.runtime = os.path.join(self.RUNTIME, self.prefix)
-        self.process = self.telemetry = self.greeting = None
-
-    def start(self, sink):
-        self.t.need_tool(self.TOOL, self.PACKAGE)
-        hugepages.reserve(self.t, self.MEMORY_MIB)
-        # it leaves that behind
-        self.t.on_exit(shutil.rmtree, self.runtime, True)
-        lcores = f"0@{self.cpu},1@{self.cpu}"
+    def start(self, sink, fronts=1):
+        self.name_sockets(fronts)
+        pass_on = [] if sink.name != "guests" else ["--pass"]
+        far = [self.far] if pass_on else []
         self.process = self.t.spawn(
-            [self.TOOL, "--lcores", lcores, "--file-prefix", self.prefix,
-             "--no-pci", "--in-memory", "-m", self.MEMORY_MIB,
-             "--iova-mode=va", "--vdev",
-             f"net_vhost0,iface={self.socket},queues=1{self.OFFLOADS}{self.words}",
-             "--vdev", self.SINKS[sink].format(far=self.far), "--",
-             *self.OPTIONS], "testpmd")
-        wait_for(self._is_up, START_TIMEOUT_S, "testpmd to answer")
-
-    def _is_up(self):
-        self.process.check_alive()
-        path = os.path.join(self.runtime, "dpdk_telemetry.v2")
-        if not os.path.exists(path) or not os.path.exists(self.socket):
-            return False
-        self.telemetry = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.t.on_exit(self.telemetry.close)
-        self.telemetry.settimeout(END_TIMEOUT_S)
-        self.telemetry.connect(path)
-        self.greeting = json.loads(self.telemetry.recv(self.ANSWER_BYTES))
-        return True
-
-    def _ask(self, command):
-        self.telemetry.send(command.encode())
-        answer = json.loads(self.telemetry.recv(self.ANSWER_BYTES))
-        return answer[command.partition(",")[0]]
-
-    @property
-    def pid(self):
-        return self.process.pid
-
-    def arrived(self):
-        """Frames that the sink took; of bytes net_null keeps no count, so
-        those that came in."""
-        came, left = (self._ask(f"/ethdev/stats,{n}") for n in (0, 1))
-        return Arrived(left["opackets"], came["ibytes"])
-
-    def version(self):
-        return self.greeting["version"]
-
-
-class RingSink:
-    """The ring consumer that does nothing. It has no sink but itself."""
-
-    def __init__(self, t, cpu, words):
-        self.t, self.cpu, self.words = t, cpu, words
-        self.socket, self.far = t.path("a.sock"), None
-        self.process = None
-
-    def start(self, _):
-        program = os.path.join(self.t.build or "", "bench", "ring_sink")
-        check(os.access(program, os.X_OK), f"no {program}: is it built?")
-        self.process = self.t.spawn([program, self.socket], "ring_sink")
+            [tool(self.t, "ring_sink"), *pass_on, *self.sockets, *far],
+            "ring_sink")
         wait_for(self._is_up, START_TIMEOUT_S, "ring_sink to listen")
         pin(self.pid, self.cpu)
 
     def _is_up(self):
         self.process.check_alive()
-        return os.path.exists(self.socket)
+        return os.path.exists(self.sockets[-1])
 
     @property
     def pid(self):
         return self.process.pid
 
-    def arrived(self):
+    def arrived(self, _):
         status = self.process.wait(END_TIMEOUT_S)
         if status:
             raise Failure(f"ring_sink exits with {status}:\n"
                           f"{self.process.err.tail()}")
         return Arrived(json.loads(self.process.out.text())["frames"], None)
-
-    def version(self):
-        return None

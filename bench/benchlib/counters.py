@@ -93,10 +93,15 @@ class Watch:
 
     def __init__(self, back_end, guest):
         self.back_end, self.guest = back_end, guest
-        self.begin = {pid: _schedstat(pid) for pid in (back_end, guest)}
+        self.events = Events(back_end)
+        self.begin_anew()
+
+    def begin_anew(self):
+        """But for events, which are of all the time."""
+        self.begin = {pid: _schedstat(pid)
+                      for pid in (self.back_end, self.guest)}
         self.end = dict(self.begin)
         self.start_s = self.end_s = time.monotonic()
-        self.events = Events(back_end)
 
     def look(self):
         """A process that has gone keeps what it had."""
@@ -115,13 +120,33 @@ class Watch:
         """Of the back-end, all its threads."""
         return sum(self._spent(self.back_end, 0))
 
+    def seconds(self):
+        return self.end_s - self.start_s
+
     def waited(self):
         """Of the time, the share in which a thread of either could have run
         and did not; the worst one's."""
-        elapsed_ns = (self.end_s - self.start_s) * 1e9
+        elapsed_ns = self.seconds() * 1e9
         longest = max(max(self._spent(pid, 1), default=0)
                       for pid in self.begin)
         return longest / elapsed_ns if elapsed_ns else 0.0
 
     def close(self):
         self.events.close()
+
+
+class Threads:
+    """Time of the threads of a process, but for some, from now on."""
+
+    def __init__(self, pid, but=()):
+        self.pid, self.but = pid, but
+        self.begin = self._now()
+
+    def _now(self):
+        return {tid: times[0] for tid, times in _schedstat(self.pid).items()
+                if tid not in self.but}
+
+    def spent_ns(self):
+        """Of threads that have ended meanwhile nothing is known."""
+        return sum(ns - self.begin.get(tid, 0)
+                   for tid, ns in self._now().items())

@@ -8,7 +8,8 @@ is none unless
  - every frame that the guest sent came to the sink, on both sides, and bytes
    were found intact there;
  - the load generator had room: both sides stay HEADROOM_MIN below what it
-   reached in that run against a ring consumer that does nothing;
+   reached in that run against a ring consumer that does nothing (who is
+   excepted makes his load himself; where there is no load, nobody is asked);
  - neither side had to wait for its processor for more than DISTURBED_MAX of the
    time: on a busy machine both are, and not by the same.
 
@@ -27,10 +28,13 @@ DISTURBED_MIN = 0.02
 DISTURBED_MAX = 0.2
 
 # One measurement. rate: frames a second; fault: None, or why it does not count;
-# waited: share of the time in which a side could have run and did not.
+# waited: share of the time in which a side could have run and did not; cpu_ns,
+# cycles, instructions: of the back-end, for a frame; amount: where the work is
+# about something else, what its unit says.
 Sample = collections.namedtuple(
     "Sample", "run round work who rate fault waited cpu_ns cycles "
-    "instructions", defaults=(None, 0.0, None, None, None))
+    "instructions amount", defaults=(None, 0.0, None, None, None, None))
+RATE = "rate"
 
 Summary = collections.namedtuple("Summary", "count median low high")
 # value is None if there is a refusal
@@ -85,10 +89,11 @@ def headroom(side, ceiling):
         summarize(s.rate for s in ceiling).median
 
 
-def _pairs(ours, theirs):
-    """Rates of the two, of rounds that both have."""
-    other = {s.round: s.rate for s in theirs}
-    return [(s.rate, other[s.round]) for s in ours if s.round in other]
+def _pairs(ours, theirs, field):
+    """Figures of the two, of rounds that both have."""
+    other = {s.round: getattr(s, field) for s in theirs}
+    return [(getattr(s, field), other[s.round]) for s in ours
+            if s.round in other]
 
 
 def _no_side(name, samples):
@@ -117,37 +122,66 @@ def disturbed_text(*sides):
             "had the processor")
 
 
-def refusal(ours, theirs, ceiling, names):
-    """Why these have no ratio, or None."""
-    for name, side in zip(names, (ours, theirs)):
-        why = _no_side(name, side)
-        if why:
-            return why
-    if len({s.run for s in (*ours, *theirs)}) > 1:
-        return "not measured in one run"
-    if len(_pairs(ours, theirs)) < ROUNDS_MIN:
-        return (f"{len(_pairs(ours, theirs))} rounds in common, "
-                f"{ROUNDS_MIN} are needed")
-    if disturbance(ours, theirs) > DISTURBED_MAX:
-        return disturbed_text(ours, theirs)
-    same_run = [s for s in good(ceiling) if s.run == ours[0].run]
+def _no_load(sides, ceiling, excepted):
+    """What speaks against the generator; sides: {name: samples}."""
+    asked = {name: side for name, side in sides.items()
+             if name not in excepted}
+    if not asked:
+        return None
+    run = next(iter(asked.values()))[0].run
+    same_run = [s for s in good(ceiling) if s.run == run]
     if not same_run:
         return "the generator's ceiling was not measured in this run"
-    for name, side in zip(names, (ours, theirs)):
+    for name, side in asked.items():
         why = _no_headroom(name, side, same_run)
         if why:
             return why
     return None
 
 
-def ratio(ours, theirs, ceiling, names=("ours", "theirs")):
-    """The ratio of the medians, or a refusal. All of one work."""
-    why = refusal(ours, theirs, ceiling, names)
+def calm(side):
+    """(may a side be judged by itself?, what there is to say)"""
+    why = fault(side)
+    if why or not side:
+        return False, why or "not measured"
+    if len(side) < ROUNDS_MIN:
+        return False, f"{len(side)} rounds, {ROUNDS_MIN} are needed"
+    if disturbance(side) > DISTURBED_MIN:
+        return disturbance(side) <= DISTURBED_MAX, disturbed_text(side)
+    return True, ""
+
+
+def refusal(ours, theirs, ceiling, names, field=RATE, excepted=()):
+    """Why these have no ratio, or None. ceiling is None without a load."""
+    sides = dict(zip(names, (ours, theirs)))
+    for name, side in sides.items():
+        why = _no_side(name, side)
+        if why:
+            return why
+    if len({s.run for s in (*ours, *theirs)}) > 1:
+        return "not measured in one run"
+    pairs = _pairs(ours, theirs, field)
+    if len(pairs) < ROUNDS_MIN:
+        return f"{len(pairs)} rounds in common, {ROUNDS_MIN} are needed"
+    if any(None in pair or not pair[1] for pair in pairs):
+        return "not counted on both sides"
+    if disturbance(ours, theirs) > DISTURBED_MAX:
+        return disturbed_text(ours, theirs)
+    return None if ceiling is None else _no_load(sides, ceiling, excepted)
+
+
+def ratio(ours, theirs, ceiling, names=("ours", "theirs"), field=RATE,
+          excepted=()):
+    """The ratio of the medians, or a refusal. All of one work.
+
+    excepted: names of those that make their load themselves.
+    """
+    why = refusal(ours, theirs, ceiling, names, field, excepted)
     if why:
         return Ratio(refusal=why)
-    single = summarize(a / b for a, b in _pairs(ours, theirs))
+    single = summarize(a / b for a, b in _pairs(ours, theirs, field))
     notes = ((disturbed_text(ours, theirs),)
              if disturbance(ours, theirs) > DISTURBED_MIN else ())
-    return Ratio(median([s.rate for s in ours]) /
-                 median([s.rate for s in theirs]), single.low, single.high,
-                 None, notes)
+    return Ratio(median([getattr(s, field) for s in ours]) /
+                 median([getattr(s, field) for s in theirs]),
+                 single.low, single.high, None, notes)

@@ -84,11 +84,42 @@ class Figures(unittest.TestCase):
         ratio = figures.ratio(side("a", 85, 85, 85), slow, CEILING)
         self.assertEqual(ratio.value, 8.5)
 
+    def test_who_makes_his_load_himself_may_be_at_the_ceiling(self):
+        slow, bare = side("b", 40, 40, 40), side("a", 99, 99, 99)
+        self.refused("ours is at 99 %", bare, slow)
+        ratio = figures.ratio(bare, slow, CEILING, excepted=("ours",))
+        self.assertAlmostEqual(ratio.value, 2.475)
+        self.assertIsNone(ratio.refusal)
+        both = figures.ratio(bare, slow, [], excepted=("ours", "theirs"))
+        self.assertIsNone(both.refusal)
+
+    def test_without_a_load_nobody_asks_for_the_ceiling(self):
+        ours, theirs = (
+            [Sample("r1", n, "w", who, None, amount=amount) for n in range(3)]
+            for who, amount in (("a", 3), ("b", 2)))
+        self.assertEqual(
+            figures.ratio(ours, theirs, None, field="amount").value, 1.5)
+
+    def test_what_one_side_did_not_count_has_no_ratio(self):
+        ratio = figures.ratio(side("a", 1, 1, 1, cycles=5),
+                              side("b", 1, 1, 1), None, field="cycles")
+        self.assertIn("not counted on both sides", ratio.refusal)
+
     def test_who_had_to_wait_is_told(self):
         calm, ours = side("b", 1, 1, 1), side("a", 2, 2, 2, waited=0.1)
         self.assertIn("10 %", figures.ratio(ours, calm, CEILING).notes[0])
         self.assertIn("10 %", figures.ratio(calm, ours, CEILING).notes[0])
         self.assertEqual(figures.ratio(calm, calm, CEILING).notes, ())
+
+    def test_a_figure_by_itself_wants_a_calm_machine(self):
+        self.assertEqual(figures.calm(side("a", 1, 1, 1)), (True, ""))
+        for waited, judged in ((0.1, True), (0.3, False)):
+            self.assertEqual(figures.calm(side("a", 1, 1, 1, waited=waited)),
+                             (judged, f"disturbed: {waited:.0%} of the time "
+                              "others had the processor".replace("%", " %")))
+        self.assertFalse(figures.calm(side("a", 1, 1))[0])
+        self.assertFalse(figures.calm([])[0])
+        self.assertFalse(figures.calm(side("a", 1, 1, 1, fault="lost"))[0])
 
     def test_a_busy_machine_has_no_ratio(self):
         calm, ours = side("b", 1, 1, 1), side("a", 2, 2, 2, waited=0.3)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The run: for each work all contestants in turn, round after round.
+"""The run: for each work those who take part in turn, round after round.
 
 A B C A B C ...: what the machine does to one round it does to all sides of it.
-The ceiling is measured in the same turn. Results are written after each work,
+Where there is a load its ceiling is measured in the same turn. Results are written after each work,
 so that a run that is cut short has what it had.
 """
 
@@ -38,7 +38,7 @@ def parse_arguments(argv):
     parser.add_argument("--out", metavar="FOLDER", help="for the results "
                         "(default BUILD/bench/TIME)")
     parser.add_argument("--quick", action="store_true",
-                        help="few works, rounds and seconds: two minutes")
+                        help="few works, rounds and seconds")
     parser.add_argument("--work", action="append", default=[],
                         metavar="NAME", help="only this work, or these: null-*")
     parser.add_argument("--who", action="append", default=[], metavar="NAME",
@@ -93,8 +93,10 @@ class Run:
         self.seconds = options.seconds or plan.seconds
         self.cpus = chosen_cpus(options)
         self.works = chosen_works(options, plan)
-        self.contestants = [c for c in CONTESTANTS
-                            if not options.who or c.name in options.who]
+        self.contestants = [
+            c for c in CONTESTANTS
+            if (c.name in options.who if options.who
+                else not (options.quick and c.slow))]
         self.build = os.path.abspath(options.build)
         self.begun = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self.id = f"{self.begun}-{os.getpid()}"
@@ -112,15 +114,20 @@ class Run:
             "rounds": self.rounds, "seconds": self.seconds,
             "ours": OURS, "ceiling": CEILING.name, "machine": self.machine,
             "contestants": [
-                {"name": c.name, "title": c.title,
+                {"name": c.name, "title": c.title, "own_load": c.own_load,
                  "version": self.bench.versions.get(c.name)}
                 for c in self.contestants],
             "works": [{"name": w.name, "title": w.title, "size": w.size,
-                       "against": w.against} for w in self.measured],
+                       "against": w.against, "figure": w.figure,
+                       "unit": w.unit, "most": w.most, "limit": w.limit,
+                       "load": w.sink is not None, "curve": w.curve}
+                      for w in self.measured],
             "samples": [s._asdict() for s in self.samples]}
 
     def takes_part(self, work, contestant):
-        why = trial.broken(self.bench, contestant, work)
+        if contestant.name not in (OURS, *work.against):
+            return False
+        why = work.trial.check(self.bench, contestant, work)
         if why:
             say(f"     {contestant.name}: {why}")
             self.samples.append(trial.absent(self.bench, work, contestant,
@@ -129,20 +136,22 @@ class Run:
 
     def keep(self, sample):
         """What is no measurement is no round either."""
-        if sample.fault or sample.rate:
+        nothing = sample.rate is None and sample.amount is None
+        if sample.fault or not nothing:
             self.samples.append(sample)
-        if sample.fault or not sample.rate:
+        if sample.fault or nothing:
             say(f"     {sample.who}: "
                 f"{sample.fault or 'the load was never steady'}")
 
     def one_work(self, work):
         say(f"== {work.title}")
         self.measured.append(work)
-        lanes = [CEILING] + [c for c in self.contestants
-                             if self.takes_part(work, c)]
-        for number in range(self.rounds):
+        lanes = [CEILING] if work.sink else []
+        lanes += [c for c in self.contestants if self.takes_part(work, c)]
+        for number in range(min(self.rounds, work.rounds or self.rounds)):
             for contestant in lanes:
-                self.keep(trial.measure(self.bench, number, contestant, work))
+                self.keep(work.trial.measure(self.bench, number, contestant,
+                                             work))
         self.show_work(work, lanes)
 
     def show_work(self, work, lanes):
@@ -151,7 +160,7 @@ class Run:
             found = results.summary(work.name, contestant.name)
             if found:
                 say(f"     {contestant.name:12} "
-                    f"{report.rate_text(found.median):>7} frames/s")
+                    f"{report.number_text(found.median):>7} {work.unit}")
 
     def write(self):
         os.makedirs(self.out, exist_ok=True)
@@ -162,7 +171,9 @@ class Run:
                 ("table.txt", report.show([results], report.aligned)),
                 ("table.md", report.show([results], report.markdown)),
                 ("rates.svg", plots.rates(shown)),
-                ("ratios.svg", plots.ratios(shown))):
+                ("ratios.svg", plots.ratios(shown)),
+                *((f"{name}.svg", plots.curve(shown, name))
+                  for name in plots.curves(shown))):
             with open(os.path.join(self.out, name), "w",
                       encoding="utf-8") as f:
                 f.write(text)
@@ -181,10 +192,10 @@ class Run:
 
 def show_lists():
     for work in WORKS:
-        say(f"work        {work.name:12} {work.title}"
+        say(f"work        {work.name:23} {work.title}"
             f"{'  (quick)' if work.quick else ''}")
     for contestant in CONTESTANTS:
-        say(f"contestant  {contestant.name:12} {contestant.title}")
+        say(f"contestant  {contestant.name:23} {contestant.title}")
 
 
 def show_reports(paths):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Results as SVG: bars with quartiles for each work, and the ratios.
+"""Results as SVG: bars with quartiles for each work, the ratios, and curves.
 
 A work has a scale of its own, up to the generator's ceiling, which is a line:
-64 bytes and 64 KiB have nothing to do with each other.
+64 bytes and 64 KiB have nothing to do with each other. A curve has what a frame
+costs the back-end, by size, for works that say that they are points of it.
 """
 
 from xml.sax.saxutils import escape
@@ -10,9 +11,11 @@ from xml.sax.saxutils import escape
 from . import report
 
 WIDTH, LEFT, RIGHT = 860, 150, 150
+CURVE_HEIGHT, TICKS = 260, 4
 BAR, GAP, HEAD = 16, 6, 26
 NOTE_COLUMNS = 90
-COLOURS = ("#1b6ca8", "#8fb8d9", "#c8553d", "#7a9e7e", "#b58db6", "#998650")
+COLOURS = ("#1b6ca8", "#8fb8d9", "#e0a030", "#7a9e7e", "#c8553d", "#b58db6",
+           "#998650", "#505050")
 CSS = "text{font:12px sans-serif}.t{font-weight:bold}.n{fill:#777}"
 
 
@@ -59,22 +62,70 @@ class Drawing:
                 + "\n".join(self.parts) + "</svg>\n")
 
 
+def curves(results):
+    """Names of those there are."""
+    return list(dict.fromkeys(w["curve"] for w in results.works.values()
+                              if w.get("curve")))
+
+
+def curve(results, name):
+    works = {n: w for n, w in results.works.items() if w.get("curve") == name}
+    drawing = Drawing(f"{name}: nanoseconds of the back-end for a frame, by "
+                      "its size in bytes")
+    lines = {who: [results.summary(n, who, "cpu_ns") for n in works]
+             for who in results.contestants}
+    lines = {who: line for who, line in lines.items() if any(line)}
+    top, room = drawing.y, WIDTH - LEFT - RIGHT
+    scale = max([s.high for line in lines.values() for s in line if s],
+                default=1) or 1
+    xs = [LEFT + room * i / max(len(works) - 1, 1)
+          for i in range(len(works))]
+
+    def y_of(value):
+        return top + CURVE_HEIGHT * (1 - value / scale)
+
+    for i in range(TICKS + 1):
+        value = scale * i / TICKS
+        drawing.line(LEFT, y_of(value), LEFT + room, y_of(value), "#ddd")
+        drawing.text(LEFT - 60, y_of(value) + 4, report.number_text(value))
+    for x, work in zip(xs, works.values()):
+        drawing.text(x - 10, top + CURVE_HEIGHT + BAR, str(work["size"]))
+    for row, (who, line) in enumerate(lines.items()):
+        colour = colour_of(results, who)
+        points = [(x, s) for x, s in zip(xs, line) if s]
+        for (x1, a), (x2, b) in zip(points, points[1:]):
+            drawing.line(x1, y_of(a.median), x2, y_of(b.median), colour)
+        for x, s in points:
+            drawing.line(x, y_of(s.low), x, y_of(s.high), colour)
+            drawing.box(x - 2, y_of(s.median) - 2, 4, 4, colour)
+        drawing.box(WIDTH - RIGHT + 10, top + row * BAR, 10, 10, colour)
+        drawing.text(WIDTH - RIGHT + 26, top + row * BAR + 10, who)
+    drawing.y = top + CURVE_HEIGHT + HEAD
+    return drawing.svg()
+
+
+def colour_of(results, who):
+    return COLOURS[list(results.contestants).index(who) % len(COLOURS)]
+
+
 def rates(results):
-    drawing = Drawing("Frames a second; the dashed line is the load "
+    drawing = Drawing("Medians and quartiles; the dashed line is the load "
                       "generator's ceiling")
     for name, work in results.works.items():
-        drawing.text(10, drawing.y + BAR - 4, work["title"], "t")
+        drawing.text(10, drawing.y + BAR - 4,
+                     f"{work['title']}: {work['unit']}", "t")
         drawing.y += BAR + GAP
         top = drawing.y
         found = {who: results.summary(name, who)
-                 for who in results.contestants}
+                 for who in results.sides(name) if who != results.ceiling}
         ceiling = results.summary(name, results.ceiling)
         scale = max([s.high for s in (*found.values(), ceiling) if s],
-                    default=1)
-        for (who, s), colour in zip(found.items(), COLOURS):
+                    default=1) or 1
+        for who, s in found.items():
             if s:
-                drawing.bar(who, colour, s.median / scale, s.low / scale,
-                            s.high / scale, report.rate_text(s.median))
+                drawing.bar(who, colour_of(results, who), s.median / scale,
+                            s.low / scale, s.high / scale,
+                            report.number_text(s.median))
             else:
                 drawing.note(who, "no peer here")
         if ceiling:
@@ -91,7 +142,6 @@ def ratios(results):
             for name, work in results.works.items()
             for other in work["against"] if other in results.contestants]
     scale = max([r.high for _, _, r in rows if r.value], default=1)
-    colours = dict(zip(results.contestants, COLOURS))
     title = None
     top = drawing.y
     for work, other, ratio in rows:
@@ -102,7 +152,7 @@ def ratios(results):
         if ratio.value is None:
             drawing.note(other, ratio.refusal)
             continue
-        drawing.bar(other, colours[other], ratio.value / scale,
+        drawing.bar(other, colour_of(results, other), ratio.value / scale,
                     ratio.low / scale, ratio.high / scale,
                     f"{ratio.value:.2f}")
     x = LEFT + (WIDTH - LEFT - RIGHT) / max(scale, 1)

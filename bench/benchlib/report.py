@@ -13,13 +13,17 @@ MET, RED = "met", "NOT MET"
 NONE = "-"
 
 
-def rate_text(rate):
-    """Three digits that say something."""
-    for unit, name in ((1e6, "M"), (1e3, "k")):
-        if rate >= unit:
-            value = rate / unit
-            return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {name}"
-    return f"{rate:.0f}"
+def digits(value):
+    """Three of them say something."""
+    size = abs(value)
+    return f"{value:.{0 if size >= 100 else 1 if size >= 10 else 2}f}"
+
+
+def number_text(number):
+    for unit, name in ((1e6, " M"), (1e3, " k")):
+        if number >= unit:
+            return digits(number / unit) + name
+    return f"{number:.0f}" if number == int(number) else digits(number)
 
 
 class Results:
@@ -36,41 +40,86 @@ class Results:
     def of(self, work, who):
         return [s for s in self.samples if (s.work, s.who) == (work, who)]
 
-    def summary(self, work, who, field="rate"):
-        """None if the side does not count."""
+    def summary(self, work, who, field=None):
+        """Of what counts in that work; None if the side does not count."""
         side = self.of(work, who)
         if figures.fault(side):
             return None
+        field = field or self.works[work]["figure"]
         return figures.summarize(getattr(s, field) for s in side)
+
+    def excepted(self):
+        return [name for name, c in self.contestants.items()
+                if c.get("own_load")]
+
+    def ceiling_of(self, work):
+        """None where there is no load."""
+        return figures.good(self.of(work, self.ceiling)) \
+            if self.works[work]["load"] else None
 
     def ratio(self, work, other):
         return figures.ratio(
             self.of(work, self.ours), self.of(work, other),
-            figures.good(self.of(work, self.ceiling)), (self.ours, other))
+            self.ceiling_of(work), (self.ours, other),
+            self.works[work]["figure"], self.excepted())
+
+    def share_of_ceiling(self, work, who):
+        """How much of what the generator can the side has asked of it."""
+        ceiling, side = self.ceiling_of(work), self.of(work, who)
+        if not ceiling or who in (self.ceiling, *self.excepted()) \
+                or not side or figures.fault(side):
+            return None
+        return 1 - figures.headroom(side, ceiling)
+
+    def sides(self, work):
+        """Who was measured in a work, the ceiling first."""
+        names = dict.fromkeys((self.ceiling, *self.contestants))
+        return [who for who in names if self.of(work, who)]
 
 
-def rates(results):
-    """Medians, and quartiles in brackets."""
-    names = [results.ceiling, *results.contestants]
-    rows = [["frames/s", *names]]
+COSTS = (("cpu_ns", "ns"), ("cycles", "cycles"),
+         ("instructions", "instructions"))
+
+
+def measured(results):
+    """A line for each side of each work: medians, quartiles in brackets."""
+    rows = [["work", "who", "median", "quartiles", "unit", "of the ceiling",
+             *(f"{name} a frame" for _, name in COSTS)]]
     for name, work in results.works.items():
-        row = [work["title"]]
-        for who in names:
+        for who in results.sides(name):
             found = results.summary(name, who)
-            row.append(f"{rate_text(found.median)} ({rate_text(found.low)}.."
-                       f"{rate_text(found.high)})" if found else NONE)
-        rows.append(row)
-    return rows
+            if not found:
+                continue
+            share = results.share_of_ceiling(name, who)
+            row = [work["title"], who, number_text(found.median),
+                   f"{number_text(found.low)}..{number_text(found.high)}",
+                   work["unit"], NONE if share is None else f"{share:.0%}"]
+            for field, _ in COSTS:
+                cost = results.summary(name, who, field)
+                row.append(f"{cost.median:.0f}" if cost else NONE)
+            rows.append(row)
+    return without_empty(rows)
 
 
-def verdict(ratio, wanted):
-    if ratio.value is None or wanted is None:
+def without_empty(rows):
+    keep = [i for i in range(len(rows[0]))
+            if any(row[i] != NONE for row in rows[1:])]
+    return [[row[i] for i in keep] for row in rows]
+
+
+def verdict(value, wanted, most):
+    if value is None or wanted is None:
         return NONE
-    return MET if ratio.value >= wanted else RED
+    return MET if (value <= wanted if most else value >= wanted) else RED
+
+
+def wanted_text(wanted, most):
+    return NONE if wanted is None else \
+        f"{'at most' if most else 'at least'} {wanted:g}"
 
 
 def ratios(results):
-    rows = [["work", "against", "ratio", "quartiles", "at least", "", "note"]]
+    rows = [["work", "against", "ratio", "quartiles", "wanted", "", "note"]]
     for name, work in results.works.items():
         for other, wanted in work["against"].items():
             if other not in results.contestants:
@@ -81,38 +130,33 @@ def ratios(results):
                 work["title"], other,
                 f"{ratio.value:.2f}" if counts else NONE,
                 f"{ratio.low:.2f}..{ratio.high:.2f}" if counts else NONE,
-                NONE if wanted is None else f"{wanted:g}",
-                verdict(ratio, wanted),
+                wanted_text(wanted, work["most"]),
+                verdict(ratio.value, wanted, work["most"]),
                 "; ".join(ratio.notes) if counts else ratio.refusal])
     return rows
 
 
-COSTS = (("cpu_ns", "ns"), ("cycles", "cycles"),
-         ("instructions", "instructions"))
-
-
-def costs(results):
-    """Of the back-end for one frame; medians, of what could be counted."""
-    rows = [["back-end, per frame", *(f"{who}, {unit}"
-                                      for who in results.contestants
-                                      for _, unit in COSTS)]]
+def limits(results):
+    """Figures of ours that have a limit by themselves."""
+    rows = [["work", results.ours, "unit", "wanted", "", "note"]]
     for name, work in results.works.items():
-        row = [work["title"]]
-        for who in results.contestants:
-            for field, _ in COSTS:
-                found = results.summary(name, who, field)
-                row.append(f"{found.median:.0f}" if found else NONE)
-        rows.append(row)
-    keep = [0] + [i for i in range(1, len(rows[0]))
-                  if any(row[i] != NONE for row in rows[1:])]
-    return [[row[i] for i in keep] for row in rows]
+        if work["limit"] is None:
+            continue
+        found = results.summary(name, results.ours)
+        value = found.median if found else None
+        calm, note = figures.calm(results.of(name, results.ours))
+        rows.append([work["title"], number_text(value) if found else NONE,
+                     work["unit"], wanted_text(work["limit"], work["most"]),
+                     verdict(value if calm else None, work["limit"],
+                             work["most"]), note])
+    return rows
 
 
 def faults(results):
     """Who took no part in what, and why."""
     rows = [["work", "who", "why it does not count"]]
     for name, work in results.works.items():
-        for who in (results.ceiling, *results.contestants):
+        for who in results.sides(name):
             why = figures.fault(results.of(name, who))
             if why:
                 rows.append([work["title"], who, why])
@@ -133,7 +177,7 @@ def markdown(rows):
 
 def legend(results):
     text = [f"{results.ceiling}: the load generator against a ring consumer "
-            "that does nothing."]
+            "that does nothing. What a frame costs is the back-end's."]
     text += [f"{name}: {c['title']}" +
              (f" ({c['version']})" if c.get("version") else "") + "."
              for name, c in results.contestants.items()]
@@ -159,9 +203,8 @@ def machine(files):
 def show(files, form):
     """All tables, with one of the two functions above."""
     results = Results(files)
-    parts = [form(machine(files)), form(rates(results)),
-             form(ratios(results)), form(costs(results))]
-    if len(faults(results)) > 1:
-        parts.append(form(faults(results)))
+    tables = [machine(files), measured(results), ratios(results),
+              limits(results), faults(results)]
+    parts = [form(rows) for rows in tables if len(rows) > 1]
     parts.append(legend(results))
-    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"

@@ -1,16 +1,24 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""One measurement, and the check that has to precede it.
+"""One measurement of a load, and the check that has to precede it.
 
-A measurement is a back-end of its own, just started, and a guest of its own
-that sends for so long as it is told to. The guest says how fast its frames came
+A measurement is a back-end of its own, just started, and guests of its own that
+send for so long as they are told to. They say how fast their frames came
 home behind the warm-up; the sink says how many arrived in all: each frame that
 was sent has to be there, or the measurement does not count.
 
-A null sink cannot say what bytes it had. So before the first measurement of a
-work each contestant carries such frames, of the same size and shape, between
-two guests that verify every byte, both ways: who cannot is no peer there.
+Few sinks can say what bytes they had. So before the first measurement of a work
+each contestant carries such frames, of the same size and shape, to a second
+end and back, and every byte is verified at both: who cannot is no peer there.
+
+What a work is measured by (its `trial`) is an object with these two:
+
+    why = trial.check(bench, contestant, work)
+    sample = trial.measure(bench, round, contestant, work)
+
+Load is the one of rates; others are in fair.py, rest.py and stream.py.
 """
 
+import collections
 import contextlib
 import shutil
 import tempfile
@@ -20,7 +28,7 @@ from lib import guest, scenario
 from lib.proc import Failure, Skip
 from lib.wire import addresses
 
-from . import counters
+from . import counters, loads, sinks
 from .backends import pin
 from .figures import Sample, lost
 
@@ -28,9 +36,6 @@ CHECK_FRAMES = 300
 CHECK_WINDOW = 16
 CHECK_TIMEOUT_S = 30
 LOOK_S = 0.05
-# a receive buffer takes a whole frame, or the rings would be short of them
-VIRTIO_HEADER_BYTES = 12
-LEAST_MEMORY_MIB = 32
 
 
 class Bench:
@@ -43,59 +48,26 @@ class Bench:
         self.versions = {}
 
     @contextlib.contextmanager
-    def site(self, contestant, sink):
-        """A back-end that runs, until the end of the block."""
+    def folder(self):
+        """What tests are given, until the end of the block."""
         folder = tempfile.mkdtemp(prefix="gw-bench-")
         try:
             with scenario.Test(folder, self.build, self.root) as t:
-                back_end = contestant.back_end(t, self.cpu, contestant.words)
-                back_end.start(sink)
-                self.versions[contestant.name] = back_end.version()
-                yield t, back_end
+                yield t
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-
-def memory_mib(work):
-    """Both rings have a slot for each descriptor."""
-    size = work.ring[work.ring.index("--ring-size") + 1]
-    return max(LEAST_MEMORY_MIB, 4 * size * (work.size + 4096) >> 20)
-
-
-def common(work):
-    return ("--size", work.size, "--memory", memory_mib(work), *work.ring,
-            *work.shape)
-
-
-# the check
-
-def exchange(t, back_end, work):
-    """Both ends send and verify; the window keeps rings from overflowing."""
-    ends = []
-    for own, other, path in ((1, 2, back_end.socket), (2, 1, back_end.far)):
-        ends.append(guest.start_guest(
-            t, "--socket", path, "--start-fd", 0, *common(work),
-            *addresses(own, other), "--send", CHECK_FRAMES, "--receive",
-            CHECK_FRAMES, "--rx-buffer", work.size + VIRTIO_HEADER_BYTES,
-            "--window", CHECK_WINDOW, "--timeout", CHECK_TIMEOUT_S,
-            name=f"end{own}"))
-    for end in ends:
-        end.process.stdin.close()
-    return [guest.result(end, 2 * CHECK_TIMEOUT_S) for end in ends]
-
-
-def broken(bench, contestant, work):
-    """Why it is no peer in this work, or None: frames arrive whole."""
-    try:
-        with bench.site(contestant, "guests") as (t, back_end):
-            ends = exchange(t, back_end, work)
-    except Skip as e:
-        return f"not here: {e}"
-    except Failure as e:
-        return f"does not deliver frames intact: {first_line(e)}"
-    if any(said["verified"] != CHECK_FRAMES for said in ends):
-        return "does not deliver frames intact"
-    return None
+    @contextlib.contextmanager
+    def site(self, contestant, sink, size, fronts=1):
+        """A back-end that runs, until the end of the block."""
+        with self.folder() as t:
+            there = sinks.make(t, sink, size)
+            back_end = contestant.back_end(t, self.cpu, contestant.words)
+            if sink not in back_end.SINKS:
+                raise Skip(f"{contestant.name} has no sink '{sink}'")
+            back_end.start(there, fronts)
+            self.versions[contestant.name] = back_end.version()
+            yield t, back_end, there
 
 
 def first_line(error):
@@ -106,60 +78,115 @@ def first_line(error):
             else lines[0])[:160]
 
 
+def told(measure):
+    """What a measurement that came to nothing says of itself."""
+    try:
+        return measure(), None
+    except Skip as e:
+        return None, f"not here: {e}"
+    except Failure as e:
+        return None, f"failed: {first_line(e)}"
+
+
+def absent(bench, work, contestant, why, round_=-1):
+    """What stands for a contestant that takes no part in a work."""
+    return Sample(bench.run, round_, work.name, contestant.name, None, why)
+
+
+# the check
+
+def exchange(t, back_end, sink, work):
+    """Both ends send and verify; the window keeps rings from overflowing."""
+    far, ns = sink.far_place(back_end)
+    ends = []
+    for own, other, place, where in (
+            (1, 2, ("--socket", back_end.sockets[0]), None),
+            (2, 1, far, ns)):
+        rings = loads.common(work) if place[0] == "--socket" else \
+            ("--size", work.size)
+        ends.append(guest.start_guest(
+            t, *place, "--start-fd", 0, *rings, *addresses(own, other),
+            "--send", CHECK_FRAMES, "--receive", CHECK_FRAMES, "--rx-buffer",
+            work.size + loads.VIRTIO_HEADER_BYTES, "--window", CHECK_WINDOW,
+            "--timeout", CHECK_TIMEOUT_S, name=f"end{own}", ns=where))
+    back_end.connected()
+    for end in ends:
+        end.process.stdin.close()
+    return [guest.result(end, 2 * CHECK_TIMEOUT_S) for end in ends]
+
+
+def broken(bench, contestant, work):
+    """Why it is no peer in this work, or None: frames arrive whole."""
+    why = "does not start"
+    try:
+        with bench.site(contestant, sinks.CHECKED_BY[work.sink],
+                        work.size) as (t, back_end, sink):
+            why = "does not deliver frames intact"
+            ends = exchange(t, back_end, sink, work)
+    except Skip as e:
+        return f"not here: {e}"
+    except Failure as e:
+        return f"{why}: {first_line(e)}"
+    return why if any(said["verified"] != CHECK_FRAMES for said in ends) \
+        else None
+
+
 # the measurement
 
-def load(bench, work):
-    return ("--send", 0, "--pattern", "fixed", "--poll", *common(work),
-            *work.packet, "--duration", bench.warm_up_s + bench.seconds, "--warm-up",
-            bench.warm_up_s)
-
-
-def wait_end(process, watch):
-    while process.alive():
+def wait_end(load, watch):
+    while load.alive():
         watch.look()
         time.sleep(LOOK_S)
     watch.look()
 
 
-def run_load(bench, t, back_end, work):
-    """(what the guest says, what it cost)"""
-    process = guest.start_guest(t, "--socket", back_end.socket, "--start-fd",
-                                0, *load(bench, work), name="load")
-    pin(process.pid, bench.guest_cpu)
-    watch = counters.Watch(back_end.pid, process.pid)
-    t.on_exit(watch.close)
-    process.process.stdin.close()
-    wait_end(process, watch)
-    return guest.result(process), watch
+class Load(collections.namedtuple("Load", "start rate_of fronts",
+                                  defaults=("completed_per_second", None))):
+    """start: who sends (loads.py); rate_of: what of it counts; fronts:
+    {contestant: guests}, where it is more than one."""
 
+    def guests(self, contestant):
+        return (self.fronts or {}).get(contestant.name, 1)
 
-def judged(bench, round_, work, who, said, watch, arrived):
-    """rate is None where the load did not last: that is nobody's fault."""
-    sent = said["sent"]
-    events = watch.events.read()
-    per_frame = {name: count / sent for name, count in events.items() if sent}
-    return Sample(
-        bench.run, round_, work.name, who,
-        said["steady"]["completed_per_second"] if said["steady"] else None,
-        lost(said, arrived.frames, arrived.bytes), watch.waited(),
-        watch.cpu_ns() / sent if sent else None,
-        per_frame.get("cycles"), per_frame.get("instructions"))
+    def check(self, bench, contestant, work):
+        if contestant.own_load:
+            return None
+        return broken(bench, contestant, work)
 
+    def measure(self, bench, round_, contestant, work):
+        def once():
+            with bench.site(contestant, work.sink, work.size,
+                            self.guests(contestant)) as (t, back_end, sink):
+                said, watch = self._run(bench, t, contestant, back_end, work)
+                return self._judged(bench, round_, work, contestant, said,
+                                    watch, back_end.arrived(sink))
+        sample, why = told(once)
+        return sample or absent(bench, work, contestant, why, round_)
 
-def measure(bench, round_, contestant, work):
-    try:
-        with bench.site(contestant, work.sink) as (t, back_end):
-            said, watch = run_load(bench, t, back_end, work)
-            arrived = back_end.arrived()
-            return judged(bench, round_, work, contestant.name, said, watch,
-                          arrived)
-    except Skip as e:
-        why = f"not here: {e}"
-    except Failure as e:
-        why = f"failed: {first_line(e)}"
-    return Sample(bench.run, round_, work.name, contestant.name, None, why)
+    def _run(self, bench, t, contestant, back_end, work):
+        """(what the load says, what it cost)"""
+        if contestant.own_load:
+            load = back_end.load(bench, work)
+        else:
+            load = self.start(bench, t, back_end, work)
+            pin(load.pid, bench.guest_cpu)
+            back_end.connected()
+        watch = counters.Watch(back_end.pid, load.pid)
+        t.on_exit(watch.close)
+        load.go()
+        wait_end(load, watch)
+        return load.said(), watch
 
-
-def absent(bench, work, contestant, why):
-    """What stands for a contestant that takes no part in a work."""
-    return Sample(bench.run, -1, work.name, contestant.name, None, why)
+    def _judged(self, bench, round_, work, contestant, said, watch, arrived):
+        """rate is None where the load did not last: that is nobody's
+        fault."""
+        sent = said["sent"]
+        events = watch.events.read()
+        per_frame = {name: count / sent for name, count in events.items()
+                     if sent}
+        return Sample(
+            bench.run, round_, work.name, contestant.name,
+            said["steady"][self.rate_of] if said["steady"] else None,
+            lost(said, arrived.frames, arrived.bytes), watch.waited(),
+            watch.cpu_ns() / sent if sent else None,
+            per_frame.get("cycles"), per_frame.get("instructions"))

@@ -2,29 +2,46 @@
 """What is measured, and who takes part: two tables, and nothing else knows more.
 
 A further row is a line of WORKS, a further contestant one of CONTESTANTS; a
-further kind of back-end, or of what is behind it, is for backends.py.
+further kind of back-end is for backends.py or peers.py, of what is behind it
+for sinks.py, of load for loads.py; of measurement: a class like trial.Load.
 
     name     for --work, files and JSON
     title    for people
-    sink     what is behind the back-end: a word that backends.py knows
+    trial    how it is measured
+    against  {contestant: ratio that is wanted; None: no target}. These, and we,
+             take part
+    quick    is it in the short run too? (Without who takes long to start.)
+    figure   the field of a sample that counts, and is compared
+    unit     of it
+    most     are wanted ratios, and the limit, what it may be at most?
+    limit    what we want of the figure itself
+    rounds   not more of them, where one takes long and says much
+    curve    the plot that it is a point of, by size
+
+  and of loads
+
+    sink     what is behind the back-end: a word that sinks.py knows
     size     of the frames, Ethernet header included
     ring     arguments of the load generator: the kind of ring
     shape    how a frame lies in the guest's memory
     packet   what is in it, if not only a pattern. The check of bytes goes
              without: how a back-end writes a checksum that is not complete is
              its own affair
-    against  {contestant: ratio that is wanted, at least; None: no target}
-    quick    is it in the short run too?
 """
 
 import collections
 
-from . import backends
+from . import (backends, fair, loads, ovs, peers, rest, stream, trial,
+               virtio_user)
 
 Work = collections.namedtuple(
-    "Work", "name title sink size ring shape packet against quick",
-    defaults=(False,))
-Contestant = collections.namedtuple("Contestant", "name title back_end words")
+    "Work", "name title trial against sink size ring shape packet quick "
+    "figure unit most limit rounds curve",
+    defaults=(None, 0, (), (), (), False, "rate", "frames/s", False, None,
+              None, None))
+Contestant = collections.namedtuple(
+    "Contestant", "name title back_end words own_load slow",
+    defaults=(False, False))
 
 SPLIT = ("--ring", "split", "--ring-size", 1024)
 # 64 MiB of frames would be more than any cache has
@@ -40,34 +57,142 @@ RAW = ()
 SUPER = ("--packet", "tcp4", "--mss", 1448, "--offloads", "all")
 SUPER_BYTES = 65536
 
-WORKS = (
-    Work("null-64", "guest to null, 64 B", "null", 64, SPLIT, LINEAR, RAW,
-         {"loan=never": None, "dpdk": 1.2}, True),
-    Work("null-256", "guest to null, 256 B", "null", 256, SPLIT, LINEAR, RAW,
-         {"loan=never": None, "dpdk": 1.3}),
-    Work("null-1518", "guest to null, 1518 B", "null", 1518, SPLIT,
-         LINEAR, RAW, {"loan=never": 1.5, "dpdk": 2}, True),
-    Work("null-9000", "guest to null, 9000 B in 6 segments", "null", 9000,
-         SPLIT, SEGMENTS_6, RAW, {"loan=never": 3, "dpdk": 4}, True),
-    Work("null-64k", "guest to null, 64 KiB super-frame", "null", SUPER_BYTES,
-         SPLIT_SHORT, FRAGMENTS, SUPER, {"loan=never": 10, "dpdk": 20},
-         True),
-    Work("packed-64", "guest to null, packed in-order, 64 B", "null", 64,
-         PACKED, LINEAR, RAW, {"dpdk": 1.0}),
-    Work("packed-1518", "guest to null, packed in-order, 1518 B", "null",
-         1518, PACKED, LINEAR, RAW, {"dpdk": 1.5}, True),
-    Work("packed-9000", "guest to null, packed in-order, 9000 B in 6 segments",
-         "null", 9000, PACKED, SEGMENTS_6, RAW, {"dpdk": 4}),
-)
-
 # who is compared with the others
 OURS = "guestwire"
+NEVER, DPDK, BARE, ONE = "loan=never", "dpdk", "af_xdp", "one guest"
+ALWAYS = "copybreak=0"
+OVS, QEMU = "ovs-dpdk", "qemu tap"
+MANY_GUESTS = 64
+FEW, CURVE_ROUNDS = 3, 5
+CURVE_SIZES = (64, 128, 192, 256, 384, 512, 1024)
+# what the load generator reaches at most: no contestant
+CEILED = "ceiling"
+
+SENDING = trial.Load(loads.guest)
+SECOND = trial.Load(virtio_user.Virtio_user)
+PASSING = trial.Load(loads.passing, "received_per_second")
+HERD = {"trial": trial.Load(loads.herd, fronts={OURS: MANY_GUESTS,
+                                                CEILED: MANY_GUESTS}),
+        "ring": SPLIT_SHORT, "figure": "cpu_ns", "unit": "ns", "most": True}
+
+LOAD = Work(None, None, SENDING, {}, "null", 0, SPLIT, LINEAR, RAW)
+SUPERS = {"size": SUPER_BYTES, "ring": SPLIT_SHORT, "shape": FRAGMENTS,
+          "packet": SUPER}
+
+
+def load(name, title, sink, against, **more):
+    return LOAD._replace(name=name, title=title, sink=sink, against=against,
+                         **more)
+
+
+def other(name, title, trial_, unit, limit=None, most=False, against=None,
+          **more):
+    """No load, but an amount."""
+    return Work(name, title, trial_, against or {}, unit=unit, limit=limit,
+                most=most, figure="amount", **more)
+
+
+def curve(sink, what):
+    """Where lending begins to pay, on one sink."""
+    return tuple(
+        load(f"break-{sink}-{size}", f"lent or copied, {what}, {size} B", sink,
+             {NEVER: None, ALWAYS: None}, size=size, curve=f"break-{sink}",
+             rounds=CURVE_ROUNDS)
+        for size in CURVE_SIZES)
+
+
+WORKS = (
+    load("null-64", "guest to null, 64 B", "null",
+         {NEVER: None, DPDK: 1.2, OVS: None}, size=64),
+    load("null-256", "guest to null, 256 B", "null",
+         {NEVER: None, DPDK: 1.3}, size=256),
+    load("null-1518", "guest to null, 1518 B", "null",
+         {NEVER: 1.5, DPDK: 2, OVS: None}, size=1518, quick=True),
+    load("null-9000", "guest to null, 9000 B in 6 segments", "null",
+         {NEVER: 3, DPDK: 4, OVS: None}, size=9000, shape=SEGMENTS_6),
+    load("null-64k", "guest to null, 64 KiB super-frame", "null",
+         {NEVER: 10, DPDK: 20}, **SUPERS, quick=True),
+
+    load("packed-64", "guest to null, packed in-order, 64 B", "null",
+         {NEVER: None, DPDK: 1.0}, size=64, ring=PACKED),
+    load("packed-1518", "guest to null, packed in-order, 1518 B", "null",
+         {NEVER: None, DPDK: 1.5}, size=1518, ring=PACKED),
+    load("packed-9000", "guest to null, packed in-order, 9000 B in 6 segments",
+         "null", {NEVER: None, DPDK: 4}, size=9000, ring=PACKED,
+         shape=SEGMENTS_6),
+
+    load("read-1518", "guest to a sink that reads, 1518 B", "read",
+         {NEVER: None, DPDK: 1.3}, size=1518),
+    load("read-9000", "guest to a sink that reads, 9000 B in 6 segments",
+         "read", {NEVER: None, DPDK: 1.6}, size=9000, shape=SEGMENTS_6),
+    load("read-64k", "guest to a sink that reads, 64 KiB super-frame", "read",
+         {NEVER: None, DPDK: 1.8}, **SUPERS),
+
+    load("veth-64", "guest to xdp on veth, 64 B", "veth",
+         {NEVER: None, DPDK: 1.0, BARE: 0.9}, size=64),
+    load("veth-1500", "guest to xdp on veth, 1500 B", "veth",
+         {NEVER: None, DPDK: 1.05, BARE: 0.93, OVS: None}, size=1500,
+         quick=True),
+    load("veth-9000", "guest to xdp on veth, 9000 B", "veth",
+         {NEVER: None, DPDK: None, BARE: 0.95}, size=9000, shape=FRAGMENTS),
+
+    load("pass-64", "guest to guest, 64 B", "guests",
+         {DPDK: 1.0, OVS: None}, size=64, trial=PASSING),
+    load("pass-1518", "guest to guest, 1518 B", "guests",
+         {DPDK: 1.6, OVS: None}, size=1518, trial=PASSING, quick=True),
+    load("pass-64k", "guest to guest, 64 KiB super-frame", "guests",
+         {DPDK: 1.8, OVS: None}, **SUPERS, trial=PASSING),
+
+    load("herd-64", f"{MANY_GUESTS} guests to null, 64 B, for each frame",
+         "null", {ONE: 1.3}, **HERD, size=64),
+    load("herd-1518", f"{MANY_GUESTS} guests to null, 1518 B, for each frame",
+         "null", {ONE: 1.3}, **HERD, size=1518),
+
+    load("virtio-user-64", "virtio-user to null, 64 B", "null",
+         {DPDK: None}, size=64, trial=SECOND),
+    load("virtio-user-1518", "virtio-user to null, 1518 B", "null",
+         {DPDK: None}, size=1518, trial=SECOND),
+    load("virtio-user-packed-1518", "virtio-user to null, packed in-order, "
+         "1518 B", "null", {DPDK: None}, size=1518, ring=PACKED,
+         trial=SECOND),
+
+    other("fair-shaped", "rate that others keep beside a shaped interface",
+          fair.Fair("shaped"), "%", 95, quick=True),
+    other("fair-holding", "rate that others keep beside a device that holds",
+          fair.Fair("holding"), "%", 95),
+    other("idle", f"{rest.GUESTS} guests that do nothing", rest.Idle(),
+          "% of a core", 0.5, most=True, against={DPDK: None}, rounds=FEW),
+    other("memory", "memory of its own, with one guest", rest.Memory(),
+          "MiB", 13, most=True, against={DPDK: None}, rounds=FEW),
+    other("memory-guest", "memory for each further guest", rest.Further(),
+          "MiB", 1, most=True, against={DPDK: None}, rounds=FEW),
+    other("tcp-from", "QEMU guest sends TCP to a tap, for each KiB",
+          stream.Tcp(stream.FROM_GUEST), "ns", most=True, against={QEMU: 0.7},
+          rounds=FEW),
+    other("tcp-to", "QEMU guest receives TCP from a tap, for each KiB",
+          stream.Tcp(stream.TO_GUEST), "ns", most=True, against={QEMU: 0.7},
+          rounds=FEW),
+
+    other("wake", "QEMU guest answers a ping after 50 ms of nothing, p99",
+          stream.Wake(), "us", most=True, against={QEMU: 1.5}, rounds=FEW),
+
+    *curve("read", "a sink that reads"),
+    *curve("veth", "xdp on veth"),
+)
+
 CONTESTANTS = (
     Contestant(OURS, "Guestwire", backends.Guestwire, ""),
-    Contestant("loan=never", "Guestwire that copies every frame",
+    Contestant(NEVER, "Guestwire that copies every frame",
                backends.Guestwire, ",loan=never"),
-    Contestant("dpdk", "DPDK testpmd, net_vhost", backends.Testpmd, ""),
+    Contestant(ALWAYS, "Guestwire that lends every frame, however short",
+               backends.Guestwire, ",copybreak=0"),
+    Contestant(ONE, "Guestwire with one guest", backends.Guestwire, ""),
+    Contestant(DPDK, "DPDK testpmd, net_vhost", peers.Testpmd, ""),
+    Contestant(OVS, "Open vSwitch with DPDK, one rule", ovs.Ovs, "",
+               slow=True),
+    Contestant(QEMU, "QEMU's own tap back-end", stream.Qemu_tap, ""),
+    Contestant(BARE, "a bare AF_XDP sender, without a guest",
+               peers.Xsk_send, "", own_load=True),
 )
-# what the load generator reaches at most: no contestant
-CEILING = Contestant("ceiling", "a ring consumer that does nothing",
-                     backends.RingSink, "")
+CEILING = Contestant(CEILED, "a ring consumer that does nothing",
+                     backends.Ring_sink, "")

@@ -12,8 +12,8 @@ from lib.proc import check, run
 from lib.scenario import deadline
 
 ROUNDS = 2
-WORKS = ("null-1518", "packed-9000")
-SIDES = ("guestwire", "loan=never")
+WORKS = ("null-1518", "packed-9000", "read-64k", "veth-1500", "pass-1518")
+SIDES = ("guestwire", "loan=never", "af_xdp")
 FILES = ("results.json", "table.txt", "table.md", "rates.svg", "ratios.svg")
 RUN_TIMEOUT_S = 150
 

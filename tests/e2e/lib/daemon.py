@@ -191,21 +191,25 @@ class Daemon:
     # what it takes
 
     def private_bytes(self, guest_pids=()):
-        """Memory of its own: what is mapped in a guest too is not counted.
+        return own_bytes(self.pid, guest_pids)
 
-        The proportional share of files and libraries, all of the rest.
-        """
-        shared = set()
-        for pid in guest_pids:
-            for mapping, _ in smaps(pid):
-                if _inode(mapping) and mapping.split()[1].endswith("s"):
-                    shared.add(_inode(mapping))
-        total = 0
-        for mapping, sizes in smaps(self.pid):
-            if _inode(mapping) not in shared:
-                total += sizes["Pss"] + sizes.get("Private_Hugetlb", 0) \
-                    + sizes.get("Shared_Hugetlb", 0)
-        return total
+
+def own_bytes(pid, guest_pids=()):
+    """Memory of a process: what is mapped in a guest too is not counted.
+
+    The proportional share of files and libraries, all of the rest.
+    """
+    shared = set()
+    for guest in guest_pids:
+        for mapping, _ in smaps(guest):
+            if _inode(mapping) and mapping.split()[1].endswith("s"):
+                shared.add(_inode(mapping))
+    total = 0
+    for mapping, sizes in smaps(pid):
+        if _inode(mapping) not in shared:
+            total += sizes["Pss"] + sizes.get("Private_Hugetlb", 0) \
+                + sizes.get("Shared_Hugetlb", 0)
+    return total
 
 
 def _inode(mapping):

@@ -34,6 +34,11 @@ def lab_qemu(root):
     return _script(root, "fetch-lab")["qemu"]
 
 
+def switch(root):
+    """The folder of Open vSwitch with DPDK, which scripts/bench compares."""
+    return _script(root, "fetch-ovs")["root"]
+
+
 def tool(root, name):
     """The argv that runs a tool of the image on this machine."""
     folder = _script(root, "fetch-guest-tools")["root"]

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A real guest behind a tap: Linux in QEMU, under software emulation.
+
+    Tcp     what the back-end spends on each KiB that the guest sends to this
+            host, or receives. How fast that goes says only how fast an emulated
+            processor is. What counts is the processor time of all that stands
+            between guest and tap: the back-end, and all threads of QEMU but
+            those that are the guest's processors. With QEMU's own tap back-end
+            that is QEMU's main loop.
+    Wake    how long the first frame takes after there was none for a while, to
+            the guest and back: microseconds, of a hundred the second worst
+"""
+
+import os
+import socket
+import time
+
+from lib import peer
+from lib.daemon import Daemon
+from lib.echo import (ECHO_REPLY, ECHO_REQUEST, HEADER, IP_HEADER_BYTES,
+                      checksum)
+from lib.qemu import QemuGuest, TapNic, VhostUserNic
+
+from . import counters
+from .backends import Back_end, pin
+from .figures import Sample, quantile
+from .trial import absent, told
+
+HOST, GUEST = "10.77.1.1", "10.77.1.2"
+FILE_BYTES = 64 << 20
+# on a machine that is not quiet, too
+BOOT_TIMEOUT_S, RUN_TIMEOUT_S = 180, 300
+PINGS, REST_S, ANSWER_TIMEOUT_S, ANSWER_BYTES = 100, 0.05, 1.0, 2048
+KIB = 1 << 10
+TAP = "tap0"
+
+
+class Ours(Back_end):
+    """guestwired between QEMU and the tap."""
+
+    def begin(self, ns):
+        self.name_sockets(1)
+        self.daemon = Daemon(self.t, [f"a=guest:{self.sockets[0]}"
+                                      f"{self.words}", f"out=tap:{TAP}"],
+                             ns=ns)
+        self.daemon.start()
+        pin(self.daemon.pid, self.cpu)
+
+    def nic(self):
+        return VhostUserNic(self.sockets[0])
+
+    def pids(self):
+        return [self.daemon.pid]
+
+
+class Qemu_tap(Back_end):
+    """QEMU's own."""
+
+    def begin(self, ns):
+        pass
+
+    def nic(self):
+        return TapNic(TAP)
+
+    def pids(self):
+        return []
+
+
+class Zeros_in(peer.OneConnection):
+    """Takes what comes."""
+
+    def transfer(self, connection):
+        buffer = bytearray(peer.CHUNK_BYTES)
+        while True:
+            count = connection.recv_into(buffer)
+            if not count:
+                return
+            self.bytes += count
+
+
+class Zeros_out(peer.OneConnection):
+    """Sends zeros, so many."""
+
+    def transfer(self, connection):
+        block = bytes(peer.CHUNK_BYTES)
+        while self.bytes < FILE_BYTES:
+            self.bytes += connection.send(block)
+
+
+FROM_GUEST = (Zeros_in, "head -c {size} /dev/zero | nc {host} {port}")
+TO_GUEST = (Zeros_out, "nc {host} {port} </dev/null | wc -c")
+
+
+class Real:
+    """A machine with one NIC, its address, and the back-end of the
+    contestant."""
+
+    def check(self, bench, contestant, work):
+        return None
+
+    def measure(self, bench, round_, contestant, work):
+        def once():
+            with bench.folder() as t:
+                kind = contestant.back_end if contestant.back_end is \
+                    Qemu_tap else Ours
+                back_end = kind(t, bench.cpu, contestant.words)
+                ns = t.netns("host")
+                ns.add_tap(TAP, HOST + "/24", vnet_header=True)
+                back_end.begin(ns)
+                vm = QemuGuest(t, [back_end.nic()], ns=ns)
+                vm.start(BOOT_TIMEOUT_S)
+                vm.set_address(GUEST + "/24")
+                vm.ping(HOST)
+                amount = self.amount(t, ns, vm, back_end)
+                return Sample(bench.run, round_, work.name, contestant.name,
+                              None, amount=amount)
+        sample, why = told(once)
+        return sample or absent(bench, work, contestant, why, round_)
+
+    def amount(self, t, ns, vm, back_end):
+        raise NotImplementedError
+
+
+class Tcp(Real):
+    def __init__(self, way):
+        self.far, self.script = way
+
+    def amount(self, t, ns, vm, back_end):
+        far = self.far(t, ns, HOST)
+        processors = [c["thread-id"] for c in vm.monitor("query-cpus-fast")]
+        watch = [counters.Threads(vm.pid, processors),
+                 *(counters.Threads(pid) for pid in back_end.pids())]
+        vm.run(self.script.format(size=FILE_BYTES, host=HOST, port=far.port),
+               RUN_TIMEOUT_S)
+        far.result()
+        return sum(w.spent_ns() for w in watch) / (far.bytes / KIB)
+
+
+class Wake(Real):
+    def amount(self, t, ns, vm, back_end):
+        with ns.socket(socket.AF_INET, socket.SOCK_RAW,
+                       socket.IPPROTO_ICMP) as sock:
+            sock.settimeout(ANSWER_TIMEOUT_S)
+            times = []
+            for sequence in range(PINGS):
+                time.sleep(REST_S)
+                times.append(ping(sock, sequence))
+        return 1e6 * quantile(times, 0.99)
+
+
+def ping(sock, sequence):
+    """Seconds until the answer; one that is lost has taken all the time."""
+    ident = os.getpid() & 0xffff
+    head = HEADER.pack(ECHO_REQUEST, 0, 0, ident, sequence)
+    head = HEADER.pack(ECHO_REQUEST, 0, checksum(head), ident, sequence)
+    start = time.monotonic()
+    sock.sendto(head, (GUEST, 0))
+    while time.monotonic() < start + ANSWER_TIMEOUT_S:
+        try:
+            data = sock.recv(ANSWER_BYTES)
+        except TimeoutError:
+            break
+        if HEADER.unpack_from(data, IP_HEADER_BYTES)[::3] == \
+                (ECHO_REPLY, ident) and data[-2:] == head[-2:]:
+            return time.monotonic() - start
+    return ANSWER_TIMEOUT_S

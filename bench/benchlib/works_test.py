@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The tables of what is measured fit to those who are to measure it."""
+
+import os
+import sys
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+sys.path.append(os.path.join(ROOT, "tests", "e2e"))
+
+from . import figures, loads, sinks, virtio_user, works  # noqa: E402
+
+
+class Works(unittest.TestCase):
+    def setUp(self):
+        self.contestants = {c.name: c for c in works.CONTESTANTS}
+        self.loads = [w for w in works.WORKS if w.sink]
+
+    def test_names_are_names_of_one(self):
+        for table in (works.WORKS, works.CONTESTANTS):
+            names = [row.name for row in table]
+            self.assertEqual(len(names), len(set(names)))
+
+    def test_who_is_compared_is_there(self):
+        for work in works.WORKS:
+            self.assertLessEqual(set(work.against), set(self.contestants))
+            self.assertNotIn(works.OURS, work.against)
+
+    def test_who_takes_part_has_the_sink(self):
+        for work in self.loads:
+            self.assertIn(work.sink, sinks.CHECKED_BY)
+            for name in (works.OURS, *work.against):
+                has = self.contestants[name].back_end.SINKS
+                self.assertIn(work.sink, has, (work.name, name))
+                if not self.contestants[name].own_load:
+                    self.assertIn(sinks.CHECKED_BY[work.sink], has)
+            self.assertIn(work.sink, works.CEILING.back_end.SINKS)
+
+    def test_figures_are_fields_of_samples(self):
+        for work in works.WORKS:
+            self.assertIn(work.figure, figures.Sample._fields)
+            self.assertEqual(work.figure == "amount", not work.sink)
+
+    def test_some_of_each_kind_are_quick(self):
+        kinds = {w.name.partition("-")[0] for w in works.WORKS if w.quick}
+        self.assertLessEqual({"null", "veth", "pass", "fair"}, kinds)
+
+    def test_memory_has_room_for_both_rings(self):
+        for work in self.loads:
+            slots = 2 * loads.ring_size(work) * (work.size + 12)
+            self.assertGreater(loads.memory_mib(work) << 20, slots)
+
+    def test_pieces_of_a_frame(self):
+        self.assertEqual([virtio_user.pieces(n) for n in (64, 1518, 3100, 9000)],
+                         ["64", "1518", "1500,1500,100",
+                          ",".join(["1500"] * 6)])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -9,6 +9,7 @@ costs the back-end, by size, for works that say that they are points of it.
 from xml.sax.saxutils import escape
 
 from . import report
+from .figures import RATE
 
 WIDTH, LEFT, RIGHT = 860, 150, 150
 CURVE_HEIGHT, TICKS = 260, 4
@@ -118,7 +119,8 @@ def rates(results):
         top = drawing.y
         found = {who: results.summary(name, who)
                  for who in results.sides(name) if who != results.ceiling}
-        ceiling = results.summary(name, results.ceiling)
+        ceiling = results.summary(name, results.ceiling) \
+            if work["figure"] == RATE else None
         scale = max([s.high for s in (*found.values(), ceiling) if s],
                     default=1) or 1
         for who, s in found.items():

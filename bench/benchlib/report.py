@@ -7,7 +7,7 @@ the arithmetic (figures.py) makes of samples of two runs is no ratio.
 """
 
 from . import figures
-from .figures import Sample
+from .figures import RATE, Sample
 
 MET, RED = "met", "NOT MET"
 NONE = "-"
@@ -72,9 +72,11 @@ class Results:
         return 1 - figures.headroom(side, ceiling)
 
     def sides(self, work):
-        """Who was measured in a work, the ceiling first."""
-        names = dict.fromkeys((self.ceiling, *self.contestants))
-        return [who for who in names if self.of(work, who)]
+        """Who was measured in a work, the ceiling first where it is one of what
+        counts there."""
+        names = [self.ceiling] if self.works[work]["figure"] == RATE else []
+        return [who for who in (*names, *self.contestants)
+                if self.of(work, who)]
 
 
 COSTS = (("cpu_ns", "ns"), ("cycles", "cycles"),

@@ -11,7 +11,7 @@ import sys
 from lib.proc import check, run
 from lib.scenario import deadline
 
-ROUNDS = 2
+ROUNDS = 1
 WORKS = ("null-1518", "packed-9000", "read-64k", "veth-1500", "pass-1518")
 SIDES = ("guestwire", "loan=never", "af_xdp")
 FILES = ("results.json", "table.txt", "table.md", "rates.svg", "ratios.svg")
@@ -30,7 +30,7 @@ def test_our_side_runs(t):
     out = t.path("results")
     chosen = [w for name in WORKS for w in ("--work", name)]
     sides = [w for name in SIDES for w in ("--who", name)]
-    done = bench(t, *chosen, *sides, "--rounds", ROUNDS, "--seconds", 0.3,
+    done = bench(t, *chosen, *sides, "--rounds", ROUNDS, "--seconds", 0.2,
                  "--out", out)
     for name in FILES:
         check(os.path.getsize(os.path.join(out, name)), f"{name} is empty")

@@ -190,9 +190,6 @@ static int make_workers(struct engine *engine, struct gw_error *err)
 	assert(engine->config.workers > 0);
 	for (unsigned int w = 0; w < engine->config.workers && !ret; w++)
 		ret = worker_create(w, &engine->worker[w], err);
-	for (unsigned int n = 0; n < engine->network_count && !ret; n++)
-		ret = worker_add_network(engine->worker[n % engine->config.workers],
-					 engine->network[n], err);
 	for (unsigned int i = 0; i < engine->port_count && !ret; i++) {
 		struct holder *holder = engine->holder[i];
 
@@ -211,7 +208,10 @@ static int connect_networks(struct engine *engine, struct gw_error *err)
 	int ret = 0;
 
 	for (unsigned int n = 0; n < engine->network_count && !ret; n++)
-		ret = network_connect(engine->network[n], err);
+		ret = network_connect(engine->network[n], 1, err);
+	for (unsigned int n = 0; n < engine->network_count && !ret; n++)
+		ret = worker_add_lane(engine->worker[n % engine->config.workers],
+				      engine->network[n]->lane[0], err);
 	return ret;
 }
 
@@ -321,7 +321,7 @@ static void stop_job(struct chore_job *job)
 		reopen_stop(holder, holder->stop_deadline_ms, NULL);
 	holder->left = (struct gw_parcel){ 0 };
 	/* Also of a port that a recall has stopped, or that could not be started again. */
-	holder->stop_held = (unsigned int)gw_counter_read(&holder->port->quarantined);
+	holder->stop_held = (unsigned int)port_quarantined(holder->port);
 }
 
 /* Control: no port is reopened from here on. */
@@ -404,7 +404,10 @@ static void close_ports(struct engine *engine)
 		if (port->arena_run)
 			arena_give(port->arena, port->arena_run, port->arena_count);
 		port->arena_run = NULL;
-		desk_reset(port);
+		port->up = false;
+		port->paused = 0;
+		for (unsigned int q = 0; q < port->lanes; q++)
+			desk_reset(port->queue[q]);
 	}
 }
 

@@ -27,22 +27,22 @@ static bool concerns(const struct gw_trace *trace, const struct pair *pair)
 
 struct tap_request {
 	const struct gw_trace *trace;
-	struct gw_port *port;
+	struct port_queue *queue;
 	struct trace_ring *ring; /* NULL: off */
 };
 
-/* Worker: the port, and the pairs that end there. */
+/* Worker: the queue, and the pairs that end there. */
 static void tap_apply(void *arg)
 {
 	struct tap_request *request = arg;
-	struct gw_port *port = request->port;
+	struct port_queue *queue = request->queue;
 	const struct gw_trace *trace = request->trace;
 
-	if (!trace->port || trace->port == port)
-		trace_tap_set(&port->trace, trace->slot, request->ring);
+	if (!trace->port || trace->port == queue->port)
+		trace_tap_set(&queue->trace, trace->slot, request->ring);
 	for (unsigned int s = 0; s < PORT_NETWORK_MAX; s++)
-		if (port->pair_from[s] && concerns(trace, port->pair_from[s]))
-			trace_tap_set(&port->pair_from[s]->trace, trace->slot, request->ring);
+		if (queue->pair_from[s] && concerns(trace, queue->pair_from[s]))
+			trace_tap_set(&queue->pair_from[s]->trace, trace->slot, request->ring);
 }
 
 /*
@@ -59,7 +59,7 @@ static void set_taps(const struct gw_trace *trace, bool on)
 		struct holder *holder = engine->holder[i];
 		struct tap_request request = {
 			.trace = trace,
-			.port = holder->port,
+			.queue = holder->port->queue[0],
 			.ring = on ? trace->worker[holder->worker_index] : NULL,
 		};
 

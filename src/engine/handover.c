@@ -37,7 +37,9 @@ static void rest_apply(void *arg)
 	struct gw_port *port = rest->port;
 
 	port->resting = rest->resting;
-	rest->clear = !port->waiting_count && !port->offer.count;
+	rest->clear = true;
+	for (unsigned int i = 0; i < port->lanes; i++)
+		rest->clear &= !port->queue[i]->waiting_count && !port->queue[i]->offer.count;
 }
 
 /* True if nothing was on its way any more. */

@@ -520,7 +520,7 @@ static void collect_pairs(struct engine *engine, struct network *network)
 {
 	for (unsigned int e = 0; e < network->port_count; e++) {
 		for (unsigned int s = 0; s < network->port_count; s++) {
-			struct pair *pair = network->port[e]->pair_from[s];
+			struct pair *pair = network->lane[0]->queue[e]->pair_from[s];
 
 			if (!pair)
 				continue;

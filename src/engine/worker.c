@@ -18,10 +18,10 @@
 #define WORKER_PORTS_MAX 256u
 #define WORKER_EVENTS    64
 
-/* One port and the watches that were set for it. */
+/* One port's queue, and the watches that were set for it. */
 struct seat {
-	struct gw_port *port;
-	struct network *network;
+	struct port_queue *queue;
+	struct lane *lane;
 	bool armed;
 	int watched[GW_QUEUE_FDS]; /* -1: none */
 };
@@ -89,15 +89,15 @@ void worker_free(struct worker *worker)
 	free(worker);
 }
 
-int worker_add_network(struct worker *worker, struct network *network, struct gw_error *err)
+int worker_add_lane(struct worker *worker, struct lane *lane, struct gw_error *err)
 {
-	if (worker->seat_count + network->port_count > WORKER_PORTS_MAX)
+	if (worker->seat_count + lane->count > WORKER_PORTS_MAX)
 		return gw_error_set(err, -ENOSPC, "worker %u: more than %u ports; use more workers",
 				    worker->index, WORKER_PORTS_MAX);
-	for (unsigned int i = 0; i < network->port_count; i++) {
+	for (unsigned int i = 0; i < lane->count; i++) {
 		struct seat *seat = &worker->seat[worker->seat_count++];
 
-		*seat = (struct seat){ .port = network->port[i], .network = network };
+		*seat = (struct seat){ .queue = lane->queue[i], .lane = lane };
 		for (unsigned int k = 0; k < GW_QUEUE_FDS; k++)
 			seat->watched[k] = -1;
 	}
@@ -110,7 +110,7 @@ static void watch_drop(struct worker *worker, struct seat *seat, unsigned int k)
 {
 	struct epoll_event event = { 0 };
 
-	if (seat->watched[k] < 0 || seat->watched[k] == seat->port->queue.fd[k].fd)
+	if (seat->watched[k] < 0 || seat->watched[k] == seat->queue->queue.fd[k].fd)
 		return;
 	epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, seat->watched[k], &event);
 	seat->watched[k] = -1;
@@ -118,9 +118,9 @@ static void watch_drop(struct worker *worker, struct seat *seat, unsigned int k)
 
 static void watch_set(struct worker *worker, struct seat *seat, unsigned int k)
 {
-	int fd = seat->port->queue.fd[k].fd;
+	int fd = seat->queue->queue.fd[k].fd;
 	struct epoll_event event = {
-		.events = seat->port->queue.fd[k].events | EPOLLET,
+		.events = seat->queue->queue.fd[k].events | EPOLLET,
 		.data.ptr = seat,
 	};
 
@@ -145,58 +145,58 @@ static void watches_sync(struct worker *worker)
 
 /* ---- one visit ---- */
 
-static void network_settle(struct network *network)
+static void lane_settle(struct lane *lane)
 {
-	for (unsigned int i = 0; i < network->port_count; i++)
-		desk_flush(network->port[i]);
-	for (unsigned int i = 0; i < network->port_count; i++)
-		desk_release(network->port[i]);
+	for (unsigned int i = 0; i < lane->count; i++)
+		desk_flush(lane->queue[i]);
+	for (unsigned int i = 0; i < lane->count; i++)
+		desk_release(lane->queue[i]);
 }
 
 /* Frames that found no room come before new ones. Returns true if all are gone. */
-static bool forward_waiting(struct network *network, struct gw_port *port)
+static bool forward_waiting(struct lane *lane, struct port_queue *queue)
 {
-	port->waiting_next += network_forward(network, port, port->waiting + port->waiting_next,
-					      port->waiting_count - port->waiting_next);
-	if (port->waiting_next < port->waiting_count)
+	queue->waiting_next += lane_forward(lane, queue, queue->waiting + queue->waiting_next,
+					    queue->waiting_count - queue->waiting_next);
+	if (queue->waiting_next < queue->waiting_count)
 		return false;
-	port->waiting_next = port->waiting_count = 0;
+	queue->waiting_next = queue->waiting_count = 0;
 	return true;
 }
 
 /* Returns how many frames the port lent. */
-static unsigned int take_frames(struct network *network, struct gw_port *port)
+static unsigned int take_frames(struct lane *lane, struct port_queue *queue)
 {
-	struct gw_frame **frames = port->waiting;
+	struct gw_frame **frames = queue->waiting;
 	unsigned int count;
 
-	if (!port_usable(port) || port->resting || !port->driver->rx)
+	if (!port_usable(queue->port) || queue->port->resting || !queue->driver->rx)
 		return 0;
-	count = port->driver->rx(&port->queue, frames, GW_BATCH);
+	count = queue->driver->rx(&queue->queue, frames, GW_BATCH);
 	for (unsigned int i = 0; i < count; i++)
-		desk_enter(port, frames[i]);
-	port->waiting_next = 0;
-	port->waiting_count = count;
+		desk_enter(queue, frames[i]);
+	queue->waiting_next = 0;
+	queue->waiting_count = count;
 	if (count)
-		forward_waiting(network, port);
+		forward_waiting(lane, queue);
 	return count;
 }
 
 static bool visit(struct seat *seat, uint64_t now_ns)
 {
-	struct gw_port *port = seat->port;
-	struct network *network = seat->network;
-	unsigned int work = desk_reap(port);
-	unsigned int before = port->waiting_count - port->waiting_next;
+	struct port_queue *queue = seat->queue;
+	struct lane *lane = seat->lane;
+	unsigned int work = desk_reap(queue);
+	unsigned int before = queue->waiting_count - queue->waiting_next;
 
-	network->now_s = (uint32_t)(now_ns / 1000000000ull);
-	desk_check_stall(port, now_ns);
-	if (forward_waiting(network, port))
-		work += before + take_frames(network, port);
+	lane->now_s = (uint32_t)(now_ns / 1000000000ull);
+	desk_check_stall(queue, now_ns);
+	if (forward_waiting(lane, queue))
+		work += before + take_frames(lane, queue);
 	else
-		work += before - (port->waiting_count - port->waiting_next);
-	work += port->home_count;
-	network_settle(network);
+		work += before - (queue->waiting_count - queue->waiting_next);
+	work += queue->home_count;
+	lane_settle(lane);
 	return work > 0;
 }
 
@@ -205,31 +205,32 @@ static bool visit(struct seat *seat, uint64_t now_ns)
 /* In a network of two, the other port's frames wait for this one. */
 static bool awaited(const struct seat *seat)
 {
-	const struct network *network = seat->network;
+	const struct lane *lane = seat->lane;
 
-	if (seat->port->offer.count)
+	if (seat->queue->offer.count)
 		return true;
-	return network->port_count == 2 && network->port[!seat->port->slot]->waiting_count;
+	return lane->count == 2 && lane->queue[!seat->queue->port->slot]->waiting_count;
 }
 
 static bool arm(struct seat *seat, unsigned int *poll_us)
 {
-	struct gw_port *port = seat->port;
+	struct port_queue *queue = seat->queue;
+	struct gw_port *port = queue->port;
 	unsigned int wants = 0, us = 0;
 	bool work = false;
 
-	if (!port->waiting_count && port_usable(port) && !port->resting)
+	if (!queue->waiting_count && port_usable(port) && !port->resting)
 		wants |= GW_WANT_RX;
 	if (awaited(seat))
 		wants |= GW_WANT_TX;
-	if (port->held)
+	if (queue->held)
 		wants |= GW_WANT_REAP;
 	if (wants & (GW_WANT_TX | GW_WANT_REAP))
 		us = WORKER_OWING_US;
-	if (wants && port->up && port->driver->arm) {
+	if (wants && port->up && queue->driver->arm) {
 		unsigned int driver_us = 0;
 
-		work = port->driver->arm(&port->queue, wants, &driver_us);
+		work = queue->driver->arm(&queue->queue, wants, &driver_us);
 		seat->armed = true;
 		if (driver_us && (!us || driver_us < us))
 			us = driver_us;
@@ -245,8 +246,8 @@ static void disarm(struct worker *worker)
 		struct seat *seat = &worker->seat[i];
 		unsigned int us = 0;
 
-		if (seat->armed && seat->port->up)
-			seat->port->driver->arm(&seat->port->queue, 0, &us);
+		if (seat->armed && seat->queue->port->up)
+			seat->queue->driver->arm(&seat->queue->queue, 0, &us);
 		seat->armed = false;
 	}
 }

@@ -56,8 +56,8 @@ static struct rig *rig_open(const char *a, const char *b)
 		assert_int_equal(port->driver->open(port, &err), 0);
 		assert_int_equal(network_add(&rig.network, port, &err), 0);
 	}
-	assert_int_equal(network_connect(&rig.network, &err), 0);
-	assert_int_equal(worker_add_network(the_worker, &rig.network, &err), 0);
+	assert_int_equal(network_connect(&rig.network, 1, &err), 0);
+	assert_int_equal(worker_add_lane(the_worker, rig.network.lane[0], &err), 0);
 	return &rig;
 }
 
@@ -93,7 +93,8 @@ static void look_apply(void *arg)
 	look->rx_calls = look->fake->rx_calls;
 	look->taken = look->fake->taken;
 	look->arms = look->fake->arms;
-	look->waiting = look->fake->port->waiting_count - look->fake->port->waiting_next;
+	look->waiting = look->fake->port->queue[0]->waiting_count -
+			look->fake->port->queue[0]->waiting_next;
 }
 
 static struct look look_at(struct fake *fake)
@@ -275,8 +276,8 @@ static void fds_apply(void *arg)
 	struct fds *fds = arg;
 
 	for (unsigned int k = 0; k < 2; k++) {
-		fds->port->queue.fd[k].fd = fds->fd[k];
-		fds->port->queue.fd[k].events = EPOLLIN;
+		fds->port->queue[0]->queue.fd[k].fd = fds->fd[k];
+		fds->port->queue[0]->queue.fd[k].events = EPOLLIN;
 	}
 }
 
@@ -303,8 +304,8 @@ static void a_descriptor_wakes_it_each_time_although_nobody_reads_it(void **stat
 	struct gw_port *port = rig->network.port[0];
 	int fd = gw_eventfd();
 
-	port->queue.fd[0].fd = fd;
-	port->queue.fd[0].events = EPOLLIN;
+	port->queue[0]->queue.fd[0].fd = fd;
+	port->queue[0]->queue.fd[0].events = EPOLLIN;
 	assert_int_equal(worker_start(the_worker, &err), 0);
 	for (unsigned int i = 0; i < 3; i++)
 		check_wakes(fake_of(port), fd);
@@ -408,7 +409,7 @@ static void down_apply(void *arg)
 	struct gw_port *port = arg;
 
 	port->up = false;
-	desk_abandon(port, GW_DROP_EGRESS_DOWN);
+	desk_abandon(port->queue[0], GW_DROP_EGRESS_DOWN);
 }
 
 static void a_port_that_is_paused_or_down_is_not_called(void **state)

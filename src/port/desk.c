@@ -43,7 +43,7 @@ static struct gw_frame *lender_of(struct gw_frame *frame)
 
 static bool share_used_up(const struct pair *pair, struct gw_frame *frame)
 {
-	const struct gw_port *source = pair->source;
+	const struct port_queue *source = pair->from;
 	uint32_t lend_max = source->queue.lend_max;
 
 	if (pair->loans_out >= pair->loans_max)
@@ -74,9 +74,9 @@ static bool stands_meanwhile(struct pair *pair, const struct gw_frame *frame, ui
 
 enum gw_reason desk_decide(struct pair *pair, struct gw_frame *frame)
 {
-	const struct gw_port *egress = pair->egress;
+	const struct port_queue *source = pair->from, *egress = pair->to;
 	const struct gw_answer *answer = &pair->answer;
-	uint64_t stamp = gw_load_relaxed(&egress->answer_stamp);
+	uint64_t stamp = gw_load_relaxed(&egress->port->answer_stamp);
 
 	if (__builtin_expect(!pair->answered || pair->answer_memmap != frame->memmap ||
 				     pair->answer_stamp != stamp,
@@ -93,12 +93,12 @@ enum gw_reason desk_decide(struct pair *pair, struct gw_frame *frame)
 		return frame->cut && answer->max_segs < 2 ? GW_COPY_PRIVATE_HEADER
 							  : GW_COPY_SEGMENTS;
 	/* It would wait, and keep the guest's buffer as long: copies do for that while. */
-	if (egress->paused)
+	if (egress->port->paused)
 		return GW_COPY_DEVICE_DOWN;
 	/* A loan that ends within tx costs nothing to keep: no bounce could be cheaper. */
 	if (answer->ends_in_tx)
 		return GW_REASON_NONE;
-	if (pair->source->queue.in_order)
+	if (source->queue.in_order)
 		return GW_COPY_IN_ORDER;
 	if (egress->untrusted)
 		return GW_COPY_QUARANTINE;
@@ -127,7 +127,7 @@ static void loan_begin(struct pair *pair, struct gw_frame *frame)
 
 	lender->holders++;
 	if (!lender->loans++)
-		pair->source->lent_out++;
+		pair->from->lent_out++;
 	pair->loans_out++;
 	gw_store_relaxed(&pair->loans_now, pair->loans_out);
 	if (pair->loans_out > pair->loans_peak)
@@ -141,7 +141,7 @@ static void loan_end(struct pair *pair, struct gw_frame *frame)
 	if (frame != lender)
 		piece_put(&pair->pieces, piece_of(frame));
 	if (!--lender->loans)
-		pair->source->lent_out--;
+		pair->from->lent_out--;
 	pair->loans_out--;
 	gw_store_relaxed(&pair->loans_now, pair->loans_out);
 	if (!pair->loans_out && pair->watch_zero)
@@ -161,7 +161,7 @@ static void finish(struct pair *pair, struct gw_frame *frame)
 	loan_end(pair, frame);
 }
 
-static void count_accepted(struct gw_port *egress, struct pair *pair, struct gw_frame *frame,
+static void count_accepted(struct port_queue *egress, struct pair *pair, struct gw_frame *frame,
 			   enum gw_reason reason)
 {
 	uint32_t len = frame->len;
@@ -186,7 +186,7 @@ static void count_accepted(struct gw_port *egress, struct pair *pair, struct gw_
 		gw_counter_add(&pair->reasons[reason], 1);
 		gw_counter_add(&pair->reason_bytes[reason], len);
 	}
-	if (gw_load_relaxed(&egress->reads) == GW_READS_KERNEL_COPY) {
+	if (gw_load_relaxed(&egress->port->reads) == GW_READS_KERNEL_COPY) {
 		gw_counter_add(&pair->kernel_copied_frames, 1);
 		gw_counter_add(&pair->kernel_copied_bytes, len);
 	}
@@ -220,7 +220,7 @@ static void drop_offers_from(struct port_offer *offer, unsigned int first, enum 
 	offer->count = first;
 }
 
-void desk_drop(struct gw_port *source, enum gw_reason reason)
+void desk_drop(struct port_queue *source, enum gw_reason reason)
 {
 	gw_counter_add(&source->rx_drops[reason], 1);
 	if (__builtin_expect(source->trace.on, 0))
@@ -229,12 +229,12 @@ void desk_drop(struct gw_port *source, enum gw_reason reason)
 
 /* ---- offering ---- */
 
-bool desk_room(struct gw_port *egress)
+bool desk_room(struct port_queue *egress)
 {
 	return egress->offer.count < GW_BATCH || desk_flush(egress);
 }
 
-void desk_add(struct gw_port *egress, struct pair *pair, struct gw_frame *frame,
+void desk_add(struct port_queue *egress, struct pair *pair, struct gw_frame *frame,
 	      enum gw_reason reason)
 {
 	struct port_offer *offer = &egress->offer;
@@ -245,20 +245,20 @@ void desk_add(struct gw_port *egress, struct pair *pair, struct gw_frame *frame,
 	offer->reason[i] = reason;
 }
 
-void desk_lend(struct gw_port *egress, struct pair *pair, struct gw_frame *frame)
+void desk_lend(struct port_queue *egress, struct pair *pair, struct gw_frame *frame)
 {
 	loan_begin(pair, frame);
 	desk_add(egress, pair, frame, GW_REASON_NONE);
 }
 
 /* It will go on by itself, soon: control is at work on it, or its driver has said so. */
-static bool is_pausing(const struct gw_port *egress)
+static bool is_pausing(const struct port_queue *egress)
 {
-	return egress->paused ||
+	return egress->port->paused ||
 	       (egress->offer.count && egress->queue.refusal == GW_DROP_EGRESS_PAUSED);
 }
 
-enum desk_verdict desk_no_room(struct gw_port *egress, struct pair *pair,
+enum desk_verdict desk_no_room(struct port_queue *egress, struct pair *pair,
 			       const struct gw_frame *frame, bool may_wait, enum gw_reason reason)
 {
 	egress->refused = true;
@@ -270,7 +270,7 @@ enum desk_verdict desk_no_room(struct gw_port *egress, struct pair *pair,
 	return DESK_TAKEN;
 }
 
-enum desk_verdict desk_copy(struct gw_port *egress, struct pair *pair, struct gw_frame *frame,
+enum desk_verdict desk_copy(struct port_queue *egress, struct pair *pair, struct gw_frame *frame,
 			    enum gw_reason reason, bool may_wait)
 {
 	struct gw_frame *copy = bounce_get(pair, frame->len);
@@ -293,7 +293,7 @@ enum desk_verdict desk_copy(struct gw_port *egress, struct pair *pair, struct gw
  * The home keeps the segments of a long frame for one visit only: the device takes
  * it now, or it goes back to where it came from.
  */
-static enum desk_verdict offer_now(struct gw_port *egress, struct pair *pair,
+static enum desk_verdict offer_now(struct port_queue *egress, struct pair *pair,
 				   struct gw_frame *frame, bool may_wait)
 {
 	struct port_offer *offer = &egress->offer;
@@ -325,20 +325,20 @@ static uint32_t wire_len_least(const struct virtio_net_hdr_v1 *header)
  * What the header asks for is done by the device, and a copy could hold it, too. What
  * would be too long on the wire is not the device's to find out.
  */
-static bool device_does_it(const struct gw_port *egress, const struct pair *pair,
+static bool device_does_it(const struct port_queue *egress, const struct pair *pair,
 			   const struct gw_frame *frame)
 {
-	const struct gw_offloads *offloads = &egress->offloads;
+	const struct gw_offloads *offloads = &egress->port->offloads;
 
 	if (offloads->header_private || super_frame_missing(&frame->header, offloads->takes))
 		return false;
 	return !frame->header.gso_type ||
 	       (frame->len <= offloads->len_max && bounce_fits(pair, frame->len) &&
-		wire_len_least(&frame->header) <= gw_load_relaxed(&egress->max_len));
+		wire_len_least(&frame->header) <= gw_load_relaxed(&egress->port->max_len));
 }
 
 /* A frame, whole, as it is. */
-static enum desk_verdict offer_whole(struct gw_port *egress, struct pair *pair,
+static enum desk_verdict offer_whole(struct port_queue *egress, struct pair *pair,
 				     struct gw_frame *frame, bool may_wait)
 {
 	enum gw_reason reason;
@@ -354,12 +354,12 @@ static enum desk_verdict offer_whole(struct gw_port *egress, struct pair *pair,
 	return DESK_TAKEN;
 }
 
-enum desk_verdict desk_offer(struct gw_port *egress, struct gw_frame *frame, bool may_wait)
+enum desk_verdict desk_offer(struct port_queue *egress, struct gw_frame *frame, bool may_wait)
 {
 	struct pair *pair = egress->pair_from[frame->pair];
 
-	if (__builtin_expect(!port_usable(egress), 0)) {
-		if (!egress->up) {
+	if (__builtin_expect(!port_usable(egress->port), 0)) {
+		if (!egress->port->up) {
 			desk_drop_rest(pair, frame, GW_DROP_EGRESS_DOWN);
 			return DESK_TAKEN;
 		}
@@ -374,14 +374,14 @@ enum desk_verdict desk_offer(struct gw_port *egress, struct gw_frame *frame, boo
 	    (frame->cut == CUT_BEGUN || !device_does_it(egress, pair, frame)))
 		return desk_offer_partial(egress, pair, frame, may_wait);
 	/* Of a super-frame that the device cuts it has told the longest, above. */
-	if (!frame->header.gso_type && frame->len > gw_load_relaxed(&egress->max_len)) {
+	if (!frame->header.gso_type && frame->len > gw_load_relaxed(&egress->port->max_len)) {
 		desk_count_drop(pair, GW_DROP_TOO_LONG, frame->len, 1);
 		return DESK_TAKEN;
 	}
 	return offer_whole(egress, pair, frame, may_wait);
 }
 
-static void offers_accepted(struct gw_port *egress, unsigned int accepted)
+static void offers_accepted(struct port_queue *egress, unsigned int accepted)
 {
 	struct port_offer *offer = &egress->offer;
 	bool over = !egress->driver->reap;
@@ -412,28 +412,28 @@ static void offers_shift(struct port_offer *offer, unsigned int by)
  * Only a source with one possible egress waits: with two ports, this one is it. In a
  * larger network a batch waits for a pause to be over, and what comes on top is dropped.
  */
-static bool batch_waits(const struct gw_port *egress)
+static bool batch_waits(const struct port_queue *egress)
 {
 	enum gw_reason refusal = egress->queue.refusal;
 
 	if (egress->stalled || refusal == GW_DROP_EGRESS_DOWN)
 		return false;
-	return egress->network_ports <= 2 || refusal == GW_DROP_EGRESS_PAUSED;
+	return egress->port->network_ports <= 2 || refusal == GW_DROP_EGRESS_PAUSED;
 }
 
-unsigned int desk_flush(struct gw_port *egress)
+unsigned int desk_flush(struct port_queue *egress)
 {
 	struct port_offer *offer = &egress->offer;
 	unsigned int offered = offer->count, accepted = 0;
 
 	if (!offered)
 		return 0;
-	if (!egress->up) {
+	if (!egress->port->up) {
 		drop_offers_from(offer, 0, GW_DROP_EGRESS_DOWN);
 		return offered;
 	}
-	egress->queue.refusal = egress->paused ? GW_DROP_EGRESS_PAUSED : GW_DROP_EGRESS_FULL;
-	if (!egress->paused) {
+	egress->queue.refusal = egress->port->paused ? GW_DROP_EGRESS_PAUSED : GW_DROP_EGRESS_FULL;
+	if (!egress->port->paused) {
 		accepted = egress->driver->tx(&egress->queue, offer->frame, offered);
 		offers_accepted(egress, accepted);
 	}
@@ -456,17 +456,17 @@ unsigned int desk_flush(struct gw_port *egress)
 
 void desk_put(struct gw_frame *frame)
 {
-	struct gw_port *home;
+	struct port_queue *home;
 
 	if (--frame->holders)
 		return;
-	home = frame->home->port;
+	home = port_queue_of(frame->home);
 	if (home->home_count == GW_BATCH)
 		desk_release(home);
 	home->home[home->home_count++] = frame;
 }
 
-void desk_release(struct gw_port *source)
+void desk_release(struct port_queue *source)
 {
 	unsigned int count = source->home_count;
 
@@ -480,7 +480,7 @@ void desk_release(struct gw_port *source)
  * Frames come back that nobody expected any more; after the last loan the port may
  * lend again. Copies come and go meanwhile, and are no reason for mistrust.
  */
-static void quarantine_shrinks(struct gw_port *egress, uint32_t loans)
+static void quarantine_shrinks(struct port_queue *egress, uint32_t loans)
 {
 	uint64_t left = gw_counter_read(&egress->quarantined);
 
@@ -491,10 +491,10 @@ static void quarantine_shrinks(struct gw_port *egress, uint32_t loans)
 	if (egress->held_loans || !egress->untrusted)
 		return;
 	egress->untrusted = false;
-	gw_port_requery(egress);
+	gw_port_requery(egress->port);
 }
 
-unsigned int desk_reap(struct gw_port *egress)
+unsigned int desk_reap(struct port_queue *egress)
 {
 	struct gw_done done[GW_BATCH];
 	unsigned int count, loans = 0;
@@ -523,10 +523,10 @@ unsigned int desk_reap(struct gw_port *egress)
 	return count;
 }
 
-void desk_check_stall(struct gw_port *egress, uint64_t now_ns)
+void desk_check_stall(struct port_queue *egress, uint64_t now_ns)
 {
 	/* Paused is no stall: a control function is at work on it, and will end. */
-	bool owes = (egress->held || egress->refused) && !egress->paused;
+	bool owes = (egress->held || egress->refused) && !egress->port->paused;
 
 	if (egress->progress || !owes) {
 		egress->owing_since_ns = 0;
@@ -541,24 +541,24 @@ void desk_check_stall(struct gw_port *egress, uint64_t now_ns)
 	egress->refused = egress->offer.count > 0;
 }
 
-void desk_abandon(struct gw_port *port, enum gw_reason reason)
+void desk_abandon(struct port_queue *queue, enum gw_reason reason)
 {
-	drop_offers_from(&port->offer, 0, reason);
-	for (; port->waiting_next < port->waiting_count; port->waiting_next++) {
-		desk_drop(port, reason);
-		desk_put(port->waiting[port->waiting_next]);
+	drop_offers_from(&queue->offer, 0, reason);
+	for (; queue->waiting_next < queue->waiting_count; queue->waiting_next++) {
+		desk_drop(queue, reason);
+		desk_put(queue->waiting[queue->waiting_next]);
 	}
-	port->waiting_next = port->waiting_count = 0;
+	queue->waiting_next = queue->waiting_count = 0;
 }
 
 /* Copies in an offer hold no memory of their source: they stay, in their order. */
-static void take_back_offers(struct gw_port *egress, const struct gw_port *source)
+static void take_back_offers(struct port_queue *egress, const struct port_queue *source)
 {
 	struct port_offer *offer = &egress->offer;
 	unsigned int kept = 0;
 
 	for (unsigned int i = 0; i < offer->count; i++) {
-		if (offer->pair[i]->source == source && !offer->frame[i]->bounce) {
+		if (offer->pair[i]->from == source && !offer->frame[i]->bounce) {
 			drop_offered(offer, i, GW_DROP_EGRESS_FULL);
 			continue;
 		}
@@ -569,9 +569,9 @@ static void take_back_offers(struct gw_port *egress, const struct gw_port *sourc
 	offer->count = kept;
 }
 
-void desk_take_back(struct gw_port *source, struct gw_port *egress)
+void desk_take_back(struct port_queue *source, struct port_queue *egress)
 {
-	struct pair *pair = egress->pair_from[source->slot];
+	struct pair *pair = egress->pair_from[source->port->slot];
 
 	take_back_offers(egress, source);
 	for (; source->waiting_next < source->waiting_count; source->waiting_next++) {
@@ -584,19 +584,18 @@ void desk_take_back(struct gw_port *source, struct gw_port *egress)
 	source->waiting_next = source->waiting_count = 0;
 }
 
-void desk_reset(struct gw_port *port)
+void desk_reset(struct port_queue *queue)
 {
-	port->up = port->stalled = port->untrusted = port->progress = port->refused = false;
-	port->paused = 0;
-	port->owing_since_ns = 0;
-	port->lent_out = port->held = port->held_loans = 0;
-	port->offer.count = port->home_count = 0;
-	port->trace = (struct trace_tap){ 0 };
-	port->waiting_count = port->waiting_next = 0;
-	gw_store_relaxed(&port->quarantined, (uint64_t)0);
+	queue->stalled = queue->untrusted = queue->progress = queue->refused = false;
+	queue->owing_since_ns = 0;
+	queue->lent_out = queue->held = queue->held_loans = 0;
+	queue->offer.count = queue->home_count = 0;
+	queue->trace = (struct trace_tap){ 0 };
+	queue->waiting_count = queue->waiting_next = 0;
+	gw_store_relaxed(&queue->quarantined, (uint64_t)0);
 	/* Numbers that name nothing any more, or soon something else. */
 	for (unsigned int i = 0; i < GW_QUEUE_FDS; i++)
-		port->queue.fd[i].fd = -1;
-	port->queue.lend_max = 0;
-	port->queue.in_order = false;
+		queue->queue.fd[i].fd = -1;
+	queue->queue.lend_max = 0;
+	queue->queue.in_order = false;
 }

@@ -89,9 +89,10 @@ static int headers_init(struct pair *pair, struct gw_error *err)
 			    count, pair->source->name, pair->egress->name);
 }
 
-int pair_create(struct gw_port *source, struct gw_port *egress, struct pair **out,
+int pair_create(struct port_queue *from, struct port_queue *to, struct pair **out,
 		struct gw_error *err)
 {
+	struct gw_port *source = from->port, *egress = to->port;
 	struct pair *pair = calloc(1, sizeof(*pair));
 	int ret;
 
@@ -100,6 +101,8 @@ int pair_create(struct gw_port *source, struct gw_port *egress, struct pair **ou
 				    egress->name);
 	pair->source = source;
 	pair->egress = egress;
+	pair->from = from;
+	pair->to = to;
 	pair->loan_never = source->loan_never || egress->loan_never;
 	pair->copybreak =
 		choose(egress->copybreak, source->copybreak, PORT_COPYBREAK_DEFAULT, true);
@@ -160,7 +163,7 @@ static struct gw_frame *bounce_from_driver(struct pair *pair, uint32_t len)
 
 	if (pair->bounce_out >= pair->bounce_max)
 		return NULL;
-	frame = egress->driver->bounce(&egress->queue, len);
+	frame = egress->driver->bounce(&pair->to->queue, len);
 	if (!frame)
 		return NULL;
 	frame->bounce = 1;
@@ -234,7 +237,7 @@ void bounce_undo(struct pair *pair, struct gw_frame *frame)
 	struct gw_port *egress = pair->egress;
 
 	if (egress->driver->unbounce)
-		egress->driver->unbounce(&egress->queue, frame);
+		egress->driver->unbounce(&pair->to->queue, frame);
 	bounce_done(pair, frame);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A pair: one source port, one egress port, and what is between them.
+ * A pair: one source port, one egress port, and what is between them, in one lane.
  *
  * Back-pressure, the query's answer and the ledger are all kept per pair, so
  * that one slow device costs one source its share and nothing else.
@@ -8,7 +8,7 @@
 #pragma once
 
 #include "piece.h"
-#include "port.h"
+#include "port_queue.h"
 #include "super_frame.h"
 
 /* Frames of a pair's own bounce memory: arena buffers, and one frame struct for each. */
@@ -23,6 +23,7 @@ struct bounce {
 struct pair {
 	/* ---- fixed ---- */
 	struct gw_port *source, *egress;
+	struct port_queue *from, *to; /* of these two, in the lane */
 	uint32_t copybreak, loans_max, bounce_max;
 	bool loan_never;
 	unsigned int record; /* the engine's: where it keeps what it knows of the pair */
@@ -66,7 +67,7 @@ struct pair {
 };
 
 /* Both ports know their arena by now. -ENOMEM with a text if the arena is too small. */
-int pair_create(struct gw_port *source, struct gw_port *egress, struct pair **pair,
+int pair_create(struct port_queue *from, struct port_queue *to, struct pair **pair,
 		struct gw_error *err);
 void pair_free(struct pair *pair); /* NULL is fine */
 /* Buffers of the arena that a pair of these two will take: for bounces and headers. */

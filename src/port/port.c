@@ -206,6 +206,58 @@ static int take_common(struct gw_port *port, struct gw_error *err)
 	return ret;
 }
 
+/* ---- queues ---- */
+
+static struct port_queue *queue_create(struct gw_port *port, unsigned int index)
+{
+	struct port_queue *queue = aligned_alloc(PORT_QUEUE_ALIGN, sizeof(*queue));
+
+	if (!queue)
+		return NULL;
+	memset(queue, 0, sizeof(*queue));
+	queue->port = port;
+	queue->driver = port->driver;
+	queue->trace_loans = index;
+	queue->queue.port = port;
+	queue->queue.index = index;
+	for (unsigned int i = 0; i < GW_QUEUE_FDS; i++)
+		queue->queue.fd[i].fd = -1;
+	return queue;
+}
+
+static void queues_free_from(struct gw_port *port, unsigned int first)
+{
+	while (port->lanes > first) {
+		free(port->queue[--port->lanes]);
+		port->queue[port->lanes] = NULL;
+	}
+}
+
+int port_set_lanes(struct gw_port *port, unsigned int lanes, struct gw_error *err)
+{
+	unsigned int before = port->lanes;
+
+	for (; port->lanes < lanes; port->lanes++) {
+		port->queue[port->lanes] = queue_create(port, port->lanes);
+		if (port->queue[port->lanes])
+			continue;
+		queues_free_from(port, before);
+		return gw_error_sys(err, -ENOMEM, "port %s: queues for %u workers", port->name,
+				    lanes);
+	}
+	queues_free_from(port, lanes);
+	return 0;
+}
+
+uint64_t port_quarantined(const struct gw_port *port)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < port->lanes; i++)
+		sum += gw_counter_read(&port->queue[i]->quarantined);
+	return sum;
+}
+
 int port_parse(const char *spec, const struct gw_driver *const *drivers, struct gw_port **out,
 	       struct gw_error *err)
 {
@@ -214,14 +266,13 @@ int port_parse(const char *spec, const struct gw_driver *const *drivers, struct 
 
 	if (!port)
 		return gw_error_sys(err, -ENOMEM, "port %s", spec);
-	port->queue.port = port;
-	for (unsigned int i = 0; i < GW_QUEUE_FDS; i++)
-		port->queue.fd[i].fd = -1;
 	port->max_len = port->offloads.len_max = GW_FRAME_LEN_MAX;
 	port->answer_stamp = 1;
 	ret = take_spec(port, spec, drivers, err);
 	if (!ret)
 		ret = take_common(port, err);
+	if (!ret)
+		ret = port_set_lanes(port, 1, err);
 	if (!ret && port->driver->check)
 		ret = port->driver->check(port, err);
 	if (ret)
@@ -239,6 +290,7 @@ void port_free(struct gw_port *port)
 		arena_give(port->arena, port->arena_run, port->arena_count);
 	for (unsigned int i = 0; i < port->option_count; i++)
 		free(port->option[i].value);
+	queues_free_from(port, 0);
 	free(port->target);
 	free(port);
 }
@@ -377,7 +429,7 @@ struct gw_parcel *gw_port_parcel(const struct gw_port *port)
 
 struct gw_queue *gw_port_queue(struct gw_port *port, unsigned int index)
 {
-	return index ? NULL : &port->queue;
+	return index < port->lanes ? &port->queue[index]->queue : NULL;
 }
 
 void gw_port_set_offloads(struct gw_port *port, const struct gw_offloads *offloads)
@@ -428,15 +480,15 @@ void gw_port_resume(struct gw_port *port)
 	gw_port_apply(port, resume_apply, port);
 }
 
-void port_count_device(struct gw_port *port)
+void port_queue_count_device(struct port_queue *queue)
 {
 	uint64_t counts[GW_DEVICE_COUNT] = { 0 };
 
-	if (!port->up || !port->driver->device_counts)
+	if (!queue->port->up || !queue->driver->device_counts)
 		return;
-	port->driver->device_counts(&port->queue, counts);
+	queue->driver->device_counts(&queue->queue, counts);
 	for (unsigned int i = 0; i < GW_DEVICE_COUNT; i++)
-		gw_store_relaxed(&port->device_counts[i], counts[i]);
+		gw_store_relaxed(&queue->device_counts[i], counts[i]);
 }
 
 void gw_port_requery(struct gw_port *port)
@@ -485,7 +537,7 @@ void port_log_rest(struct gw_port *port, uint64_t now_ns)
 
 void gw_queue_drop(struct gw_queue *queue, const struct gw_frame *frame, enum gw_reason reason)
 {
-	struct pair *pair = queue->port->pair_from[frame->pair];
+	struct pair *pair = port_queue_of(queue)->pair_from[frame->pair];
 
 	gw_counter_add(&pair->reasons[reason], 1);
 	gw_counter_add(&pair->reason_bytes[reason], frame->len);
@@ -497,9 +549,11 @@ void gw_queue_drop(struct gw_queue *queue, const struct gw_frame *frame, enum gw
 
 void gw_queue_rx_drop(struct gw_queue *queue, enum gw_reason reason, unsigned int n)
 {
-	gw_counter_add(&queue->port->rx_drops[reason], n);
-	if (queue->port->trace.on)
-		trace_port_drop(queue->port, reason, n);
+	struct port_queue *source = port_queue_of(queue);
+
+	gw_counter_add(&source->rx_drops[reason], n);
+	if (source->trace.on)
+		trace_port_drop(source, reason, n);
 }
 
 struct iovec gw_port_arena(const struct gw_port *port)

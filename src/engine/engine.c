@@ -14,9 +14,28 @@
 
 /* ---- services for ports ---- */
 
+/* Workers in the order of their numbers, whatever the port: see worker_apply_all. */
 static void host_apply(struct gw_port *port, void (*fn)(void *arg), void *arg)
 {
-	worker_apply(holder_of(port)->worker, fn, arg);
+	const struct holder *holder = holder_of(port);
+	const struct engine *engine = holder->engine;
+	struct worker *workers[ENGINE_WORKERS_MAX];
+	uint64_t set = 0;
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < port->lanes; i++)
+		set |= 1ull << lane_worker(engine, holder->network, i);
+	for (; set; set &= set - 1)
+		workers[count++] = engine->worker[__builtin_ctzll(set)];
+	worker_apply_all(workers, count, fn, arg);
+}
+
+static void host_apply_queue(struct gw_queue *queue, void (*fn)(void *arg), void *arg)
+{
+	const struct holder *holder = holder_of(queue->port);
+	unsigned int w = lane_worker(holder->engine, holder->network, queue->index);
+
+	worker_apply(holder->engine->worker[w], fn, arg);
 }
 
 static struct gw_loop *host_loop(struct gw_port *port)
@@ -46,6 +65,7 @@ static bool host_offloads_pay(struct gw_port *port)
 
 static const struct port_host engine_host = {
 	.apply = host_apply,
+	.apply_queue = host_apply_queue,
 	.ask = question_ask,
 	.drained = question_drained,
 	.loop = host_loop,
@@ -101,6 +121,7 @@ static struct network *need_network(struct engine *engine, const char *name)
 	if (!network)
 		return NULL;
 	snprintf(network->name, sizeof(network->name), "%s", name);
+	network->number = engine->network_count;
 	engine->network[engine->network_count++] = network;
 	return network;
 }
@@ -177,12 +198,40 @@ static size_t arena_need(struct engine *engine)
 			buffers += egress->driver->arena_buffers(egress);
 		for (unsigned int s = 0; s < network->port_count; s++)
 			if (network->port[s] != egress)
-				buffers += pair_arena_buffers(network->port[s], egress);
+				buffers += (size_t)egress->lanes *
+					   pair_arena_buffers(network->port[s], egress);
 	}
 	return ARENA_PAD_BYTES + buffers * GW_ARENA_BUFFER_BYTES;
 }
 
-/* Networks go to workers in turn: a network's ports share one. */
+/*
+ * A network has a lane on each worker if all its ports can have a queue in each, and
+ * nothing goes from one lane to another: only one of them sends. Else it has one lane.
+ */
+static unsigned int lanes_of(const struct engine *engine, const struct network *network)
+{
+	unsigned int senders = 0;
+
+	for (unsigned int i = 0; i < network->port_count; i++) {
+		const struct gw_driver *driver = network->port[i]->driver;
+
+		if (!driver->several_queues)
+			return 1;
+		senders += driver->rx != NULL;
+	}
+	return senders > 1 ? 1 : engine->config.workers;
+}
+
+static int plan_lanes(struct engine *engine, struct gw_error *err)
+{
+	int ret = 0;
+
+	for (unsigned int n = 0; n < engine->network_count && !ret; n++)
+		ret = network_set_lanes(engine->network[n], lanes_of(engine, engine->network[n]),
+					err);
+	return ret;
+}
+
 static int make_workers(struct engine *engine, struct gw_error *err)
 {
 	int ret = 0;
@@ -193,13 +242,19 @@ static int make_workers(struct engine *engine, struct gw_error *err)
 	for (unsigned int i = 0; i < engine->port_count && !ret; i++) {
 		struct holder *holder = engine->holder[i];
 
-		for (unsigned int n = 0; n < engine->network_count; n++)
-			if (engine->network[n] == holder->network)
-				holder->worker_index = n % engine->config.workers;
-		holder->worker = engine->worker[holder->worker_index];
 		holder->port->host = &engine_host;
 		holder->port->arena = engine->arena;
 	}
+	return ret;
+}
+
+static int give_lanes(struct engine *engine, struct network *network, struct gw_error *err)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; i < network->lane_count && !ret; i++)
+		ret = worker_add_lane(engine->worker[lane_worker(engine, network, i)],
+				      network->lane[i], err);
 	return ret;
 }
 
@@ -208,10 +263,9 @@ static int connect_networks(struct engine *engine, struct gw_error *err)
 	int ret = 0;
 
 	for (unsigned int n = 0; n < engine->network_count && !ret; n++)
-		ret = network_connect(engine->network[n], 1, err);
+		ret = network_connect(engine->network[n], err);
 	for (unsigned int n = 0; n < engine->network_count && !ret; n++)
-		ret = worker_add_lane(engine->worker[n % engine->config.workers],
-				      engine->network[n]->lane[0], err);
+		ret = give_lanes(engine, engine->network[n], err);
 	return ret;
 }
 
@@ -289,7 +343,9 @@ int engine_start(struct engine *engine, struct gw_error *err)
 	if (engine->running)
 		return gw_error_set(err, -EBUSY, "the engine is running");
 	engine->running = true;
-	ret = arena_create(arena_need(engine), &engine->arena, err);
+	ret = plan_lanes(engine, err);
+	if (!ret)
+		ret = arena_create(arena_need(engine), &engine->arena, err);
 	if (!ret)
 		ret = make_workers(engine, err);
 	if (!ret)
@@ -453,7 +509,7 @@ struct gw_port *engine_port(const struct engine *engine, unsigned int i)
 
 unsigned int engine_port_worker(const struct engine *engine, unsigned int i)
 {
-	return engine->holder[i]->worker_index;
+	return lane_worker(engine, engine->holder[i]->network, 0);
 }
 
 unsigned int engine_worker_count(const struct engine *engine)

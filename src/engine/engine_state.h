@@ -18,8 +18,6 @@ struct holder {
 	struct engine *engine;
 	struct gw_port *port;
 	struct network *network;
-	struct worker *worker;
-	unsigned int worker_index;
 	bool opened, started; /* start and stop, and the port's chores */
 	bool taken;           /* from another process, at this start */
 	struct chore_queue chores;
@@ -51,7 +49,10 @@ struct retiree {
 	struct gw_list node;
 };
 
-/* The engine's record of a pair: questions and mappings. */
+/*
+ * The engine's record of a pair: questions. Mappings are one for all lanes, and so is
+ * what is below them: the record of the first lane's pair has it.
+ */
 struct pair_record {
 	struct engine *engine;
 	struct pair *pair;
@@ -102,6 +103,18 @@ struct engine {
 static inline struct holder *holder_of(const struct gw_port *port)
 {
 	return port->engine;
+}
+
+/* Lanes go to workers in turn, from another one on for each network. */
+static inline unsigned int lane_worker(const struct engine *engine, const struct network *network,
+				       unsigned int lane)
+{
+	return (network->number + lane) % engine->config.workers;
+}
+
+static inline bool pair_is_first(const struct pair *pair)
+{
+	return !pair->to->queue.index;
 }
 
 /* question.c */

@@ -45,6 +45,19 @@ static void tap_apply(void *arg)
 			trace_tap_set(&queue->pair_from[s]->trace, trace->slot, request->ring);
 }
 
+static void set_tap(const struct gw_trace *trace, const struct holder *holder, unsigned int lane,
+		    bool on)
+{
+	unsigned int w = lane_worker(trace->engine, holder->network, lane);
+	struct tap_request request = {
+		.trace = trace,
+		.queue = holder->port->queue[lane],
+		.ring = on ? trace->worker[w] : NULL,
+	};
+
+	gw_queue_apply(&request.queue->queue, tap_apply, &request);
+}
+
 /*
  * Under trace_lock. When this returns no worker knows a ring of the trace any more, if
  * it was switched off.
@@ -55,16 +68,9 @@ static void set_taps(const struct gw_trace *trace, bool on)
 
 	if (trace->queries || !engine->traceable)
 		return;
-	for (unsigned int i = 0; i < engine->port_count; i++) {
-		struct holder *holder = engine->holder[i];
-		struct tap_request request = {
-			.trace = trace,
-			.queue = holder->port->queue[0],
-			.ring = on ? trace->worker[holder->worker_index] : NULL,
-		};
-
-		gw_port_apply(holder->port, tap_apply, &request);
-	}
+	for (unsigned int i = 0; i < engine->port_count; i++)
+		for (unsigned int q = 0; q < engine->holder[i]->port->lanes; q++)
+			set_tap(trace, engine->holder[i], q, on);
 }
 
 void engine_trace_allow(struct engine *engine, bool allow)

@@ -39,6 +39,12 @@ static struct pair_record *record_of(const struct pair *pair)
 	return &engine->pair[pair->record];
 }
 
+/* What is between the same ports in another lane. The first has what is one for all. */
+static struct pair *pair_in(const struct pair *pair, unsigned int lane)
+{
+	return pair->egress->queue[lane]->pair_from[pair->source->slot];
+}
+
 /* ---- what traces are told ---- */
 
 static uint64_t generation_of(const struct gw_memmap *memmap)
@@ -101,6 +107,8 @@ static void publish_apply(void *arg)
 	const struct publication *p = arg;
 	struct pair *pair = p->pair;
 
+	/* Without one that lends it is not asked, and may go. */
+	pair->witness = p->answer && p->answer->verdict != GW_NO ? pair_in(pair, 0)->watcher : NULL;
 	if (p->answer)
 		pair_set_answer(pair, p->answer, p->memmap, p->stamp);
 	else if (pair->answer_memmap == p->memmap || pair->answer.reason == GW_COPY_MEMORY_TAKEN)
@@ -116,7 +124,7 @@ static void publish(struct pair *pair, const struct gw_answer *answer, struct gw
 
 	if (answer)
 		trace_answer(pair, memmap, answer);
-	gw_port_apply(pair->egress, publish_apply, &p);
+	gw_queue_apply(&pair->to->queue, publish_apply, &p);
 }
 
 static void conclude(struct pair *pair, const struct gw_answer *answer, struct gw_memmap *memmap,
@@ -125,7 +133,7 @@ static void conclude(struct pair *pair, const struct gw_answer *answer, struct g
 	struct publication p = { pair, answer, memmap, stamp, true };
 
 	trace_answer(pair, memmap, answer);
-	gw_port_apply(pair->egress, publish_apply, &p);
+	gw_queue_apply(&pair->to->queue, publish_apply, &p);
 }
 
 static struct gw_answer answer_no(const struct gw_answer *base, enum gw_reason reason,
@@ -141,12 +149,12 @@ static struct gw_answer answer_no(const struct gw_answer *base, enum gw_reason r
 
 /* ---- asking ---- */
 
-/* Before pages are pinned: what goes from here on is seen to go. */
+/* Before pages are pinned: what goes from here on is seen to go. The first lane's pair. */
 static void observe(struct pair *pair, struct gw_memmap *memmap)
 {
 	struct gw_error err = { 0 };
 
-	if (pair->witness || !witness_open(memmap, &pair->witness, &err))
+	if (pair->watcher || !witness_open(memmap, &pair->watcher, &err))
 		return;
 	gw_log(LOG_NOTICE,
 	       "port %s: pages that the guest of port %s gives back are noticed within a "
@@ -154,24 +162,25 @@ static void observe(struct pair *pair, struct gw_memmap *memmap)
 	       pair->egress->name, pair->source->name, err.text);
 }
 
-/* The worker does not ask it any more. */
+/* No worker asks it any more. */
 static void dismiss_witness(struct pair *pair)
 {
-	witness_close(pair->witness);
-	pair->witness = NULL;
+	witness_close(pair->watcher);
+	pair->watcher = NULL;
 }
 
-static void map_for(struct pair *pair, struct gw_memmap *memmap, uint64_t stamp,
+static void map_for(struct pair *asking, struct gw_memmap *memmap, uint64_t stamp,
 		    struct gw_answer *answer)
 {
-	struct gw_port *egress = pair->egress;
+	struct gw_port *egress = asking->egress;
+	struct pair *pair = pair_in(asking, 0);
 	struct gw_answer pending = answer_no(answer, GW_COPY_MAPPING_PENDING,
 					     "guest memory is being pinned for the device");
 	struct gw_error err = { 0 };
 	uint64_t since_ns = gw_now_ns();
 	int ret;
 
-	publish(pair, &pending, memmap, stamp);
+	publish(asking, &pending, memmap, stamp);
 	renew_begin(record_of(pair));
 	observe(pair, memmap);
 	ret = egress->driver->map(egress, memmap, &err);
@@ -232,10 +241,10 @@ static bool resting(struct pair *pair, const struct gw_memmap *memmap)
 static void map_and_rest(struct pair *pair, struct gw_memmap *memmap, uint64_t stamp,
 			 struct gw_answer *answer)
 {
-	struct pair_record *record = record_of(pair);
+	struct pair_record *record = record_of(pair_in(pair, 0));
 	uint64_t before_ns = renew_spent_ns();
 
-	if (resting(pair, memmap)) {
+	if (resting(record->pair, memmap)) {
 		*answer =
 			answer_no(answer, GW_COPY_MAPPING_PENDING,
 				  "the guest's memory changed again while it was being pinned, or "
@@ -273,12 +282,13 @@ static void ask_once(struct pair *pair, struct gw_memmap *memmap, uint64_t stamp
 		     struct gw_answer *answer)
 {
 	struct gw_port *egress = pair->egress;
+	const struct gw_memmap *mapped = pair_in(pair, 0)->mapped;
 
 	egress->driver->query(egress, memmap, answer);
 	gw_counter_add(&egress->queries, 1);
 	if (answer->verdict == GW_NO || !answer->needs_map || !memmap)
 		return;
-	if (pair->mapped && pair->mapped != memmap)
+	if (mapped && mapped != memmap)
 		*answer = answer_no(answer, GW_COPY_MEMORY_TAKEN,
 				    "earlier memory of this guest still has loans out");
 	else
@@ -319,7 +329,7 @@ static void ask_job(struct chore_job *job)
 				   "its interface is gone: there is none of that name now");
 	else if (!holder_of(pair->egress)->started)
 		answer = answer_no(&answer, GW_COPY_DEVICE_DOWN, "the device is stopped");
-	else if (memmap && question_is_retiring(record, memmap))
+	else if (memmap && question_is_retiring(record_of(pair_in(pair, 0)), memmap))
 		answer = answer_no(&answer, GW_COPY_MEMORY_DISCARDED,
 				   "this memory is to be unmapped when its loans are home");
 	else
@@ -346,7 +356,7 @@ static void ask_event(struct gw_watch *watch, uint32_t events)
 		struct pair_record *record = &engine->pair[i];
 
 		take_question(record);
-		/* Pair C. */
+		/* Pair C. The first lane's. */
 		if (gw_atomic_exchange(&record->drained, 0u))
 			question_retire_again(record);
 	}
@@ -371,7 +381,7 @@ void question_ask(struct pair *pair)
 /* Worker. */
 void question_drained(struct pair *pair)
 {
-	struct pair_record *record = record_of(pair);
+	struct pair_record *record = record_of(pair_in(pair, 0));
 
 	pair->watch_zero = false;
 	/* Pair C: the chore that runs because of it sees the loans at home. */
@@ -386,13 +396,18 @@ struct watch_request {
 	bool drained;
 };
 
-/* Worker: are the pair's loans home? If not, tell when they are. */
+/* Worker: are the pair's loans home, in all lanes? If not, tell when those of one are. */
 static void watch_apply(void *arg)
 {
 	struct watch_request *request = arg;
 
-	request->drained = !request->pair->loans_out;
-	request->pair->watch_zero = !request->drained;
+	request->drained = true;
+	for (unsigned int i = 0; i < request->pair->egress->lanes; i++) {
+		struct pair *pair = pair_in(request->pair, i);
+
+		pair->watch_zero = pair->loans_out > 0;
+		request->drained &= !pair->loans_out;
+	}
 }
 
 static bool loans_home(struct pair *pair)
@@ -412,8 +427,9 @@ static void forget(struct pair *pair, struct gw_memmap *memmap, bool map_again)
 		.text = "the guest gave pages back; its memory will be mapped anew",
 	};
 
-	publish(pair, map_again ? &discarded : NULL, memmap,
-		gw_load_relaxed(&pair->egress->answer_stamp));
+	for (unsigned int i = 0; i < pair->egress->lanes; i++)
+		publish(pair_in(pair, i), map_again ? &discarded : NULL, memmap,
+			gw_load_relaxed(&pair->egress->answer_stamp));
 }
 
 static void unmap(struct pair *pair)
@@ -431,7 +447,7 @@ static void unmap(struct pair *pair)
 static bool let_go(struct pair *pair, const struct retiree *retiree)
 {
 	/* The witness keeps from being lent what is stale; renew.c has it mapped anew. */
-	if (retiree->why == RETIRE_IF_STALE && pair->witness)
+	if (retiree->why == RETIRE_IF_STALE && pair->watcher)
 		return true;
 	forget(pair, retiree->memmap, retiree->why != RETIRE_FOR_GOOD);
 	if (pair->mapped == retiree->memmap) {
@@ -476,7 +492,8 @@ static void retire_from(struct pair_record *record, struct gw_memmap *memmap, en
 	struct retiree *retiree = calloc(1, sizeof(*retiree));
 
 	/* A question that was put but not yet heard comes first: jobs keep their order. */
-	take_question(record);
+	for (unsigned int i = 0; i < record->pair->egress->lanes; i++)
+		take_question(record_of(pair_in(record->pair, i)));
 	if (!retiree) {
 		gw_log(LOG_ERR, "port %s: out of memory: guest memory of port %s stays mapped",
 		       record->pair->egress->name, record->pair->source->name);
@@ -500,7 +517,7 @@ static void retire(struct gw_port *port, struct gw_memmap *memmap, enum retire_w
 	struct engine *engine = holder_of(port)->engine;
 
 	for (unsigned int i = 0; i < engine->pair_count; i++)
-		if (engine->pair[i].pair->source == port)
+		if (engine->pair[i].pair->source == port && pair_is_first(engine->pair[i].pair))
 			retire_from(&engine->pair[i], memmap, why);
 }
 
@@ -516,11 +533,11 @@ void question_discarded(struct gw_port *port, struct gw_memmap *memmap)
 
 /* ---- life ---- */
 
-static void collect_pairs(struct engine *engine, struct network *network)
+static void collect_pairs(struct engine *engine, struct lane *lane)
 {
-	for (unsigned int e = 0; e < network->port_count; e++) {
-		for (unsigned int s = 0; s < network->port_count; s++) {
-			struct pair *pair = network->lane[0]->queue[e]->pair_from[s];
+	for (unsigned int e = 0; e < lane->count; e++) {
+		for (unsigned int s = 0; s < lane->count; s++) {
+			struct pair *pair = lane->queue[e]->pair_from[s];
 
 			if (!pair)
 				continue;
@@ -538,14 +555,16 @@ int questions_open(struct engine *engine, struct gw_error *err)
 	int ret;
 
 	for (unsigned int i = 0; i < engine->network_count; i++)
-		count += engine->network[i]->port_count * engine->network[i]->port_count;
+		count += engine->network[i]->lane_count * engine->network[i]->port_count *
+			 engine->network[i]->port_count;
 	engine->pair = calloc(count ? count : 1, sizeof(*engine->pair));
 	engine->pair_count = 0;
 	engine->ask_fd = gw_eventfd();
 	if (!engine->pair || engine->ask_fd < 0)
 		return gw_error_sys(err, engine->pair ? engine->ask_fd : -ENOMEM, "questions");
 	for (unsigned int i = 0; i < engine->network_count; i++)
-		collect_pairs(engine, engine->network[i]);
+		for (unsigned int k = 0; k < engine->network[i]->lane_count; k++)
+			collect_pairs(engine, engine->network[i]->lane[k]);
 	ret = gw_watch_start(engine->loop, &engine->ask_watch, engine->ask_fd, EPOLLIN, ask_event);
 	return ret ? gw_error_sys(err, ret, "questions: watch") : 0;
 }
@@ -561,7 +580,7 @@ static unsigned int kept_count;
 static void unmap_at_end(struct pair *pair)
 {
 	dismiss_witness(pair);
-	if (!pair->loans_out) {
+	if (loans_home(pair)) {
 		unmap(pair);
 		return;
 	}

@@ -27,9 +27,9 @@ struct seat {
 };
 
 struct command {
-	void (*fn)(void *arg);
+	void (*fn)(void *arg); /* NULL: to stand still until `released` */
 	void *arg;
-	bool done;
+	bool held, released, done;
 	struct gw_list node;
 };
 
@@ -274,6 +274,18 @@ static void doze(struct worker *worker)
 
 /* ---- commands ---- */
 
+/* The lock is free meanwhile: other commands may be queued. */
+static void stand_still(struct worker *worker, struct command *command)
+{
+	command->held = true;
+	pthread_cond_broadcast(&worker->done);
+	/* Nobody need wake who does nothing (worker_nudge). */
+	gw_store_relaxed(&worker->asleep, 1u);
+	while (!command->released)
+		pthread_cond_wait(&worker->done, &worker->lock);
+	gw_store_relaxed(&worker->asleep, 0u);
+}
+
 static void run_commands(struct worker *worker)
 {
 	gw_eventfd_clear(worker->event_fd);
@@ -284,12 +296,24 @@ static void run_commands(struct worker *worker)
 			gw_container_of(worker->commands.next, struct command, node);
 
 		gw_list_del(&command->node);
-		command->fn(command->arg);
+		if (command->fn)
+			command->fn(command->arg);
+		else
+			stand_still(worker, command);
 		watches_sync(worker);
 		command->done = true;
 	}
 	pthread_cond_broadcast(&worker->done);
 	pthread_mutex_unlock(&worker->lock);
+}
+
+/* Under the lock; the worker runs. */
+static void queue_command(struct worker *worker, struct command *command)
+{
+	gw_list_add_tail(&worker->commands, &command->node);
+	/* Pair A: whoever sees attention also sees the command (under the lock). */
+	gw_store_release(&worker->attention, 1u);
+	gw_eventfd_signal(worker->event_fd);
 }
 
 void worker_apply(struct worker *worker, void (*fn)(void *arg), void *arg)
@@ -301,14 +325,54 @@ void worker_apply(struct worker *worker, void (*fn)(void *arg), void *arg)
 		fn(arg);
 		watches_sync(worker);
 	} else {
-		gw_list_add_tail(&worker->commands, &command.node);
-		/* Pair A: whoever sees attention also sees the command (under the lock). */
-		gw_store_release(&worker->attention, 1u);
-		gw_eventfd_signal(worker->event_fd);
+		queue_command(worker, &command);
 		while (!command.done)
 			pthread_cond_wait(&worker->done, &worker->lock);
 	}
 	pthread_mutex_unlock(&worker->lock);
+}
+
+/* One that does not run is kept from beginning to, by its lock. */
+static void hold(struct worker *worker, struct command *command)
+{
+	pthread_mutex_lock(&worker->lock);
+	if (!worker->running)
+		return;
+	queue_command(worker, command);
+	while (!command->held)
+		pthread_cond_wait(&worker->done, &worker->lock);
+	pthread_mutex_unlock(&worker->lock);
+}
+
+static void release(struct worker *worker, struct command *command)
+{
+	if (!command->held) {
+		watches_sync(worker);
+		pthread_mutex_unlock(&worker->lock);
+		return;
+	}
+	pthread_mutex_lock(&worker->lock);
+	command->released = true;
+	pthread_cond_broadcast(&worker->done);
+	while (!command->done)
+		pthread_cond_wait(&worker->done, &worker->lock);
+	pthread_mutex_unlock(&worker->lock);
+}
+
+void worker_apply_all(struct worker *const *workers, unsigned int count, void (*fn)(void *arg),
+		      void *arg)
+{
+	struct command command[PORT_LANES_MAX] = { 0 };
+
+	if (count == 1) {
+		worker_apply(workers[0], fn, arg);
+		return;
+	}
+	for (unsigned int i = 0; i < count; i++)
+		hold(workers[i], &command[i]);
+	fn(arg);
+	for (unsigned int i = count; i > 0; i--)
+		release(workers[i - 1], &command[i - 1]);
 }
 
 /* ---- the thread ---- */

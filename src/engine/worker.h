@@ -42,3 +42,9 @@ int worker_install_signal(void);
  * been brought up to date when it returns. Threads: any but a worker.
  */
 void worker_apply(struct worker *worker, void (*fn)(void *arg), void *arg);
+/*
+ * The same while several stand still between two visits: fn runs on the calling thread
+ * then. Each caller names them in the same order, or two would wait for each other.
+ */
+void worker_apply_all(struct worker *const *workers, unsigned int count, void (*fn)(void *arg),
+		      void *arg);

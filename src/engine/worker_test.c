@@ -56,7 +56,7 @@ static struct rig *rig_open(const char *a, const char *b)
 		assert_int_equal(port->driver->open(port, &err), 0);
 		assert_int_equal(network_add(&rig.network, port, &err), 0);
 	}
-	assert_int_equal(network_connect(&rig.network, 1, &err), 0);
+	assert_int_equal(network_connect(&rig.network, &err), 0);
 	assert_int_equal(worker_add_lane(the_worker, rig.network.lane[0], &err), 0);
 	return &rig;
 }

@@ -59,14 +59,22 @@ static void lane_close(struct lane *lane)
 	free(lane);
 }
 
-int network_connect(struct network *network, unsigned int lanes, struct gw_error *err)
+int network_set_lanes(struct network *network, unsigned int lanes, struct gw_error *err)
 {
 	int ret = 0;
 
-	for (unsigned int i = 0; i < network->port_count && !ret; i++) {
-		network->port[i]->network_ports = network->port_count;
+	for (unsigned int i = 0; i < network->port_count && !ret; i++)
 		ret = port_set_lanes(network->port[i], lanes, err);
-	}
+	return ret;
+}
+
+int network_connect(struct network *network, struct gw_error *err)
+{
+	unsigned int lanes = network->port_count ? network->port[0]->lanes : 0;
+	int ret = 0;
+
+	for (unsigned int i = 0; i < network->port_count; i++)
+		network->port[i]->network_ports = network->port_count;
 	for (unsigned int i = 0; i < lanes && !ret; i++)
 		ret = lane_open(network, err);
 	if (ret)

@@ -28,6 +28,7 @@ struct lane {
 
 struct network {
 	char name[GW_NAME_BYTES];
+	unsigned int number; /* the engine's: which of its networks */
 	/* fixed at start */
 	struct gw_port *port[PORT_NETWORK_MAX];
 	unsigned int port_count;
@@ -37,11 +38,13 @@ struct network {
 
 /* Adds a port (before start): gives it a slot. -ENOSPC when full. */
 int network_add(struct network *network, struct gw_port *port, struct gw_error *err);
+/* How many lanes there will be, 1 if it is not said: each port has a queue in each. */
+int network_set_lanes(struct network *network, unsigned int lanes, struct gw_error *err);
 /*
- * Makes lanes, and in each of them a queue of each port and pairs between all (arena and
- * hosts are set). On failure what was made is freed.
+ * Makes the lanes, and in each of them pairs between all ports (arena and hosts are
+ * set). On failure what was made is freed.
  */
-int network_connect(struct network *network, unsigned int lanes, struct gw_error *err);
+int network_connect(struct network *network, struct gw_error *err);
 void network_disconnect(struct network *network);
 
 /*

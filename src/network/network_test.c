@@ -49,7 +49,7 @@ static struct rig *rig_open(unsigned int count)
 		assert_int_equal(port->driver->open(port, &err), 0);
 		assert_int_equal(network_add(&rig.network, port, &err), 0);
 	}
-	assert_int_equal(network_connect(&rig.network, 1, &err), 0);
+	assert_int_equal(network_connect(&rig.network, &err), 0);
 	return &rig;
 }
 
@@ -236,7 +236,7 @@ static void connecting_fails_as_a_whole(void **state)
 		port[i]->arena = arena;
 		network_add(&network, port[i], &err);
 	}
-	assert_int_equal(network_connect(&network, 1, &err), -ENOMEM);
+	assert_int_equal(network_connect(&network, &err), -ENOMEM);
 	assert_non_null(strstr(err.text, "bounce"));
 	assert_null(port[0]->queue[0]->pair_from[1]);
 	assert_null(port[1]->queue[0]->pair_from[0]);

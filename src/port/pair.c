@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of a lane's part of the bounce buffers, if there are so many: the longest frame fits. */
+#define BOUNCE_LEAST ((GW_FRAME_LEN_MAX + GW_ARENA_BUFFER_BYTES - 1) / GW_ARENA_BUFFER_BYTES)
+
 /* An explicit word beats a default; of two explicit ones `stricter` picks. */
 static uint32_t choose(int64_t egress, int64_t source, uint32_t fallback, bool larger)
 {
@@ -16,11 +19,30 @@ static uint32_t choose(int64_t egress, int64_t source, uint32_t fallback, bool l
 	return (uint32_t)((egress > source) == larger ? egress : source);
 }
 
+/* What two ports have between them is divided evenly among their lanes. */
+static uint32_t share(uint32_t whole, const struct gw_port *port, uint32_t least)
+{
+	uint32_t part = (whole + port->lanes - 1) / port->lanes;
+
+	return part < least ? (whole < least ? whole : least) : part;
+}
+
+static uint32_t loans_max_of(const struct gw_port *source, const struct gw_port *egress)
+{
+	return share(choose(egress->loans, source->loans, PORT_LOANS_DEFAULT, false), egress, 1);
+}
+
+static uint32_t bounce_max_of(const struct gw_port *source, const struct gw_port *egress)
+{
+	return share(choose(egress->bounce, source->bounce, PORT_BOUNCE_DEFAULT, false), egress,
+		     BOUNCE_LEAST);
+}
+
 static unsigned int bounce_count_of(const struct gw_port *source, const struct gw_port *egress)
 {
 	if (egress->driver->bounce || !source->driver->rx)
 		return 0;
-	return choose(egress->bounce, source->bounce, PORT_BOUNCE_DEFAULT, false);
+	return bounce_max_of(source, egress);
 }
 
 /*
@@ -29,7 +51,7 @@ static unsigned int bounce_count_of(const struct gw_port *source, const struct g
  */
 static unsigned int pieces_count_of(const struct gw_port *source, const struct gw_port *egress)
 {
-	uint32_t loans = choose(egress->loans, source->loans, PORT_LOANS_DEFAULT, false);
+	uint32_t loans = loans_max_of(source, egress);
 
 	if (!source->driver->rx)
 		return 0;
@@ -106,8 +128,8 @@ int pair_create(struct port_queue *from, struct port_queue *to, struct pair **ou
 	pair->loan_never = source->loan_never || egress->loan_never;
 	pair->copybreak =
 		choose(egress->copybreak, source->copybreak, PORT_COPYBREAK_DEFAULT, true);
-	pair->loans_max = choose(egress->loans, source->loans, PORT_LOANS_DEFAULT, false);
-	pair->bounce_max = choose(egress->bounce, source->bounce, PORT_BOUNCE_DEFAULT, false);
+	pair->loans_max = loans_max_of(source, egress);
+	pair->bounce_max = bounce_max_of(source, egress);
 	ret = bounce_init(pair, err);
 	if (!ret)
 		ret = headers_init(pair, err);

@@ -35,8 +35,8 @@ struct pair {
 	bool answered;
 	bool asking;             /* a question is under way; its last word ends it, nothing else */
 	bool was_answered;       /* once; then `answer` is at least the last one */
-	struct witness *witness; /* of what is mapped for lending; set and unset before and after
-				    an answer that lends. NULL: none */
+	struct witness *witness; /* of what is mapped for lending: comes and goes with an answer
+				    that lends (`watcher`). NULL: none */
 	bool watch_zero;         /* tell host->drained when loans_out falls to 0 */
 	uint32_t loans_out, bounce_out;
 	struct trace_tap trace;
@@ -50,9 +50,9 @@ struct pair {
 	enum gw_trace_why ask_why; /* for traces */
 	uint32_t ask_flag;         /* atomic: 1 = the two above are valid, control's turn */
 
-	/* ---- control ---- */
+	/* ---- control; in the first lane's pair, for all ---- */
 	struct gw_memmap *mapped; /* with a reference: driver->map succeeded */
-	bool unmap_wanted;        /* unmap as soon as loans are home */
+	struct witness *watcher;  /* of it, that all lanes' pairs are given; NULL: none */
 
 	/* ---- the ledger: the worker writes, snapshots read ---- */
 	gw_counter lent_frames, lent_bytes;
@@ -70,7 +70,7 @@ struct pair {
 int pair_create(struct port_queue *from, struct port_queue *to, struct pair **pair,
 		struct gw_error *err);
 void pair_free(struct pair *pair); /* NULL is fine */
-/* Buffers of the arena that a pair of these two will take: for bounces and headers. */
+/* Buffers of the arena that a pair of these two will take in a lane: for bounces and headers. */
 unsigned int pair_arena_buffers(const struct gw_port *source, const struct gw_port *egress);
 
 /* Worker: publishes an answer. The memmap is the one that was asked about. */

@@ -427,6 +427,11 @@ struct gw_parcel *gw_port_parcel(const struct gw_port *port)
 	return port->parcel;
 }
 
+unsigned int gw_port_queue_count(const struct gw_port *port)
+{
+	return port->lanes;
+}
+
 struct gw_queue *gw_port_queue(struct gw_port *port, unsigned int index)
 {
 	return index < port->lanes ? &port->queue[index]->queue : NULL;
@@ -458,6 +463,16 @@ void gw_port_apply(struct gw_port *port, void (*fn)(void *arg), void *arg)
 		port->host->apply(port, fn, arg);
 	else
 		fn(arg);
+}
+
+void gw_queue_apply(struct gw_queue *queue, void (*fn)(void *arg), void *arg)
+{
+	const struct port_host *host = queue->port->host;
+
+	if (host && host->apply_queue)
+		host->apply_queue(queue, fn, arg);
+	else
+		gw_port_apply(queue->port, fn, arg);
 }
 
 static void pause_apply(void *arg)

@@ -39,6 +39,8 @@ struct gw_loop;
 /* What the engine does for drivers and the desk; see driver.h for the contracts. */
 struct port_host {
 	void (*apply)(struct gw_port *port, void (*fn)(void *arg), void *arg);
+	/* gw_queue_apply; NULL: as apply. */
+	void (*apply_queue)(struct gw_queue *queue, void (*fn)(void *arg), void *arg);
 	/* The desk met memory that it has no answer for. Worker; must not block. */
 	void (*ask)(struct pair *pair);
 	/* A pair that was watched (pair->watch_zero) has no loans any more. Worker. */

@@ -27,9 +27,9 @@
  * frames come home to it, are not completed, and when the last one has come it is
  * freed, and with it the last reference to that guest's memory.
  *
- * A guest has up to GUEST_PAIRS_MAX queue pairs. All of them belong to the one worker
- * of the port's network; their kick descriptors are in one epoll set, which is what
- * the worker sleeps on.
+ * A guest has up to GUEST_PAIRS_MAX queue pairs. Each is in one queue of the port, so
+ * one worker's: pairs are dealt out in turn (guest_queue). The kick descriptors of those
+ * that a worker has are in one epoll set, which is what it sleeps on.
  */
 #pragma once
 
@@ -127,24 +127,37 @@ enum drain_phase {
 struct announcement {
 	struct gw_frame frame;
 	uint8_t *bytes; /* in the arena */
-	bool wanted;    /* worker */
 	bool out;       /* worker: it is on its way */
+};
+
+/*
+ * What one worker has of a guest: queue->priv. It is the worker's own, and control reads
+ * it, and changes it by gw_port_apply.
+ */
+struct guest_queue {
+	struct guest *guest;
+	int kick_fd; /* an epoll set of the kick descriptors; control */
+	/* Transmit rings that run, and receive rings that run and are enabled. */
+	struct lender *lending[GUEST_PAIRS_MAX];
+	struct receiver *receiving[GUEST_PAIRS_MAX];
+	unsigned int lending_count, receiving_count;
+	unsigned int turn;                 /* in lending: who is asked first */
+	struct announcement *announcement; /* wanted; only in the first queue. NULL: none is */
+	struct steering steering;
+	struct iovec seg[GW_FRAME_SEGS_MAX]; /* the chain at hand, or the one long frame */
 };
 
 struct guest {
 	struct gw_port *port;
 	struct gw_loop *loop; /* set by the first start */
 
-	/* ---- the owning worker; control reads, and changes by gw_port_apply ---- */
+	struct guest_queue **queue; /* by number, as many as the port has; fixed */
+	unsigned int queue_count;
+
+	/* ---- control, by gw_port_apply; workers read ---- */
 	struct lender *lender[GUEST_PAIRS_MAX];     /* NULL: that ring does not run */
 	struct receiver *receiver[GUEST_PAIRS_MAX]; /* the same */
-	/* Pairs whose transmit ring runs, and whose receive ring runs and is enabled. */
-	uint8_t lending[GUEST_PAIRS_MAX], receiving[GUEST_PAIRS_MAX];
-	unsigned int lending_count, receiving_count;
-	unsigned int turn; /* in lending: who is asked first */
-	struct steering steering;
-	struct announcement announcement;
-	struct iovec seg[GW_FRAME_SEGS_MAX]; /* the chain at hand, or the one long frame */
+	struct announcement announcement;           /* the first worker's */
 	uint32_t blocked; /* atomic: an eventfd of the front-end made us wait; control resets */
 
 	/* ---- control loop ---- */
@@ -156,7 +169,6 @@ struct guest {
 	bool closing;   /* stop was called: no new connection */
 	int listen_fd, fd;
 	int backend_fd; /* the channel for our own requests; -1: none */
-	int kick_fd;    /* an epoll set of all kick descriptors */
 	bool bound;     /* the socket file is ours to remove */
 	struct gw_watch listen_watch, watch, event_watch;
 	struct gw_timer retry, look;
@@ -218,19 +230,21 @@ int announce_open(struct guest *guest, struct gw_error *err);
 /* Control: the guest with this address is here now. */
 void announce(struct guest *guest, const uint8_t mac[6]);
 /* Worker: the frame, if one is wanted; and when it is home. */
-struct gw_frame *announce_take(struct guest *guest);
-void announce_home(struct guest *guest);
+struct gw_frame *announce_take(struct guest_queue *queue);
+void announce_home(struct guest_queue *queue);
 
 /* ---- rings.c ---- */
 extern const struct session_ops guest_session_ops;
-/* Worker: which rings run has changed. */
+/* By gw_port_apply: which rings run has changed. */
 void rings_list(struct guest *guest);
+/* The queue that a pair belongs to. Control, or by gw_port_apply. */
+struct gw_queue *rings_queue(const struct guest *guest, unsigned int pair);
 /* Worker: sleep or wake for rings; the driver's arm. */
 bool rings_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us);
 /* Worker: what is left of the run of a process before, given back unused. */
 void ring_give_back(struct ring *ring, struct iovec *seg);
 /* Control: the ring is over, its kick descriptor is not waited for any more. */
-void rings_forget_kick(struct guest *guest, int fd);
+void rings_forget_kick(const struct gw_queue *queue, int fd);
 /* Control: the worker signalled event_fd. */
 void rings_event(struct gw_watch *watch, uint32_t events);
 void rings_show_state(struct guest *guest);

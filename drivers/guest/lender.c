@@ -158,23 +158,23 @@ struct visit {
 };
 
 /* One ring's part of a visit; false: the visit is over (the guest's array is borrowed). */
-static bool lend(struct guest *guest, struct lender *lender, struct visit *visit)
+static bool lend(struct guest_queue *queue, struct lender *lender, struct visit *visit)
 {
 	struct gw_frame *frame;
 	struct ring_chain chain;
 
 	/* Dropped chains count as well: a visit is bounded whatever is in the ring. */
 	for (; visit->count < visit->max && visit->looks && visit->bytes; visit->looks--) {
-		if (ring_pop(lender->ring, &chain, guest->seg, GW_FRAME_SEGS_MAX) <= 0)
+		if (ring_pop(lender->ring, &chain, queue->seg, GW_FRAME_SEGS_MAX) <= 0)
 			return true;
-		frame = make_frame(lender, &chain, guest->seg);
+		frame = make_frame(lender, &chain, queue->seg);
 		if (!frame)
 			continue;
 		lender->out++;
 		if (lender->head)
 			lender->head[frame->id] = HEAD_OUT;
-		if (guest->receiving_count > 1)
-			steering_sent(&guest->steering, steering_hash(frame), lender->pair);
+		if (queue->receiving_count > 1)
+			steering_sent(&queue->steering, steering_hash(frame), lender->pair);
 		visit->bytes -= frame->len < visit->bytes ? frame->len : visit->bytes;
 		visit->frames[visit->count++] = frame;
 		if (frame->seg != frame->own)
@@ -202,22 +202,22 @@ static void settle(struct gw_queue *queue, struct lender *lender)
 
 unsigned int lender_rx(struct gw_queue *queue, struct gw_frame **frames, unsigned int max)
 {
-	struct guest *guest = queue->priv;
+	struct guest_queue *own = queue->priv;
 	struct visit visit = {
 		.frames = frames, .max = max, .looks = max, .bytes = GUEST_VISIT_BYTES
 	};
 	bool more = true;
 
-	if (__builtin_expect(guest->announcement.wanted, 0))
-		frames[visit.count++] = announce_take(guest);
-	for (unsigned int i = 0; i < guest->lending_count && more; i++) {
-		struct lender *lender = guest->lender[guest->lending[guest->turn]];
+	if (__builtin_expect(own->announcement != NULL, 0))
+		frames[visit.count++] = announce_take(own);
+	for (unsigned int i = 0; i < own->lending_count && more; i++) {
+		struct lender *lender = own->lending[own->turn];
 
-		if (++guest->turn >= guest->lending_count)
-			guest->turn = 0;
+		if (++own->turn >= own->lending_count)
+			own->turn = 0;
 		if (lender->stopping || lender->told)
 			continue;
-		more = lend(guest, lender, &visit);
+		more = lend(own, lender, &visit);
 		settle(queue, lender);
 	}
 	return visit.count;

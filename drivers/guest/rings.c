@@ -29,7 +29,9 @@ struct handover {
 
 struct gw_queue *rings_queue(const struct guest *guest, unsigned int pair)
 {
-	return gw_port_queue(guest->port, pair % guest->queue_count);
+	unsigned int first = gw_port_first_queue(guest->port);
+
+	return gw_port_queue(guest->port, (first + pair) % guest->queue_count);
 }
 
 static void list_queue(struct guest *guest, struct gw_queue *queue)
@@ -54,10 +56,25 @@ static void list_queue(struct guest *guest, struct gw_queue *queue)
 		queue->lend_max = lend_max;
 }
 
+/* Who has no receive ring has frames for the guest delivered by who has one. */
+static void route(struct guest *guest)
+{
+	unsigned int first = 0;
+
+	while (first < guest->queue_count && !guest->queue[first]->receiving_count)
+		first++;
+	for (unsigned int i = 0; i < guest->queue_count; i++) {
+		bool here = guest->queue[i]->receiving_count || first == guest->queue_count;
+
+		gw_port_queue(guest->port, i)->deliver_to = here ? i : first;
+	}
+}
+
 void rings_list(struct guest *guest)
 {
 	for (unsigned int i = 0; i < guest->queue_count; i++)
 		list_queue(guest, gw_port_queue(guest->port, i));
+	route(guest);
 }
 
 static void lender_begin(void *arg)
@@ -65,7 +82,10 @@ static void lender_begin(void *arg)
 	struct handover *h = arg;
 
 	h->guest->lender[h->lender->pair] = h->lender;
-	h->lender->queue->in_order = virtio_has(h->lender->features, VIRTIO_F_IN_ORDER);
+	/* Frames are lent by other queues as well, if these deliver them (deliver_to). */
+	for (unsigned int i = 0; i < h->guest->queue_count; i++)
+		gw_port_queue(h->guest->port, i)->in_order =
+			virtio_has(h->lender->features, VIRTIO_F_IN_ORDER);
 	rings_list(h->guest);
 }
 

@@ -207,6 +207,12 @@ struct gw_queue {
 	struct gw_port *port;
 	void *priv; /* the driver's */
 	unsigned int index;
+	/*
+	 * Number of the port's queue whose tx gets the frames for it that turn up with the
+	 * worker of this one: its own, or another. A driver with several queues changes it
+	 * by gw_port_apply.
+	 */
+	unsigned int deliver_to;
 	/* Descriptors whose readiness means work. -1: none. Changed in start, or by a
 	   function run through gw_port_apply(); the worker looks again after each. */
 	struct {
@@ -401,6 +407,8 @@ struct gw_parcel *gw_port_parcel(const struct gw_port *port);
  * that serve it: fixed from open to close. The queue of number index < count.
  */
 unsigned int gw_port_queue_count(const struct gw_port *port);
+/* The queue that a driver with several uses if one is enough. */
+unsigned int gw_port_first_queue(const struct gw_port *port);
 struct gw_queue *gw_port_queue(struct gw_port *port, unsigned int index);
 
 /*

@@ -38,7 +38,7 @@ struct gw_context;
 /* Begins with its size, so that it can grow: set it to sizeof(struct gw_options). */
 struct gw_options {
 	size_t size;
-	unsigned int workers;    /* data threads, 1 to 64; 0: 1. A network lives on one */
+	unsigned int workers;    /* data threads, 1 to 64; 0: 1 */
 	unsigned int bounce_mib; /* the private arena; 0: as the ports need */
 	unsigned int stop_ms;    /* how long a ring may drain, 100 to 2000; 0: 1000 */
 	/* Leave SIGBUS alone: a front-end that truncates its memory then kills the process

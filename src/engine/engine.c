@@ -198,37 +198,52 @@ static size_t arena_need(struct engine *engine)
 			buffers += egress->driver->arena_buffers(egress);
 		for (unsigned int s = 0; s < network->port_count; s++)
 			if (network->port[s] != egress)
-				buffers += (size_t)egress->lanes *
+				buffers += (size_t)gw_port_queue_count(egress) *
 					   pair_arena_buffers(network->port[s], egress);
 	}
 	return ARENA_PAD_BYTES + buffers * GW_ARENA_BUFFER_BYTES;
 }
 
 /*
- * A network has a lane on each worker if all its ports can have a queue in each, and
- * nothing goes from one lane to another: only one of them sends. Else it has one lane.
+ * A network has a lane on each worker if one of its ports can lend in several. Devices
+ * with one queue have it in the first lane.
  */
 static unsigned int lanes_of(const struct engine *engine, const struct network *network)
 {
-	unsigned int senders = 0;
-
 	for (unsigned int i = 0; i < network->port_count; i++) {
 		const struct gw_driver *driver = network->port[i]->driver;
 
-		if (!driver->several_queues)
-			return 1;
-		senders += driver->rx != NULL;
+		if (driver->several_queues && driver->rx)
+			return engine->config.workers;
 	}
-	return senders > 1 ? 1 : engine->config.workers;
+	return 1;
+}
+
+static int plan_port(const struct engine *engine, struct holder *holder, struct gw_error *err)
+{
+	unsigned int lanes = lanes_of(engine, holder->network), workers = engine->config.workers;
+	struct gw_port *port = holder->port;
+	unsigned int lane = 0;
+
+	if (port->worker >= (int64_t)workers)
+		return gw_error_set(err, -EINVAL, "port %s: worker=%d: there are %u, from 0 on",
+				    port->name, (int)port->worker, workers);
+	while (port->worker >= 0 && lane < lanes &&
+	       lane_worker(engine, holder->network, lane) != (unsigned int)port->worker)
+		lane++;
+	if (lane == lanes)
+		return gw_error_set(
+			err, -EINVAL, "port %s: worker=%d: its network is on worker %u alone",
+			port->name, (int)port->worker, lane_worker(engine, holder->network, 0));
+	return port_set_lanes(port, lanes, lane, err);
 }
 
 static int plan_lanes(struct engine *engine, struct gw_error *err)
 {
 	int ret = 0;
 
-	for (unsigned int n = 0; n < engine->network_count && !ret; n++)
-		ret = network_set_lanes(engine->network[n], lanes_of(engine, engine->network[n]),
-					err);
+	for (unsigned int i = 0; i < engine->port_count && !ret; i++)
+		ret = plan_port(engine, engine->holder[i], err);
 	return ret;
 }
 
@@ -509,7 +524,9 @@ struct gw_port *engine_port(const struct engine *engine, unsigned int i)
 
 unsigned int engine_port_worker(const struct engine *engine, unsigned int i)
 {
-	return lane_worker(engine, engine->holder[i]->network, 0);
+	const struct holder *holder = engine->holder[i];
+
+	return lane_worker(engine, holder->network, holder->port->first_lane);
 }
 
 unsigned int engine_worker_count(const struct engine *engine)

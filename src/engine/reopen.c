@@ -249,10 +249,10 @@ static void look_apply(void *arg)
 {
 	struct look *look = arg;
 
+	network_take_back(holder_of(look->source)->network, look->source, look->egress);
 	for (unsigned int i = 0; i < look->source->lanes; i++) {
 		struct port_queue *egress = look->egress->queue[i];
 
-		desk_take_back(look->source->queue[i], egress);
 		look->needed |=
 			egress->pair_from[look->source->slot]->loans_out && !egress->untrusted;
 	}

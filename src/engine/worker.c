@@ -15,7 +15,8 @@
 #define WORKER_SPIN_NS   10000ull
 /* How often it looks at ports that owe something, whether or not a descriptor fires. */
 #define WORKER_OWING_US  20000u
-#define WORKER_PORTS_MAX 256u
+/* A lane has one more than ports. */
+#define WORKER_SEATS_MAX 512u
 #define WORKER_EVENTS    64
 
 /* One port's queue, and the watches that were set for it. */
@@ -37,7 +38,7 @@ struct worker {
 	unsigned int index;
 	pthread_t thread;
 	int epoll_fd, event_fd;
-	struct seat seat[WORKER_PORTS_MAX];
+	struct seat seat[WORKER_SEATS_MAX];
 	unsigned int seat_count;
 
 	pthread_mutex_t lock; /* of the three below */
@@ -89,18 +90,25 @@ void worker_free(struct worker *worker)
 	free(worker);
 }
 
+static void add_seat(struct worker *worker, struct lane *lane, struct port_queue *queue)
+{
+	struct seat *seat = &worker->seat[worker->seat_count++];
+
+	*seat = (struct seat){ .queue = queue, .lane = lane };
+	for (unsigned int k = 0; k < GW_QUEUE_FDS; k++)
+		seat->watched[k] = -1;
+}
+
 int worker_add_lane(struct worker *worker, struct lane *lane, struct gw_error *err)
 {
-	if (worker->seat_count + lane->count > WORKER_PORTS_MAX)
+	if (worker->seat_count + lane->count + 1 > WORKER_SEATS_MAX)
 		return gw_error_set(err, -ENOSPC, "worker %u: more than %u ports; use more workers",
-				    worker->index, WORKER_PORTS_MAX);
-	for (unsigned int i = 0; i < lane->count; i++) {
-		struct seat *seat = &worker->seat[worker->seat_count++];
-
-		*seat = (struct seat){ .queue = lane->queue[i], .lane = lane };
-		for (unsigned int k = 0; k < GW_QUEUE_FDS; k++)
-			seat->watched[k] = -1;
-	}
+				    worker->index, WORKER_SEATS_MAX);
+	for (unsigned int i = 0; i < lane->count; i++)
+		if (port_queue_has_device(lane->queue[i]))
+			add_seat(worker, lane, lane->queue[i]);
+	if (lane->crossing)
+		add_seat(worker, lane, crossing_queue(lane->crossing));
 	return 0;
 }
 
@@ -151,6 +159,10 @@ static void lane_settle(struct lane *lane)
 		desk_flush(lane->queue[i]);
 	for (unsigned int i = 0; i < lane->count; i++)
 		desk_release(lane->queue[i]);
+	if (lane->crossing) {
+		desk_release(crossing_queue(lane->crossing));
+		crossing_show(lane->crossing);
+	}
 }
 
 /* Frames that found no room come before new ones. Returns true if all are gone. */
@@ -173,8 +185,7 @@ static unsigned int take_frames(struct lane *lane, struct port_queue *queue)
 	if (!port_usable(queue->port) || queue->port->resting || !queue->driver->rx)
 		return 0;
 	count = queue->driver->rx(&queue->queue, frames, GW_BATCH);
-	for (unsigned int i = 0; i < count; i++)
-		desk_enter(queue, frames[i]);
+	lane_enter(lane, queue, frames, count);
 	queue->waiting_next = 0;
 	queue->waiting_count = count;
 	if (count)
@@ -208,6 +219,8 @@ static bool awaited(const struct seat *seat)
 	const struct lane *lane = seat->lane;
 
 	if (seat->queue->offer.count)
+		return true;
+	if (lane->count == 2 && lane->crossing && crossing_queue(lane->crossing)->waiting_count)
 		return true;
 	return lane->count == 2 && lane->queue[!seat->queue->port->slot]->waiting_count;
 }

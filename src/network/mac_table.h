@@ -20,11 +20,14 @@
 #define MAC_PORTS    64u
 #define MAC_AGE_S    300u
 #define MAC_NONE     0xffffu
+/* Who is told of an address is told again after so long: well before it has aged. */
+#define MAC_TELL_S   64u
 
 struct mac_entry {
 	uint64_t mac; /* 48 bits; 0: free */
 	uint32_t seen_s;
 	uint16_t port;
+	uint16_t told; /* when mac_learn last returned true, in MAC_TELL_S */
 };
 
 struct mac_table {
@@ -51,5 +54,8 @@ static inline bool mac_is_multicast(uint64_t mac)
 
 /* Port that mac was seen behind within MAC_AGE_S, or MAC_NONE. */
 unsigned int mac_lookup(const struct mac_table *table, uint64_t mac, uint32_t now_s);
-/* Multicast and all-zero addresses are not learned. */
-void mac_learn(struct mac_table *table, uint64_t mac, unsigned int port, uint32_t now_s);
+/*
+ * Multicast and all-zero addresses are not learned. True if it is news: a new address or
+ * place, or one that has not been told of for a while.
+ */
+bool mac_learn(struct mac_table *table, uint64_t mac, unsigned int port, uint32_t now_s);

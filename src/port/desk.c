@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "desk_inside.h"
 
+#include "crossing.h"
 #include "net_features.h"
 #include "witness.h"
 #include <netinet/tcp.h>
@@ -354,10 +355,21 @@ static enum desk_verdict offer_whole(struct port_queue *egress, struct pair *pai
 	return DESK_TAKEN;
 }
 
+/* All else is decided where its device is. */
+static enum desk_verdict hand_over(struct port_queue *egress, struct pair *pair,
+				   struct gw_frame *frame, bool may_wait)
+{
+	if (crossing_hand(egress, pair, frame))
+		return DESK_TAKEN;
+	return desk_no_room(egress, pair, frame, may_wait, GW_DROP_EGRESS_FULL);
+}
+
 enum desk_verdict desk_offer(struct port_queue *egress, struct gw_frame *frame, bool may_wait)
 {
 	struct pair *pair = egress->pair_from[frame->pair];
 
+	if (__builtin_expect(egress->queue.deliver_to != egress->queue.index, 0))
+		return hand_over(egress, pair, frame, may_wait);
 	if (__builtin_expect(!port_usable(egress->port), 0)) {
 		if (!egress->port->up) {
 			desk_drop_rest(pair, frame, GW_DROP_EGRESS_DOWN);
@@ -569,17 +581,20 @@ static void take_back_offers(struct port_queue *egress, const struct port_queue 
 	offer->count = kept;
 }
 
+void desk_drop_waiting(struct port_queue *egress, struct gw_frame *frame)
+{
+	desk_drop_rest(egress->pair_from[frame->pair], frame, GW_DROP_EGRESS_FULL);
+	desk_put(frame);
+}
+
 void desk_take_back(struct port_queue *source, struct port_queue *egress)
 {
-	struct pair *pair = egress->pair_from[source->port->slot];
-
 	take_back_offers(egress, source);
 	for (; source->waiting_next < source->waiting_count; source->waiting_next++) {
 		struct gw_frame *frame = source->waiting[source->waiting_next];
 
-		desk_drop_rest(pair, frame, GW_DROP_EGRESS_FULL);
 		desk_came_in(source, frame);
-		desk_put(frame);
+		desk_drop_waiting(egress, frame);
 	}
 	source->waiting_next = source->waiting_count = 0;
 }

@@ -22,8 +22,8 @@ enum desk_verdict {
 	DESK_WAIT,  /* no room, and the source may wait (it has one possible egress) */
 };
 
-/* A frame enters the network: the caller holds it once. */
-static inline void desk_enter(struct port_queue *source, struct gw_frame *frame)
+/* A frame enters the lane from another one: the caller holds it once. */
+static inline void desk_enter_handed(struct gw_frame *frame)
 {
 	frame->holders = 1;
 	frame->bounce = 0;
@@ -31,6 +31,12 @@ static inline void desk_enter(struct port_queue *source, struct gw_frame *frame)
 	frame->trace_on = 0;
 	frame->cut = CUT_NOT;
 	frame->loans = 0;
+}
+
+/* A frame enters the network. */
+static inline void desk_enter(struct port_queue *source, struct gw_frame *frame)
+{
+	desk_enter_handed(frame);
 	frame->pair = source->port->slot;
 }
 
@@ -60,6 +66,8 @@ void desk_check_stall(struct port_queue *egress, uint64_t now_ns);
  * what was offered but not taken: loans that no device holds.
  */
 void desk_take_back(struct port_queue *source, struct port_queue *egress);
+/* Drops one frame that waited for the egress, at a source that was told of already. */
+void desk_drop_waiting(struct port_queue *egress, struct gw_frame *frame);
 /* Forgets everything but the ledger: the port is closed, and its pairs are gone or will be. */
 void desk_reset(struct port_queue *queue);
 /* Drops everything that waits or was offered, e.g. before a port goes down. */

@@ -19,10 +19,11 @@ static uint32_t choose(int64_t egress, int64_t source, uint32_t fallback, bool l
 	return (uint32_t)((egress > source) == larger ? egress : source);
 }
 
-/* What two ports have between them is divided evenly among their lanes. */
+/* What two ports have between them is divided evenly among the egress's queues. */
 static uint32_t share(uint32_t whole, const struct gw_port *port, uint32_t least)
 {
-	uint32_t part = (whole + port->lanes - 1) / port->lanes;
+	unsigned int lanes = port->driver->several_queues ? port->lanes : 1;
+	uint32_t part = (whole + lanes - 1) / lanes;
 
 	return part < least ? (whole < least ? whole : least) : part;
 }
@@ -81,7 +82,7 @@ static int bounce_init(struct pair *pair, struct gw_error *err)
 	struct bounce *b = &pair->bounce;
 	unsigned int count = bounce_count_of(pair->source, pair->egress);
 
-	if (!count)
+	if (!count || !port_queue_has_device(pair->to))
 		return 0;
 	b->max = count;
 	b->run = arena_take(pair->egress->arena, count);
@@ -103,7 +104,8 @@ static int headers_init(struct pair *pair, struct gw_error *err)
 {
 	unsigned int count = pieces_count_of(pair->source, pair->egress);
 
-	if (!count || !pieces_init(&pair->pieces, pair->egress->arena, count))
+	if (!count || !port_queue_has_device(pair->to) ||
+	    !pieces_init(&pair->pieces, pair->egress->arena, count))
 		return 0;
 	return gw_error_set(err, -ENOMEM,
 			    "no room for %u private headers from port %s to port %s; raise the "

@@ -39,6 +39,7 @@ struct pair {
 				    that lends (`watcher`). NULL: none */
 	bool watch_zero;         /* tell host->drained when loans_out falls to 0 */
 	uint32_t loans_out, bounce_out;
+	uint32_t handed_out; /* frames that another lane has (crossing.h) */
 	struct trace_tap trace;
 	struct bounce bounce;
 	struct pieces pieces;

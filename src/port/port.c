@@ -18,6 +18,7 @@ const struct gw_option port_common_options[] = {
 	{ "copybreak", "BYTES", NULL, "shorter frames are copied, not lent (default 256)" },
 	{ "loan", "auto|never", "auto", "never: copy every frame from or to this port" },
 	{ "loans", "COUNT", NULL, "frames of one source that a device may hold (default 512)" },
+	{ "worker", "N", NULL, "the worker of its device, or of the first queue pair" },
 	{ "bounce", "COUNT", NULL, "bounce buffers of 4 KiB for each source (default 64)" },
 	{ 0 },
 };
@@ -202,11 +203,15 @@ static int take_common(struct gw_port *port, struct gw_error *err)
 		ret = common_number(port, "bounce", 1, 4096, &port->bounce, err);
 	if (!ret)
 		ret = gw_port_option_word(port, "loan", loans, &loan, err);
+	if (!ret)
+		ret = common_number(port, "worker", 0, PORT_LANES_MAX - 1, &port->worker, err);
 	port->loan_never = loan == 1;
 	return ret;
 }
 
 /* ---- queues ---- */
+
+static const struct gw_driver no_device = { .name = "none" };
 
 static struct port_queue *queue_create(struct gw_port *port, unsigned int index)
 {
@@ -216,7 +221,6 @@ static struct port_queue *queue_create(struct gw_port *port, unsigned int index)
 		return NULL;
 	memset(queue, 0, sizeof(*queue));
 	queue->port = port;
-	queue->driver = port->driver;
 	queue->trace_loans = index;
 	queue->queue.port = port;
 	queue->queue.index = index;
@@ -233,7 +237,21 @@ static void queues_free_from(struct gw_port *port, unsigned int first)
 	}
 }
 
-int port_set_lanes(struct gw_port *port, unsigned int lanes, struct gw_error *err)
+/* A device of one queue has it in one lane. */
+static void place_device(struct gw_port *port, unsigned int first)
+{
+	port->first_lane = first;
+	for (unsigned int i = 0; i < port->lanes; i++) {
+		struct port_queue *queue = port->queue[i];
+		bool here = port->driver->several_queues || i == first;
+
+		queue->driver = here ? port->driver : &no_device;
+		queue->queue.deliver_to = here ? i : first;
+	}
+}
+
+int port_set_lanes(struct gw_port *port, unsigned int lanes, unsigned int first,
+		   struct gw_error *err)
 {
 	unsigned int before = port->lanes;
 
@@ -246,6 +264,7 @@ int port_set_lanes(struct gw_port *port, unsigned int lanes, struct gw_error *er
 				    lanes);
 	}
 	queues_free_from(port, lanes);
+	place_device(port, first);
 	return 0;
 }
 
@@ -272,7 +291,7 @@ int port_parse(const char *spec, const struct gw_driver *const *drivers, struct 
 	if (!ret)
 		ret = take_common(port, err);
 	if (!ret)
-		ret = port_set_lanes(port, 1, err);
+		ret = port_set_lanes(port, 1, 0, err);
 	if (!ret && port->driver->check)
 		ret = port->driver->check(port, err);
 	if (ret)
@@ -429,11 +448,18 @@ struct gw_parcel *gw_port_parcel(const struct gw_port *port)
 
 unsigned int gw_port_queue_count(const struct gw_port *port)
 {
-	return port->lanes;
+	return port->driver->several_queues ? port->lanes : 1;
+}
+
+unsigned int gw_port_first_queue(const struct gw_port *port)
+{
+	return port->driver->several_queues ? port->first_lane : 0;
 }
 
 struct gw_queue *gw_port_queue(struct gw_port *port, unsigned int index)
 {
+	if (!port->driver->several_queues)
+		return index ? NULL : &port->queue[port->first_lane]->queue;
 	return index < port->lanes ? &port->queue[index]->queue : NULL;
 }
 

@@ -95,6 +95,7 @@ struct gw_port {
 	bool loan_never;
 	/* -1: not given, then the other port's word counts (pair_create) */
 	int64_t copybreak, loans, bounce;
+	int64_t worker; /* that it was told to begin with; -1: none */
 
 	struct gw_parcel *parcel; /* from another process, while it is opened; NULL: none */
 
@@ -104,6 +105,7 @@ struct gw_port {
 	void *engine;                             /* the engine's record of this port */
 	struct port_queue *queue[PORT_LANES_MAX]; /* by lane; the first is always there */
 	unsigned int lanes;                       /* at least 1 */
+	unsigned int first_lane; /* that its device is in, or the first queue pair */
 
 	/* ---- control, on the port's own chore at a time ---- */
 	void *priv;

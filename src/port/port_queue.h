@@ -29,7 +29,8 @@ struct port_offer {
 struct port_queue {
 	struct gw_queue queue; /* what the driver sees of it */
 	struct gw_port *port;
-	const struct gw_driver *driver;           /* the port's */
+	const struct gw_driver *driver; /* the port's, or one of no functions: no device is here */
+	struct crossing *crossing;      /* to other lanes; NULL: there are none */
 	struct pair *pair_from[PORT_NETWORK_MAX]; /* by slot of the source; NULL: itself */
 
 	/* ---- the owning worker ---- */
@@ -56,13 +57,23 @@ struct port_queue {
 	gw_counter quarantined;
 } __attribute__((aligned(PORT_QUEUE_ALIGN)));
 
+/* Frames can get into the port here, and out of it. */
+static inline bool port_queue_has_device(const struct port_queue *queue)
+{
+	return queue->driver == queue->port->driver;
+}
+
 static inline struct port_queue *port_queue_of(struct gw_queue *queue)
 {
 	return gw_container_of(queue, struct port_queue, queue);
 }
 
-/* Queues for so many lanes, or -ENOMEM and as many as there were. Before the port is opened. */
-int port_set_lanes(struct gw_port *port, unsigned int lanes, struct gw_error *err);
+/*
+ * Queues for so many lanes, or -ENOMEM and as many as there were. first: the lane that a
+ * device of one queue has it in. Before the port is opened.
+ */
+int port_set_lanes(struct gw_port *port, unsigned int lanes, unsigned int first,
+		   struct gw_error *err);
 /* Frames in quarantine, of all queues. Threads: any. */
 uint64_t port_quarantined(const struct gw_port *port);
 /* Has the driver read what its device has counted, if it is there. Worker. */

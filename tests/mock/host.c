@@ -478,6 +478,11 @@ unsigned int gw_port_queue_count(const struct gw_port *port)
 	return 1;
 }
 
+unsigned int gw_port_first_queue(const struct gw_port *port)
+{
+	return 0;
+}
+
 void gw_queue_apply(struct gw_queue *queue, void (*fn)(void *arg), void *arg)
 {
 	gw_port_apply(queue->port, fn, arg);

@@ -164,6 +164,8 @@ static int guest_open(struct gw_port *port, struct gw_error *err)
 	if (!ret)
 		ret = open_fds(guest, err);
 	if (!ret)
+		place_begin(guest);
+	if (!ret)
 		ret = announce_open(guest, err);
 	if (!ret && gw_port_parcel(port))
 		ret = carry_take(guest, gw_port_parcel(port), err);
@@ -267,6 +269,8 @@ const struct gw_driver gw_driver_guest = {
 	.close = guest_close,
 	.leave = carry_leave,
 	.query = guest_query,
+	.part = place_part,
+	.move = place_move,
 	.rx = lender_rx,
 	.release = lender_release,
 	.tx = receiver_tx,

@@ -6,6 +6,7 @@
  *   connection.c  the socket: listening or connecting, reading, replying
  *   offer.c       features and protocol features that a guest is offered
  *   rings.c       starting rings, and what changes while they run
+ *   place.c       which worker has which queue pair, and moving one
  *   drain.c       stopping them: loans come home, or do not
  *   iommu.c       I/O addresses, and asking for them ahead
  *   memory.c      the memory table, and pages that go away
@@ -85,6 +86,7 @@ struct lender {
 	int call_fd, err_fd;
 	int kick_fd; /* -1: it has to be polled */
 	bool enabled, stopping, ghost;
+	bool parted; /* takes no more, since it is to move */
 	bool told;   /* control knows that the ring or the memory is broken */
 	bool asking; /* control is to ask for I/O addresses, or has, and the ring waits */
 	bool unflushed;
@@ -163,7 +165,8 @@ struct guest {
 	/* ---- control loop ---- */
 	bool client; /* mode=client: we connect */
 	bool in_order, config_space;
-	unsigned int pairs_max; /* queues= */
+	unsigned int pairs_max;         /* queues= */
+	uint8_t place[GUEST_PAIRS_MAX]; /* number of the queue that a pair is in, or will be */
 	enum guest_offloads offloads;
 	uint64_t acked; /* offload features that a front-end has ever acknowledged here */
 	bool closing;   /* stop was called: no new connection */
@@ -237,14 +240,14 @@ void announce_home(struct guest_queue *queue);
 extern const struct session_ops guest_session_ops;
 /* By gw_port_apply: which rings run has changed. */
 void rings_list(struct guest *guest);
-/* The queue that a pair belongs to. Control, or by gw_port_apply. */
-struct gw_queue *rings_queue(const struct guest *guest, unsigned int pair);
 /* Worker: sleep or wake for rings; the driver's arm. */
 bool rings_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us);
 /* Worker: what is left of the run of a process before, given back unused. */
 void ring_give_back(struct ring *ring, struct iovec *seg);
 /* Control: the ring is over, its kick descriptor is not waited for any more. */
 void rings_forget_kick(const struct gw_queue *queue, int fd);
+/* Control: it is waited for with `to`, if that is one, and not with `from`. fd -1: nothing. */
+void rings_move_kick(const struct gw_queue *from, const struct gw_queue *to, int fd);
 /* Control: the worker signalled event_fd. */
 void rings_event(struct gw_watch *watch, uint32_t events);
 void rings_show_state(struct guest *guest);
@@ -260,6 +263,16 @@ void guest_tell_broken(struct gw_queue *queue, struct ring *ring, const char *wh
  * time), it is forgotten and control is told. Worker.
  */
 void guest_signal(struct gw_queue *queue, int *fd, int event_fd);
+
+/* ---- place.c ---- */
+/* In open. */
+void place_begin(struct guest *guest);
+/* The queue that a pair is in, or will be. Control. */
+struct gw_queue *place_of(const struct guest *guest, unsigned int pair);
+/* The driver's part and move. */
+int place_part(struct gw_port *port, unsigned int pair, unsigned int deadline_ms,
+	       struct gw_error *err);
+int place_move(struct gw_port *port, unsigned int pair, struct gw_queue *to, struct gw_error *err);
 
 /* ---- drain.c; control loop ---- */
 /* ops->ring_stop of a transmit ring: ends in session_ring_stopped. */

@@ -215,7 +215,7 @@ unsigned int lender_rx(struct gw_queue *queue, struct gw_frame **frames, unsigne
 
 		if (++own->turn >= own->lending_count)
 			own->turn = 0;
-		if (lender->stopping || lender->told)
+		if (lender->stopping || lender->parted || lender->told)
 			continue;
 		more = lend(own, lender, &visit);
 		settle(queue, lender);

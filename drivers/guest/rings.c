@@ -27,13 +27,6 @@ struct handover {
 	bool enabled;
 };
 
-struct gw_queue *rings_queue(const struct guest *guest, unsigned int pair)
-{
-	unsigned int first = gw_port_first_queue(guest->port);
-
-	return gw_port_queue(guest->port, (first + pair) % guest->queue_count);
-}
-
 static void list_queue(struct guest *guest, struct gw_queue *queue)
 {
 	struct guest_queue *own = queue->priv;
@@ -181,6 +174,14 @@ void rings_forget_kick(const struct gw_queue *queue, int fd)
 		epoll_ctl(own->kick_fd, EPOLL_CTL_DEL, fd, &event);
 }
 
+void rings_move_kick(const struct gw_queue *from, const struct gw_queue *to, int fd)
+{
+	if (to)
+		kick_add(to, fd);
+	if (from)
+		rings_forget_kick(from, fd);
+}
+
 /* ---- starting ---- */
 
 /* Behind an IOMMU those that lend stop whenever a guest drops all that it has unmapped. */
@@ -209,7 +210,7 @@ static int op_ring_start(void *arg, unsigned int index, const struct session_rin
 {
 	struct guest *guest = arg;
 	unsigned int pair = index / 2;
-	struct gw_queue *queue = rings_queue(guest, pair);
+	struct gw_queue *queue = place_of(guest, pair);
 	struct handover h = { .guest = guest, .ring = ring };
 	struct session_ring recorded = *ring;
 	int ret;
@@ -260,7 +261,7 @@ static void op_ring_enable(void *arg, unsigned int index, bool enabled)
 static void op_ring_fds(void *arg, unsigned int index, const struct session_ring *ring)
 {
 	struct handover h = handover_of(arg, index);
-	const struct gw_queue *queue = rings_queue(h.guest, index / 2);
+	const struct gw_queue *queue = place_of(h.guest, index / 2);
 	int before = -1;
 
 	if (h.lender)
@@ -475,7 +476,7 @@ bool rings_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us
 	for (unsigned int i = 0; i < own->lending_count; i++) {
 		struct lender *lender = own->lending[i];
 
-		if (!lender->stopping && !lender->told && !lender->asking)
+		if (!lender->stopping && !lender->parted && !lender->told && !lender->asking)
 			work |= arm_ring(lender->ring, wants & GW_WANT_RX, lender->kick_fd < 0,
 					 poll_us);
 	}

@@ -338,6 +338,18 @@ struct gw_driver {
 	int (*remap)(struct gw_port *port, struct gw_memmap *memmap, struct gw_error *err);
 	void (*unmap)(struct gw_port *port, struct gw_memmap *memmap);
 
+	/*
+	 * Queue pair number `pair` is to be served by another of the port's queues. part: no more
+	 * is taken out of it, and its frames come home within deadline_ms; or else -EBUSY, and
+	 * it goes on. After that move, while nothing is on its way in the network and nobody
+	 * sends: it goes on in that queue; NULL: where it was, since that did not come to pass.
+	 * NULL (both members): nothing of a port is moved.
+	 */
+	int (*part)(struct gw_port *port, unsigned int pair, unsigned int deadline_ms,
+		    struct gw_error *err);
+	int (*move)(struct gw_port *port, unsigned int pair, struct gw_queue *to,
+		    struct gw_error *err);
+
 	/* ---- worker ---- */
 	/* Lends up to max frames, returns how many. NULL: a sink. */
 	unsigned int (*rx)(struct gw_queue *queue, struct gw_frame **frames, unsigned int max);

@@ -80,6 +80,15 @@ int gw_stop(struct gw_context *context, unsigned int deadline_ms);
 /* Frees; stops first if need be. NULL is fine. */
 void gw_close(struct gw_context *context);
 
+/*
+ * Moves a queue pair of a guest to another worker while it runs; no frame is lost. It blocks
+ * for as long as frames of the pair are in devices, stop_ms at most. -EBUSY: they do not come
+ * home, or frames wait in its network; -EINVAL: nothing like that can be moved. It stays
+ * where it is then. Not at the same time as gw_start, gw_stop or gw_leave.
+ */
+int gw_move(struct gw_context *context, const char *port, unsigned int pair, unsigned int worker,
+	    struct gw_error *err);
+
 /* Drivers that this library was built with, ended by NULL. */
 const struct gw_driver *const *gw_drivers(void);
 /* Options that every port has (network, copybreak, loan, ...), ended by a NULL name. */

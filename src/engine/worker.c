@@ -182,7 +182,7 @@ static unsigned int take_frames(struct lane *lane, struct port_queue *queue)
 	struct gw_frame **frames = queue->waiting;
 	unsigned int count;
 
-	if (!port_usable(queue->port) || queue->port->resting || !queue->driver->rx)
+	if (!port_usable(queue->port) || port_rests(queue->port) || !queue->driver->rx)
 		return 0;
 	count = queue->driver->rx(&queue->queue, frames, GW_BATCH);
 	lane_enter(lane, queue, frames, count);
@@ -232,7 +232,7 @@ static bool arm(struct seat *seat, unsigned int *poll_us)
 	unsigned int wants = 0, us = 0;
 	bool work = false;
 
-	if (!queue->waiting_count && port_usable(port) && !port->resting)
+	if (!queue->waiting_count && port_usable(port) && !port_rests(port))
 		wants |= GW_WANT_RX;
 	if (awaited(seat))
 		wants |= GW_WANT_TX;

@@ -181,6 +181,17 @@ void gw_close(struct gw_context *context)
 	free(context);
 }
 
+int gw_move(struct gw_context *context, const char *port, unsigned int pair, unsigned int worker,
+	    struct gw_error *err)
+{
+	int ret;
+
+	pthread_mutex_lock(&context->lock);
+	ret = engine_move(context->engine, port, pair, worker, err);
+	pthread_mutex_unlock(&context->lock);
+	return ret;
+}
+
 /* ---- hand-over ---- */
 
 struct leaving {

@@ -509,9 +509,9 @@ static void quarantine_shrinks(struct port_queue *egress, uint32_t loans)
 unsigned int desk_reap(struct port_queue *egress)
 {
 	struct gw_done done[GW_BATCH];
-	unsigned int count, loans = 0;
+	unsigned int before = egress->held, count, loans = 0;
 
-	if (!egress->held)
+	if (!before)
 		return 0;
 	count = egress->driver->reap(&egress->queue, done, GW_BATCH);
 	for (unsigned int i = 0; i < count; i++) {
@@ -532,7 +532,8 @@ unsigned int desk_reap(struct port_queue *egress)
 	egress->progress |= count > 0;
 	if (count && gw_counter_read(&egress->quarantined))
 		quarantine_shrinks(egress, loans);
-	return count;
+	/* A crossing has taken its own by itself. */
+	return before - egress->held;
 }
 
 void desk_check_stall(struct port_queue *egress, uint64_t now_ns)

@@ -81,7 +81,8 @@ struct gw_port {
 	unsigned int slot, network_ports; /* place and number of ports in the network; fixed */
 	unsigned int paused;              /* counts gw_port_pause */
 	bool up;                          /* started: rx, tx allowed */
-	bool resting; /* nothing is taken out of it: a hand-over is about to begin */
+	bool resting;  /* nothing is taken out of it: a hand-over is about to begin */
+	bool standing; /* the same: a queue pair of the network is about to move */
 
 	/* ---- fixed once the port was made ---- */
 	char name[GW_NAME_BYTES];
@@ -145,6 +146,11 @@ enum gw_port_state port_state(const struct gw_port *port);
 static inline enum gw_link port_link(const struct gw_port *port)
 {
 	return (enum gw_link)gw_load_acquire(&port->link);
+}
+
+static inline bool port_rests(const struct gw_port *port)
+{
+	return port->resting || port->standing;
 }
 
 static inline bool port_usable(const struct gw_port *port)

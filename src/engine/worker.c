@@ -168,6 +168,8 @@ static void lane_settle(struct lane *lane)
 /* Frames that found no room come before new ones. Returns true if all are gone. */
 static bool forward_waiting(struct lane *lane, struct port_queue *queue)
 {
+	if (!queue->waiting_count)
+		return true;
 	queue->waiting_next += lane_forward(lane, queue, queue->waiting + queue->waiting_next,
 					    queue->waiting_count - queue->waiting_next);
 	if (queue->waiting_next < queue->waiting_count)

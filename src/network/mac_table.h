@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #define MAC_SETS     512u
 #define MAC_WAYS     4u
@@ -40,11 +41,13 @@ struct mac_table {
 /* Six bytes of a private snapshot as a number. */
 static inline uint64_t mac_read(const uint8_t *bytes)
 {
-	uint64_t mac = 0;
+	uint32_t high;
+	uint16_t low;
 
-	for (unsigned int i = 0; i < 6; i++)
-		mac = mac << 8 | bytes[i];
-	return mac;
+	/* Two loads: the compiler makes six of a loop. */
+	memcpy(&high, bytes, sizeof(high));
+	memcpy(&low, bytes + sizeof(high), sizeof(low));
+	return (uint64_t)__builtin_bswap32(high) << 16 | __builtin_bswap16(low);
 }
 
 static inline bool mac_is_multicast(uint64_t mac)

@@ -213,7 +213,7 @@ static enum desk_verdict forward(struct lane *lane, struct port_queue *source,
 	uint64_t destination = mac_read(frame->snapshot);
 	unsigned int slot;
 
-	learn(lane, source->port->slot, mac_read(frame->snapshot + 6));
+	learn(lane, frame->pair, mac_read(frame->snapshot + 6));
 	if (lane->count < 2) {
 		desk_drop(source, GW_DROP_NO_EGRESS);
 		return DESK_TAKEN;
@@ -223,7 +223,7 @@ static enum desk_verdict forward(struct lane *lane, struct port_queue *source,
 	slot = mac_lookup(&lane->macs, destination, lane->now_s);
 	if (slot == MAC_NONE)
 		return flood(lane, source, frame);
-	if (slot == source->port->slot) {
+	if (slot == frame->pair) {
 		desk_drop(source, GW_DROP_SAME_PORT);
 		return DESK_TAKEN;
 	}
@@ -233,15 +233,20 @@ static enum desk_verdict forward(struct lane *lane, struct port_queue *source,
 unsigned int lane_forward(struct lane *lane, struct port_queue *source, struct gw_frame **frames,
 			  unsigned int count)
 {
+	uint64_t bytes = 0;
+	unsigned int i;
+
 	if (is_crossing(lane, source))
 		return deliver_handed(lane, frames, count);
-	for (unsigned int i = 0; i < count; i++) {
-		struct gw_frame *frame = frames[i];
+	for (i = 0; i < count; i++) {
+		uint32_t len = frames[i]->len;
 
-		if (forward(lane, source, frame) == DESK_WAIT)
-			return i;
-		desk_came_in(source, frame);
-		desk_put(frame);
+		if (forward(lane, source, frames[i]) == DESK_WAIT)
+			break;
+		bytes += len;
+		desk_put(frames[i]);
 	}
-	return count;
+	if (i)
+		desk_came_in(source, i, bytes);
+	return i;
 }

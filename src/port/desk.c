@@ -594,7 +594,7 @@ void desk_take_back(struct port_queue *source, struct port_queue *egress)
 	for (; source->waiting_next < source->waiting_count; source->waiting_next++) {
 		struct gw_frame *frame = source->waiting[source->waiting_next];
 
-		desk_came_in(source, frame);
+		desk_came_in(source, 1, frame->len);
 		desk_drop_waiting(egress, frame);
 	}
 	source->waiting_next = source->waiting_count = 0;

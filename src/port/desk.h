@@ -40,11 +40,11 @@ static inline void desk_enter(struct port_queue *source, struct gw_frame *frame)
 	frame->pair = source->port->slot;
 }
 
-/* It is in the books of the pairs that it goes to, delivered or dropped: it counts as received. */
-static inline void desk_came_in(struct port_queue *source, const struct gw_frame *frame)
+/* Frames are in the books of the pairs that they go to, delivered or dropped: they were received. */
+static inline void desk_came_in(struct port_queue *source, uint64_t frames, uint64_t bytes)
 {
-	gw_counter_add(&source->rx_frames, 1);
-	gw_counter_add(&source->rx_bytes, frame->len);
+	gw_counter_add(&source->rx_frames, frames);
+	gw_counter_add(&source->rx_bytes, bytes);
 }
 
 /* Offers a frame to one egress. may_wait: the source has no other egress. */

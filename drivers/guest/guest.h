@@ -76,11 +76,12 @@ struct lender {
 	struct ring *ring;
 	uint64_t features;
 	unsigned int header_len;
-	unsigned int pair;      /* queue pair */
-	void *kept;             /* the record, if the front-end keeps it; NULL: it does not */
-	int event_fd;           /* the guest's: signalled when control should look */
-	struct gw_frame *frame; /* one for each head */
-	uint8_t *head;          /* HEAD_..., one for each head; NULL: no IOMMU */
+	unsigned int pair;         /* queue pair */
+	void *kept;                /* the record, if the front-end keeps it; NULL: it does not */
+	int event_fd;              /* the guest's: signalled when control should look */
+	struct gw_frame *frame;    /* as many as heads */
+	uint8_t *head;             /* HEAD_..., one for each head; NULL: no IOMMU */
+	struct gw_frame **of_head; /* that one's frame, while it is out; NULL: no IOMMU */
 
 	/* worker */
 	int call_fd, err_fd;
@@ -90,7 +91,10 @@ struct lender {
 	bool told;   /* control knows that the ring or the memory is broken */
 	bool asking; /* control is to ask for I/O addresses, or has, and the ring waits */
 	bool unflushed;
-	uint32_t out;   /* frames lent and not home yet */
+	uint32_t out; /* frames lent and not home yet */
+	/* A stack: what came home last, and is in the cache, is lent first. */
+	struct gw_frame **idle;
+	uint32_t idle_count;
 	uint32_t stale; /* of these, with bytes that an IOMMU took away */
 
 	/* control */

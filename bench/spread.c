@@ -205,20 +205,29 @@ static void kick(const struct vm_ring *ring)
 		die("a kick is lost");
 }
 
+/* Whether the device sleeps, and for what (VIRTIO 1.2 section 2.7.10, EVENT_IDX). */
+static bool wants_kick(const struct mock_driver *driver, uint16_t before, uint16_t now)
+{
+	const uint16_t *event = (const uint16_t *)&driver->used->ring[driver->size];
+
+	gw_fence();
+	return vring_need_event(gw_load_relaxed(event), now, before);
+}
+
 /*
- * The device has a whole ring before it, whatever it has taken. One that had nothing left
- * may sleep. Returns what it has given back.
+ * The device has a whole ring before it, whatever it has taken. Returns what it has given
+ * back.
  */
 static uint16_t top_up(struct setup *setup, struct vm_ring *ring)
 {
-	uint16_t used = gw_load_acquire(&ring->driver.used->idx);
-	bool dry = used == ring->driver.avail->idx;
+	uint16_t used = gw_load_acquire(&ring->driver.used->idx), before = ring->driver.avail->idx;
+	uint16_t now = (uint16_t)(used + options.ring);
 
-	gw_store_release(&ring->driver.avail->idx, (uint16_t)(used + options.ring));
-	if (dry)
+	gw_store_release(&ring->driver.avail->idx, now);
+	if (wants_kick(&ring->driver, before, now))
 		kick(ring);
 	setup->looks++;
-	setup->dry += dry;
+	setup->dry += used == before;
 	return used;
 }
 

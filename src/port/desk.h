@@ -40,7 +40,7 @@ static inline void desk_enter(struct port_queue *source, struct gw_frame *frame)
 	frame->pair = source->port->slot;
 }
 
-/* Frames are in the books of the pairs that they go to, delivered or dropped: they were received. */
+/* Frames are in the books of the pairs they go to, delivered or dropped: they were received. */
 static inline void desk_came_in(struct port_queue *source, uint64_t frames, uint64_t bytes)
 {
 	gw_counter_add(&source->rx_frames, frames);

@@ -186,6 +186,10 @@ static unsigned int take_frames(struct lane *lane, struct port_queue *queue)
 
 	if (!port_usable(queue->port) || port_rests(queue->port) || !queue->driver->rx)
 		return 0;
+	/* Its own queue is never behind: what comes out of it is what others wait for. */
+	if (lane->crossing && queue != crossing_queue(lane->crossing) &&
+	    crossing_is_behind(lane->crossing))
+		return 0;
 	count = queue->driver->rx(&queue->queue, frames, GW_BATCH);
 	lane_enter(lane, queue, frames, count);
 	queue->waiting_next = 0;

@@ -189,6 +189,17 @@ bool crossing_hand(struct port_queue *egress, struct pair *pair, struct gw_frame
 	return true;
 }
 
+bool crossing_is_behind(const struct crossing *crossing)
+{
+	for (unsigned int i = 0; i < crossing->count; i++) {
+		const struct way *way = crossing->to[i];
+
+		if (way && way->out.put - gw_load_relaxed(&way->out.taken) > CROSSING_BEHIND)
+			return true;
+	}
+	return false;
+}
+
 /* It is over there; desk_put has it go home. */
 static void come_back(struct crossing *crossing, struct handed *handed)
 {

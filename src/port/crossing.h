@@ -29,7 +29,9 @@
 /* Frames that a lane can have handed to all others. */
 #define CROSSING_HANDED  4096u
 /* Of one pair, beyond what the other lane may lend of it: what is on its way. */
-#define CROSSING_TRANSIT 128u
+#define CROSSING_TRANSIT (2 * GW_BATCH)
+/* Who has so many before it is behind; a visit's batch may come on top. */
+#define CROSSING_BEHIND  GW_BATCH
 /* Frames with longer arrays than GW_FRAME_SEGS: their home keeps those for one visit only. */
 #define CROSSING_LONG    8u
 /* Addresses on their way to another lane; what finds no room is learned another time. */
@@ -53,6 +55,11 @@ bool crossing_is_clear(const struct crossing *crossing);
 
 /* False: no room, or the source has its share. The egress's queue delivers elsewhere. */
 bool crossing_hand(struct port_queue *egress, struct pair *pair, struct gw_frame *frame);
+/*
+ * Another lane is behind with what it was handed. Nothing more is taken out of ports then:
+ * it waits where it came from, as it does when one worker does it all.
+ */
+bool crossing_is_behind(const struct crossing *crossing);
 /* After a visit: other lanes see what was put for them. */
 void crossing_show(struct crossing *crossing);
 /* Where a frame is to go that came out of the crossing's rx: slot of the egress. */

@@ -6,6 +6,7 @@
 #include "probe_json.h"
 #include "probe_text.h"
 #include "show_text.h"
+#include "text.h"
 #include "trace_text.h"
 
 #include <errno.h>
@@ -150,6 +151,36 @@ int cli_probe(const struct call *call)
 		probe_text(stdout, report);
 	gw_probe_free(report);
 	return cli_flush() ? EXIT_OK : EXIT_FAIL;
+}
+
+#define MOVE_TIMEOUT_S 10u
+#define PAIR_MAX       4096u
+
+int cli_move(const struct call *call)
+{
+	const char *colon = call->word ? strrchr(call->word, ':') : NULL;
+	struct gw_error err = { 0 };
+	uint64_t pair = 0;
+	json_t *request, *reply;
+
+	if (!colon || !call->has_worker) {
+		cli_complain("move: expected PORT:PAIR --worker N, such as: move a:1 --worker 0");
+		return EXIT_FAIL;
+	}
+	if (gw_text_u64("move: the queue pair", colon + 1, 0, PAIR_MAX, &pair, &err)) {
+		cli_complain("%s", err.text);
+		return EXIT_FAIL;
+	}
+	request = json_pack("{s:s, s:s%, s:I, s:I}", "command", "move", "port", call->word,
+			    (size_t)(colon - call->word), "pair", (json_int_t)pair, "worker",
+			    (json_int_t)call->worker);
+	if (!request) {
+		cli_complain("move: the port's name is no UTF-8 text");
+		return EXIT_FAIL;
+	}
+	reply = ask(call, request, MOVE_TIMEOUT_S);
+	json_decref(reply);
+	return reply ? EXIT_OK : EXIT_FAIL;
 }
 
 int cli_stop(const struct call *call)

@@ -18,6 +18,8 @@ struct call {
 	unsigned int timeout_s, watch_s; /* 0: not given */
 	const char *from;                /* NULL: ask the daemon */
 	uint64_t count, every;           /* 0: not given */
+	uint64_t worker;                 /* move */
+	bool has_worker;
 	bool json, attempt, queries;
 	bool help, version;
 };
@@ -31,5 +33,6 @@ bool cli_flush(void);
 int cli_show(const struct call *call);
 int cli_explain(const struct call *call);
 int cli_probe(const struct call *call);
+int cli_move(const struct call *call);
 int cli_stop(const struct call *call);
 int cli_trace(const struct call *call);

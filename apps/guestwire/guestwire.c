@@ -13,6 +13,7 @@
 
 #define SECONDS_MAX         3600u
 #define EVERY_MAX           1000000u
+#define WORKER_MAX          4096u
 #define HELP_COLUMN         24
 #define LONG_OPTION_FIRST   256
 #define COMMAND_NAMES_BYTES 128
@@ -35,6 +36,8 @@ static const struct command commands[] = {
 	  cli_probe, true },
 	{ "trace", " [PORT]", 1, "loans, copies, drops and questions, as they happen", cli_trace,
 	  false },
+	{ "move", " PORT:PAIR", 1, "a guest's queue pair to another worker, while it runs",
+	  cli_move, false },
 	{ "stop", "", 0, "stop the daemon in good order, and wait until it has", cli_stop, false },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -56,6 +59,7 @@ static int set_from(struct call *call, const char *value);
 static int set_count(struct call *call, const char *value);
 static int set_every(struct call *call, const char *value);
 static int set_queries(struct call *call, const char *value);
+static int set_worker(struct call *call, const char *value);
 static int set_timeout(struct call *call, const char *value);
 static int set_help(struct call *call, const char *value);
 static int set_version(struct call *call, const char *value);
@@ -72,6 +76,7 @@ static const struct cli_option cli_options[] = {
 	{ "every", "N", "trace: one of so many frames", "trace", 0, set_every },
 	{ "queries", NULL, "trace: no frames, only what drivers are asked", "trace", 0,
 	  set_queries },
+	{ "worker", "N", "move: the worker, from 0 on", "move", 0, set_worker },
 	{ "timeout", "SECONDS", "wait so long for the daemon (show: 5, stop: 10)", NULL, 0,
 	  set_timeout },
 	{ "help", NULL, "this text", NULL, 'h', set_help },
@@ -153,6 +158,17 @@ static int set_queries(struct call *call, const char *value)
 {
 	call->queries = true;
 	return 0;
+}
+
+static int set_worker(struct call *call, const char *value)
+{
+	struct gw_error err;
+
+	call->has_worker = !gw_text_u64("--worker", value, 0, WORKER_MAX, &call->worker, &err);
+	if (call->has_worker)
+		return 0;
+	cli_complain("%s", err.text);
+	return -EINVAL;
 }
 
 static int set_timeout(struct call *call, const char *value)

@@ -46,7 +46,7 @@ int announce_open(struct guest *guest, struct gw_error *err)
 	announcement->bytes = gw_port_arena_take(guest->port, 1, err);
 	if (!announcement->bytes)
 		return -ENOMEM;
-	frame->home = gw_port_queue(guest->port, 0);
+	frame->home = gw_port_queue(guest->port, gw_port_first_queue(guest->port));
 	frame->seg = frame->own;
 	frame->seg_count = 1;
 	frame->len = FRAME_BYTES;
@@ -69,7 +69,7 @@ static void give_order(void *arg)
 		return;
 	write_rarp(announcement->bytes, order->mac);
 	memcpy(announcement->frame.snapshot, announcement->bytes, GW_FRAME_SNAPSHOT);
-	announcement->wanted = true;
+	order->guest->queue[gw_port_first_queue(order->guest->port)]->announcement = announcement;
 }
 
 void announce(struct guest *guest, const uint8_t mac[ETH_ALEN])
@@ -79,16 +79,16 @@ void announce(struct guest *guest, const uint8_t mac[ETH_ALEN])
 	gw_port_apply(guest->port, give_order, &order);
 }
 
-struct gw_frame *announce_take(struct guest *guest)
+struct gw_frame *announce_take(struct guest_queue *queue)
 {
-	struct announcement *announcement = &guest->announcement;
+	struct announcement *announcement = queue->announcement;
 
-	announcement->wanted = false;
+	queue->announcement = NULL;
 	announcement->out = true;
 	return &announcement->frame;
 }
 
-void announce_home(struct guest *guest)
+void announce_home(struct guest_queue *queue)
 {
-	guest->announcement.out = false;
+	queue->guest->announcement.out = false;
 }

@@ -57,8 +57,9 @@ static void count_stale(void *arg)
 {
 	struct tally *tally = arg;
 
-	for (unsigned int i = 0; i < tally->guest->lending_count; i++)
-		tally->stale += tally->guest->lender[tally->guest->lending[i]]->stale;
+	for (unsigned int i = 0; i < GUEST_PAIRS_MAX; i++)
+		if (tally->guest->lender[i])
+			tally->stale += tally->guest->lender[i]->stale;
 }
 
 /* The ring is over: its descriptors and its eventfds are not touched any more. */
@@ -87,7 +88,7 @@ static void ring_stopped(struct guest *guest, struct lender *lender)
 	uint32_t base;
 
 	gw_port_apply(guest->port, end, &tally);
-	rings_forget_kick(guest, lender->kick_fd);
+	rings_forget_kick(lender->queue, lender->kick_fd);
 	lender->handed = tally.out && lender->kept && session_hands_runs(guest->session);
 	record_end(guest, index, lender->ring, lender->kept, !tally.out);
 	base = ring_base(lender->ring);
@@ -120,7 +121,7 @@ static bool end_some(struct guest *guest, bool all)
 		/* Control's own word, so that it can be read here. */
 		if (!ring.lender || !ring.lender->stopping)
 			continue;
-		gw_port_apply(guest->port, count_out, &ring);
+		gw_queue_apply(ring.lender->queue, count_out, &ring);
 		if (all || !ring.out)
 			ring_stopped(guest, ring.lender);
 		else
@@ -185,7 +186,7 @@ void drain_ring(struct guest *guest, unsigned int pair)
 {
 	struct tally tally = { .lender = guest->lender[pair] };
 
-	gw_port_apply(guest->port, begin_stop, &tally);
+	gw_queue_apply(tally.lender->queue, begin_stop, &tally);
 	wait_more(guest, false);
 }
 
@@ -198,7 +199,7 @@ bool drain_holds(struct guest *guest, unsigned int pair)
 
 		if (!tally.lender->handed || tally.lender->pair != pair)
 			continue;
-		gw_port_apply(guest->port, count_out, &tally);
+		gw_queue_apply(tally.lender->queue, count_out, &tally);
 		if (tally.out)
 			return true;
 	}
@@ -219,7 +220,7 @@ static void visit_ghosts(struct guest *guest)
 	gw_list_for_each_safe(pos, tmp, &guest->ghosts) {
 		struct tally tally = { .lender = gw_container_of(pos, struct lender, node) };
 
-		gw_port_apply(guest->port, count_out, &tally);
+		gw_queue_apply(tally.lender->queue, count_out, &tally);
 		if (tally.out)
 			continue;
 		gw_port_log(guest->port, LOG_NOTICE, "the last quarantined frame has come home");

@@ -32,6 +32,16 @@ static const struct gw_needs guest_needs = {
 	.target_is_socket = true,
 };
 
+static void queues_close(struct guest *guest)
+{
+	for (unsigned int i = 0; i < guest->queue_count; i++) {
+		gw_fd_close(&guest->queue[i]->kick_fd);
+		free(guest->queue[i]);
+		gw_port_queue(guest->port, i)->priv = NULL;
+	}
+	free(guest->queue);
+}
+
 static void guest_close(struct gw_port *port)
 {
 	struct guest *guest = gw_port_priv(port);
@@ -46,11 +56,10 @@ static void guest_close(struct gw_port *port)
 	gw_fd_close(&guest->listen_fd);
 	gw_fd_close(&guest->backend_fd);
 	record_close(guest);
-	gw_fd_close(&guest->kick_fd);
+	queues_close(guest);
 	gw_fd_close(&guest->event_fd);
 	gw_fd_close(&guest->stopped_fd);
 	gw_port_set_priv(port, NULL);
-	gw_port_queue(port, 0)->priv = NULL;
 	free(guest);
 }
 
@@ -91,21 +100,47 @@ static int read_options(struct gw_port *port, struct guest *guest, struct gw_err
 	return ret;
 }
 
-/* What the worker sleeps on: one descriptor for all rings. */
-static int open_fds(struct guest *guest, struct gw_error *err)
+/* What a worker sleeps on: one descriptor for all its rings. */
+static int queue_open(struct guest *guest, struct gw_error *err)
 {
-	struct gw_queue *queue = gw_port_queue(guest->port, 0);
+	struct gw_queue *queue = gw_port_queue(guest->port, guest->queue_count);
+	struct guest_queue *own = calloc(1, sizeof(*own));
 
-	guest->event_fd = gw_eventfd();
-	guest->stopped_fd = gw_eventfd();
-	guest->kick_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (guest->event_fd < 0 || guest->stopped_fd < 0 || guest->kick_fd < 0)
-		return gw_error_sys(err, -EMFILE, "port %s: descriptors",
-				    gw_port_name(guest->port));
-	queue->fd[0].fd = guest->kick_fd;
+	if (!own)
+		return gw_error_sys(err, -ENOMEM, "port %s", gw_port_name(guest->port));
+	guest->queue[guest->queue_count++] = own;
+	own->guest = guest;
+	own->kick_fd = epoll_create1(EPOLL_CLOEXEC);
+	queue->priv = own;
+	queue->fd[0].fd = own->kick_fd;
 	queue->fd[0].events = EPOLLIN;
 	queue->dormant = true;
-	return 0;
+	return own->kick_fd < 0 ? gw_error_sys(err, -errno, "port %s: a set of descriptors",
+					       gw_port_name(guest->port))
+				: 0;
+}
+
+static int queues_open(struct guest *guest, struct gw_error *err)
+{
+	unsigned int count = gw_port_queue_count(guest->port);
+	int ret = 0;
+
+	guest->queue = calloc(count, sizeof(*guest->queue));
+	if (!guest->queue)
+		return gw_error_sys(err, -ENOMEM, "port %s", gw_port_name(guest->port));
+	for (unsigned int i = 0; i < count && !ret; i++)
+		ret = queue_open(guest, err);
+	return ret;
+}
+
+static int open_fds(struct guest *guest, struct gw_error *err)
+{
+	guest->event_fd = gw_eventfd();
+	guest->stopped_fd = gw_eventfd();
+	if (guest->event_fd < 0 || guest->stopped_fd < 0)
+		return gw_error_sys(err, -EMFILE, "port %s: descriptors",
+				    gw_port_name(guest->port));
+	return queues_open(guest, err);
 }
 
 static unsigned int guest_arena_buffers(struct gw_port *port)
@@ -122,14 +157,15 @@ static int guest_open(struct gw_port *port, struct gw_error *err)
 		return gw_error_sys(err, -ENOMEM, "port %s", gw_port_name(port));
 	guest->port = port;
 	guest->fd = guest->listen_fd = guest->backend_fd = guest->record_dir = -1;
-	guest->event_fd = guest->stopped_fd = guest->kick_fd = -1;
+	guest->event_fd = guest->stopped_fd = -1;
 	guest->watch.fd = guest->listen_watch.fd = guest->event_watch.fd = -1;
 	gw_list_init(&guest->ghosts);
 	gw_port_set_priv(port, guest);
-	gw_port_queue(port, 0)->priv = guest;
 	ret = read_options(port, guest, err);
 	if (!ret)
 		ret = open_fds(guest, err);
+	if (!ret)
+		place_begin(guest);
 	if (!ret)
 		ret = announce_open(guest, err);
 	if (!ret && gw_port_parcel(port))
@@ -224,6 +260,7 @@ static void guest_query(struct gw_port *port, struct gw_memmap *memmap, struct g
 const struct gw_driver gw_driver_guest = {
 	.name = "guest",
 	.target = "SOCKET",
+	.several_queues = true,
 	.help = "a virtual machine's NIC: virtio-net over a vhost-user socket",
 	.options = guest_options,
 	.needs = &guest_needs,
@@ -235,6 +272,8 @@ const struct gw_driver gw_driver_guest = {
 	.close = guest_close,
 	.leave = carry_leave,
 	.query = guest_query,
+	.part = place_part,
+	.move = place_move,
 	.rx = lender_rx,
 	.release = lender_release,
 	.tx = receiver_tx,

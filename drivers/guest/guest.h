@@ -7,6 +7,7 @@
  *   connection.c  one front-end's connection: reading, replying, its end
  *   offer.c       features and protocol features that a guest is offered
  *   rings.c       starting rings, and what changes while they run
+ *   place.c       which worker has which queue pair, and moving one
  *   drain.c       stopping them: loans come home, or do not
  *   iommu.c       I/O addresses, and asking for them ahead
  *   memory.c      the memory table, and pages that go away
@@ -28,9 +29,9 @@
  * frames come home to it, are not completed, and when the last one has come it is
  * freed, and with it the last reference to that guest's memory.
  *
- * A guest has up to GUEST_PAIRS_MAX queue pairs. All of them belong to the one worker
- * of the port's network; their kick descriptors are in one epoll set, which is what
- * the worker sleeps on.
+ * A guest has up to GUEST_PAIRS_MAX queue pairs. Each is in one queue of the port, so
+ * one worker's: pairs are dealt out in turn (guest_queue). The kick descriptors of those
+ * that a worker has are in one epoll set, which is what it sleeps on.
  */
 #pragma once
 
@@ -83,20 +84,25 @@ struct lender {
 	struct ring *ring;
 	uint64_t features;
 	unsigned int header_len;
-	unsigned int pair;      /* queue pair */
-	void *kept;             /* the record, if the front-end keeps it; NULL: it does not */
-	int event_fd;           /* the guest's: signalled when control should look */
-	struct gw_frame *frame; /* one for each head */
-	uint8_t *head;          /* HEAD_..., one for each head; NULL: no IOMMU */
+	unsigned int pair;         /* queue pair */
+	void *kept;                /* the record, if the front-end keeps it; NULL: it does not */
+	int event_fd;              /* the guest's: signalled when control should look */
+	struct gw_frame *frame;    /* as many as heads */
+	uint8_t *head;             /* HEAD_..., one for each head; NULL: no IOMMU */
+	struct gw_frame **of_head; /* that one's frame, while it is out; NULL: no IOMMU */
 
 	/* worker */
 	int call_fd, err_fd;
 	int kick_fd; /* -1: it has to be polled */
 	bool enabled, stopping, ghost;
+	bool parted; /* takes no more, since it is to move */
 	bool told;   /* control knows that the ring or the memory is broken */
 	bool asking; /* control is to ask for I/O addresses, or has, and the ring waits */
 	bool unflushed;
-	uint32_t out;   /* frames lent and not home yet */
+	uint32_t out; /* frames lent and not home yet */
+	/* A stack: what came home last, and is in the cache, is lent first. */
+	struct gw_frame **idle;
+	uint32_t idle_count;
 	uint32_t stale; /* of these, with bytes that an IOMMU took away */
 
 	/* control */
@@ -135,37 +141,50 @@ enum drain_phase {
 struct announcement {
 	struct gw_frame frame;
 	uint8_t *bytes; /* in the arena */
-	bool wanted;    /* worker */
 	bool out;       /* worker: it is on its way */
+};
+
+/*
+ * What one worker has of a guest: queue->priv. It is the worker's own, and control reads
+ * it, and changes it by gw_port_apply.
+ */
+struct guest_queue {
+	struct guest *guest;
+	int kick_fd; /* an epoll set of the kick descriptors; control */
+	/* Transmit rings that run, and receive rings that run and are enabled. */
+	struct lender *lending[GUEST_PAIRS_MAX];
+	struct receiver *receiving[GUEST_PAIRS_MAX];
+	unsigned int lending_count, receiving_count;
+	unsigned int turn;                 /* in lending: who is asked first */
+	struct announcement *announcement; /* wanted; only in the first queue. NULL: none is */
+	struct steering steering;
+	struct iovec seg[GW_FRAME_SEGS_MAX];      /* the chain at hand */
+	struct iovec long_seg[GW_FRAME_SEGS_MAX]; /* of the one long frame that is in the core */
 };
 
 struct guest {
 	struct gw_port *port;
 	struct gw_loop *loop; /* set by the first start */
 
-	/* ---- the owning worker; control reads, and changes by gw_port_apply ---- */
+	struct guest_queue **queue; /* by number, as many as the port has; fixed */
+	unsigned int queue_count;
+
+	/* ---- control, by gw_port_apply; workers read ---- */
 	struct lender *lender[GUEST_PAIRS_MAX];     /* NULL: that ring does not run */
 	struct receiver *receiver[GUEST_PAIRS_MAX]; /* the same */
-	/* Pairs whose transmit ring runs, and whose receive ring runs and is enabled. */
-	uint8_t lending[GUEST_PAIRS_MAX], receiving[GUEST_PAIRS_MAX];
-	unsigned int lending_count, receiving_count;
-	unsigned int turn; /* in lending: who is asked first */
-	struct steering steering;
-	struct announcement announcement;
-	struct iovec seg[GW_FRAME_SEGS_MAX];      /* the chain at hand */
-	struct iovec long_seg[GW_FRAME_SEGS_MAX]; /* of the one long frame that is in the core */
+	struct announcement announcement;           /* the first worker's */
 	uint32_t blocked; /* atomic: an eventfd of the front-end made us wait; control resets */
 
 	/* ---- control loop ---- */
 	bool client; /* mode=client: we connect */
 	bool in_order, config_space;
-	unsigned int pairs_max; /* queues= */
+	unsigned int pairs_max;         /* queues= */
+	uint8_t place[GUEST_PAIRS_MAX]; /* number of the queue that a pair is in, or will be */
 	enum guest_offloads offloads;
 	uint64_t acked; /* offload features that a front-end has ever acknowledged here */
 	bool closing;   /* stop was called: no new connection */
 	int listen_fd, fd;
 	int backend_fd; /* the channel for our own requests; -1: none */
-	int kick_fd;    /* an epoll set of all kick descriptors */
 	bool bound;     /* the socket file is ours to remove */
 	struct gw_watch listen_watch, watch, event_watch;
 	struct gw_timer retry, look;
@@ -228,17 +247,19 @@ int announce_open(struct guest *guest, struct gw_error *err);
 /* Control: the guest with this address is here now. */
 void announce(struct guest *guest, const uint8_t mac[6]);
 /* Worker: the frame, if one is wanted; and when it is home. */
-struct gw_frame *announce_take(struct guest *guest);
-void announce_home(struct guest *guest);
+struct gw_frame *announce_take(struct guest_queue *queue);
+void announce_home(struct guest_queue *queue);
 
 /* ---- rings.c ---- */
 extern const struct session_ops guest_session_ops;
-/* Worker: which rings run has changed. */
+/* By gw_port_apply: which rings run has changed. */
 void rings_list(struct guest *guest);
 /* Worker: sleep or wake for rings; the driver's arm. */
 bool rings_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us);
 /* Control: the ring is over, its kick descriptor is not waited for any more. */
-void rings_forget_kick(struct guest *guest, int fd);
+void rings_forget_kick(const struct gw_queue *queue, int fd);
+/* Control: it is waited for with `to`, if that is one, and not with `from`. fd -1: nothing. */
+void rings_move_kick(const struct gw_queue *from, const struct gw_queue *to, int fd);
 /* Control: the worker signalled event_fd. */
 void rings_event(struct gw_watch *watch, uint32_t events);
 void rings_show_state(struct guest *guest);
@@ -254,6 +275,16 @@ void guest_tell_broken(struct gw_queue *queue, struct ring *ring, const char *wh
  * time), it is forgotten and control is told. Worker.
  */
 void guest_signal(struct gw_queue *queue, int *fd, int event_fd);
+
+/* ---- place.c ---- */
+/* In open. */
+void place_begin(struct guest *guest);
+/* The queue that a pair is in, or will be. Control. */
+struct gw_queue *place_of(const struct guest *guest, unsigned int pair);
+/* The driver's part and move. */
+int place_part(struct gw_port *port, unsigned int pair, unsigned int deadline_ms,
+	       struct gw_error *err);
+int place_move(struct gw_port *port, unsigned int pair, struct gw_queue *to, struct gw_error *err);
 
 /* ---- drain.c; control loop ---- */
 /* ops->ring_stop of a transmit ring: ends in session_ring_stopped. */

@@ -3,9 +3,9 @@
  * Lending out of the guest's transmit rings.
  *
  * A chain becomes a frame whose segments are the chain's own, less the
- * virtio-net header, which is read once into the frame. There is a frame for
- * each head, so finding one is an index. The head is completed when the frame
- * comes home, in whatever order that is.
+ * virtio-net header, which is read once into the frame. There are as many frames as
+ * heads, so there is always one. The head is completed when the frame comes home, in
+ * whatever order that is.
  *
  * A frame with more segments than it has room for borrows an array of the guest's and
  * ends the batch; the core passes such a frame on, or copies it, before it calls
@@ -20,6 +20,26 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+static bool allocate_frames(struct lender *lender, const struct ring_config *config)
+{
+	uint32_t size = config->size;
+
+	lender->frame = calloc(size, sizeof(*lender->frame));
+	lender->idle = calloc(size, sizeof(*lender->idle));
+	if (config->iotlb) {
+		lender->head = calloc(size, sizeof(*lender->head));
+		lender->of_head = calloc(size, sizeof(*lender->of_head));
+	}
+	if (!lender->frame || !lender->idle ||
+	    (config->iotlb && (!lender->head || !lender->of_head)))
+		return false;
+	while (lender->idle_count < size) {
+		lender->idle[lender->idle_count] = &lender->frame[size - 1 - lender->idle_count];
+		lender->idle_count++;
+	}
+	return true;
+}
 
 int lender_create(struct gw_queue *queue, unsigned int pair, const struct session_ring *ring,
 		  int event_fd, struct lender **out, struct gw_error *err)
@@ -42,12 +62,8 @@ int lender_create(struct gw_queue *queue, unsigned int pair, const struct sessio
 	lender->enabled = ring->enabled;
 	lender->kick_fd = ring->kick_fd;
 	gw_list_init(&lender->node);
-	lender->frame = calloc(ring->config.size, sizeof(*lender->frame));
-	if (ring->config.iotlb)
-		lender->head = calloc(ring->config.size, sizeof(*lender->head));
-	ret = lender->frame && (lender->head || !ring->config.iotlb)
-		      ? ring_create(&config, &lender->ring, err)
-		      : gw_error_sys(err, -ENOMEM, "transmit ring");
+	ret = allocate_frames(lender, &config) ? ring_create(&config, &lender->ring, err)
+					       : gw_error_sys(err, -ENOMEM, "transmit ring");
 	if (ret) {
 		lender_free(lender);
 		return ret;
@@ -63,7 +79,9 @@ void lender_free(struct lender *lender)
 		return;
 	ring_destroy(lender->ring);
 	free(lender->frame);
+	free(lender->idle);
 	free(lender->head);
+	free(lender->of_head);
 	free(lender);
 }
 
@@ -98,9 +116,9 @@ static enum gw_reason check(const struct lender *lender, const struct gw_frame *
 
 static void place_segments(struct gw_frame *frame, const struct iovec *seg, unsigned int count)
 {
-	struct guest *guest = frame->home->priv;
+	struct guest_queue *own = frame->home->priv;
 
-	frame->seg = count > GW_FRAME_SEGS ? guest->long_seg : frame->own;
+	frame->seg = count > GW_FRAME_SEGS ? own->long_seg : frame->own;
 	frame->seg_count = (uint16_t)count;
 	memcpy(frame->seg, seg, count * sizeof(*seg));
 }
@@ -109,7 +127,7 @@ static void place_segments(struct gw_frame *frame, const struct iovec *seg, unsi
 static struct gw_frame *make_frame(struct lender *lender, const struct ring_chain *chain,
 				   struct iovec *seg)
 {
-	struct gw_frame *frame = &lender->frame[chain->head];
+	struct gw_frame *frame = lender->idle[lender->idle_count - 1];
 	unsigned int first;
 	enum gw_reason reason;
 
@@ -157,23 +175,26 @@ struct visit {
 };
 
 /* One ring's part of a visit; false: the visit is over (long_seg is borrowed). */
-static bool lend(struct guest *guest, struct lender *lender, struct visit *visit)
+static bool lend(struct guest_queue *queue, struct lender *lender, struct visit *visit)
 {
 	struct gw_frame *frame;
 	struct ring_chain chain;
 
 	/* Dropped chains count as well: a visit is bounded whatever is in the ring. */
 	for (; visit->count < visit->max && visit->looks && visit->bytes; visit->looks--) {
-		if (ring_pop(lender->ring, &chain, guest->seg, GW_FRAME_SEGS_MAX) <= 0)
+		if (ring_pop(lender->ring, &chain, queue->seg, GW_FRAME_SEGS_MAX) <= 0)
 			return true;
-		frame = make_frame(lender, &chain, guest->seg);
+		frame = make_frame(lender, &chain, queue->seg);
 		if (!frame)
 			continue;
 		lender->out++;
-		if (lender->head)
+		lender->idle_count--;
+		if (lender->head) {
 			lender->head[frame->id] = HEAD_OUT;
-		if (guest->receiving_count > 1)
-			steering_sent(&guest->steering, steering_hash(frame), lender->pair);
+			lender->of_head[frame->id] = frame;
+		}
+		if (queue->receiving_count > 1)
+			steering_sent(&queue->steering, steering_hash(frame), lender->pair);
 		visit->bytes -= frame->len < visit->bytes ? frame->len : visit->bytes;
 		visit->frames[visit->count++] = frame;
 		if (frame->seg != frame->own)
@@ -201,22 +222,22 @@ static void settle(struct gw_queue *queue, struct lender *lender)
 
 unsigned int lender_rx(struct gw_queue *queue, struct gw_frame **frames, unsigned int max)
 {
-	struct guest *guest = queue->priv;
+	struct guest_queue *own = queue->priv;
 	struct visit visit = {
 		.frames = frames, .max = max, .looks = max, .bytes = GUEST_VISIT_BYTES
 	};
 	bool more = true;
 
-	if (__builtin_expect(guest->announcement.wanted, 0))
-		frames[visit.count++] = announce_take(guest);
-	for (unsigned int i = 0; i < guest->lending_count && more; i++) {
-		struct lender *lender = guest->lender[guest->lending[guest->turn]];
+	if (__builtin_expect(own->announcement != NULL, 0))
+		frames[visit.count++] = announce_take(own);
+	for (unsigned int i = 0; i < own->lending_count && more; i++) {
+		struct lender *lender = own->lending[own->turn];
 
-		if (++guest->turn >= guest->lending_count)
-			guest->turn = 0;
-		if (lender->stopping || lender->told)
+		if (++own->turn >= own->lending_count)
+			own->turn = 0;
+		if (lender->stopping || lender->parted || lender->told)
 			continue;
-		more = lend(guest, lender, &visit);
+		more = lend(own, lender, &visit);
 		settle(queue, lender);
 	}
 	return visit.count;
@@ -229,9 +250,10 @@ static void head_home(struct lender *lender, uint32_t id)
 	lender->head[id] = HEAD_HOME;
 }
 
-static void come_home(struct lender *lender, const struct gw_frame *frame)
+static void come_home(struct lender *lender, struct gw_frame *frame)
 {
 	lender->out--;
+	lender->idle[lender->idle_count++] = frame;
 	if (!lender->ghost) {
 		ring_push(lender->ring, (uint16_t)frame->id, 0);
 		lender->unflushed = true;
@@ -287,7 +309,7 @@ void lender_mark_stale(struct lender *lender, const struct session_stale *stale)
 	if (!lender->head)
 		return;
 	for (uint32_t id = 0; id < ring_size(lender->ring); id++) {
-		if (lender->head[id] != HEAD_OUT || !is_stale(&lender->frame[id], stale))
+		if (lender->head[id] != HEAD_OUT || !is_stale(lender->of_head[id], stale))
 			continue;
 		lender->head[id] = HEAD_STALE;
 		lender->stale++;

@@ -202,8 +202,8 @@ static void write_frame(struct receiver *receiver, const struct landing *landing
 /* False: not now; queue->refusal says why. */
 static bool deliver(struct gw_queue *queue, struct receiver *receiver, const struct gw_frame *frame)
 {
-	struct guest *guest = queue->priv;
-	struct landing landing = { .seg = guest->seg };
+	struct guest_queue *own = queue->priv;
+	struct landing landing = { .seg = own->seg };
 
 	/* Decided for the guest that was here before, and other features. */
 	if (super_frame_missing(&frame->header, receiver->offloads.takes)) {
@@ -219,7 +219,7 @@ static bool deliver(struct gw_queue *queue, struct receiver *receiver, const str
 		return true;
 	case LANDING_NONE_FREE:
 		queue->refusal = GW_DROP_NO_RX_BUFFERS;
-		if (guest->receiving_count == 1)
+		if (own->receiving_count == 1)
 			return false;
 		gw_queue_drop(queue, frame, GW_DROP_NO_RX_BUFFERS);
 		return true;
@@ -231,22 +231,21 @@ static bool deliver(struct gw_queue *queue, struct receiver *receiver, const str
 }
 
 /* The ring of this frame's flow; there is at least one. */
-static struct receiver *choose(struct guest *guest, const struct gw_frame *frame)
+static struct receiver *choose(struct guest_queue *own, const struct gw_frame *frame)
 {
 	struct receiver *receiver;
 	uint32_t hash;
 	int pair;
 
-	if (__builtin_expect(guest->receiving_count == 1, 1))
-		return guest->receiver[guest->receiving[0]];
+	if (__builtin_expect(own->receiving_count == 1, 1))
+		return own->receiving[0];
 	hash = steering_hash(frame);
-	pair = steering_pair(&guest->steering, hash);
-	receiver = pair < 0 ? NULL : guest->receiver[pair];
-	if (receiver && receiver->enabled)
+	pair = steering_pair(&own->steering, hash);
+	receiver = pair < 0 ? NULL : own->guest->receiver[pair];
+	if (receiver && receiver->enabled && receiver->queue->priv == own)
 		return receiver;
 	/* A fraction of the range, not a remainder: a multiplication. */
-	pair = (int)((uint64_t)hash * guest->receiving_count >> 32);
-	return guest->receiver[guest->receiving[pair]];
+	return own->receiving[(uint64_t)hash * own->receiving_count >> 32];
 }
 
 /* Buffers lie ready for long before a frame comes: time enough to ask where they are. */
@@ -275,16 +274,16 @@ static void settle(struct gw_queue *queue, struct receiver *receiver)
 
 unsigned int receiver_tx(struct gw_queue *queue, struct gw_frame *const *frames, unsigned int count)
 {
-	struct guest *guest = queue->priv;
+	struct guest_queue *own = queue->priv;
 	struct receiver *touched[GW_BATCH];
 	unsigned int done, n = 0;
 
-	if (!guest->receiving_count) {
+	if (!own->receiving_count) {
 		queue->refusal = GW_DROP_EGRESS_DOWN;
 		return 0;
 	}
 	for (done = 0; done < count && n < GW_BATCH; done++) {
-		struct receiver *receiver = choose(guest, frames[done]);
+		struct receiver *receiver = choose(own, frames[done]);
 
 		if (!receiver->unflushed)
 			touched[n++] = receiver;

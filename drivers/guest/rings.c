@@ -27,24 +27,48 @@ struct handover {
 	bool enabled;
 };
 
-void rings_list(struct guest *guest)
+static void list_queue(struct guest *guest, struct gw_queue *queue)
 {
-	struct gw_queue *queue = gw_port_queue(guest->port, 0);
+	struct guest_queue *own = queue->priv;
 	uint32_t lend_max = 0;
 
-	guest->lending_count = guest->receiving_count = guest->turn = 0;
+	own->lending_count = own->receiving_count = own->turn = 0;
 	for (unsigned int i = 0; i < GUEST_PAIRS_MAX; i++) {
+		struct lender *lender = guest->lender[i];
+		struct receiver *receiver = guest->receiver[i];
+
 		/* A disabled transmit ring is still drained, and what is in it discarded. */
-		if (guest->lender[i]) {
-			guest->lending[guest->lending_count++] = (uint8_t)i;
-			lend_max += ring_size(guest->lender[i]->ring);
+		if (lender && lender->queue == queue) {
+			own->lending[own->lending_count++] = lender;
+			lend_max += ring_size(lender->ring);
 		}
-		if (guest->receiver[i] && guest->receiver[i]->enabled)
-			guest->receiving[guest->receiving_count++] = (uint8_t)i;
+		if (receiver && receiver->queue == queue && receiver->enabled)
+			own->receiving[own->receiving_count++] = receiver;
 	}
 	if (lend_max)
 		queue->lend_max = lend_max;
-	queue->dormant = !guest->lending_count && !guest->receiving_count;
+	queue->dormant = !own->lending_count && !own->receiving_count;
+}
+
+/* Who has no receive ring has frames for the guest delivered by who has one. */
+static void route(struct guest *guest)
+{
+	unsigned int first = 0;
+
+	while (first < guest->queue_count && !guest->queue[first]->receiving_count)
+		first++;
+	for (unsigned int i = 0; i < guest->queue_count; i++) {
+		bool here = guest->queue[i]->receiving_count || first == guest->queue_count;
+
+		gw_port_queue(guest->port, i)->deliver_to = here ? i : first;
+	}
+}
+
+void rings_list(struct guest *guest)
+{
+	for (unsigned int i = 0; i < guest->queue_count; i++)
+		list_queue(guest, gw_port_queue(guest->port, i));
+	route(guest);
 }
 
 static void lender_begin(void *arg)
@@ -52,7 +76,10 @@ static void lender_begin(void *arg)
 	struct handover *h = arg;
 
 	h->guest->lender[h->lender->pair] = h->lender;
-	h->lender->queue->in_order = virtio_has(h->lender->features, VIRTIO_F_IN_ORDER);
+	/* Frames are lent by other queues as well, if these deliver them (deliver_to). */
+	for (unsigned int i = 0; i < h->guest->queue_count; i++)
+		gw_port_queue(h->guest->port, i)->in_order =
+			virtio_has(h->lender->features, VIRTIO_F_IN_ORDER);
 	rings_list(h->guest);
 }
 
@@ -115,22 +142,32 @@ static void enable_change(void *arg)
 
 /* ---- kick descriptors: any thread may change an epoll set ---- */
 
-static void kick_add(struct guest *guest, int fd)
+static void kick_add(const struct gw_queue *queue, int fd)
 {
+	const struct guest_queue *own = queue->priv;
 	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
 
-	if (fd >= 0 && epoll_ctl(guest->kick_fd, EPOLL_CTL_ADD, fd, &event) && errno != EEXIST)
-		gw_port_log(guest->port, LOG_ERR, "cannot watch a kick descriptor: %s",
+	if (fd >= 0 && epoll_ctl(own->kick_fd, EPOLL_CTL_ADD, fd, &event) && errno != EEXIST)
+		gw_port_log(queue->port, LOG_ERR, "cannot watch a kick descriptor: %s",
 			    strerror(errno));
 }
 
 /* The front-end has a copy of it, so that closing ours would not take it out. */
-void rings_forget_kick(struct guest *guest, int fd)
+void rings_forget_kick(const struct gw_queue *queue, int fd)
 {
+	const struct guest_queue *own = queue->priv;
 	struct epoll_event event = { 0 };
 
 	if (fd >= 0)
-		epoll_ctl(guest->kick_fd, EPOLL_CTL_DEL, fd, &event);
+		epoll_ctl(own->kick_fd, EPOLL_CTL_DEL, fd, &event);
+}
+
+void rings_move_kick(const struct gw_queue *from, const struct gw_queue *to, int fd)
+{
+	if (to)
+		kick_add(to, fd);
+	if (from)
+		rings_forget_kick(from, fd);
 }
 
 /* ---- starting ---- */
@@ -143,23 +180,27 @@ int rings_log_level(const struct guest *guest)
 
 void rings_show_state(struct guest *guest)
 {
-	if (!guest->lending_count || !any_receiver(guest))
+	unsigned int lending = 0;
+
+	for (unsigned int i = 0; i < GUEST_PAIRS_MAX; i++)
+		lending += guest->lender[i] != NULL;
+	if (!lending || !any_receiver(guest))
 		gw_port_set_status(guest->port, "connected, rings stopped");
-	else if (guest->lending_count == 1)
+	else if (lending == 1)
 		gw_port_set_status(guest->port, "connected, rings running");
 	else
 		gw_port_set_status(guest->port, "connected, rings of %u queue pairs running",
-				   guest->lending_count);
+				   lending);
 }
 
 static int op_ring_start(void *arg, unsigned int index, const struct session_ring *ring,
 			 struct gw_error *err)
 {
 	struct guest *guest = arg;
-	struct gw_queue *queue = gw_port_queue(guest->port, 0);
+	unsigned int pair = index / 2;
+	struct gw_queue *queue = place_of(guest, pair);
 	struct handover h = { .guest = guest, .ring = ring };
 	struct session_ring recorded = *ring;
-	unsigned int pair = index / 2;
 	int ret;
 
 	if (ring->config.record && ring_transmits(index) && drain_holds(guest, pair))
@@ -176,7 +217,7 @@ static int op_ring_start(void *arg, unsigned int index, const struct session_rin
 	else
 		h.receiver->kept = ring->config.record;
 	record_tell(guest, index, h.lender ? h.lender->ring : h.receiver->ring);
-	kick_add(guest, ring->kick_fd);
+	kick_add(queue, ring->kick_fd);
 	gw_port_apply(guest->port, h.lender ? lender_begin : receiver_begin, &h);
 	gw_port_log(guest->port, rings_log_level(guest), "%s ring %u of %u started at 0x%x%s",
 		    h.lender ? "transmit" : "receive", pair, ring->config.size, ring->config.base,
@@ -208,6 +249,7 @@ static void op_ring_enable(void *arg, unsigned int index, bool enabled)
 static void op_ring_fds(void *arg, unsigned int index, const struct session_ring *ring)
 {
 	struct handover h = handover_of(arg, index);
+	const struct gw_queue *queue = place_of(h.guest, index / 2);
 	int before = -1;
 
 	if (h.lender)
@@ -216,8 +258,8 @@ static void op_ring_fds(void *arg, unsigned int index, const struct session_ring
 		before = h.receiver->kick_fd;
 	h.ring = ring;
 	if (before != ring->kick_fd) {
-		rings_forget_kick(h.guest, before);
-		kick_add(h.guest, ring->kick_fd);
+		rings_forget_kick(queue, before);
+		kick_add(queue, ring->kick_fd);
 	}
 	gw_port_apply(h.guest->port, fds_change, &h);
 }
@@ -230,7 +272,7 @@ static void stop_receiver(struct guest *guest, unsigned int pair)
 	uint32_t base;
 
 	gw_port_apply(guest->port, receiver_end, &h);
-	rings_forget_kick(guest, h.receiver->kick_fd);
+	rings_forget_kick(h.receiver->queue, h.receiver->kick_fd);
 	record_end(guest, 2 * pair, h.receiver->ring, h.receiver->kept, true);
 	base = ring_base(h.receiver->ring);
 	gw_port_log(guest->port, rings_log_level(guest), "receive ring %u stopped at 0x%x", pair,
@@ -369,12 +411,12 @@ const struct session_ops guest_session_ops = {
 
 void guest_signal(struct gw_queue *queue, int *fd, int event_fd)
 {
-	struct guest *guest = queue->priv;
+	struct guest_queue *own = queue->priv;
 
 	if (*fd < 0 || !gw_eventfd_signal(*fd))
 		return;
 	*fd = -1;
-	gw_store_release(&guest->blocked, 1u);
+	gw_store_release(&own->guest->blocked, 1u);
 	gw_eventfd_signal(event_fd);
 }
 
@@ -422,18 +464,18 @@ static bool arm_receiver(struct receiver *receiver, unsigned int wants, unsigned
 
 bool rings_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us)
 {
-	struct guest *guest = queue->priv;
-	bool work = wants & GW_WANT_RX && guest->announcement.wanted;
+	struct guest_queue *own = queue->priv;
+	bool work = wants & GW_WANT_RX && own->announcement;
 
-	for (unsigned int i = 0; i < guest->lending_count; i++) {
-		struct lender *lender = guest->lender[guest->lending[i]];
+	for (unsigned int i = 0; i < own->lending_count; i++) {
+		struct lender *lender = own->lending[i];
 
-		if (!lender->stopping && !lender->told && !lender->asking)
+		if (!lender->stopping && !lender->parted && !lender->told && !lender->asking)
 			work |= arm_ring(lender->ring, wants & GW_WANT_RX, lender->kick_fd < 0,
 					 poll_us);
 	}
-	for (unsigned int i = 0; i < guest->receiving_count; i++) {
-		struct receiver *receiver = guest->receiver[guest->receiving[i]];
+	for (unsigned int i = 0; i < own->receiving_count; i++) {
+		struct receiver *receiver = own->receiving[i];
 
 		if (!receiver->told && !receiver->asking)
 			work |= arm_receiver(receiver, wants, poll_us);

@@ -115,6 +115,7 @@ static unsigned int null_tx(struct gw_queue *queue, struct gw_frame *const *fram
 
 const struct gw_driver gw_driver_null = {
 	.name = "null",
+	.several_queues = true,
 	.help = "a sink: every frame is discarded, at no cost",
 	.options = null_options,
 	.open = null_open,

@@ -33,7 +33,8 @@
  *   The worker functions (rx, release, tx, reap, arm, device_counts, bounce,
  *   unbounce) of one queue are called by the one worker that owns it. They never block, allocate
  *   or log per frame. Between start and stop both kinds run at the same time:
- *   what both touch is changed through gw_port_apply(), on the owning worker.
+ *   what both touch is changed through gw_port_apply(), on the owning worker. A port
+ *   has one queue, unless its driver can serve several at the same time (several_queues).
  *
  * Contract
  *
@@ -207,6 +208,12 @@ struct gw_queue {
 	struct gw_port *port;
 	void *priv; /* the driver's */
 	unsigned int index;
+	/*
+	 * Number of the port's queue whose tx gets the frames for it that turn up with the
+	 * worker of this one: its own, or another. A driver with several queues changes it
+	 * by gw_port_apply.
+	 */
+	unsigned int deliver_to;
 	/* Descriptors whose readiness means work. -1: none. Changed in start, or by a
 	   function run through gw_port_apply(); the worker looks again after each. */
 	struct {
@@ -272,6 +279,11 @@ struct gw_driver {
 	 * interface: start looks at all of it anew.
 	 */
 	bool target_is_interface;
+	/*
+	 * A port can have several queues, whose worker functions are called by several
+	 * workers at the same time.
+	 */
+	bool several_queues;
 	const char *help;                /* one line */
 	const struct gw_option *options; /* ended by a NULL name; NULL: none */
 	const struct gw_needs *needs;    /* NULL: nothing but memory and eventfds */
@@ -328,6 +340,18 @@ struct gw_driver {
 	 */
 	int (*remap)(struct gw_port *port, struct gw_memmap *memmap, struct gw_error *err);
 	void (*unmap)(struct gw_port *port, struct gw_memmap *memmap);
+
+	/*
+	 * Queue pair number `pair` is to be served by another of the port's queues. part: no more
+	 * is taken out of it, and its frames come home within deadline_ms; or else -EBUSY, and
+	 * it goes on. After that move, while nothing is on its way in the network and nobody
+	 * sends: it goes on in that queue; NULL: where it was, since that did not come to pass.
+	 * NULL (both members): nothing of a port is moved.
+	 */
+	int (*part)(struct gw_port *port, unsigned int pair, unsigned int deadline_ms,
+		    struct gw_error *err);
+	int (*move)(struct gw_port *port, unsigned int pair, struct gw_queue *to,
+		    struct gw_error *err);
 
 	/* ---- worker ---- */
 	/* Lends up to max frames, returns how many. NULL: a sink. */
@@ -393,7 +417,13 @@ void gw_port_set_priv(struct gw_port *port, void *priv);
  * another build of this program, at best.
  */
 struct gw_parcel *gw_port_parcel(const struct gw_port *port);
-/* The port's queue number index, 0 <= index < gw_port_queue_count(). */
+/*
+ * A port has one queue, or with gw_driver.several_queues as many as there are workers
+ * that serve it: fixed from open to close. The queue of number index < count.
+ */
+unsigned int gw_port_queue_count(const struct gw_port *port);
+/* The queue that a driver with several uses if one is enough. */
+unsigned int gw_port_first_queue(const struct gw_port *port);
 struct gw_queue *gw_port_queue(struct gw_port *port, unsigned int index);
 
 /*
@@ -413,11 +443,14 @@ void gw_port_set_status(struct gw_port *port, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /*
- * Runs fn(arg) on the worker that owns the port's queues, between two visits,
- * and returns when it has run; at once, on the calling thread, if no worker owns
- * the port. fn must be short. Threads: control; never a worker.
+ * Runs fn(arg) on the worker that owns the port's queue, between two visits, and
+ * returns when it has run. If several workers own queues of the port, all of them
+ * stand still between two visits meanwhile. At once, on the calling thread, if no
+ * worker owns the port. fn must be short. Threads: control; never a worker.
  */
 void gw_port_apply(struct gw_port *port, void (*fn)(void *arg), void *arg);
+/* The same for one queue: workers that own other queues of the port go on. */
+void gw_queue_apply(struct gw_queue *queue, void (*fn)(void *arg), void *arg);
 /*
  * While paused, rx and tx of the port's queues are not called (reap and release are). A batch
  * of frames for it waits, as copies; more only at sources with no other port. Control.

@@ -38,7 +38,7 @@ struct gw_context;
 /* Begins with its size, so that it can grow: set it to sizeof(struct gw_options). */
 struct gw_options {
 	size_t size;
-	unsigned int workers;    /* data threads, 1 to 64; 0: 1. A network lives on one */
+	unsigned int workers;    /* data threads, 1 to 64; 0: 1 */
 	unsigned int bounce_mib; /* the private arena; 0: as the ports need */
 	unsigned int stop_ms;    /* how long a ring may drain, 100 to 2000; 0: 1000 */
 	/* Leave SIGBUS alone: a front-end that truncates its memory then kills the process
@@ -79,6 +79,15 @@ int gw_start(struct gw_context *context, struct gw_error *err);
 int gw_stop(struct gw_context *context, unsigned int deadline_ms);
 /* Frees; stops first if need be. NULL is fine. */
 void gw_close(struct gw_context *context);
+
+/*
+ * Moves a queue pair of a guest to another worker while it runs; no frame is lost. It blocks
+ * for as long as frames of the pair are in devices, stop_ms at most. -EBUSY: they do not come
+ * home, or frames wait in its network; -EINVAL: nothing like that can be moved. It stays
+ * where it is then. Not at the same time as gw_start, gw_stop or gw_leave.
+ */
+int gw_move(struct gw_context *context, const char *port, unsigned int pair, unsigned int worker,
+	    struct gw_error *err);
 
 /* Drivers that this library was built with, ended by NULL. */
 const struct gw_driver *const *gw_drivers(void);

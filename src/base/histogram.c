@@ -1,15 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "histogram.h"
 
+void histogram_sum(const struct histogram *histogram, struct gw_latency *latency)
+{
+	uint64_t max_ns = gw_counter_read(&histogram->max_ns);
+
+	latency->sum_ns += gw_counter_read(&histogram->sum_ns);
+	if (max_ns > latency->max_ns)
+		latency->max_ns = max_ns;
+	for (unsigned int i = 0; i < GW_LATENCY_BUCKETS; i++) {
+		uint64_t count = gw_counter_read(&histogram->bucket[i]);
+
+		latency->bucket[i] += count;
+		latency->count += count;
+	}
+}
+
 void histogram_read(const struct histogram *histogram, struct gw_latency *latency)
 {
-	latency->count = 0;
-	latency->sum_ns = gw_counter_read(&histogram->sum_ns);
-	latency->max_ns = gw_counter_read(&histogram->max_ns);
-	for (unsigned int i = 0; i < GW_LATENCY_BUCKETS; i++) {
-		latency->bucket[i] = gw_counter_read(&histogram->bucket[i]);
-		latency->count += latency->bucket[i];
-	}
+	*latency = (struct gw_latency){ 0 };
+	histogram_sum(histogram, latency);
 }
 
 uint64_t gw_latency_bound_ns(unsigned int bucket)

@@ -44,5 +44,7 @@ static inline void histogram_add(struct histogram *histogram, uint64_t ns, uint6
 		gw_store_relaxed(&histogram->max_ns, ns);
 }
 
+/* Adds a copy to what others were added to. Any thread. */
+void histogram_sum(const struct histogram *histogram, struct gw_latency *latency);
 /* A copy for people, its count being what its buckets add up to. Any thread. */
 void histogram_read(const struct histogram *histogram, struct gw_latency *latency);

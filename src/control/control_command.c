@@ -27,6 +27,7 @@ struct command {
 	json_t *(*run)(const struct request *request);
 };
 
+static json_t *run_move(const struct request *request);
 static json_t *run_show(const struct request *request);
 static json_t *run_stop(const struct request *request);
 static json_t *run_takeover(const struct request *request);
@@ -34,8 +35,11 @@ static json_t *run_trace(const struct request *request);
 static json_t *run_version(const struct request *request);
 
 static const struct command commands[] = {
-	{ "show", "port", run_show },     { "stop", "", run_stop },
-	{ "takeover", "", run_takeover }, { "trace", "port every count queries", run_trace },
+	{ "move", "port pair worker", run_move },
+	{ "show", "port", run_show },
+	{ "stop", "", run_stop },
+	{ "takeover", "", run_takeover },
+	{ "trace", "port every count queries", run_trace },
 	{ "version", "", run_version },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -121,8 +125,8 @@ json_t *control_command(struct gw_context *context, const struct control_actions
 					    "request: \"command\" has to be there, as a string");
 	else if (!command)
 		reply = control_reply_error("unknown_command",
-					    "request: no command '%.*s'; there are show, stop, "
-					    "takeover, trace, version",
+					    "request: no command '%.*s'; there are move, show, "
+					    "stop, takeover, trace, version",
 					    QUOTE_BYTES, json_string_value(name));
 	else
 		reply = check_members(command, request.json);
@@ -214,6 +218,51 @@ static json_t *run_show(const struct request *request)
 	}
 	gw_snapshot_free(snapshot);
 	return reply;
+}
+
+/* ---- move ---- */
+
+#define MOVE_NUMBER_MAX 4096
+
+static json_t *move_refused(int code, const struct gw_error *err)
+{
+	switch (-code) {
+	case ENOENT:
+		return control_reply_error("unknown_port", "%s", err->text);
+	case EBUSY:
+		return control_reply_error("busy", "%s", err->text);
+	case EINVAL:
+		return control_reply_error("bad_request", "%s", err->text);
+	case ENOTCONN:
+		return control_reply_error("stopping", "%s", err->text);
+	}
+	return control_reply_error("failed", "%s", err->text);
+}
+
+static bool is_small(const json_t *number)
+{
+	return json_is_integer(number) && json_integer_value(number) >= 0 &&
+	       json_integer_value(number) <= MOVE_NUMBER_MAX;
+}
+
+static json_t *run_move(const struct request *request)
+{
+	const json_t *port = json_object_get(request->json, "port");
+	const json_t *pair = json_object_get(request->json, "pair");
+	const json_t *worker = json_object_get(request->json, "worker");
+	struct gw_error err = { 0 };
+	int rc;
+
+	if (!json_is_string(port) || !is_small(pair) || !is_small(worker))
+		return control_reply_error("bad_request",
+					   "move: \"port\" has to be there, as a string, \"pair\" "
+					   "and \"worker\", as numbers from 0 on");
+	if (!request->context)
+		return control_reply_error("stopping", "move: the daemon has stopped its ports");
+	rc = gw_move(request->context, json_string_value(port),
+		     (unsigned int)json_integer_value(pair),
+		     (unsigned int)json_integer_value(worker), &err);
+	return rc ? move_refused(rc, &err) : reply_ok();
 }
 
 /* ---- trace ---- */

@@ -41,6 +41,25 @@ static void several_requests_on_one_connection(void **state)
 	close(fd);
 }
 
+static void a_queue_pair_is_moved_or_stays(void **state)
+{
+	int fd = dial();
+
+	say(fd, "{\"command\":\"move\",\"port\":\"a\",\"pair\":1,\"worker\":0}\n");
+	expect(fd, "ok", "true");
+	say(fd, "{\"command\":\"move\",\"port\":\"b\",\"pair\":1,\"worker\":0}\n");
+	expect(fd, "code", "unknown_port");
+	say(fd, "{\"command\":\"move\",\"port\":\"a\",\"pair\":1,\"worker\":2}\n");
+	expect(fd, "code", "bad_request");
+	say(fd, "{\"command\":\"move\",\"port\":\"a\",\"pair\":-1,\"worker\":0}\n");
+	expect(fd, "code", "bad_request");
+	say(fd, "{\"command\":\"move\",\"port\":\"a\",\"worker\":0}\n");
+	expect(fd, "code", "bad_request");
+	say(fd, "{\"command\":\"move\",\"port\":7,\"pair\":0,\"worker\":0}\n");
+	expect(fd, "code", "bad_request");
+	close(fd);
+}
+
 static void a_request_in_pieces(void **state)
 {
 	int fd = dial();
@@ -257,6 +276,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(show_and_version),
 		RIG_TEST(several_requests_on_one_connection),
+		RIG_TEST(a_queue_pair_is_moved_or_stays),
 		RIG_TEST(a_request_in_pieces),
 		RIG_TEST(a_client_that_shuts_its_side_down_is_answered),
 		RIG_TEST(stop_is_answered_when_all_is_stopped),

@@ -73,6 +73,21 @@ const char *gw_verdict_name(enum gw_verdict verdict)
 	return verdict == GW_YES ? "yes" : verdict == GW_PARTLY ? "partly" : "no";
 }
 
+/* Port a has queue pairs 0 and 1, and there are workers 0 and 1. */
+int gw_move(struct gw_context *context, const char *port, unsigned int pair, unsigned int worker,
+	    struct gw_error *err)
+{
+	if (strcmp(port, "a") != 0)
+		return gw_error_set(err, -ENOENT, "no port named '%.40s'", port);
+	if (pair > 1 || worker > 1)
+		return gw_error_set(err, -EINVAL, "there is no such thing");
+	if (context->move_rc)
+		return gw_error_set(err, context->move_rc, "it stays where it is");
+	context->moved_pair = pair;
+	context->moved_to = worker;
+	return 0;
+}
+
 /* ---- traces ---- */
 
 struct gw_trace {

@@ -9,6 +9,8 @@ struct gw_context {
 	struct gw_snapshot snapshot;
 	int take_rc; /* what gw_snapshot_take returns */
 	unsigned int taken, freed;
+	int move_rc; /* what gw_move returns */
+	unsigned int moved_pair, moved_to;
 	/* What a trace reads: event i is fake_event(i), up to `events`; and how many were lost. */
 	uint64_t events, lost;
 	unsigned int traces; /* that are on; at most GW_TRACES_MAX */

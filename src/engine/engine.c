@@ -14,9 +14,28 @@
 
 /* ---- services for ports ---- */
 
+/* Workers in the order of their numbers, whatever the port: see worker_apply_all. */
 static void host_apply(struct gw_port *port, void (*fn)(void *arg), void *arg)
 {
-	worker_apply(holder_of(port)->worker, fn, arg);
+	const struct holder *holder = holder_of(port);
+	const struct engine *engine = holder->engine;
+	struct worker *workers[ENGINE_WORKERS_MAX];
+	uint64_t set = 0;
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < port->lanes; i++)
+		set |= 1ull << lane_worker(engine, holder->network, i);
+	for (; set; set &= set - 1)
+		workers[count++] = engine->worker[__builtin_ctzll(set)];
+	worker_apply_all(workers, count, fn, arg);
+}
+
+static void host_apply_queue(struct gw_queue *queue, void (*fn)(void *arg), void *arg)
+{
+	const struct holder *holder = holder_of(queue->port);
+	unsigned int w = lane_worker(holder->engine, holder->network, queue->index);
+
+	worker_apply(holder->engine->worker[w], fn, arg);
 }
 
 static struct gw_loop *host_loop(struct gw_port *port)
@@ -56,6 +75,7 @@ static unsigned int host_disposing(struct gw_port *port)
 
 static const struct port_host engine_host = {
 	.apply = host_apply,
+	.apply_queue = host_apply_queue,
 	.ask = question_ask,
 	.drained = retire_drained,
 	.loop = host_loop,
@@ -113,6 +133,7 @@ static struct network *need_network(struct engine *engine, const char *name)
 	if (!network)
 		return NULL;
 	snprintf(network->name, sizeof(network->name), "%s", name);
+	network->number = engine->network_count;
 	engine->network[engine->network_count++] = network;
 	return network;
 }
@@ -193,12 +214,55 @@ static size_t arena_need(struct engine *engine)
 			buffers += egress->driver->arena_buffers(egress);
 		for (unsigned int s = 0; s < network->port_count; s++)
 			if (network->port[s] != egress)
-				buffers += pair_arena_buffers(network->port[s], egress);
+				buffers += (size_t)gw_port_queue_count(egress) *
+					   pair_arena_buffers(network->port[s], egress);
 	}
 	return ARENA_PAD_BYTES + buffers * GW_ARENA_BUFFER_BYTES;
 }
 
-/* Networks go to workers in turn: a network's ports share one. */
+/*
+ * A network has a lane on each worker if one of its ports can lend in several. Devices
+ * with one queue have it in the first lane.
+ */
+static unsigned int lanes_of(const struct engine *engine, const struct network *network)
+{
+	for (unsigned int i = 0; i < network->port_count; i++) {
+		const struct gw_driver *driver = network->port[i]->driver;
+
+		if (driver->several_queues && driver->rx)
+			return engine->config.workers;
+	}
+	return 1;
+}
+
+static int plan_port(const struct engine *engine, struct holder *holder, struct gw_error *err)
+{
+	unsigned int lanes = lanes_of(engine, holder->network), workers = engine->config.workers;
+	struct gw_port *port = holder->port;
+	unsigned int lane = 0;
+
+	if (port->worker >= (int64_t)workers)
+		return gw_error_set(err, -EINVAL, "port %s: worker=%d: there are %u, from 0 on",
+				    port->name, (int)port->worker, workers);
+	while (port->worker >= 0 && lane < lanes &&
+	       lane_worker(engine, holder->network, lane) != (unsigned int)port->worker)
+		lane++;
+	if (lane == lanes)
+		return gw_error_set(
+			err, -EINVAL, "port %s: worker=%d: its network is on worker %u alone",
+			port->name, (int)port->worker, lane_worker(engine, holder->network, 0));
+	return port_set_lanes(port, lanes, lane, err);
+}
+
+static int plan_lanes(struct engine *engine, struct gw_error *err)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; i < engine->port_count && !ret; i++)
+		ret = plan_port(engine, engine->holder[i], err);
+	return ret;
+}
+
 static int make_workers(struct engine *engine, struct gw_error *err)
 {
 	int ret = 0;
@@ -206,19 +270,22 @@ static int make_workers(struct engine *engine, struct gw_error *err)
 	assert(engine->config.workers > 0);
 	for (unsigned int w = 0; w < engine->config.workers && !ret; w++)
 		ret = worker_create(w, &engine->worker[w], err);
-	for (unsigned int n = 0; n < engine->network_count && !ret; n++)
-		ret = worker_add_network(engine->worker[n % engine->config.workers],
-					 engine->network[n], err);
 	for (unsigned int i = 0; i < engine->port_count && !ret; i++) {
 		struct holder *holder = engine->holder[i];
 
-		for (unsigned int n = 0; n < engine->network_count; n++)
-			if (engine->network[n] == holder->network)
-				holder->worker_index = n % engine->config.workers;
-		holder->worker = engine->worker[holder->worker_index];
 		holder->port->host = &engine_host;
 		holder->port->arena = engine->arena;
 	}
+	return ret;
+}
+
+static int give_lanes(struct engine *engine, struct network *network, struct gw_error *err)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; i < network->lane_count && !ret; i++)
+		ret = worker_add_lane(engine->worker[lane_worker(engine, network, i)],
+				      network->lane[i], err);
 	return ret;
 }
 
@@ -228,6 +295,8 @@ static int connect_networks(struct engine *engine, struct gw_error *err)
 
 	for (unsigned int n = 0; n < engine->network_count && !ret; n++)
 		ret = network_connect(engine->network[n], err);
+	for (unsigned int n = 0; n < engine->network_count && !ret; n++)
+		ret = give_lanes(engine, engine->network[n], err);
 	return ret;
 }
 
@@ -305,7 +374,9 @@ int engine_start(struct engine *engine, struct gw_error *err)
 	if (engine->running)
 		return gw_error_set(err, -EBUSY, "the engine is running");
 	engine->running = true;
-	ret = arena_create(arena_need(engine), &engine->arena, err);
+	ret = plan_lanes(engine, err);
+	if (!ret)
+		ret = arena_create(arena_need(engine), &engine->arena, err);
 	if (!ret)
 		ret = make_workers(engine, err);
 	if (!ret)
@@ -337,7 +408,7 @@ static void stop_job(struct chore_job *job)
 		reopen_stop(holder, holder->stop_deadline_ms, NULL);
 	holder->left = (struct gw_parcel){ 0 };
 	/* Also of a port that a recall has stopped, or that could not be started again. */
-	holder->stop_held = (unsigned int)gw_counter_read(&holder->port->quarantined);
+	holder->stop_held = (unsigned int)port_quarantined(holder->port);
 }
 
 /* Control: no port is reopened from here on. */
@@ -420,7 +491,10 @@ static void close_ports(struct engine *engine)
 		if (port->arena_run)
 			arena_give(port->arena, port->arena_run, port->arena_count);
 		port->arena_run = NULL;
-		desk_reset(port);
+		port->up = false;
+		port->paused = 0;
+		for (unsigned int q = 0; q < port->lanes; q++)
+			desk_reset(port->queue[q]);
 	}
 }
 
@@ -466,7 +540,9 @@ struct gw_port *engine_port(const struct engine *engine, unsigned int i)
 
 unsigned int engine_port_worker(const struct engine *engine, unsigned int i)
 {
-	return engine->holder[i]->worker_index;
+	const struct holder *holder = engine->holder[i];
+
+	return lane_worker(engine, holder->network, holder->port->first_lane);
 }
 
 unsigned int engine_worker_count(const struct engine *engine)

@@ -61,6 +61,14 @@ int engine_take(struct engine *engine, const char *name, const char *driver,
 		const struct gw_parcel *parcel, struct gw_error *err);
 void engine_free(struct engine *engine);
 
+/*
+ * Moves a queue pair of a port to another worker, without losing a frame. -EBUSY: devices
+ * keep frames of it, or the network does not come to rest; it stays where it is. Blocks for
+ * the stop time at most. Threads: the program's own.
+ */
+int engine_move(struct engine *engine, const char *port, unsigned int pair, unsigned int worker,
+		struct gw_error *err);
+
 /* For snapshots: ports in the order they were added. Any thread until engine_free. */
 unsigned int engine_port_count(const struct engine *engine);
 struct gw_port *engine_port(const struct engine *engine, unsigned int i);

@@ -76,7 +76,9 @@ static void pair_apply(void *arg)
 
 struct pair rig_pair(struct engine_rig *rig, unsigned int s, unsigned int e)
 {
-	struct pair_copy copy = { .from = rig_port(rig, e)->pair_from[rig_port(rig, s)->slot] };
+	struct pair_copy copy = {
+		.from = rig_port(rig, e)->queue[0]->pair_from[rig_port(rig, s)->slot]
+	};
 
 	gw_port_apply(rig_port(rig, e), pair_apply, &copy);
 	return copy.to;

@@ -16,8 +16,6 @@ struct holder {
 	struct engine *engine;
 	struct gw_port *port;
 	struct network *network;
-	struct worker *worker;
-	unsigned int worker_index;
 	bool opened, started; /* start and stop, and the port's chores */
 	bool taken;           /* from another process, at this start */
 	struct chore_queue chores;
@@ -36,7 +34,10 @@ struct holder {
 	struct gw_timer retry;
 };
 
-/* The engine's record of a pair: questions and mappings. */
+/*
+ * The engine's record of a pair: questions. Mappings are one for all lanes, and so is
+ * what is below them: the record of the first lane's pair has it.
+ */
 struct pair_record {
 	struct engine *engine;
 	struct pair *pair;
@@ -92,6 +93,24 @@ static inline struct holder *holder_of(const struct gw_port *port)
 static inline struct pair_record *pair_record_of(const struct pair *pair)
 {
 	return &holder_of(pair->egress)->engine->pair[pair->record];
+}
+
+/* Lanes go to workers in turn, from another one on for each network. */
+static inline unsigned int lane_worker(const struct engine *engine, const struct network *network,
+				       unsigned int lane)
+{
+	return (network->number + lane) % engine->config.workers;
+}
+
+/* What is between the same ports in another lane. The first has what is one for all. */
+static inline struct pair *pair_in(const struct pair *pair, unsigned int lane)
+{
+	return pair->egress->queue[lane]->pair_from[pair->source->slot];
+}
+
+static inline bool pair_is_first(const struct pair *pair)
+{
+	return !pair->to->queue.index;
 }
 
 /* question.c */

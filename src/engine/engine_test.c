@@ -76,7 +76,7 @@ static void a_start_that_fails_leaves_nothing(void **state)
 		assert_int_equal(rig_mappings("bounce"), 0);
 		for (unsigned int i = 0; i < 3; i++) {
 			assert_null(rig_fake(&rig, i));
-			assert_null(rig_port(&rig, i)->pair_from[0]);
+			assert_null(rig_port(&rig, i)->queue[0]->pair_from[0]);
 			assert_int_equal(port_state(rig_port(&rig, i)), GW_PORT_CLOSED);
 		}
 	}
@@ -117,16 +117,17 @@ static void it_starts_and_stops_again_and_again(void **state)
 		assert_int_equal(engine_start(rig.engine, &err), 0);
 		rig_wait(lent, &rig, "a loan");
 		rig_send(&rig, memory, 100);
-		gw_port_apply(rig_port(&rig, 0), leave_fd_apply, &rig_port(&rig, 0)->queue);
+		gw_port_apply(rig_port(&rig, 0), leave_fd_apply,
+			      &rig_port(&rig, 0)->queue[0]->queue);
 		assert_int_equal(engine_stop(rig.engine, 500), 0);
 		assert_int_equal(engine_stop(rig.engine, 500), 0);
-		assert_int_equal(rig_port(&rig, 0)->queue.fd[3].fd, -1);
-		assert_int_equal(rig_port(&rig, 0)->queue.lend_max, 0);
+		assert_int_equal(rig_port(&rig, 0)->queue[0]->queue.fd[3].fd, -1);
+		assert_int_equal(rig_port(&rig, 0)->queue[0]->queue.lend_max, 0);
 		/* Nothing of this run is counted in the next. */
-		assert_int_equal(rig_port(&rig, 0)->lent_out, 0);
-		assert_int_equal(rig_port(&rig, 1)->held, 0);
-		assert_int_equal(rig_port(&rig, 0)->home_count, 0);
-		assert_int_equal(rig_port(&rig, 0)->waiting_count, 0);
+		assert_int_equal(rig_port(&rig, 0)->queue[0]->lent_out, 0);
+		assert_int_equal(rig_port(&rig, 1)->queue[0]->held, 0);
+		assert_int_equal(rig_port(&rig, 0)->queue[0]->home_count, 0);
+		assert_int_equal(rig_port(&rig, 0)->queue[0]->waiting_count, 0);
 	}
 	rig_free(&rig);
 	memmap_put(memory);
@@ -147,8 +148,8 @@ static void quarantine_ends_with_the_run(void **state)
 	while (rig_pair(&rig, 0, 1).loans_out != 2)
 		sched_yield();
 	assert_true(engine_stop(rig.engine, 100) >= 2);
-	assert_int_equal(rig_port(&rig, 1)->quarantined, 0);
-	assert_false(rig_port(&rig, 1)->untrusted);
+	assert_int_equal(rig_port(&rig, 1)->queue[0]->quarantined, 0);
+	assert_false(rig_port(&rig, 1)->queue[0]->untrusted);
 	fake_template.keep_at_stop = false;
 	rig.next_id = 0;
 	assert_int_equal(engine_start(rig.engine, &err), 0);
@@ -289,7 +290,7 @@ static void frames_of_a_failed_device_are_told_at_the_end(void **state)
 	gw_port_apply(rig_port(&rig, 1), starts_fail_apply, rig_fake(&rig, 1));
 	recall(&rig);
 	rig_wait(recall_over, &rig, "the recall to end");
-	held = (unsigned int)gw_counter_read(&rig_port(&rig, 1)->quarantined);
+	held = (unsigned int)gw_counter_read(&rig_port(&rig, 1)->queue[0]->quarantined);
 	assert_true(held > 0);
 	assert_int_equal(engine_stop(rig.engine, 100), held);
 	rig_free(&rig);
@@ -309,7 +310,7 @@ static void a_device_in_quarantine_is_not_stopped_again(void **state)
 		sched_yield();
 	recall(&rig);
 	rig_wait(recall_over, &rig, "the recall to end");
-	assert_true(gw_counter_read(&rig_port(&rig, 1)->quarantined) > 0);
+	assert_true(port_quarantined(rig_port(&rig, 1)) > 0);
 	recall(&rig);
 	rig_wait(recall_over, &rig, "the second recall to end");
 	assert_int_equal(rig_count(&rig, 1, stops), 1);
@@ -331,7 +332,7 @@ static void waiting_apply(void *arg)
 {
 	struct waiting *waiting = arg;
 
-	waiting->count = waiting->port->waiting_count;
+	waiting->count = waiting->port->queue[0]->waiting_count;
 }
 
 static bool source_waits(struct engine_rig *rig)

@@ -29,22 +29,35 @@ static bool concerns(const struct gw_trace *trace, const struct pair *pair)
 
 struct tap_request {
 	const struct gw_trace *trace;
-	struct gw_port *port;
+	struct port_queue *queue;
 	struct trace_ring *ring; /* NULL: off */
 };
 
-/* Worker: the port, and the pairs that end there. */
+/* Worker: the queue, and the pairs that end there. */
 static void tap_apply(void *arg)
 {
 	struct tap_request *request = arg;
-	struct gw_port *port = request->port;
+	struct port_queue *queue = request->queue;
 	const struct gw_trace *trace = request->trace;
 
-	if (!trace->port || trace->port == port)
-		trace_tap_set(&port->trace, trace->slot, request->ring);
+	if (!trace->port || trace->port == queue->port)
+		trace_tap_set(&queue->trace, trace->slot, request->ring);
 	for (unsigned int s = 0; s < PORT_NETWORK_MAX; s++)
-		if (port->pair_from[s] && concerns(trace, port->pair_from[s]))
-			trace_tap_set(&port->pair_from[s]->trace, trace->slot, request->ring);
+		if (queue->pair_from[s] && concerns(trace, queue->pair_from[s]))
+			trace_tap_set(&queue->pair_from[s]->trace, trace->slot, request->ring);
+}
+
+static void set_tap(const struct gw_trace *trace, const struct holder *holder, unsigned int lane,
+		    bool on)
+{
+	unsigned int w = lane_worker(trace->engine, holder->network, lane);
+	struct tap_request request = {
+		.trace = trace,
+		.queue = holder->port->queue[lane],
+		.ring = on ? trace->worker[w] : NULL,
+	};
+
+	gw_queue_apply(&request.queue->queue, tap_apply, &request);
 }
 
 /*
@@ -57,16 +70,9 @@ static void set_taps(const struct gw_trace *trace, bool on)
 
 	if (trace->queries || !engine->traceable)
 		return;
-	for (unsigned int i = 0; i < engine->port_count; i++) {
-		struct holder *holder = engine->holder[i];
-		struct tap_request request = {
-			.trace = trace,
-			.port = holder->port,
-			.ring = on ? trace->worker[holder->worker_index] : NULL,
-		};
-
-		gw_port_apply(holder->port, tap_apply, &request);
-	}
+	for (unsigned int i = 0; i < engine->port_count; i++)
+		for (unsigned int q = 0; q < engine->holder[i]->port->lanes; q++)
+			set_tap(trace, engine->holder[i], q, on);
 }
 
 void engine_trace_allow(struct engine *engine, bool allow)

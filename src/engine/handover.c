@@ -27,7 +27,7 @@
 struct rest {
 	struct gw_port *port;
 	bool resting;
-	bool clear; /* nothing is on its way out of it */
+	bool clear; /* nothing is on its way in its network */
 };
 
 /* Worker. */
@@ -37,7 +37,7 @@ static void rest_apply(void *arg)
 	struct gw_port *port = rest->port;
 
 	port->resting = rest->resting;
-	rest->clear = !port->waiting_count && !port->offer.count;
+	rest->clear = network_is_clear(holder_of(port)->network);
 }
 
 /* True if nothing was on its way any more. */

@@ -47,6 +47,8 @@ static void publish_apply(void *arg)
 	const struct publication *p = arg;
 	struct pair *pair = p->pair;
 
+	/* Without one that lends it is not asked, and may go. */
+	pair->witness = p->answer && p->answer->verdict != GW_NO ? pair_in(pair, 0)->watcher : NULL;
 	if (p->answer)
 		pair_set_answer(pair, p->answer, p->memmap, p->stamp);
 	else if (pair->answer_memmap == p->memmap || pair->answer.reason == GW_COPY_MEMORY_TAKEN)
@@ -62,7 +64,7 @@ void question_publish(struct pair *pair, const struct gw_answer *answer, struct 
 
 	if (answer)
 		engine_trace_answer(pair, memmap, answer);
-	gw_port_apply(pair->egress, publish_apply, &p);
+	gw_queue_apply(&pair->to->queue, publish_apply, &p);
 }
 
 static void conclude(struct pair *pair, const struct gw_answer *answer, struct gw_memmap *memmap,
@@ -71,7 +73,7 @@ static void conclude(struct pair *pair, const struct gw_answer *answer, struct g
 	struct publication p = { pair, answer, memmap, stamp, true };
 
 	engine_trace_answer(pair, memmap, answer);
-	gw_port_apply(pair->egress, publish_apply, &p);
+	gw_queue_apply(&pair->to->queue, publish_apply, &p);
 }
 
 static struct gw_answer answer_no(const struct gw_answer *base, enum gw_reason reason,
@@ -87,12 +89,12 @@ static struct gw_answer answer_no(const struct gw_answer *base, enum gw_reason r
 
 /* ---- asking ---- */
 
-/* Before pages are pinned: what goes from here on is seen to go. */
+/* Before pages are pinned: what goes from here on is seen to go. The first lane's pair. */
 static void observe(struct pair *pair, struct gw_memmap *memmap)
 {
 	struct gw_error err = { 0 };
 
-	if (pair->witness || !witness_open(memmap, &pair->witness, &err))
+	if (pair->watcher || !witness_open(memmap, &pair->watcher, &err))
 		return;
 	gw_log(LOG_NOTICE,
 	       "port %s: pages that the guest of port %s gives back are noticed within a "
@@ -102,21 +104,22 @@ static void observe(struct pair *pair, struct gw_memmap *memmap)
 
 void question_dismiss_witness(struct pair *pair)
 {
-	witness_close(pair->witness);
-	pair->witness = NULL;
+	witness_close(pair->watcher);
+	pair->watcher = NULL;
 }
 
-static void map_for(struct pair *pair, struct gw_memmap *memmap, uint64_t stamp,
+static void map_for(struct pair *asking, struct gw_memmap *memmap, uint64_t stamp,
 		    struct gw_answer *answer)
 {
-	struct gw_port *egress = pair->egress;
+	struct gw_port *egress = asking->egress;
+	struct pair *pair = pair_in(asking, 0);
 	struct gw_answer pending = answer_no(answer, GW_COPY_MAPPING_PENDING,
 					     "guest memory is being pinned for the device");
 	struct gw_error err = { 0 };
 	uint64_t since_ns = gw_now_ns();
 	int ret;
 
-	question_publish(pair, &pending, memmap, stamp);
+	question_publish(asking, &pending, memmap, stamp);
 	renew_begin(pair_record_of(pair));
 	observe(pair, memmap);
 	ret = egress->driver->map(egress, memmap, &err);
@@ -177,10 +180,10 @@ static bool resting(struct pair *pair, const struct gw_memmap *memmap)
 static void map_and_rest(struct pair *pair, struct gw_memmap *memmap, uint64_t stamp,
 			 struct gw_answer *answer)
 {
-	struct pair_record *record = pair_record_of(pair);
+	struct pair_record *record = pair_record_of(pair_in(pair, 0));
 	uint64_t before_ns = renew_spent_ns();
 
-	if (resting(pair, memmap)) {
+	if (resting(record->pair, memmap)) {
 		*answer =
 			answer_no(answer, GW_COPY_MAPPING_PENDING,
 				  "the guest's memory changed again while it was being pinned, or "
@@ -205,12 +208,13 @@ static void ask_once(struct pair *pair, struct gw_memmap *memmap, uint64_t stamp
 		     struct gw_answer *answer)
 {
 	struct gw_port *egress = pair->egress;
+	const struct gw_memmap *mapped = pair_in(pair, 0)->mapped;
 
 	egress->driver->query(egress, memmap, answer);
 	gw_counter_add(&egress->queries, 1);
 	if (answer->verdict == GW_NO || !answer->needs_map || !memmap)
 		return;
-	if (pair->mapped && pair->mapped != memmap)
+	if (mapped && mapped != memmap)
 		*answer = answer_no(answer, GW_COPY_MEMORY_TAKEN,
 				    "earlier memory of this guest still has loans out");
 	else
@@ -251,7 +255,7 @@ static void ask_job(struct chore_job *job)
 				   "its interface is gone: there is none of that name now");
 	else if (!holder_of(pair->egress)->started)
 		answer = answer_no(&answer, GW_COPY_DEVICE_DOWN, "the device is stopped");
-	else if (memmap && retire_is_due(record, memmap))
+	else if (memmap && retire_is_due(pair_record_of(pair_in(pair, 0)), memmap))
 		answer = answer_no(&answer, GW_COPY_MEMORY_DISCARDED,
 				   "this memory is to be unmapped when its loans are home");
 	else
@@ -278,7 +282,7 @@ static void ask_event(struct gw_watch *watch, uint32_t events)
 		struct pair_record *record = &engine->pair[i];
 
 		question_hear(record);
-		/* Pair C. */
+		/* Pair C. The first lane's. */
 		if (gw_atomic_exchange(&record->drained, 0u))
 			retire_go_on(record);
 	}
@@ -302,11 +306,11 @@ void question_ask(struct pair *pair)
 
 /* ---- life ---- */
 
-static void collect_pairs(struct engine *engine, struct network *network)
+static void collect_pairs(struct engine *engine, struct lane *lane)
 {
-	for (unsigned int e = 0; e < network->port_count; e++) {
-		for (unsigned int s = 0; s < network->port_count; s++) {
-			struct pair *pair = network->port[e]->pair_from[s];
+	for (unsigned int e = 0; e < lane->count; e++) {
+		for (unsigned int s = 0; s < lane->count; s++) {
+			struct pair *pair = lane->queue[e]->pair_from[s];
 
 			if (!pair)
 				continue;
@@ -324,14 +328,16 @@ int questions_open(struct engine *engine, struct gw_error *err)
 	int ret;
 
 	for (unsigned int i = 0; i < engine->network_count; i++)
-		count += engine->network[i]->port_count * engine->network[i]->port_count;
+		count += engine->network[i]->lane_count * engine->network[i]->port_count *
+			 engine->network[i]->port_count;
 	engine->pair = calloc(count ? count : 1, sizeof(*engine->pair));
 	engine->pair_count = 0;
 	engine->ask_fd = gw_eventfd();
 	if (!engine->pair || engine->ask_fd < 0)
 		return gw_error_sys(err, engine->pair ? engine->ask_fd : -ENOMEM, "questions");
 	for (unsigned int i = 0; i < engine->network_count; i++)
-		collect_pairs(engine, engine->network[i]);
+		for (unsigned int k = 0; k < engine->network[i]->lane_count; k++)
+			collect_pairs(engine, engine->network[i]->lane[k]);
 	ret = gw_watch_start(engine->loop, &engine->ask_watch, engine->ask_fd, EPOLLIN, ask_event);
 	return ret ? gw_error_sys(err, ret, "questions: watch") : 0;
 }

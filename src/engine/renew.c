@@ -68,9 +68,12 @@ struct swap {
 static void swap_apply(void *arg)
 {
 	struct swap *swap = arg;
-	struct witness *old = swap->pair->witness;
+	struct gw_port *egress = swap->pair->egress;
+	struct witness *old = swap->pair->watcher;
 
-	swap->pair->witness = swap->witness;
+	swap->pair->watcher = swap->witness;
+	for (unsigned int i = 0; i < egress->lanes; i++)
+		egress->queue[i]->pair_from[swap->pair->source->slot]->witness = swap->witness;
 	swap->witness = old;
 }
 
@@ -99,7 +102,7 @@ static void renew_job(struct chore_job *job)
 	struct gw_error err = { 0 };
 	int ret;
 
-	if (!pair->mapped || !pair->witness || !holder_of(egress)->started || !is_rested(record) ||
+	if (!pair->mapped || !pair->watcher || !holder_of(egress)->started || !is_rested(record) ||
 	    retire_is_due(record, pair->mapped))
 		return;
 	gw_log(LOG_INFO, "port %s: memory of port %s is mapped anew: the guest gave pages back",
@@ -122,10 +125,16 @@ static void renew_job(struct chore_job *job)
 /* Control. */
 static bool copies_went_on(struct pair_record *record)
 {
-	uint64_t before = record->stale_copies;
+	const struct pair *pair = record->pair;
+	uint64_t before = record->stale_copies, now = 0;
 
-	record->stale_copies = gw_counter_read(&record->pair->reasons[GW_COPY_MEMORY_DISCARDED]);
-	return record->stale_copies != before;
+	for (unsigned int i = 0; i < pair->egress->lanes; i++) {
+		const struct pair *lane = pair->egress->queue[i]->pair_from[pair->source->slot];
+
+		now += gw_counter_read(&lane->reasons[GW_COPY_MEMORY_DISCARDED]);
+	}
+	record->stale_copies = now;
+	return now != before;
 }
 
 void renew_look(struct engine *engine)
@@ -133,7 +142,7 @@ void renew_look(struct engine *engine)
 	for (unsigned int i = 0; i < engine->pair_count; i++) {
 		struct pair_record *record = &engine->pair[i];
 
-		if (copies_went_on(record) && is_rested(record))
+		if (pair_is_first(record->pair) && copies_went_on(record) && is_rested(record))
 			chore_add(&holder_of(record->pair->egress)->chores, &record->renew_job,
 				  renew_job);
 	}

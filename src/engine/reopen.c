@@ -30,10 +30,13 @@ static void up_apply(void *arg)
 {
 	struct up_request *request = arg;
 
-	port_count_device(request->port); /* before it goes */
-	request->port->up = request->up;
-	if (!request->up)
-		desk_abandon(request->port, GW_DROP_EGRESS_DOWN);
+	struct gw_port *port = request->port;
+
+	for (unsigned int i = 0; i < port->lanes; i++)
+		port_queue_count_device(port->queue[i]); /* before it goes */
+	port->up = request->up;
+	for (unsigned int i = 0; i < port->lanes && !port->up; i++)
+		desk_abandon(port->queue[i], GW_DROP_EGRESS_DOWN);
 }
 
 void port_set_up(struct holder *holder, bool up)
@@ -57,13 +60,16 @@ struct held_request {
 static void held_apply(void *arg)
 {
 	struct held_request *request = arg;
-	struct gw_port *port = request->port;
 
-	while (desk_reap(port))
-		;
-	port->untrusted = port->held_loans > 0;
-	gw_store_relaxed(&port->quarantined, (uint64_t)port->held);
-	request->held = port->held;
+	for (unsigned int i = 0; i < request->port->lanes; i++) {
+		struct port_queue *queue = request->port->queue[i];
+
+		while (desk_reap(queue))
+			;
+		queue->untrusted = queue->held_loans > 0;
+		gw_store_relaxed(&queue->quarantined, (uint64_t)queue->held);
+		request->held += queue->held;
+	}
 }
 
 unsigned int reopen_stop(struct holder *holder, unsigned int deadline_ms, struct gw_parcel *left)
@@ -231,7 +237,7 @@ static bool recall_from(struct recall *recall, struct gw_port *egress)
 }
 
 struct look {
-	struct gw_port *source, *egress;
+	const struct gw_port *source, *egress;
 	bool needed;
 };
 
@@ -243,9 +249,13 @@ static void look_apply(void *arg)
 {
 	struct look *look = arg;
 
-	desk_take_back(look->source, look->egress);
-	look->needed =
-		look->egress->pair_from[look->source->slot]->loans_out && !look->egress->untrusted;
+	network_take_back(holder_of(look->source)->network, look->source, look->egress);
+	for (unsigned int i = 0; i < look->source->lanes; i++) {
+		struct port_queue *egress = look->egress->queue[i];
+
+		look->needed |=
+			egress->pair_from[look->source->slot]->loans_out && !egress->untrusted;
+	}
 }
 
 void reopen_recall(struct gw_port *port, void (*fn)(void *arg), void *arg)
@@ -265,7 +275,7 @@ void reopen_recall(struct gw_port *port, void (*fn)(void *arg), void *arg)
 			continue;
 		gw_port_apply(port, look_apply, &look);
 		if (look.needed)
-			recall_from(recall, look.egress);
+			recall_from(recall, network->port[i]);
 	}
 	recall_part_done(recall);
 }

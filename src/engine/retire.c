@@ -4,7 +4,7 @@
  *
  *   control   a guest takes memory away, or lost pages of it and nobody can tell which:
  *             for each pair that lends from that guest, a note and a chore.
- *   chore     has the worker forget what it was answered, so that no loan is added, and
+ *   chore     has the workers forget what it was answered, so that no loan is added, and
  *             looks whether the pair's loans are home. If so, the memory is unmapped
  *             from the device; if not, the note stays.
  *   worker    the last loan comes home: a flag, and the eventfd of questions.
@@ -47,13 +47,18 @@ struct watch_request {
 	bool drained;
 };
 
-/* Worker: are the pair's loans home? If not, tell when they are. */
+/* Worker: are the pair's loans home, in all lanes? If not, tell when those of one are. */
 static void watch_apply(void *arg)
 {
 	struct watch_request *request = arg;
 
-	request->drained = !request->pair->loans_out;
-	request->pair->watch_zero = !request->drained;
+	request->drained = true;
+	for (unsigned int i = 0; i < request->pair->egress->lanes; i++) {
+		struct pair *pair = pair_in(request->pair, i);
+
+		pair->watch_zero = pair->loans_out > 0;
+		request->drained &= !pair->loans_out;
+	}
 }
 
 static bool loans_home(struct pair *pair)
@@ -66,7 +71,7 @@ static bool loans_home(struct pair *pair)
 
 void retire_drained(struct pair *pair)
 {
-	struct pair_record *record = pair_record_of(pair);
+	struct pair_record *record = pair_record_of(pair_in(pair, 0));
 
 	pair->watch_zero = false;
 	/* Pair C: the chore that runs because of it sees the loans at home. */
@@ -83,8 +88,9 @@ static void forget(struct pair *pair, struct gw_memmap *memmap, bool map_again)
 		.text = "the guest gave pages back; its memory will be mapped anew",
 	};
 
-	question_publish(pair, map_again ? &discarded : NULL, memmap,
-			 gw_load_relaxed(&pair->egress->answer_stamp));
+	for (unsigned int i = 0; i < pair->egress->lanes; i++)
+		question_publish(pair_in(pair, i), map_again ? &discarded : NULL, memmap,
+				 gw_load_relaxed(&pair->egress->answer_stamp));
 }
 
 static void unmap(struct pair *pair)
@@ -102,7 +108,7 @@ static void unmap(struct pair *pair)
 static bool let_go(struct pair *pair, const struct retiree *retiree)
 {
 	/* The witness keeps from being lent what is stale; renew.c has it mapped anew. */
-	if (retiree->why == RETIRE_IF_STALE && pair->witness)
+	if (retiree->why == RETIRE_IF_STALE && pair->watcher)
 		return true;
 	forget(pair, retiree->memmap, retiree->why != RETIRE_FOR_GOOD);
 	if (pair->mapped == retiree->memmap) {
@@ -166,7 +172,8 @@ static void retire_from(struct pair_record *record, struct gw_memmap *memmap, en
 	struct retiree *retiree = calloc(1, sizeof(*retiree));
 
 	/* A question that was put but not yet heard comes first: jobs keep their order. */
-	question_hear(record);
+	for (unsigned int i = 0; i < record->pair->egress->lanes; i++)
+		question_hear(pair_record_of(pair_in(record->pair, i)));
 	if (!retiree) {
 		gw_log(LOG_ERR, "port %s: out of memory: guest memory of port %s stays mapped",
 		       record->pair->egress->name, record->pair->source->name);
@@ -190,7 +197,7 @@ static void retire_from_all(struct gw_port *port, struct gw_memmap *memmap, enum
 	struct engine *engine = holder_of(port)->engine;
 
 	for (unsigned int i = 0; i < engine->pair_count; i++)
-		if (engine->pair[i].pair->source == port)
+		if (engine->pair[i].pair->source == port && pair_is_first(engine->pair[i].pair))
 			retire_from(&engine->pair[i], memmap, why);
 }
 
@@ -217,7 +224,7 @@ static unsigned int kept_count;
 static void unmap_at_end(struct pair *pair)
 {
 	question_dismiss_witness(pair);
-	if (!pair->loans_out) {
+	if (loans_home(pair)) {
 		unmap(pair);
 		return;
 	}

@@ -14,24 +14,25 @@
 
 /* How often it looks at ports that owe something, whether or not a descriptor fires. */
 #define WORKER_OWING_US     20000u
-#define WORKER_PORTS_MAX    256u
+/* A lane has one more than ports. */
+#define WORKER_SEATS_MAX    512u
 #define WORKER_EVENTS       64
 /* A reading of the clock is good for so many visits. */
 #define WORKER_CLOCK_VISITS 2u
 #define CLOCK_OLD           (WORKER_CLOCK_VISITS + 1)
 
-/* One port and the watches that were set for it. */
+/* One port's queue, and the watches that were set for it. */
 struct seat {
-	struct gw_port *port;
-	struct network *network;
+	struct port_queue *queue;
+	struct lane *lane;
 	bool armed;
 	int watched[GW_QUEUE_FDS]; /* -1: none */
 };
 
 struct command {
-	void (*fn)(void *arg);
+	void (*fn)(void *arg); /* NULL: to stand still until `released` */
 	void *arg;
-	bool done;
+	bool held, released, done;
 	struct gw_list node;
 };
 
@@ -39,7 +40,7 @@ struct worker {
 	unsigned int index;
 	pthread_t thread;
 	int epoll_fd, event_fd;
-	struct seat seat[WORKER_PORTS_MAX];
+	struct seat seat[WORKER_SEATS_MAX];
 	unsigned int seat_count;
 	struct port_clock clock; /* its ports' */
 	struct waiting waiting;
@@ -87,7 +88,7 @@ void worker_free(struct worker *worker)
 		return;
 	worker_stop(worker);
 	for (unsigned int i = 0; i < worker->seat_count; i++)
-		worker->seat[i].port->clock = &worker->seat[i].port->own_clock;
+		worker->seat[i].queue->clock = &worker->seat[i].queue->own_clock;
 	gw_fd_close(&worker->epoll_fd);
 	gw_fd_close(&worker->event_fd);
 	pthread_cond_destroy(&worker->done);
@@ -95,19 +96,26 @@ void worker_free(struct worker *worker)
 	free(worker);
 }
 
-int worker_add_network(struct worker *worker, struct network *network, struct gw_error *err)
+static void add_seat(struct worker *worker, struct lane *lane, struct port_queue *queue)
 {
-	if (worker->seat_count + network->port_count > WORKER_PORTS_MAX)
-		return gw_error_set(err, -ENOSPC, "worker %u: more than %u ports; use more workers",
-				    worker->index, WORKER_PORTS_MAX);
-	for (unsigned int i = 0; i < network->port_count; i++) {
-		struct seat *seat = &worker->seat[worker->seat_count++];
+	struct seat *seat = &worker->seat[worker->seat_count++];
 
-		*seat = (struct seat){ .port = network->port[i], .network = network };
-		seat->port->clock = &worker->clock;
-		for (unsigned int k = 0; k < GW_QUEUE_FDS; k++)
-			seat->watched[k] = -1;
-	}
+	*seat = (struct seat){ .queue = queue, .lane = lane };
+	queue->clock = &worker->clock;
+	for (unsigned int k = 0; k < GW_QUEUE_FDS; k++)
+		seat->watched[k] = -1;
+}
+
+int worker_add_lane(struct worker *worker, struct lane *lane, struct gw_error *err)
+{
+	if (worker->seat_count + lane->count + 1 > WORKER_SEATS_MAX)
+		return gw_error_set(err, -ENOSPC, "worker %u: more than %u ports; use more workers",
+				    worker->index, WORKER_SEATS_MAX);
+	for (unsigned int i = 0; i < lane->count; i++)
+		if (port_queue_has_device(lane->queue[i]))
+			add_seat(worker, lane, lane->queue[i]);
+	if (lane->crossing)
+		add_seat(worker, lane, crossing_queue(lane->crossing));
 	return 0;
 }
 
@@ -117,7 +125,7 @@ static void watch_drop(struct worker *worker, struct seat *seat, unsigned int k)
 {
 	struct epoll_event event = { 0 };
 
-	if (seat->watched[k] < 0 || seat->watched[k] == seat->port->queue.fd[k].fd)
+	if (seat->watched[k] < 0 || seat->watched[k] == seat->queue->queue.fd[k].fd)
 		return;
 	epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, seat->watched[k], &event);
 	seat->watched[k] = -1;
@@ -125,9 +133,9 @@ static void watch_drop(struct worker *worker, struct seat *seat, unsigned int k)
 
 static void watch_set(struct worker *worker, struct seat *seat, unsigned int k)
 {
-	int fd = seat->port->queue.fd[k].fd;
+	int fd = seat->queue->queue.fd[k].fd;
 	struct epoll_event event = {
-		.events = seat->port->queue.fd[k].events | EPOLLET,
+		.events = seat->queue->queue.fd[k].events | EPOLLET,
 		.data.ptr = seat,
 	};
 
@@ -152,62 +160,71 @@ static void watches_sync(struct worker *worker)
 
 /* ---- one visit ---- */
 
-static void network_settle(struct network *network)
+static void lane_settle(struct lane *lane)
 {
-	for (unsigned int i = 0; i < network->port_count; i++)
-		desk_flush(network->port[i]);
-	for (unsigned int i = 0; i < network->port_count; i++)
-		desk_release(network->port[i]);
+	for (unsigned int i = 0; i < lane->count; i++)
+		desk_flush(lane->queue[i]);
+	for (unsigned int i = 0; i < lane->count; i++)
+		desk_release(lane->queue[i]);
+	if (lane->crossing) {
+		desk_release(crossing_queue(lane->crossing));
+		crossing_show(lane->crossing);
+	}
 }
 
 /* Frames that found no room come before new ones. Returns true if all are gone. */
-static bool forward_waiting(struct network *network, struct gw_port *port)
+static bool forward_waiting(struct lane *lane, struct port_queue *queue)
 {
-	port->waiting_next += network_forward(network, port, port->waiting + port->waiting_next,
-					      port->waiting_count - port->waiting_next);
-	if (port->waiting_next < port->waiting_count)
+	if (!queue->waiting_count)
+		return true;
+	queue->waiting_next += lane_forward(lane, queue, queue->waiting + queue->waiting_next,
+					    queue->waiting_count - queue->waiting_next);
+	if (queue->waiting_next < queue->waiting_count)
 		return false;
-	port->waiting_next = port->waiting_count = 0;
+	queue->waiting_next = queue->waiting_count = 0;
 	return true;
 }
 
 /* Returns how many frames the port lent. */
-static unsigned int take_frames(struct network *network, struct gw_port *port)
+static unsigned int take_frames(struct lane *lane, struct port_queue *queue)
 {
-	struct gw_frame **frames = port->waiting;
+	struct gw_frame **frames = queue->waiting;
 	unsigned int count;
 
-	if (!port_usable(port) || port->resting || !port->driver->rx)
+	if (!port_usable(queue->port) || port_rests(queue->port) || !queue->driver->rx)
 		return 0;
-	port->found_ns = port->clock->now_ns;
-	count = port->driver->rx(&port->queue, frames, GW_BATCH);
-	for (unsigned int i = 0; i < count; i++)
-		desk_enter(port, frames[i]);
-	port->waiting_next = 0;
-	port->waiting_count = count;
+	/* Its own queue is never behind: what comes out of it is what others wait for. */
+	if (lane->crossing && queue != crossing_queue(lane->crossing) &&
+	    crossing_is_behind(lane->crossing))
+		return 0;
+	queue->found_ns = queue->clock->now_ns;
+	count = queue->driver->rx(&queue->queue, frames, GW_BATCH);
+	lane_enter(lane, queue, frames, count);
+	queue->waiting_next = 0;
+	queue->waiting_count = count;
 	if (count)
-		forward_waiting(network, port);
+		forward_waiting(lane, queue);
 	return count;
 }
 
 static bool visit(struct seat *seat)
 {
-	struct gw_port *port = seat->port;
-	struct network *network = seat->network;
-	uint64_t now_ns = port->clock->now_ns;
-	unsigned int work, before = port->waiting_count - port->waiting_next;
+	struct port_queue *queue = seat->queue;
+	struct lane *lane = seat->lane;
+	uint64_t now_ns = queue->clock->now_ns;
+	unsigned int work, before = queue->waiting_count - queue->waiting_next;
 
-	port->clock->visits++;
-	port->clock->done_ns = 0;
-	work = desk_reap(port);
-	network->now_s = (uint32_t)(now_ns / 1000000000ull);
-	desk_check_stall(port, now_ns);
-	if (forward_waiting(network, port))
-		work += before + take_frames(network, port);
+	queue->clock->visits++;
+	queue->clock->done_ns = 0;
+	work = desk_reap(queue);
+	lane->now_s = (uint32_t)(now_ns / 1000000000ull);
+	desk_check_stall(queue, now_ns);
+	if (forward_waiting(lane, queue))
+		work += before + take_frames(lane, queue);
 	else
-		work += before - (port->waiting_count - port->waiting_next);
-	work += port->home_count;
-	network_settle(network);
+		work += before - (queue->waiting_count - queue->waiting_next);
+	work += queue->home_count;
+	lane_settle(lane);
 	return work > 0;
 }
 
@@ -216,31 +233,34 @@ static bool visit(struct seat *seat)
 /* In a network of two, the other port's frames wait for this one. */
 static bool awaited(const struct seat *seat)
 {
-	const struct network *network = seat->network;
+	const struct lane *lane = seat->lane;
 
-	if (seat->port->offer.count)
+	if (seat->queue->offer.count)
 		return true;
-	return network->port_count == 2 && network->port[!seat->port->slot]->waiting_count;
+	if (lane->count == 2 && lane->crossing && crossing_queue(lane->crossing)->waiting_count)
+		return true;
+	return lane->count == 2 && lane->queue[!seat->queue->port->slot]->waiting_count;
 }
 
 static bool arm(struct seat *seat, unsigned int *poll_us)
 {
-	struct gw_port *port = seat->port;
+	struct port_queue *queue = seat->queue;
+	struct gw_port *port = queue->port;
 	unsigned int wants = 0, us = 0;
 	bool work = false;
 
-	if (!port->waiting_count && port_usable(port) && !port->resting)
+	if (!queue->waiting_count && port_usable(port) && !port_rests(port))
 		wants |= GW_WANT_RX;
 	if (awaited(seat))
 		wants |= GW_WANT_TX;
-	if (port->held)
+	if (queue->held)
 		wants |= GW_WANT_REAP;
 	if (wants & (GW_WANT_TX | GW_WANT_REAP))
 		us = WORKER_OWING_US;
-	if (wants && port->up && port->driver->arm) {
+	if (wants && port->up && queue->driver->arm) {
 		unsigned int driver_us = 0;
 
-		work = port->driver->arm(&port->queue, wants, &driver_us);
+		work = queue->driver->arm(&queue->queue, wants, &driver_us);
 		seat->armed = true;
 		if (driver_us && (!us || driver_us < us))
 			us = driver_us;
@@ -256,8 +276,8 @@ static void disarm(struct worker *worker)
 		struct seat *seat = &worker->seat[i];
 		unsigned int us = 0;
 
-		if (seat->armed && seat->port->up)
-			seat->port->driver->arm(&seat->port->queue, 0, &us);
+		if (seat->armed && seat->queue->port->up)
+			seat->queue->driver->arm(&seat->queue->queue, 0, &us);
 		seat->armed = false;
 	}
 }
@@ -270,7 +290,7 @@ static void look(struct worker *worker, bool all)
 
 	for (unsigned int i = 0; i < worker->seat_count; i++) {
 		struct seat *seat = &worker->seat[i];
-		uint64_t since_ns = seat->port->owing_since_ns;
+		uint64_t since_ns = seat->queue->owing_since_ns;
 
 		if (all || (since_ns && now_ns - since_ns >= WAITING_LOOK_NS))
 			arm(seat, &poll_us);
@@ -324,9 +344,11 @@ static void waiting_sync(struct worker *worker)
 	bool polls = false;
 
 	for (unsigned int i = 0; i < worker->seat_count; i++) {
-		const struct gw_port *port = worker->seat[i].port;
+		const struct port_queue *queue = worker->seat[i].queue;
+		const struct gw_port *port = queue->port;
 
-		if (!port->up || port->queue.dormant || !(port->driver->rx || port->driver->reap))
+		if (!port->up || queue->queue.dormant ||
+		    !(queue->driver->rx || queue->driver->reap))
 			continue;
 		polls |= port->wait == PORT_WAIT_POLL;
 		if (port->wait == PORT_WAIT_ADAPTIVE && port->poll_us > poll_us)
@@ -336,6 +358,18 @@ static void waiting_sync(struct worker *worker)
 }
 
 /* ---- commands ---- */
+
+/* The lock is free meanwhile: other commands may be queued. */
+static void stand_still(struct worker *worker, struct command *command)
+{
+	command->held = true;
+	pthread_cond_broadcast(&worker->done);
+	/* Nobody need wake who does nothing (worker_nudge). */
+	gw_store_relaxed(&worker->asleep, 1u);
+	while (!command->released)
+		pthread_cond_wait(&worker->done, &worker->lock);
+	gw_store_relaxed(&worker->asleep, 0u);
+}
 
 static void run_commands(struct worker *worker)
 {
@@ -352,13 +386,25 @@ static void run_commands(struct worker *worker)
 			gw_container_of(worker->commands.next, struct command, node);
 
 		gw_list_del(&command->node);
-		command->fn(command->arg);
+		if (command->fn)
+			command->fn(command->arg);
+		else
+			stand_still(worker, command);
 		watches_sync(worker);
 		command->done = true;
 	}
 	waiting_sync(worker);
 	pthread_cond_broadcast(&worker->done);
 	pthread_mutex_unlock(&worker->lock);
+}
+
+/* Under the lock; the worker runs. */
+static void queue_command(struct worker *worker, struct command *command)
+{
+	gw_list_add_tail(&worker->commands, &command->node);
+	/* Pair A: whoever sees attention also sees the command (under the lock). */
+	gw_store_release(&worker->attention, 1u);
+	gw_eventfd_signal(worker->event_fd);
 }
 
 void worker_apply(struct worker *worker, void (*fn)(void *arg), void *arg)
@@ -370,14 +416,54 @@ void worker_apply(struct worker *worker, void (*fn)(void *arg), void *arg)
 		fn(arg);
 		watches_sync(worker);
 	} else {
-		gw_list_add_tail(&worker->commands, &command.node);
-		/* Pair A: whoever sees attention also sees the command (under the lock). */
-		gw_store_release(&worker->attention, 1u);
-		gw_eventfd_signal(worker->event_fd);
+		queue_command(worker, &command);
 		while (!command.done)
 			pthread_cond_wait(&worker->done, &worker->lock);
 	}
 	pthread_mutex_unlock(&worker->lock);
+}
+
+/* One that does not run is kept from beginning to, by its lock. */
+static void hold(struct worker *worker, struct command *command)
+{
+	pthread_mutex_lock(&worker->lock);
+	if (!worker->running)
+		return;
+	queue_command(worker, command);
+	while (!command->held)
+		pthread_cond_wait(&worker->done, &worker->lock);
+	pthread_mutex_unlock(&worker->lock);
+}
+
+static void release(struct worker *worker, struct command *command)
+{
+	if (!command->held) {
+		watches_sync(worker);
+		pthread_mutex_unlock(&worker->lock);
+		return;
+	}
+	pthread_mutex_lock(&worker->lock);
+	command->released = true;
+	pthread_cond_broadcast(&worker->done);
+	while (!command->done)
+		pthread_cond_wait(&worker->done, &worker->lock);
+	pthread_mutex_unlock(&worker->lock);
+}
+
+void worker_apply_all(struct worker *const *workers, unsigned int count, void (*fn)(void *arg),
+		      void *arg)
+{
+	struct command command[PORT_LANES_MAX] = { 0 };
+
+	if (count == 1) {
+		worker_apply(workers[0], fn, arg);
+		return;
+	}
+	for (unsigned int i = 0; i < count; i++)
+		hold(workers[i], &command[i]);
+	fn(arg);
+	for (unsigned int i = count; i > 0; i--)
+		release(workers[i - 1], &command[i - 1]);
 }
 
 /* ---- the thread ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A worker: one thread that owns networks, their ports' queues, and all counts
- * in them.
+ * A worker: one thread that owns lanes of networks, the ports' queues in them, and
+ * all counts.
  *
  * It goes round its ports: take back finished loans, lend and forward a bounded
  * batch, hand over what was offered, give home what is over. When rounds found
@@ -24,8 +24,8 @@ struct worker;
 
 int worker_create(unsigned int index, struct worker **worker, struct gw_error *err);
 void worker_free(struct worker *worker);
-/* Before worker_start. The network stays the caller's. */
-int worker_add_network(struct worker *worker, struct network *network, struct gw_error *err);
+/* Before worker_start. The lane stays the caller's. */
+int worker_add_lane(struct worker *worker, struct lane *lane, struct gw_error *err);
 int worker_start(struct worker *worker, struct gw_error *err);
 /* Ends the thread; afterwards worker_apply runs inline. Safe if it was not started. */
 void worker_stop(struct worker *worker);
@@ -45,3 +45,9 @@ int worker_install_signal(void);
  * been brought up to date when it returns. Threads: any but a worker.
  */
 void worker_apply(struct worker *worker, void (*fn)(void *arg), void *arg);
+/*
+ * The same while several stand still between two visits: fn runs on the calling thread
+ * then. Each caller names them in the same order, or two would wait for each other.
+ */
+void worker_apply_all(struct worker *const *workers, unsigned int count, void (*fn)(void *arg),
+		      void *arg);

@@ -53,7 +53,7 @@ static struct rig *rig_open(const char *a, const char *b)
 		assert_int_equal(network_add(&rig.network, port, &err), 0);
 	}
 	assert_int_equal(network_connect(&rig.network, &err), 0);
-	assert_int_equal(worker_add_network(the_worker, &rig.network, &err), 0);
+	assert_int_equal(worker_add_lane(the_worker, rig.network.lane[0], &err), 0);
 	return &rig;
 }
 
@@ -87,7 +87,8 @@ static void look_apply(void *arg)
 	look->rx_calls = look->fake->rx_calls;
 	look->taken = look->fake->taken;
 	look->arms = look->fake->arms;
-	look->waiting = look->fake->port->waiting_count - look->fake->port->waiting_next;
+	look->waiting = look->fake->port->queue[0]->waiting_count -
+			look->fake->port->queue[0]->waiting_next;
 }
 
 static struct look look_at(struct fake *fake)
@@ -319,8 +320,8 @@ static void fds_apply(void *arg)
 	struct fds *fds = arg;
 
 	for (unsigned int k = 0; k < 2; k++) {
-		fds->port->queue.fd[k].fd = fds->fd[k];
-		fds->port->queue.fd[k].events = EPOLLIN;
+		fds->port->queue[0]->queue.fd[k].fd = fds->fd[k];
+		fds->port->queue[0]->queue.fd[k].events = EPOLLIN;
 	}
 }
 
@@ -347,8 +348,8 @@ static void a_descriptor_wakes_it_each_time_although_nobody_reads_it(void **stat
 	struct gw_port *port = rig->network.port[0];
 	int fd = gw_eventfd();
 
-	port->queue.fd[0].fd = fd;
-	port->queue.fd[0].events = EPOLLIN;
+	port->queue[0]->queue.fd[0].fd = fd;
+	port->queue[0]->queue.fd[0].events = EPOLLIN;
 	assert_int_equal(worker_start(the_worker, &err), 0);
 	for (unsigned int i = 0; i < 3; i++)
 		check_wakes(fake_of(port), fd);
@@ -452,7 +453,7 @@ static void down_apply(void *arg)
 	struct gw_port *port = arg;
 
 	port->up = false;
-	desk_abandon(port, GW_DROP_EGRESS_DOWN);
+	desk_abandon(port->queue[0], GW_DROP_EGRESS_DOWN);
 }
 
 static void a_port_that_is_paused_or_down_is_not_called(void **state)
@@ -529,7 +530,7 @@ static void one_port_that_wants_it_keeps_it_awake(void **state)
 
 static void dormant_apply(void *arg)
 {
-	((struct gw_port *)arg)->queue.dormant = true;
+	((struct gw_port *)arg)->queue[0]->queue.dormant = true;
 }
 
 static void a_port_of_which_nothing_can_come_wants_nothing(void **state)
@@ -563,7 +564,7 @@ static void the_largest_budget_counts(void **state)
 static void loans_apply(void *arg)
 {
 	struct lend *lend = arg;
-	struct pair *pair = lend->fake->port->pair_from[0];
+	struct pair *pair = lend->fake->port->queue[0]->pair_from[0];
 
 	pair->answered = pair->was_answered = true;
 	lend_apply(&(struct lend){ fake_of(pair->source), lend->count });
@@ -592,12 +593,12 @@ static void who_is_owed_something_is_armed_though_it_stays_awake(void **state)
 static void lend_late_apply(void *arg)
 {
 	struct lend *lend = arg;
-	struct gw_port *egress = lend->fake->port, *source = egress->pair_from[0]->source;
+	struct gw_port *egress = lend->fake->port, *source = egress->queue[0]->pair_from[0]->source;
 	struct lend of_source = { fake_of(source), lend->count };
 	struct gw_answer answer = fake_template.answer;
 
 	answer.ends_in_tx = true;
-	pair_set_answer(egress->pair_from[0], &answer, NULL, egress->answer_stamp);
+	pair_set_answer(egress->queue[0]->pair_from[0], &answer, NULL, egress->answer_stamp);
 	lend_apply(&of_source);
 	wait_a_moment(NULL);
 }
@@ -626,8 +627,8 @@ static void frames_are_timed_from_when_they_were_found(void **state)
 			assert_true(wait_for_taken(fake_at(rig, 1), (uint64_t)i * lend.count));
 		}
 		worker_stop(the_worker);
-		check_short(&rig->network.port[0]->forward, 200);
-		check_short(&rig->network.port[0]->back, 200);
+		check_short(&rig->network.port[0]->queue[0]->forward, 200);
+		check_short(&rig->network.port[0]->queue[0]->back, 200);
 		rig_close(rig);
 	}
 }

@@ -181,6 +181,17 @@ void gw_close(struct gw_context *context)
 	free(context);
 }
 
+int gw_move(struct gw_context *context, const char *port, unsigned int pair, unsigned int worker,
+	    struct gw_error *err)
+{
+	int ret;
+
+	pthread_mutex_lock(&context->lock);
+	ret = engine_move(context->engine, port, pair, worker, err);
+	pthread_mutex_unlock(&context->lock);
+	return ret;
+}
+
 /* ---- hand-over ---- */
 
 struct leaving {
@@ -282,10 +293,21 @@ struct snapshot_block {
 	char (*status)[PORT_STATUS_BYTES];
 };
 
-static void read_counters(uint64_t *to, const gw_counter *from, unsigned int count)
+static void add_counters(uint64_t *to, const gw_counter *from, unsigned int count)
 {
 	for (unsigned int i = 0; i < count; i++)
-		to[i] = gw_counter_read(&from[i]);
+		to[i] += gw_counter_read(&from[i]);
+}
+
+static void add_queue(struct gw_port_info *info, const struct port_queue *queue)
+{
+	info->rx_frames += gw_counter_read(&queue->rx_frames);
+	info->rx_bytes += gw_counter_read(&queue->rx_bytes);
+	info->tx_frames += gw_counter_read(&queue->tx_frames);
+	info->tx_bytes += gw_counter_read(&queue->tx_bytes);
+	add_counters(info->rx_drops, queue->rx_drops, GW_REASON_COUNT);
+	histogram_sum(&queue->forward, &info->forward);
+	histogram_sum(&queue->back, &info->back);
 }
 
 static void read_port(struct gw_port_info *info, struct gw_port *port, unsigned int worker,
@@ -304,16 +326,46 @@ static void read_port(struct gw_port_info *info, struct gw_port *port, unsigned 
 		.max_len = gw_load_relaxed(&port->max_len),
 		.worker = worker,
 		.queries = gw_counter_read(&port->queries),
-		.rx_frames = gw_counter_read(&port->rx_frames),
-		.rx_bytes = gw_counter_read(&port->rx_bytes),
-		.tx_frames = gw_counter_read(&port->tx_frames),
-		.tx_bytes = gw_counter_read(&port->tx_bytes),
-		.quarantined = gw_counter_read(&port->quarantined),
+		.quarantined = port_quarantined(port),
 		.taken_again = gw_counter_read(&port->taken_again),
 	};
-	read_counters(info->rx_drops, port->rx_drops, GW_REASON_COUNT);
-	histogram_read(&port->forward, &info->forward);
-	histogram_read(&port->back, &info->back);
+	for (unsigned int i = 0; i < port->lanes; i++)
+		add_queue(info, port->queue[i]);
+}
+
+static void add_pair(struct gw_pair_info *info, const struct pair *pair)
+{
+	info->lent_frames += gw_counter_read(&pair->lent_frames);
+	info->lent_bytes += gw_counter_read(&pair->lent_bytes);
+	info->copied_frames += gw_counter_read(&pair->copied_frames);
+	info->copied_bytes += gw_counter_read(&pair->copied_bytes);
+	info->supers_cut += gw_counter_read(&pair->supers_cut);
+	info->checksums_made += gw_counter_read(&pair->checksums_made);
+	info->headers_made += gw_counter_read(&pair->headers_made);
+	info->header_bytes_copied += gw_counter_read(&pair->header_bytes_copied);
+	info->kernel_copied_frames += gw_counter_read(&pair->kernel_copied_frames);
+	info->kernel_copied_bytes += gw_counter_read(&pair->kernel_copied_bytes);
+	info->loans_out += gw_counter_read(&pair->loans_now);
+	info->loans_peak += gw_counter_read(&pair->loans_peak);
+	info->loans_max += pair->loans_max;
+	info->bounce_out += gw_counter_read(&pair->bounce_now);
+	info->bounce_peak += gw_counter_read(&pair->bounce_peak);
+	info->bounce_max += pair->bounce_max;
+	add_counters(info->reasons, pair->reasons, GW_REASON_COUNT);
+	add_counters(info->reason_bytes, pair->reason_bytes, GW_REASON_COUNT);
+}
+
+static void read_pair(struct gw_pair_info *info, const struct gw_port *egress, unsigned int source)
+{
+	const struct pair *first = egress->queue[0]->pair_from[source];
+
+	*info = (struct gw_pair_info){
+		.source = first->source->name,
+		.egress = first->egress->name,
+		.copybreak = first->copybreak,
+	};
+	for (unsigned int i = 0; i < egress->lanes; i++)
+		add_pair(info, egress->queue[i]->pair_from[source]);
 }
 
 /*
@@ -325,48 +377,31 @@ struct answers_request {
 	struct gw_pair_info *info;
 };
 
+/* Lanes ask for themselves, all the same; of one that has frames for it the answer is current. */
+static void read_answer(struct gw_pair_info *info, const struct gw_port *egress,
+			unsigned int source)
+{
+	for (unsigned int i = 0; i < egress->lanes; i++) {
+		const struct pair *pair = egress->queue[i]->pair_from[source];
+
+		if (!pair->was_answered || info->current)
+			continue;
+		info->asked = true;
+		info->current = pair->answered;
+		info->answer = pair->answer;
+	}
+}
+
 static void read_answers(void *arg)
 {
 	struct answers_request *request = arg;
 	struct gw_pair_info *info = request->info;
 
-	port_count_device(request->egress);
-	for (unsigned int s = 0; s < PORT_NETWORK_MAX; s++) {
-		const struct pair *pair = request->egress->pair_from[s];
-
-		if (!pair)
-			continue;
-		info->asked = pair->was_answered;
-		info->current = pair->answered;
-		info++->answer = pair->answer;
-	}
-}
-
-static void read_pair(struct gw_pair_info *info, struct pair *pair)
-{
-	*info = (struct gw_pair_info){
-		.source = pair->source->name,
-		.egress = pair->egress->name,
-		.lent_frames = gw_counter_read(&pair->lent_frames),
-		.lent_bytes = gw_counter_read(&pair->lent_bytes),
-		.copied_frames = gw_counter_read(&pair->copied_frames),
-		.copied_bytes = gw_counter_read(&pair->copied_bytes),
-		.supers_cut = gw_counter_read(&pair->supers_cut),
-		.checksums_made = gw_counter_read(&pair->checksums_made),
-		.headers_made = gw_counter_read(&pair->headers_made),
-		.header_bytes_copied = gw_counter_read(&pair->header_bytes_copied),
-		.kernel_copied_frames = gw_counter_read(&pair->kernel_copied_frames),
-		.kernel_copied_bytes = gw_counter_read(&pair->kernel_copied_bytes),
-		.loans_out = gw_counter_read(&pair->loans_now),
-		.loans_peak = gw_counter_read(&pair->loans_peak),
-		.loans_max = pair->loans_max,
-		.bounce_out = gw_counter_read(&pair->bounce_now),
-		.bounce_peak = gw_counter_read(&pair->bounce_peak),
-		.bounce_max = pair->bounce_max,
-		.copybreak = pair->copybreak,
-	};
-	read_counters(info->reasons, pair->reasons, GW_REASON_COUNT);
-	read_counters(info->reason_bytes, pair->reason_bytes, GW_REASON_COUNT);
+	for (unsigned int i = 0; i < request->egress->lanes; i++)
+		port_queue_count_device(request->egress->queue[i]);
+	for (unsigned int s = 0; s < PORT_NETWORK_MAX; s++)
+		if (request->egress->queue[0]->pair_from[s])
+			read_answer(info++, request->egress, s);
 }
 
 /* Returns how many pairs end at this port. */
@@ -376,8 +411,8 @@ static unsigned int read_pairs(struct gw_pair_info *info, struct gw_port *egress
 	unsigned int count = 0;
 
 	for (unsigned int s = 0; s < PORT_NETWORK_MAX; s++)
-		if (egress->pair_from[s])
-			read_pair(&info[count++], egress->pair_from[s]);
+		if (egress->queue[0]->pair_from[s])
+			read_pair(&info[count++], egress, s);
 	if (count)
 		gw_port_apply(egress, read_answers, &request);
 	return count;
@@ -418,7 +453,9 @@ static void fill(struct snapshot_block *block, const struct engine *engine)
 			  block->status[snapshot->port_count]);
 		snapshot->port_count++;
 		snapshot->pair_count += read_pairs(&block->pairs[snapshot->pair_count], port);
-		read_counters(info->device_counts, port->device_counts, GW_DEVICE_COUNT);
+		for (unsigned int q = 0; q < port->lanes; q++)
+			add_counters(info->device_counts, port->queue[q]->device_counts,
+				     GW_DEVICE_COUNT);
 	}
 	/* Behind the ports, for which they were woken. */
 	for (unsigned int w = 0; w < snapshot->workers; w++)
@@ -433,7 +470,7 @@ int gw_snapshot_take(struct gw_context *context, struct gw_snapshot **snapshot)
 	pthread_mutex_lock(&context->lock);
 	for (unsigned int i = 0; i < engine_port_count(context->engine); i++)
 		for (unsigned int s = 0; s < PORT_NETWORK_MAX; s++)
-			pairs += engine_port(context->engine, i)->pair_from[s] != NULL;
+			pairs += engine_port(context->engine, i)->queue[0]->pair_from[s] != NULL;
 	block = block_create(engine_port_count(context->engine), pairs,
 			     engine_worker_count(context->engine));
 	if (block)

@@ -63,27 +63,40 @@ static bool port_has_room(struct mac_table *table, unsigned int port, uint32_t n
 	return table->per_port[port] < MAC_PER_PORT;
 }
 
-void mac_learn(struct mac_table *table, uint64_t mac, unsigned int port, uint32_t now_s)
+static bool is_due(struct mac_entry *entry, uint32_t now_s)
+{
+	uint16_t tick = (uint16_t)(now_s / MAC_TELL_S);
+	bool due = entry->told != tick;
+
+	entry->told = tick;
+	return due;
+}
+
+bool mac_learn(struct mac_table *table, uint64_t mac, unsigned int port, uint32_t now_s)
 {
 	struct mac_entry *entry;
 
 	if (!mac || mac_is_multicast(mac))
-		return;
+		return false;
 	entry = find_place(table, mac, now_s);
 	if (entry && entry->mac == mac && entry->port == port) {
+		if (entry->seen_s == now_s)
+			return false;
 		entry->seen_s = now_s;
-		return;
+		return is_due(entry, now_s);
 	}
 	if (!entry || !port_has_room(table, port, now_s)) {
 		/* Where it was it is no more: flooding finds it, the old place would not. */
 		if (entry && entry->mac == mac)
 			entry_clear(table, entry);
 		table->refused++;
-		return;
+		return false;
 	}
 	entry_clear(table, entry);
 	entry->mac = mac;
 	entry->port = (uint16_t)port;
 	entry->seen_s = now_s;
+	entry->told = (uint16_t)(now_s / MAC_TELL_S);
 	table->per_port[port]++;
+	return true;
 }

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #define MAC_SETS     512u
 #define MAC_WAYS     4u
@@ -20,11 +21,14 @@
 #define MAC_PORTS    64u
 #define MAC_AGE_S    300u
 #define MAC_NONE     0xffffu
+/* Who is told of an address is told again after so long: well before it has aged. */
+#define MAC_TELL_S   64u
 
 struct mac_entry {
 	uint64_t mac; /* 48 bits; 0: free */
 	uint32_t seen_s;
 	uint16_t port;
+	uint16_t told; /* when mac_learn last returned true, in MAC_TELL_S */
 };
 
 struct mac_table {
@@ -37,11 +41,13 @@ struct mac_table {
 /* Six bytes of a private snapshot as a number. */
 static inline uint64_t mac_read(const uint8_t *bytes)
 {
-	uint64_t mac = 0;
+	uint32_t high;
+	uint16_t low;
 
-	for (unsigned int i = 0; i < 6; i++)
-		mac = mac << 8 | bytes[i];
-	return mac;
+	/* Two loads: the compiler makes six of a loop. */
+	memcpy(&high, bytes, sizeof(high));
+	memcpy(&low, bytes + sizeof(high), sizeof(low));
+	return (uint64_t)__builtin_bswap32(high) << 16 | __builtin_bswap16(low);
 }
 
 static inline bool mac_is_multicast(uint64_t mac)
@@ -51,5 +57,8 @@ static inline bool mac_is_multicast(uint64_t mac)
 
 /* Port that mac was seen behind within MAC_AGE_S, or MAC_NONE. */
 unsigned int mac_lookup(const struct mac_table *table, uint64_t mac, uint32_t now_s);
-/* Multicast and all-zero addresses are not learned. */
-void mac_learn(struct mac_table *table, uint64_t mac, unsigned int port, uint32_t now_s);
+/*
+ * Multicast and all-zero addresses are not learned. True if it is news: a new address or
+ * place, or one that has not been told of for a while.
+ */
+bool mac_learn(struct mac_table *table, uint64_t mac, unsigned int port, uint32_t now_s);

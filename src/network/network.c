@@ -2,7 +2,7 @@
 #include "network.h"
 
 #include <errno.h>
-#include <string.h>
+#include <stdlib.h>
 
 int network_add(struct network *network, struct gw_port *port, struct gw_error *err)
 {
@@ -14,91 +14,240 @@ int network_add(struct network *network, struct gw_port *port, struct gw_error *
 	return 0;
 }
 
-static int connect_port(struct network *network, struct gw_port *egress, struct gw_error *err)
+/* ---- lanes ---- */
+
+static int connect_queue(struct lane *lane, struct port_queue *egress, struct gw_error *err)
 {
-	egress->network_ports = network->port_count;
-	for (unsigned int i = 0; i < network->port_count; i++) {
+	for (unsigned int i = 0; i < lane->count; i++) {
 		int ret;
 
-		if (network->port[i] == egress)
+		if (lane->queue[i] == egress)
 			continue;
-		ret = pair_create(network->port[i], egress, &egress->pair_from[i], err);
+		ret = pair_create(lane->queue[i], egress, &egress->pair_from[i], err);
 		if (ret)
 			return ret;
 	}
 	return 0;
 }
 
+static int lane_open(struct network *network, unsigned int lanes, struct gw_error *err)
+{
+	struct lane *lane = calloc(1, sizeof(*lane));
+	int ret = 0;
+
+	if (!lane)
+		return gw_error_sys(err, -ENOMEM, "network %s", network->name);
+	lane->network = network;
+	lane->index = network->lane_count;
+	lane->count = network->port_count;
+	for (unsigned int i = 0; i < lane->count; i++)
+		lane->queue[i] = network->port[i]->queue[lane->index];
+	network->lane[network->lane_count++] = lane;
+	for (unsigned int i = 0; i < lane->count && !ret; i++)
+		ret = connect_queue(lane, lane->queue[i], err);
+	if (!ret && lanes > 1)
+		ret = crossing_create(lane->index, lanes, &lane->crossing, err);
+	for (unsigned int i = 0; i < lane->count; i++)
+		lane->queue[i]->crossing = lane->crossing;
+	return ret;
+}
+
+static void lane_close(struct lane *lane)
+{
+	for (unsigned int e = 0; e < lane->count; e++) {
+		for (unsigned int s = 0; s < lane->count; s++) {
+			pair_free(lane->queue[e]->pair_from[s]);
+			lane->queue[e]->pair_from[s] = NULL;
+		}
+		lane->queue[e]->crossing = NULL;
+	}
+	crossing_free(lane->crossing);
+	free(lane);
+}
+
+static void connect_lanes(struct network *network)
+{
+	struct crossing *crossings[PORT_LANES_MAX];
+
+	for (unsigned int i = 0; i < network->lane_count; i++)
+		crossings[i] = network->lane[i]->crossing;
+	crossing_connect(crossings, network->lane_count);
+}
+
 int network_connect(struct network *network, struct gw_error *err)
 {
-	for (unsigned int i = 0; i < network->port_count; i++) {
-		int ret = connect_port(network, network->port[i], err);
+	unsigned int lanes = network->port_count ? network->port[0]->lanes : 0;
+	int ret = 0;
 
-		if (ret) {
-			network_disconnect(network);
-			return ret;
-		}
-	}
-	return 0;
+	for (unsigned int i = 0; i < network->port_count; i++)
+		network->port[i]->network_ports = network->port_count;
+	for (unsigned int i = 0; i < lanes && !ret; i++)
+		ret = lane_open(network, lanes, err);
+	if (ret)
+		network_disconnect(network);
+	else if (lanes > 1)
+		connect_lanes(network);
+	return ret;
 }
 
 void network_disconnect(struct network *network)
 {
-	for (unsigned int e = 0; e < network->port_count; e++) {
-		for (unsigned int s = 0; s < network->port_count; s++) {
-			pair_free(network->port[e]->pair_from[s]);
-			network->port[e]->pair_from[s] = NULL;
-		}
+	while (network->lane_count)
+		lane_close(network->lane[--network->lane_count]);
+}
+
+/* ---- while all stand still ---- */
+
+bool network_is_clear(const struct network *network)
+{
+	for (unsigned int i = 0; i < network->lane_count; i++) {
+		const struct lane *lane = network->lane[i];
+
+		if (lane->crossing && !crossing_is_clear(lane->crossing))
+			return false;
+		for (unsigned int q = 0; q < lane->count; q++)
+			if (lane->queue[q]->waiting_count || lane->queue[q]->offer.count)
+				return false;
 	}
-	memset(&network->macs, 0, sizeof(network->macs));
+	return true;
+}
+
+/* What was handed over and waits here for the egress. */
+static void take_back_handed(struct port_queue *crossing, const struct gw_port *source,
+			     struct port_queue *egress)
+{
+	unsigned int kept = 0;
+
+	for (unsigned int i = crossing->waiting_next; i < crossing->waiting_count; i++) {
+		struct gw_frame *frame = crossing->waiting[i];
+
+		if (frame->pair == source->slot && crossing_slot(frame) == egress->port->slot) {
+			desk_drop_waiting(egress, frame);
+			continue;
+		}
+		crossing->waiting[kept++] = frame;
+	}
+	crossing->waiting_next = 0;
+	crossing->waiting_count = kept;
+}
+
+void network_take_back(struct network *network, const struct gw_port *source,
+		       const struct gw_port *egress)
+{
+	for (unsigned int i = 0; i < network->lane_count; i++) {
+		struct lane *lane = network->lane[i];
+
+		desk_take_back(source->queue[i], egress->queue[i]);
+		if (lane->crossing)
+			take_back_handed(crossing_queue(lane->crossing), source, egress->queue[i]);
+	}
+}
+
+/* ---- addresses ---- */
+
+#define NEWS_SLOT_SHIFT 48
+
+static void learn(struct lane *lane, unsigned int slot, uint64_t mac)
+{
+	if (__builtin_expect(mac_learn(&lane->macs, mac, slot, lane->now_s), 0) && lane->crossing)
+		crossing_tell(lane->crossing, mac | (uint64_t)slot << NEWS_SLOT_SHIFT);
+}
+
+static void hear(struct lane *lane)
+{
+	uint64_t news;
+
+	for (unsigned int i = 0; i < CROSSING_NEWS && crossing_hear(lane->crossing, &news); i++)
+		mac_learn(&lane->macs, news & ((1ull << NEWS_SLOT_SHIFT) - 1),
+			  (unsigned int)(news >> NEWS_SLOT_SHIFT), lane->now_s);
+}
+
+/* ---- forwarding ---- */
+
+static bool is_crossing(const struct lane *lane, const struct port_queue *source)
+{
+	return __builtin_expect(lane->crossing && source == crossing_queue(lane->crossing), 0);
+}
+
+void lane_enter(struct lane *lane, struct port_queue *source, struct gw_frame **frames,
+		unsigned int count)
+{
+	if (!is_crossing(lane, source)) {
+		for (unsigned int i = 0; i < count; i++)
+			desk_enter(source, frames[i]);
+		return;
+	}
+	hear(lane);
+	for (unsigned int i = 0; i < count; i++)
+		desk_enter_handed(frames[i]);
+}
+
+/* Where they go was decided where they come from, and they were counted there. */
+static unsigned int deliver_handed(struct lane *lane, struct gw_frame **frames, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		struct port_queue *egress = lane->queue[crossing_slot(frames[i])];
+
+		if (desk_offer(egress, frames[i], lane->count == 2) == DESK_WAIT)
+			return i;
+		crossing_taken(frames[i]);
+		desk_put(frames[i]);
+	}
+	return count;
 }
 
 /* One frame for all other ports. With one other port it may have to wait. */
-static enum desk_verdict flood(struct network *network, struct gw_port *source,
-			       struct gw_frame *frame)
+static enum desk_verdict flood(struct lane *lane, struct port_queue *source, struct gw_frame *frame)
 {
-	bool may_wait = network->port_count == 2;
+	bool may_wait = lane->count == 2;
 
-	for (unsigned int i = 0; i < network->port_count; i++)
-		if (network->port[i] != source &&
-		    desk_offer(network->port[i], frame, may_wait) == DESK_WAIT)
+	for (unsigned int i = 0; i < lane->count; i++)
+		if (lane->queue[i] != source &&
+		    desk_offer(lane->queue[i], frame, may_wait) == DESK_WAIT)
 			return DESK_WAIT;
 	return DESK_TAKEN;
 }
 
-static enum desk_verdict forward(struct network *network, struct gw_port *source,
+static enum desk_verdict forward(struct lane *lane, struct port_queue *source,
 				 struct gw_frame *frame)
 {
 	uint64_t destination = mac_read(frame->snapshot);
 	unsigned int slot;
 
-	mac_learn(&network->macs, mac_read(frame->snapshot + 6), source->slot, network->now_s);
-	if (network->port_count < 2) {
+	learn(lane, frame->pair, mac_read(frame->snapshot + 6));
+	if (lane->count < 2) {
 		desk_drop(source, GW_DROP_NO_EGRESS);
 		return DESK_TAKEN;
 	}
 	if (mac_is_multicast(destination))
-		return flood(network, source, frame);
-	slot = mac_lookup(&network->macs, destination, network->now_s);
+		return flood(lane, source, frame);
+	slot = mac_lookup(&lane->macs, destination, lane->now_s);
 	if (slot == MAC_NONE)
-		return flood(network, source, frame);
-	if (slot == source->slot) {
+		return flood(lane, source, frame);
+	if (slot == frame->pair) {
 		desk_drop(source, GW_DROP_SAME_PORT);
 		return DESK_TAKEN;
 	}
-	return desk_offer(network->port[slot], frame, network->port_count == 2);
+	return desk_offer(lane->queue[slot], frame, lane->count == 2);
 }
 
-unsigned int network_forward(struct network *network, struct gw_port *source,
-			     struct gw_frame **frames, unsigned int count)
+unsigned int lane_forward(struct lane *lane, struct port_queue *source, struct gw_frame **frames,
+			  unsigned int count)
 {
-	for (unsigned int i = 0; i < count; i++) {
-		struct gw_frame *frame = frames[i];
+	uint64_t bytes = 0;
+	unsigned int i;
 
-		if (forward(network, source, frame) == DESK_WAIT)
-			return i;
-		desk_came_in(source, frame);
-		desk_put(frame);
+	if (is_crossing(lane, source))
+		return deliver_handed(lane, frames, count);
+	for (i = 0; i < count; i++) {
+		uint32_t len = frames[i]->len;
+
+		if (forward(lane, source, frames[i]) == DESK_WAIT)
+			break;
+		bytes += len;
+		desk_put(frames[i]);
 	}
-	return count;
+	if (i)
+		desk_came_in(source, i, bytes);
+	return i;
 }

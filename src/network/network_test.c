@@ -56,13 +56,13 @@ static struct fake *fake_at(struct rig *rig, unsigned int i)
 static void settle(struct rig *rig)
 {
 	for (unsigned int i = 0; i < rig->network.port_count; i++)
-		desk_flush(rig->network.port[i]);
+		desk_flush(rig->network.port[i]->queue[0]);
 	for (unsigned int i = 0; i < rig->network.port_count; i++)
 		fake_at(rig, i)->complete = FAKE_FRAMES;
 	for (unsigned int i = 0; i < rig->network.port_count; i++)
-		desk_reap(rig->network.port[i]);
+		desk_reap(rig->network.port[i]->queue[0]);
 	for (unsigned int i = 0; i < rig->network.port_count; i++)
-		desk_release(rig->network.port[i]);
+		desk_release(rig->network.port[i]->queue[0]);
 }
 
 static void rig_close(struct rig *rig)
@@ -90,14 +90,15 @@ static struct gw_frame *make(struct rig *rig, unsigned int i, uint8_t to, uint8_
 		memcpy(bytes, (uint8_t[]){ 2, 0, 0, 0, 0, to }, 6);
 	memcpy(bytes + 6, (uint8_t[]){ 2, 0, 0, 0, 0, from }, 6);
 	frame = fake_frame(fake_at(rig, i), id, NULL, &seg, 1);
-	desk_enter(rig->network.port[i], frame);
+	desk_enter(rig->network.port[i]->queue[0], frame);
 	return frame;
 }
 
 static unsigned int forward(struct rig *rig, unsigned int i, uint8_t to, uint8_t from)
 {
 	struct gw_frame *frame = make(rig, i, to, from);
-	unsigned int taken = network_forward(&rig->network, rig->network.port[i], &frame, 1);
+	struct lane *lane = rig->network.lane[0];
+	unsigned int taken = lane_forward(lane, lane->queue[i], &frame, 1);
 
 	settle(rig);
 	return taken;
@@ -117,8 +118,8 @@ static void unknown_and_broadcast_go_to_all_others(void **state)
 	check_taken(rig, (unsigned int[]){ 0, 1, 1, 1 });
 	assert_int_equal(forward(rig, 1, 0xff, 0xb0), 1);
 	check_taken(rig, (unsigned int[]){ 1, 1, 2, 2 });
-	assert_int_equal(rig->network.port[0]->rx_frames, 1);
-	assert_int_equal(rig->network.port[0]->rx_bytes, LEN);
+	assert_int_equal(rig->network.port[0]->queue[0]->rx_frames, 1);
+	assert_int_equal(rig->network.port[0]->queue[0]->rx_bytes, LEN);
 	rig_close(rig);
 }
 
@@ -134,7 +135,7 @@ static void a_station_that_was_seen_gets_its_frames_alone(void **state)
 	forward(rig, 0, 0xb0, 0xa0);
 	check_taken(rig, (unsigned int[]){ 2, 2, 2, 2 });
 	/* It is not heard of for long. */
-	rig->network.now_s += MAC_AGE_S + 1;
+	rig->network.lane[0]->now_s += MAC_AGE_S + 1;
 	forward(rig, 0, 0xb0, 0xa0);
 	check_taken(rig, (unsigned int[]){ 2, 3, 3, 3 });
 	rig_close(rig);
@@ -147,7 +148,7 @@ static void a_frame_for_its_own_side_is_dropped(void **state)
 	forward(rig, 0, 0xff, 0xa1);
 	forward(rig, 0, 0xa1, 0xa0);
 	check_taken(rig, (unsigned int[]){ 0, 1, 1 });
-	assert_int_equal(rig->network.port[0]->rx_drops[GW_DROP_SAME_PORT], 1);
+	assert_int_equal(rig->network.port[0]->queue[0]->rx_drops[GW_DROP_SAME_PORT], 1);
 	rig_close(rig);
 }
 
@@ -156,7 +157,7 @@ static void a_port_alone_has_no_egress(void **state)
 	struct rig *rig = rig_open(1);
 
 	assert_int_equal(forward(rig, 0, 0xff, 0xa0), 1);
-	assert_int_equal(rig->network.port[0]->rx_drops[GW_DROP_NO_EGRESS], 1);
+	assert_int_equal(rig->network.port[0]->queue[0]->rx_drops[GW_DROP_NO_EGRESS], 1);
 	rig_close(rig);
 }
 
@@ -168,16 +169,21 @@ static void only_with_two_ports_does_the_source_wait(void **state)
 	/* Nobody answers the query: eight copies, and the ninth frame has to wait. */
 	for (unsigned int i = 0; i < 12; i++)
 		frames[i] = make(rig, 0, 0xff, 0xa0);
-	assert_int_equal(network_forward(&rig->network, rig->network.port[0], frames, 12), 8);
+	assert_int_equal(
+		lane_forward(rig->network.lane[0], rig->network.lane[0]->queue[0], frames, 12), 8);
 	settle(rig);
-	assert_int_equal(network_forward(&rig->network, rig->network.port[0], frames + 8, 4), 4);
+	assert_int_equal(
+		lane_forward(rig->network.lane[0], rig->network.lane[0]->queue[0], frames + 8, 4),
+		4);
 	rig_close(rig);
 
 	rig = rig_open(3);
 	for (unsigned int i = 0; i < 12; i++)
 		frames[i] = make(rig, 0, 0xff, 0xa0);
-	assert_int_equal(network_forward(&rig->network, rig->network.port[0], frames, 12), 12);
-	assert_int_equal(rig->network.port[1]->pair_from[0]->reasons[GW_DROP_EGRESS_FULL], 4);
+	assert_int_equal(
+		lane_forward(rig->network.lane[0], rig->network.lane[0]->queue[0], frames, 12), 12);
+	assert_int_equal(rig->network.port[1]->queue[0]->pair_from[0]->reasons[GW_DROP_EGRESS_FULL],
+			 4);
 	rig_close(rig);
 }
 
@@ -190,7 +196,8 @@ static void flooding_goes_on_beside_a_port_that_takes_nothing(void **state)
 	for (unsigned int i = 0; i < 20; i++)
 		assert_int_equal(forward(rig, 0, 0xff, 0xa0), 1);
 	check_taken(rig, (unsigned int[]){ 0, 0, 20 });
-	assert_int_equal(rig->network.port[1]->pair_from[0]->reasons[GW_DROP_EGRESS_FULL], 20);
+	assert_int_equal(rig->network.port[1]->queue[0]->pair_from[0]->reasons[GW_DROP_EGRESS_FULL],
+			 20);
 	rig_close(rig);
 }
 
@@ -224,8 +231,8 @@ static void connecting_fails_as_a_whole(void **state)
 	}
 	assert_int_equal(network_connect(&network, &err), -ENOMEM);
 	assert_non_null(strstr(err.text, "bounce"));
-	assert_null(port[0]->pair_from[1]);
-	assert_null(port[1]->pair_from[0]);
+	assert_null(port[0]->queue[0]->pair_from[1]);
+	assert_null(port[1]->queue[0]->pair_from[0]);
 	port_free(port[0]);
 	port_free(port[1]);
 	arena_destroy(arena);

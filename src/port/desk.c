@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "desk_inside.h"
 
+#include "crossing.h"
 #include "net_features.h"
 #include "witness.h"
 #include <netinet/tcp.h>
@@ -37,7 +38,7 @@ static unsigned int page_pieces(const struct gw_frame *frame, uint32_t page_byte
 
 static bool share_used_up(const struct pair *pair, struct gw_frame *frame)
 {
-	const struct gw_port *source = pair->source;
+	const struct port_queue *source = pair->from;
 	uint32_t lend_max = source->queue.lend_max;
 
 	if (pair->loans_out >= pair->loans_max)
@@ -69,9 +70,9 @@ static bool stands_meanwhile(struct pair *pair, const struct gw_frame *frame, ui
 
 enum gw_reason desk_decide(struct pair *pair, struct gw_frame *frame)
 {
-	const struct gw_port *egress = pair->egress;
+	const struct port_queue *source = pair->from, *egress = pair->to;
 	const struct gw_answer *answer = &pair->answer;
-	uint64_t stamp = gw_load_relaxed(&egress->answer_stamp);
+	uint64_t stamp = gw_load_relaxed(&egress->port->answer_stamp);
 
 	if (__builtin_expect(!pair->answered || pair->answer_memmap != frame->memmap ||
 				     pair->answer_stamp != stamp,
@@ -88,12 +89,12 @@ enum gw_reason desk_decide(struct pair *pair, struct gw_frame *frame)
 		return frame->cut && answer->max_segs < 2 ? GW_COPY_PRIVATE_HEADER
 							  : GW_COPY_SEGMENTS;
 	/* It would wait, and keep the guest's buffer as long: copies do for that while. */
-	if (egress->paused)
+	if (egress->port->paused)
 		return GW_COPY_DEVICE_DOWN;
 	/* A loan that ends within tx costs nothing to keep: no bounce could be cheaper. */
 	if (answer->ends_in_tx)
 		return GW_REASON_NONE;
-	if (pair->source->queue.in_order)
+	if (source->queue.in_order)
 		return GW_COPY_IN_ORDER;
 	if (egress->untrusted)
 		return GW_COPY_QUARANTINE;
@@ -122,7 +123,7 @@ static void loan_begin(struct pair *pair, struct gw_frame *frame)
 
 	lender->holders++;
 	if (!lender->loans++)
-		pair->source->lent_out++;
+		pair->from->lent_out++;
 	pair->loans_out++;
 	gw_store_relaxed(&pair->loans_now, pair->loans_out);
 	if (pair->loans_out > pair->loans_peak)
@@ -137,7 +138,7 @@ void desk_count_drop(struct pair *pair, enum gw_reason reason, uint32_t bytes, u
 		trace_drop(pair, reason, bytes, count);
 }
 
-void desk_drop(struct gw_port *source, enum gw_reason reason)
+void desk_drop(struct port_queue *source, enum gw_reason reason)
 {
 	gw_counter_add(&source->rx_drops[reason], 1);
 	if (__builtin_expect(source->trace.on, 0))
@@ -146,20 +147,20 @@ void desk_drop(struct gw_port *source, enum gw_reason reason)
 
 /* ---- offering ---- */
 
-void desk_lend(struct gw_port *egress, struct pair *pair, struct gw_frame *frame)
+void desk_lend(struct port_queue *egress, struct pair *pair, struct gw_frame *frame)
 {
 	loan_begin(pair, frame);
 	desk_add(egress, pair, frame, GW_REASON_NONE);
 }
 
 /* It will go on by itself, soon: control is at work on it, or its driver has said so. */
-static bool is_pausing(const struct gw_port *egress)
+static bool is_pausing(const struct port_queue *egress)
 {
-	return egress->paused ||
+	return egress->port->paused ||
 	       (egress->offer.count && egress->queue.refusal == GW_DROP_EGRESS_PAUSED);
 }
 
-enum desk_verdict desk_no_room(struct gw_port *egress, struct pair *pair,
+enum desk_verdict desk_no_room(struct port_queue *egress, struct pair *pair,
 			       const struct gw_frame *frame, bool may_wait, enum gw_reason reason)
 {
 	egress->refused = true;
@@ -171,7 +172,7 @@ enum desk_verdict desk_no_room(struct gw_port *egress, struct pair *pair,
 	return DESK_TAKEN;
 }
 
-enum desk_verdict desk_copy(struct gw_port *egress, struct pair *pair, struct gw_frame *frame,
+enum desk_verdict desk_copy(struct port_queue *egress, struct pair *pair, struct gw_frame *frame,
 			    enum gw_reason reason, bool may_wait)
 {
 	struct gw_frame *copy = bounce_get(pair, frame->len);
@@ -194,7 +195,7 @@ enum desk_verdict desk_copy(struct gw_port *egress, struct pair *pair, struct gw
  * The home keeps the segments of a long frame for one visit only: the device takes
  * it now, or it goes back to where it came from.
  */
-static enum desk_verdict offer_now(struct gw_port *egress, struct pair *pair,
+static enum desk_verdict offer_now(struct port_queue *egress, struct pair *pair,
 				   struct gw_frame *frame, bool may_wait)
 {
 	struct port_offer *offer = &egress->offer;
@@ -226,20 +227,20 @@ static uint32_t wire_len_least(const struct virtio_net_hdr_v1 *header)
  * What the header asks for is done by the device, and a copy could hold it, too. What
  * would be too long on the wire is not the device's to find out.
  */
-static bool device_does_it(const struct gw_port *egress, const struct pair *pair,
+static bool device_does_it(const struct port_queue *egress, const struct pair *pair,
 			   const struct gw_frame *frame)
 {
-	const struct gw_offloads *offloads = &egress->offloads;
+	const struct gw_offloads *offloads = &egress->port->offloads;
 
 	if (offloads->header_private || super_frame_missing(&frame->header, offloads->takes))
 		return false;
 	return !frame->header.gso_type ||
 	       (frame->len <= offloads->len_max && bounce_fits(pair, frame->len) &&
-		wire_len_least(&frame->header) <= gw_load_relaxed(&egress->max_len));
+		wire_len_least(&frame->header) <= gw_load_relaxed(&egress->port->max_len));
 }
 
 /* A frame, whole, as it is. */
-static enum desk_verdict offer_whole(struct gw_port *egress, struct pair *pair,
+static enum desk_verdict offer_whole(struct port_queue *egress, struct pair *pair,
 				     struct gw_frame *frame, bool may_wait)
 {
 	enum gw_reason reason;
@@ -255,12 +256,23 @@ static enum desk_verdict offer_whole(struct gw_port *egress, struct pair *pair,
 	return DESK_TAKEN;
 }
 
-enum desk_verdict desk_offer(struct gw_port *egress, struct gw_frame *frame, bool may_wait)
+/* All else is decided where its device is. */
+static enum desk_verdict hand_over(struct port_queue *egress, struct pair *pair,
+				   struct gw_frame *frame, bool may_wait)
+{
+	if (crossing_hand(egress, pair, frame))
+		return DESK_TAKEN;
+	return desk_no_room(egress, pair, frame, may_wait, GW_DROP_EGRESS_FULL);
+}
+
+enum desk_verdict desk_offer(struct port_queue *egress, struct gw_frame *frame, bool may_wait)
 {
 	struct pair *pair = egress->pair_from[frame->pair];
 
-	if (__builtin_expect(!port_usable(egress), 0)) {
-		if (!egress->up) {
+	if (__builtin_expect(egress->queue.deliver_to != egress->queue.index, 0))
+		return hand_over(egress, pair, frame, may_wait);
+	if (__builtin_expect(!port_usable(egress->port), 0)) {
+		if (!egress->port->up) {
 			desk_drop_rest(pair, frame, GW_DROP_EGRESS_DOWN);
 			return DESK_TAKEN;
 		}
@@ -275,26 +287,25 @@ enum desk_verdict desk_offer(struct gw_port *egress, struct gw_frame *frame, boo
 	    (frame->cut == CUT_BEGUN || !device_does_it(egress, pair, frame)))
 		return desk_offer_partial(egress, pair, frame, may_wait);
 	/* Of a super-frame that the device cuts it has told the longest, above. */
-	if (!frame->header.gso_type && frame->len > gw_load_relaxed(&egress->max_len)) {
+	if (!frame->header.gso_type && frame->len > gw_load_relaxed(&egress->port->max_len)) {
 		desk_count_drop(pair, GW_DROP_TOO_LONG, frame->len, 1);
 		return DESK_TAKEN;
 	}
 	return offer_whole(egress, pair, frame, may_wait);
 }
 
-void desk_reset(struct gw_port *port)
+void desk_reset(struct port_queue *queue)
 {
-	port->up = port->stalled = port->untrusted = port->progress = port->refused = false;
-	port->paused = 0;
-	port->owing_since_ns = 0;
-	port->lent_out = port->held = port->held_loans = 0;
-	port->offer.count = port->home_count = port->home_undone = 0;
-	port->trace = (struct trace_tap){ 0 };
-	port->waiting_count = port->waiting_next = 0;
-	gw_store_relaxed(&port->quarantined, (uint64_t)0);
+	queue->stalled = queue->untrusted = queue->progress = queue->refused = false;
+	queue->owing_since_ns = 0;
+	queue->lent_out = queue->held = queue->held_loans = 0;
+	queue->offer.count = queue->home_count = queue->home_undone = 0;
+	queue->trace = (struct trace_tap){ 0 };
+	queue->waiting_count = queue->waiting_next = 0;
+	gw_store_relaxed(&queue->quarantined, (uint64_t)0);
 	/* Numbers that name nothing any more, or soon something else. */
 	for (unsigned int i = 0; i < GW_QUEUE_FDS; i++)
-		port->queue.fd[i].fd = -1;
-	port->queue.lend_max = 0;
-	port->queue.in_order = port->queue.dormant = false;
+		queue->queue.fd[i].fd = -1;
+	queue->queue.lend_max = 0;
+	queue->queue.in_order = queue->queue.dormant = false;
 }

@@ -8,7 +8,7 @@
  * hands batches to tx, counts what was accepted, takes what reap reports, and
  * sends frames home when their last holder gave them back.
  *
- * All functions are called by the worker that owns the network.
+ * All functions are called by the worker that owns the lane.
  */
 #pragma once
 
@@ -22,8 +22,8 @@ enum desk_verdict {
 	DESK_WAIT,  /* no room, and the source may wait (it has one possible egress) */
 };
 
-/* A frame enters the network: the caller holds it once. */
-static inline void desk_enter(struct gw_port *source, struct gw_frame *frame)
+/* A frame enters the lane from another one: the caller holds it once. */
+static inline void desk_enter_handed(struct gw_frame *frame)
 {
 	frame->holders = 1;
 	frame->bounce = 0;
@@ -31,37 +31,47 @@ static inline void desk_enter(struct gw_port *source, struct gw_frame *frame)
 	frame->trace_on = 0;
 	frame->cut = CUT_NOT;
 	frame->loans = 0;
-	frame->pair = source->slot;
+}
+
+/* A frame enters the network. */
+static inline void desk_enter(struct port_queue *source, struct gw_frame *frame)
+{
+	desk_enter_handed(frame);
+	frame->pair = source->port->slot;
 	frame->found_ns = source->found_ns;
 }
 
-/* It is in the books of the pairs that it goes to, delivered or dropped: it counts as received. */
-static inline void desk_came_in(struct gw_port *source, const struct gw_frame *frame)
+/* Frames are in the books of the pairs they go to, delivered or dropped: they were received. */
+static inline void desk_came_in(struct port_queue *source, uint64_t frames, uint64_t bytes)
 {
-	gw_counter_add(&source->rx_frames, 1);
-	gw_counter_add(&source->rx_bytes, frame->len);
+	gw_counter_add(&source->rx_frames, frames);
+	gw_counter_add(&source->rx_bytes, bytes);
 }
 
 /* Offers a frame to one egress. may_wait: the source has no other egress. */
-enum desk_verdict desk_offer(struct gw_port *egress, struct gw_frame *frame, bool may_wait);
+enum desk_verdict desk_offer(struct port_queue *egress, struct gw_frame *frame, bool may_wait);
 /* Counts a frame that has no egress at all, or is not allowed one. */
-void desk_drop(struct gw_port *source, enum gw_reason reason);
+void desk_drop(struct port_queue *source, enum gw_reason reason);
 /* One holder less; the last one sends it home (desk_release). */
 void desk_put(struct gw_frame *frame);
+/* The same of one that a device had. */
+void desk_put_done(struct gw_frame *frame);
 /* Passes what was offered to the driver. Returns frames accepted or dropped. */
-unsigned int desk_flush(struct gw_port *egress);
+unsigned int desk_flush(struct port_queue *egress);
 /* Takes finished loans. Returns how many. */
-unsigned int desk_reap(struct gw_port *egress);
+unsigned int desk_reap(struct port_queue *egress);
 /* Gives frames that are home to their driver. */
-void desk_release(struct gw_port *source);
+void desk_release(struct port_queue *source);
 /* Looks at the clock: has this port stalled? */
-void desk_check_stall(struct gw_port *egress, uint64_t now_ns);
+void desk_check_stall(struct port_queue *egress, uint64_t now_ns);
 /*
  * Drops what waits at the source for this egress, which is its only one then, and
  * what was offered but not taken: loans that no device holds.
  */
-void desk_take_back(struct gw_port *source, struct gw_port *egress);
+void desk_take_back(struct port_queue *source, struct port_queue *egress);
+/* Drops one frame that waited for the egress, at a source that was told of already. */
+void desk_drop_waiting(struct port_queue *egress, struct gw_frame *frame);
 /* Forgets everything but the ledger: the port is closed, and its pairs are gone or will be. */
-void desk_reset(struct gw_port *port);
+void desk_reset(struct port_queue *queue);
 /* Drops everything that waits or was offered, e.g. before a port goes down. */
-void desk_abandon(struct gw_port *port, enum gw_reason reason);
+void desk_abandon(struct port_queue *queue, enum gw_reason reason);

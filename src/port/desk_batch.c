@@ -10,7 +10,7 @@
  *
  * A frame counts as lent or copied when tx has taken it, not before; but a loan holds
  * memory of its source from when it is in the batch, so it can be taken back. What found
- * no room in the batch waits at its source, undecided (port->waiting), and is given up
+ * no room in the batch waits at its source, undecided (queue->waiting), and is given up
  * here, too.
  */
 #include "desk_inside.h"
@@ -19,7 +19,7 @@
 
 /* ---- into tx ---- */
 
-static void count_accepted(struct gw_port *egress, struct pair *pair, struct gw_frame *frame,
+static void count_accepted(struct port_queue *egress, struct pair *pair, struct gw_frame *frame,
 			   enum gw_reason reason)
 {
 	uint32_t len = frame->len;
@@ -44,7 +44,7 @@ static void count_accepted(struct gw_port *egress, struct pair *pair, struct gw_
 		gw_counter_add(&pair->reasons[reason], 1);
 		gw_counter_add(&pair->reason_bytes[reason], len);
 	}
-	if (gw_load_relaxed(&egress->reads) == GW_READS_KERNEL_COPY) {
+	if (gw_load_relaxed(&egress->port->reads) == GW_READS_KERNEL_COPY) {
 		gw_counter_add(&pair->kernel_copied_frames, 1);
 		gw_counter_add(&pair->kernel_copied_bytes, len);
 	}
@@ -60,16 +60,16 @@ static void count_forward(const struct port_offer *offer, unsigned int accepted,
 
 	if (offer->frame[0]->found_ns == offer->frame[last]->found_ns &&
 	    offer->pair[0] == offer->pair[last]) {
-		histogram_add(&offer->pair[0]->source->forward, now_ns - offer->frame[0]->found_ns,
+		histogram_add(&offer->pair[0]->from->forward, now_ns - offer->frame[0]->found_ns,
 			      accepted);
 		return;
 	}
 	for (unsigned int i = 0; i < accepted; i++)
-		histogram_add(&offer->pair[i]->source->forward, now_ns - offer->frame[i]->found_ns,
+		histogram_add(&offer->pair[i]->from->forward, now_ns - offer->frame[i]->found_ns,
 			      1);
 }
 
-static void offers_accepted(struct gw_port *egress, unsigned int accepted)
+static void offers_accepted(struct port_queue *egress, unsigned int accepted)
 {
 	struct port_offer *offer = &egress->offer;
 	bool over = !egress->driver->reap;
@@ -125,28 +125,28 @@ static void offers_shift(struct port_offer *offer, unsigned int by)
  * Only a source with one possible egress waits: with two ports, this one is it. In a
  * larger network a batch waits for a pause to be over, and what comes on top is dropped.
  */
-static bool batch_waits(const struct gw_port *egress)
+static bool batch_waits(const struct port_queue *egress)
 {
 	enum gw_reason refusal = egress->queue.refusal;
 
 	if (egress->stalled || refusal == GW_DROP_EGRESS_DOWN)
 		return false;
-	return egress->network_ports <= 2 || refusal == GW_DROP_EGRESS_PAUSED;
+	return egress->port->network_ports <= 2 || refusal == GW_DROP_EGRESS_PAUSED;
 }
 
-unsigned int desk_flush(struct gw_port *egress)
+unsigned int desk_flush(struct port_queue *egress)
 {
 	struct port_offer *offer = &egress->offer;
 	unsigned int offered = offer->count, accepted = 0;
 
 	if (!offered)
 		return 0;
-	if (!egress->up) {
+	if (!egress->port->up) {
 		drop_offers_from(offer, 0, GW_DROP_EGRESS_DOWN);
 		return offered;
 	}
-	egress->queue.refusal = egress->paused ? GW_DROP_EGRESS_PAUSED : GW_DROP_EGRESS_FULL;
-	if (!egress->paused) {
+	egress->queue.refusal = egress->port->paused ? GW_DROP_EGRESS_PAUSED : GW_DROP_EGRESS_FULL;
+	if (!egress->port->paused) {
 		accepted = egress->driver->tx(&egress->queue, offer->frame, offered);
 		offers_accepted(egress, accepted);
 	}
@@ -167,24 +167,24 @@ unsigned int desk_flush(struct gw_port *egress)
 
 /* ---- given up ---- */
 
-void desk_abandon(struct gw_port *port, enum gw_reason reason)
+void desk_abandon(struct port_queue *queue, enum gw_reason reason)
 {
-	drop_offers_from(&port->offer, 0, reason);
-	for (; port->waiting_next < port->waiting_count; port->waiting_next++) {
-		desk_drop(port, reason);
-		desk_put(port->waiting[port->waiting_next]);
+	drop_offers_from(&queue->offer, 0, reason);
+	for (; queue->waiting_next < queue->waiting_count; queue->waiting_next++) {
+		desk_drop(queue, reason);
+		desk_put(queue->waiting[queue->waiting_next]);
 	}
-	port->waiting_next = port->waiting_count = 0;
+	queue->waiting_next = queue->waiting_count = 0;
 }
 
 /* Copies in an offer hold no memory of their source: they stay, in their order. */
-static void take_back_offers(struct gw_port *egress, const struct gw_port *source)
+static void take_back_offers(struct port_queue *egress, const struct port_queue *source)
 {
 	struct port_offer *offer = &egress->offer;
 	unsigned int kept = 0;
 
 	for (unsigned int i = 0; i < offer->count; i++) {
-		if (offer->pair[i]->source == source && !offer->frame[i]->bounce) {
+		if (offer->pair[i]->from == source && !offer->frame[i]->bounce) {
 			drop_offered(offer, i, GW_DROP_EGRESS_FULL);
 			continue;
 		}
@@ -195,17 +195,20 @@ static void take_back_offers(struct gw_port *egress, const struct gw_port *sourc
 	offer->count = kept;
 }
 
-void desk_take_back(struct gw_port *source, struct gw_port *egress)
+void desk_drop_waiting(struct port_queue *egress, struct gw_frame *frame)
 {
-	struct pair *pair = egress->pair_from[source->slot];
+	desk_drop_rest(egress->pair_from[frame->pair], frame, GW_DROP_EGRESS_FULL);
+	desk_put(frame);
+}
 
+void desk_take_back(struct port_queue *source, struct port_queue *egress)
+{
 	take_back_offers(egress, source);
 	for (; source->waiting_next < source->waiting_count; source->waiting_next++) {
 		struct gw_frame *frame = source->waiting[source->waiting_next];
 
-		desk_drop_rest(pair, frame, GW_DROP_EGRESS_FULL);
-		desk_came_in(source, frame);
-		desk_put(frame);
+		desk_came_in(source, 1, frame->len);
+		desk_drop_waiting(egress, frame);
 	}
 	source->waiting_next = source->waiting_count = 0;
 }

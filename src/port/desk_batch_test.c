@@ -24,10 +24,10 @@ static void what_tx_refuses_waits_with_two_ports_and_is_dropped_with_three(void 
 	device(&rig, 1)->budget = 1;
 	for (unsigned int i = 0; i < 3; i++)
 		offer(&rig, 1, LEN);
-	assert_int_equal(desk_flush(rig.port[1]), 1);
-	assert_int_equal(rig.port[1]->offer.count, 2);
+	assert_int_equal(desk_flush(rig.port[1]->queue[0]), 1);
+	assert_int_equal(rig.port[1]->queue[0]->offer.count, 2);
 	device(&rig, 1)->budget = 8;
-	assert_int_equal(desk_flush(rig.port[1]), 2);
+	assert_int_equal(desk_flush(rig.port[1]->queue[0]), 2);
 	complete_all(&rig, 1);
 	check_books(&rig, 1);
 	rig_close(&rig);
@@ -37,7 +37,7 @@ static void what_tx_refuses_waits_with_two_ports_and_is_dropped_with_three(void 
 	device(&rig, 1)->budget = 1;
 	for (unsigned int i = 0; i < 3; i++)
 		offer(&rig, 1, LEN);
-	assert_int_equal(desk_flush(rig.port[1]), 3);
+	assert_int_equal(desk_flush(rig.port[1]->queue[0]), 3);
 	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_FULL], 2);
 	complete_all(&rig, 1);
 	check_books(&rig, 1);
@@ -55,7 +55,7 @@ static void slots_of_a_drivers_own_ring_go_back_in_order(void **state)
 	device(&rig, 1)->budget = 1;
 	for (unsigned int i = 0; i < 5; i++)
 		offer(&rig, 1, LEN);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	assert_int_equal(device(&rig, 1)->slots_used, 1);
 	assert_int_equal(pair_to(&rig, 1)->copied_frames, 1);
 	complete_all(&rig, 1);
@@ -78,16 +78,16 @@ static void copies_wait_for_a_paused_port_in_their_order(void **state)
 	paused(&rig, true);
 	for (unsigned int i = 0; i < 5; i++)
 		assert_int_equal(offer(&rig, 1, LEN + i), DESK_TAKEN);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	assert_int_equal(device(&rig, 1)->tx_calls, 0);
-	assert_int_equal(rig.port[1]->offer.count, 5);
+	assert_int_equal(rig.port[1]->queue[0]->offer.count, 5);
 	/* The guest has its buffers back meanwhile. */
 	assert_int_equal(pair_to(&rig, 1)->loans_out, 0);
 	paused(&rig, false);
 	offer(&rig, 1, LEN + 5);
 	for (unsigned int i = 0; i < 6; i++)
-		assert_int_equal(rig.port[1]->offer.frame[i]->len, LEN + i);
-	assert_int_equal(desk_flush(rig.port[1]), 6);
+		assert_int_equal(rig.port[1]->queue[0]->offer.frame[i]->len, LEN + i);
+	assert_int_equal(desk_flush(rig.port[1]->queue[0]), 6);
 	assert_int_equal(pair_to(&rig, 1)->reasons[GW_COPY_DEVICE_DOWN], 5);
 	assert_int_equal(pair_to(&rig, 1)->lent_frames, 1);
 	complete_all(&rig, 1);
@@ -104,12 +104,12 @@ static void beyond_a_batch_is_dropped_as_paused(void **state)
 	paused(&rig, true);
 	for (unsigned int i = 0; i < BATCHES * GW_BATCH; i++) {
 		assert_int_equal(offer(&rig, 1, LEN), DESK_TAKEN);
-		desk_flush(rig.port[1]);
+		desk_flush(rig.port[1]->queue[0]);
 	}
-	assert_int_equal(rig.port[1]->offer.count, GW_BATCH);
+	assert_int_equal(rig.port[1]->queue[0]->offer.count, GW_BATCH);
 	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_PAUSED], GW_BATCH);
 	paused(&rig, false);
-	assert_int_equal(desk_flush(rig.port[1]), GW_BATCH);
+	assert_int_equal(desk_flush(rig.port[1]->queue[0]), GW_BATCH);
 	assert_int_equal(pair_to(&rig, 1)->copied_frames, GW_BATCH);
 	complete_all(&rig, 1);
 	check_books(&rig, 1);
@@ -127,10 +127,10 @@ static void bounce_share_bounds_what_waits(void **state)
 	paused(&rig, true);
 	for (unsigned int i = 0; i < 6; i++)
 		offer(&rig, 1, LEN);
-	assert_int_equal(rig.port[1]->offer.count, 4);
+	assert_int_equal(rig.port[1]->queue[0]->offer.count, 4);
 	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_PAUSED], 2);
 	paused(&rig, false);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	complete_all(&rig, 1);
 	check_books(&rig, 1);
 	rig_close(&rig);
@@ -147,15 +147,15 @@ static void what_tx_refuses_for_a_pause_waits(void **state)
 	device(&rig, 1)->refusal = GW_DROP_EGRESS_PAUSED;
 	for (unsigned int i = 0; i < 3; i++)
 		offer(&rig, 1, LEN);
-	assert_int_equal(desk_flush(rig.port[1]), 1);
-	assert_int_equal(rig.port[1]->offer.count, 2);
+	assert_int_equal(desk_flush(rig.port[1]->queue[0]), 1);
+	assert_int_equal(rig.port[1]->queue[0]->offer.count, 2);
 	for (unsigned int i = 2; i < GW_BATCH + 3; i++)
 		offer(&rig, 1, LEN);
-	assert_int_equal(rig.port[1]->offer.count, GW_BATCH);
+	assert_int_equal(rig.port[1]->queue[0]->offer.count, GW_BATCH);
 	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_PAUSED], 3);
 	device(&rig, 1)->budget = FAKE_FRAMES;
-	desk_flush(rig.port[1]);
-	assert_int_equal(rig.port[1]->offer.count, 0);
+	desk_flush(rig.port[1]->queue[0]);
+	assert_int_equal(rig.port[1]->queue[0]->offer.count, 0);
 	complete_all(&rig, 1);
 	check_books(&rig, 1);
 	rig_close(&rig);
@@ -171,7 +171,7 @@ static void nothing_waits_in_a_drivers_own_memory(void **state)
 	answer(&rig, 1, (struct gw_answer){ .reason = GW_COPY_DEVICE_CANNOT });
 	paused(&rig, true);
 	offer(&rig, 1, LEN);
-	assert_int_equal(rig.port[1]->offer.count, 0);
+	assert_int_equal(rig.port[1]->queue[0]->offer.count, 0);
 	assert_int_equal(device(&rig, 1)->slots_used, 0);
 	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_PAUSED], 1);
 	check_books(&rig, 1);
@@ -188,12 +188,12 @@ static void batch_of_a_stalled_port_waits_no_more(void **state)
 	device(&rig, 1)->budget = 0;
 	device(&rig, 1)->refusal = GW_DROP_EGRESS_PAUSED;
 	offer(&rig, 1, LEN);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	for (unsigned int i = 1; i < 4; i++)
-		desk_check_stall(rig.port[1], i * (DESK_STALL_NS + 1));
-	assert_true(rig.port[1]->stalled);
-	desk_flush(rig.port[1]);
-	assert_int_equal(rig.port[1]->offer.count, 0);
+		desk_check_stall(rig.port[1]->queue[0], i * (DESK_STALL_NS + 1));
+	assert_true(rig.port[1]->queue[0]->stalled);
+	desk_flush(rig.port[1]->queue[0]);
+	assert_int_equal(rig.port[1]->queue[0]->offer.count, 0);
 	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_PAUSED], 1);
 	check_books(&rig, 1);
 	rig_close(&rig);
@@ -210,14 +210,14 @@ static void abandoning_gives_everything_home(void **state)
 	answer(&rig, 1, yes());
 	for (unsigned int i = 0; i < 6; i++)
 		offer(&rig, 1, LEN);
-	desk_abandon(rig.port[1], GW_DROP_EGRESS_DOWN);
+	desk_abandon(rig.port[1]->queue[0], GW_DROP_EGRESS_DOWN);
 	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_DOWN], 6);
 	frame = frame_of(&rig, LEN, 1);
-	rig.port[0]->waiting[0] = frame;
-	rig.port[0]->waiting_count = 1;
-	desk_abandon(rig.port[0], GW_DROP_EGRESS_DOWN);
-	assert_int_equal(rig.port[0]->rx_drops[GW_DROP_EGRESS_DOWN], 1);
-	assert_int_equal(rig.port[0]->waiting_count, 0);
+	rig.port[0]->queue[0]->waiting[0] = frame;
+	rig.port[0]->queue[0]->waiting_count = 1;
+	desk_abandon(rig.port[0]->queue[0], GW_DROP_EGRESS_DOWN);
+	assert_int_equal(rig.port[0]->queue[0]->rx_drops[GW_DROP_EGRESS_DOWN], 1);
+	assert_int_equal(rig.port[0]->queue[0]->waiting_count, 0);
 	check_books(&rig, 1);
 	rig_close(&rig);
 }
@@ -233,17 +233,17 @@ static void taking_back_leaves_copies_and_what_the_device_holds(void **state)
 		offer(&rig, 1, LEN);
 	offer(&rig, 1, 100); /* a copy */
 	offer(&rig, 1, LEN);
-	desk_flush(rig.port[1]);
-	rig.port[0]->waiting[0] = frame_of(&rig, LEN, 1);
-	rig.port[0]->waiting_count = 1;
+	desk_flush(rig.port[1]->queue[0]);
+	rig.port[0]->queue[0]->waiting[0] = frame_of(&rig, LEN, 1);
+	rig.port[0]->queue[0]->waiting_count = 1;
 	rig.offered++;
-	desk_take_back(rig.port[0], rig.port[1]);
-	assert_int_equal(rig.port[1]->offer.count, 1);
-	assert_int_equal(rig.port[1]->offer.frame[0]->bounce, 1);
+	desk_take_back(rig.port[0]->queue[0], rig.port[1]->queue[0]);
+	assert_int_equal(rig.port[1]->queue[0]->offer.count, 1);
+	assert_int_equal(rig.port[1]->queue[0]->offer.frame[0]->bounce, 1);
 	assert_int_equal(pair_to(&rig, 1)->loans_out, 1);
 	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_FULL], 4);
 	device(&rig, 1)->budget = 8;
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	complete_all(&rig, 1);
 	check_books(&rig, 1);
 	rig_close(&rig);

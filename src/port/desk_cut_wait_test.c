@@ -14,7 +14,7 @@ static struct gw_frame *begin_ten(struct rig *rig, unsigned int budget)
 	device(rig, 1)->budget = budget;
 	frame = super_of(rig, &ten, 0);
 	assert_int_equal(offer_super(rig, 1, frame, true), DESK_WAIT);
-	desk_flush(rig->port[1]);
+	desk_flush(rig->port[1]->queue[0]);
 	return frame;
 }
 
@@ -36,9 +36,9 @@ static void a_super_frame_waits_and_goes_on(void **state)
 		assert_int_equal(frame->cut, CUT_BEGUN);
 		assert_true(frame->holders >= 1);
 		device(&rig, 1)->budget = (unsigned int)(mock_random(&random) % 5);
-		desk_flush(rig.port[1]);
+		desk_flush(rig.port[1]->queue[0]);
 		device(&rig, 1)->complete = (unsigned int)(mock_random(&random) % 4);
-		desk_reap(rig.port[1]);
+		desk_reap(rig.port[1]->queue[0]);
 		waits++;
 	}
 	assert_true(waits > 10);
@@ -46,7 +46,7 @@ static void a_super_frame_waits_and_goes_on(void **state)
 	assert_int_equal(pair_to(&rig, 1)->supers_cut, 1);
 	/* Others go after it, in order. */
 	device(&rig, 1)->budget = 1000;
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	complete_all(&rig, 1);
 	assert_int_equal(got.next[1][0], 101);
 	offer_super(&rig, 1, super_of(&rig, &one, 0), true);
@@ -65,7 +65,7 @@ static void with_three_ports_the_rest_is_dropped(void **state)
 	frame = super_of(&rig, &ten, 0);
 	assert_int_equal(offer_super(&rig, 1, frame, false), DESK_TAKEN);
 	assert_int_equal(frame->cut, CUT_NOT);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	assert_int_equal(got.lent, 4);
 	assert_int_equal(got.copied, 4);
 	check_dropped(&rig, GW_DROP_EGRESS_FULL, 2, 2 * TEN_LEN);
@@ -78,7 +78,7 @@ static void a_stalled_device_drops_the_rest(void **state)
 	struct rig rig;
 	struct gw_frame *frame = begin_ten(&rig, UINT32_MAX);
 
-	rig.port[1]->stalled = true;
+	rig.port[1]->queue[0]->stalled = true;
 	assert_int_equal(offer_super(&rig, 1, frame, true), DESK_TAKEN);
 	check_dropped(&rig, GW_DROP_EGRESS_FULL, 2, 2 * TEN_LEN);
 	partial_end(&rig);
@@ -111,7 +111,7 @@ static void a_piece_that_no_share_can_hold_does_not_wait(void **state)
 	assert_int_equal(offer_super(&rig, 1, super_of(&rig, &jumbo, 0), true), DESK_TAKEN);
 	check_dropped(&rig, GW_DROP_TOO_LONG, 5, 40000 + 5 * 54);
 	/* Nothing is owed: the device is not to blame. */
-	assert_false(rig.port[1]->refused);
+	assert_false(rig.port[1]->queue[0]->refused);
 	partial_end(&rig);
 }
 
@@ -133,7 +133,7 @@ static void a_long_piece_that_is_lent_waits(void **state)
 	device(&rig, 1)->budget = 200;
 	assert_int_equal(offer_super(&rig, 1, frame[8], true), DESK_TAKEN);
 	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_TOO_LONG], 0);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	assert_int_equal(got.lent, 72);
 	partial_end(&rig);
 }
@@ -149,13 +149,13 @@ static void what_was_begun_is_cut_to_the_end(void **state)
 	complete_all(&rig, 1);
 	take(&rig, 1, (struct gw_offloads){ .takes = GW_OFFLOAD_ALL });
 	assert_int_equal(offer_super(&rig, 1, frame, true), DESK_TAKEN);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	assert_int_equal(got.whole, 0);
 	assert_int_equal(got.next[1][0], 10);
 	/* From here on it is whole. */
 	offer_super(&rig, 1, super_of(&rig, &ten, 0), true);
 	rig.offered -= 9;
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	assert_int_equal(got.whole, 1);
 	partial_end(&rig);
 }
@@ -195,8 +195,8 @@ static struct gw_frame *stop_in_the_middle(struct rig *rig)
 {
 	struct gw_frame *frame = begin_ten(rig, 2);
 
-	rig->port[0]->waiting[0] = frame;
-	rig->port[0]->waiting_count = 1;
+	rig->port[0]->queue[0]->waiting[0] = frame;
+	rig->port[0]->queue[0]->waiting_count = 1;
 	return frame;
 }
 
@@ -206,13 +206,13 @@ static void taking_back_in_the_middle(void **state)
 	struct gw_frame *frame = stop_in_the_middle(&rig);
 	struct pair *pair = pair_to(&rig, 1);
 
-	desk_take_back(rig.port[0], rig.port[1]);
-	assert_int_equal(rig.port[0]->waiting_count, 0);
+	desk_take_back(rig.port[0]->queue[0], rig.port[1]->queue[0]);
+	assert_int_equal(rig.port[0]->queue[0]->waiting_count, 0);
 	/* What the pair counts as dropped has come in at the source. */
-	assert_int_equal(rig.port[0]->rx_frames, 1);
-	assert_int_equal(rig.port[0]->rx_bytes, frame->len);
+	assert_int_equal(rig.port[0]->queue[0]->rx_frames, 1);
+	assert_int_equal(rig.port[0]->queue[0]->rx_bytes, frame->len);
 	/* Two were lent and not taken; two were never made. Four copies stay. */
-	assert_int_equal(rig.port[1]->offer.count, 4);
+	assert_int_equal(rig.port[1]->queue[0]->offer.count, 4);
 	check_dropped(&rig, GW_DROP_EGRESS_FULL, 4, 4 * TEN_LEN);
 	assert_int_equal(pair->loans_out, 2);
 	assert_int_equal(frame->holders, 2);
@@ -228,11 +228,11 @@ static void abandoning_in_the_middle(void **state)
 	struct gw_frame *frame = stop_in_the_middle(&rig);
 	struct pair *pair = pair_to(&rig, 1);
 
-	desk_abandon(rig.port[1], GW_DROP_EGRESS_DOWN);
+	desk_abandon(rig.port[1]->queue[0], GW_DROP_EGRESS_DOWN);
 	assert_int_equal(pair->reasons[GW_DROP_EGRESS_DOWN], 6);
 	assert_int_equal(frame->holders, 3);
-	desk_abandon(rig.port[0], GW_DROP_EGRESS_DOWN);
-	assert_int_equal(rig.port[0]->rx_drops[GW_DROP_EGRESS_DOWN], 1);
+	desk_abandon(rig.port[0]->queue[0], GW_DROP_EGRESS_DOWN);
+	assert_int_equal(rig.port[0]->queue[0]->rx_drops[GW_DROP_EGRESS_DOWN], 1);
 	assert_int_equal(frame->holders, 2);
 	rig.offered = 8;
 	partial_end(&rig);
@@ -249,13 +249,13 @@ static void a_frame_struct_that_is_used_again(void **state)
 		frame = stop_in_the_middle(&rig);
 		got.lossy = true;
 		if (i)
-			desk_abandon(rig.port[0], GW_DROP_EGRESS_DOWN);
+			desk_abandon(rig.port[0]->queue[0], GW_DROP_EGRESS_DOWN);
 		else
-			desk_take_back(rig.port[0], rig.port[1]);
+			desk_take_back(rig.port[0]->queue[0], rig.port[1]->queue[0]);
 		device(&rig, 1)->budget = 100;
-		desk_flush(rig.port[1]);
+		desk_flush(rig.port[1]->queue[0]);
 		complete_all(&rig, 1);
-		desk_release(rig.port[0]);
+		desk_release(rig.port[0]->queue[0]);
 		assert_int_equal(rig.source->came_home[0], 1);
 		/* Its number again, and other bytes. */
 		rig.source->came_home[0] = 0;
@@ -265,7 +265,7 @@ static void a_frame_struct_that_is_used_again(void **state)
 		got.lossy = false;
 		assert_true(super_of(&rig, &other, 0) == frame);
 		assert_int_equal(offer_super(&rig, 1, frame, true), DESK_TAKEN);
-		desk_flush(rig.port[1]);
+		desk_flush(rig.port[1]->queue[0]);
 		assert_int_equal(got.next[1][0], 6);
 		rig.offered = 10 + 6 - (i ? 2 : 0);
 		partial_end(&rig);

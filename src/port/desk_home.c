@@ -7,7 +7,7 @@
 
 static inline void come_home(struct gw_frame *frame)
 {
-	struct gw_port *home = frame->home->port;
+	struct port_queue *home = port_queue_of(frame->home);
 
 	if (home->home_count == GW_BATCH)
 		desk_release(home);
@@ -19,7 +19,13 @@ void desk_put(struct gw_frame *frame)
 	if (--frame->holders)
 		return;
 	come_home(frame);
-	frame->home->port->home_undone++;
+	port_queue_of(frame->home)->home_undone++;
+}
+
+void desk_put_done(struct gw_frame *frame)
+{
+	if (!--frame->holders)
+		come_home(frame);
 }
 
 void desk_loan_end(struct pair *pair, struct gw_frame *frame)
@@ -29,7 +35,7 @@ void desk_loan_end(struct pair *pair, struct gw_frame *frame)
 	if (frame != lender)
 		piece_put(&pair->pieces, piece_of(frame));
 	if (!--lender->loans)
-		pair->source->lent_out--;
+		pair->from->lent_out--;
 	pair->loans_out--;
 	gw_store_relaxed(&pair->loans_now, pair->loans_out);
 	if (!pair->loans_out && pair->watch_zero)
@@ -44,18 +50,18 @@ void desk_loan_refused(struct pair *pair, struct gw_frame *frame)
 	bool last = lender->holders == 1;
 
 	desk_loan_end(pair, frame);
-	pair->source->home_undone += last;
+	pair->from->home_undone += last;
 }
 
 /* All of them were over in this visit, or before it, when a port was stopped. */
-static void count_back(struct gw_port *source, unsigned int count)
+static void count_back(struct port_queue *source, unsigned int count)
 {
 	uint64_t done_ns = source->clock->done_ns, now_ns = port_tick(source);
 
 	histogram_add(&source->back, done_ns ? now_ns - done_ns : 0, count);
 }
 
-void desk_release(struct gw_port *source)
+void desk_release(struct port_queue *source)
 {
 	unsigned int count = source->home_count, undone = source->home_undone;
 
@@ -71,7 +77,7 @@ void desk_release(struct gw_port *source)
  * Frames come back that nobody expected any more; after the last loan the port may
  * lend again. Copies come and go meanwhile, and are no reason for mistrust.
  */
-static void quarantine_shrinks(struct gw_port *egress, uint32_t loans)
+static void quarantine_shrinks(struct port_queue *egress, uint32_t loans)
 {
 	uint64_t left = gw_counter_read(&egress->quarantined);
 
@@ -82,15 +88,15 @@ static void quarantine_shrinks(struct gw_port *egress, uint32_t loans)
 	if (egress->held_loans || !egress->untrusted)
 		return;
 	egress->untrusted = false;
-	gw_port_requery(egress);
+	gw_port_requery(egress->port);
 }
 
-unsigned int desk_reap(struct gw_port *egress)
+unsigned int desk_reap(struct port_queue *egress)
 {
 	struct gw_done done[GW_BATCH];
-	unsigned int count, loans = 0;
+	unsigned int before = egress->held, count, loans = 0;
 
-	if (!egress->held)
+	if (!before)
 		return 0;
 	count = egress->driver->reap(&egress->queue, done, GW_BATCH);
 	if (count)
@@ -113,13 +119,14 @@ unsigned int desk_reap(struct gw_port *egress)
 	egress->progress |= count > 0;
 	if (count && gw_counter_read(&egress->quarantined))
 		quarantine_shrinks(egress, loans);
-	return count;
+	/* A crossing has taken its own by itself. */
+	return before - egress->held;
 }
 
-void desk_check_stall(struct gw_port *egress, uint64_t now_ns)
+void desk_check_stall(struct port_queue *egress, uint64_t now_ns)
 {
 	/* Paused is no stall: a control function is at work on it, and will end. */
-	bool owes = (egress->held || egress->refused) && !egress->paused;
+	bool owes = (egress->held || egress->refused) && !egress->port->paused;
 
 	if (egress->progress || !owes) {
 		egress->owing_since_ns = 0;

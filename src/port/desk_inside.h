@@ -16,15 +16,15 @@
 /* GW_REASON_NONE: lend. Otherwise: copy, and why. */
 enum gw_reason desk_decide(struct pair *pair, struct gw_frame *frame);
 /* Enters a loan into the books, and the frame into the batch. There is room. */
-void desk_lend(struct gw_port *egress, struct pair *pair, struct gw_frame *frame);
+void desk_lend(struct port_queue *egress, struct pair *pair, struct gw_frame *frame);
 /*
  * Offers a copy of a whole frame; what its checksum lacks is done in the copy. There
  * is room in the batch.
  */
-enum desk_verdict desk_copy(struct gw_port *egress, struct pair *pair, struct gw_frame *frame,
+enum desk_verdict desk_copy(struct port_queue *egress, struct pair *pair, struct gw_frame *frame,
 			    enum gw_reason reason, bool may_wait);
 /* No room: the frame waits if the source may, else it is dropped. */
-enum desk_verdict desk_no_room(struct gw_port *egress, struct pair *pair,
+enum desk_verdict desk_no_room(struct port_queue *egress, struct pair *pair,
 			       const struct gw_frame *frame, bool may_wait, enum gw_reason reason);
 /* Counts frames that are not delivered. */
 void desk_count_drop(struct pair *pair, enum gw_reason reason, uint32_t bytes, uint32_t count);
@@ -35,7 +35,7 @@ void desk_count_drop(struct pair *pair, enum gw_reason reason, uint32_t bytes, u
  * Offers a frame whose header asks for something that the egress does not take as it
  * is. The egress is usable.
  */
-enum desk_verdict desk_offer_partial(struct gw_port *egress, struct pair *pair,
+enum desk_verdict desk_offer_partial(struct port_queue *egress, struct pair *pair,
 				     struct gw_frame *frame, bool may_wait);
 /* Computes the checksum of a copy that has a partial one, unless it is the device's. */
 void desk_complete_copy(struct pair *pair, struct gw_frame *copy);
@@ -45,13 +45,13 @@ void desk_drop_rest(struct pair *pair, const struct gw_frame *frame, enum gw_rea
 /* ---- desk_batch.c ---- */
 
 /* Room for one more in the egress's batch; false: it takes nothing now. */
-static inline bool desk_room(struct gw_port *egress)
+static inline bool desk_room(struct port_queue *egress)
 {
 	return egress->offer.count < GW_BATCH || desk_flush(egress);
 }
 
 /* Enters into the batch a frame that was lent (reason NONE), or its copy. There is room. */
-static inline void desk_add(struct gw_port *egress, struct pair *pair, struct gw_frame *frame,
+static inline void desk_add(struct port_queue *egress, struct pair *pair, struct gw_frame *frame,
 			    enum gw_reason reason)
 {
 	struct port_offer *offer = &egress->offer;

@@ -22,8 +22,8 @@ static void open_at(struct rig *rig, const char *const *specs)
 	rig_open(rig, specs);
 	time_ns = 1000000 * US;
 	for (unsigned int i = 0; i < rig->count; i++)
-		rig->port[i]->clock = &the_clock;
-	port_tick(rig->port[0]);
+		rig->port[i]->queue[0]->clock = &the_clock;
+	port_tick(rig->port[0]->queue[0]);
 	for (unsigned int i = 1; i < rig->count; i++)
 		answer(rig, i, yes());
 }
@@ -37,21 +37,21 @@ static void pass(uint64_t us)
 static void find(struct rig *rig)
 {
 	the_clock.done_ns = 0;
-	rig->port[0]->found_ns = port_tick(rig->port[0]);
+	rig->port[0]->queue[0]->found_ns = port_tick(rig->port[0]->queue[0]);
 }
 
 /* The same without anything found. */
 static void visit_again(struct rig *rig)
 {
 	the_clock.done_ns = 0;
-	port_tick(rig->port[1]);
+	port_tick(rig->port[1]->queue[0]);
 }
 
 static struct gw_latency forward_of(const struct rig *rig)
 {
 	struct gw_latency latency;
 
-	histogram_read(&rig->port[0]->forward, &latency);
+	histogram_read(&rig->port[0]->queue[0]->forward, &latency);
 	return latency;
 }
 
@@ -59,7 +59,7 @@ static struct gw_latency back_of(const struct rig *rig)
 {
 	struct gw_latency latency;
 
-	histogram_read(&rig->port[0]->back, &latency);
+	histogram_read(&rig->port[0]->queue[0]->back, &latency);
 	return latency;
 }
 
@@ -75,7 +75,7 @@ static void from_being_found_until_the_device_took_it(void **state)
 		offer(&rig, 1, LEN);
 	pass(3);
 	assert_int_equal(forward_of(&rig).count, 0);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	assert_int_equal(forward_of(&rig).count, 5);
 	assert_int_equal(forward_of(&rig).sum_ns, 5 * 3 * US);
 	assert_int_equal(back_of(&rig).count, 0);
@@ -93,7 +93,7 @@ static void a_copy_has_its_frames_time(void **state)
 	offer(&rig, 1, 100);
 	offer(&rig, 1, LEN);
 	pass(2);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	assert_int_equal(pair_to(&rig, 1)->copied_frames, 1);
 	assert_int_equal(forward_of(&rig).count, 2);
 	assert_int_equal(forward_of(&rig).sum_ns, 2 * 2 * US);
@@ -113,14 +113,14 @@ static void frames_that_waited_have_waited(void **state)
 	offer(&rig, 1, LEN);
 	offer(&rig, 1, LEN);
 	pass(1);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	assert_int_equal(forward_of(&rig).count, 1);
 	pass(100);
 	find(&rig);
 	offer(&rig, 1, LEN);
 	device(&rig, 1)->budget = 10;
 	pass(1);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	assert_int_equal(forward_of(&rig).count, 3);
 	assert_int_equal(forward_of(&rig).sum_ns, (1 + 102 + 1) * US);
 	assert_int_equal(forward_of(&rig).max_ns, 102 * US);
@@ -140,10 +140,10 @@ static void what_is_dropped_took_no_time(void **state)
 	offer(&rig, 1, LEN);
 	offer(&rig, 1, LEN);
 	pass(1);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_FULL], 1);
 	assert_int_equal(forward_of(&rig).count, 1);
-	desk_release(rig.port[0]);
+	desk_release(rig.port[0]->queue[0]);
 	assert_int_equal(back_of(&rig).count, 0);
 	complete_all(&rig, 1);
 	check_books(&rig, 1);
@@ -158,13 +158,13 @@ static void from_the_devices_end_until_it_is_given_back(void **state)
 	find(&rig);
 	for (unsigned int i = 0; i < 3; i++)
 		offer(&rig, 1, LEN);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	pass(500);
 	visit_again(&rig);
 	complete_all(&rig, 1);
 	assert_int_equal(back_of(&rig).count, 0);
 	pass(4);
-	desk_release(rig.port[0]);
+	desk_release(rig.port[0]->queue[0]);
 	assert_int_equal(back_of(&rig).count, 3);
 	assert_int_equal(back_of(&rig).sum_ns, 3 * 4 * US);
 	check_books(&rig, 1);
@@ -179,11 +179,11 @@ static void what_was_copied_does_not_come_back(void **state)
 	open_at(&rig, two);
 	find(&rig);
 	offer(&rig, 1, 100);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	pass(5);
-	desk_release(rig.port[0]);
+	desk_release(rig.port[0]->queue[0]);
 	complete_all(&rig, 1);
-	desk_release(rig.port[0]);
+	desk_release(rig.port[0]->queue[0]);
 	assert_int_equal(back_of(&rig).count, 0);
 	check_books(&rig, 1);
 	rig_close(&rig);
@@ -200,11 +200,11 @@ static void what_comes_back_after_copies_is_counted_whole(void **state)
 		offer(&rig, 1, 100);
 		offer(&rig, 1, 100);
 		offer(&rig, 1, LEN);
-		desk_flush(rig.port[1]);
-		desk_release(rig.port[0]);
+		desk_flush(rig.port[1]->queue[0]);
+		desk_release(rig.port[0]->queue[0]);
 		visit_again(&rig);
 		complete_all(&rig, 1);
-		desk_release(rig.port[0]);
+		desk_release(rig.port[0]->queue[0]);
 		assert_int_equal(back_of(&rig).count, round);
 	}
 	check_books(&rig, 1);
@@ -220,14 +220,14 @@ static void the_first_that_was_over_counts_for_all(void **state)
 	open_at(&rig, three);
 	find(&rig);
 	offer(&rig, 1, LEN);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	visit_again(&rig);
 	complete_all(&rig, 1);
 	offer(&rig, 2, LEN);
 	pass(5);
-	desk_flush(rig.port[2]);
+	desk_flush(rig.port[2]->queue[0]);
 	pass(1);
-	desk_release(rig.port[0]);
+	desk_release(rig.port[0]->queue[0]);
 	assert_int_equal(back_of(&rig).count, 2);
 	assert_int_equal(back_of(&rig).sum_ns, 2 * 6 * US);
 	rig_close(&rig);
@@ -243,9 +243,9 @@ static void a_sink_is_done_when_it_took_them(void **state)
 	find(&rig);
 	offer(&rig, 1, LEN);
 	pass(7);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	pass(2);
-	desk_release(rig.port[0]);
+	desk_release(rig.port[0]->queue[0]);
 	assert_int_equal(forward_of(&rig).sum_ns, 7 * US);
 	assert_int_equal(back_of(&rig).sum_ns, 2 * US);
 	assert_int_equal(back_of(&rig).count, 1);
@@ -263,22 +263,22 @@ static void a_frame_that_several_have_comes_back_once(void **state)
 	open_at(&rig, three);
 	find(&rig);
 	frame = frame_of(&rig, LEN, 1);
-	desk_offer(rig.port[1], frame, false);
-	desk_offer(rig.port[2], frame, false);
+	desk_offer(rig.port[1]->queue[0], frame, false);
+	desk_offer(rig.port[2]->queue[0], frame, false);
 	desk_put(frame);
-	desk_flush(rig.port[1]);
-	desk_flush(rig.port[2]);
+	desk_flush(rig.port[1]->queue[0]);
+	desk_flush(rig.port[2]->queue[0]);
 	assert_int_equal(forward_of(&rig).count, 2);
 	pass(10);
 	visit_again(&rig);
 	complete_all(&rig, 1);
-	desk_release(rig.port[0]);
+	desk_release(rig.port[0]->queue[0]);
 	assert_int_equal(back_of(&rig).count, 0);
 	pass(10);
 	visit_again(&rig);
 	complete_all(&rig, 2);
 	pass(1);
-	desk_release(rig.port[0]);
+	desk_release(rig.port[0]->queue[0]);
 	assert_int_equal(back_of(&rig).count, 1);
 	assert_int_equal(back_of(&rig).sum_ns, 1 * US);
 	rig_close(&rig);
@@ -292,11 +292,11 @@ static void what_was_over_before_the_visit_took_no_age(void **state)
 	open_at(&rig, two);
 	find(&rig);
 	offer(&rig, 1, LEN);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	complete_all(&rig, 1);
 	visit_again(&rig);
 	pass(1);
-	desk_release(rig.port[0]);
+	desk_release(rig.port[0]->queue[0]);
 	assert_int_equal(back_of(&rig).count, 1);
 	assert_int_equal(back_of(&rig).max_ns, 0);
 	check_books(&rig, 1);
@@ -314,15 +314,15 @@ static void what_one_device_refused_another_gives_back(void **state)
 	device(&rig, 1)->budget = 0;
 	find(&rig);
 	frame = frame_of(&rig, LEN, 1);
-	desk_offer(rig.port[1], frame, false);
-	desk_offer(rig.port[2], frame, false);
+	desk_offer(rig.port[1]->queue[0], frame, false);
+	desk_offer(rig.port[2]->queue[0], frame, false);
 	desk_put(frame);
-	desk_flush(rig.port[1]);
-	desk_flush(rig.port[2]);
+	desk_flush(rig.port[1]->queue[0]);
+	desk_flush(rig.port[2]->queue[0]);
 	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_FULL], 1);
 	visit_again(&rig);
 	complete_all(&rig, 2);
-	desk_release(rig.port[0]);
+	desk_release(rig.port[0]->queue[0]);
 	assert_int_equal(back_of(&rig).count, 1);
 	rig_close(&rig);
 }
@@ -336,10 +336,10 @@ static void many_come_back_in_batches(void **state)
 	find(&rig);
 	for (unsigned int i = 0; i < 100; i++)
 		offer(&rig, 1, LEN);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	complete_all(&rig, 1);
 	pass(1);
-	desk_release(rig.port[0]);
+	desk_release(rig.port[0]->queue[0]);
 	assert_int_equal(back_of(&rig).count, 100);
 	assert_int_equal(back_of(&rig).max_ns, 1 * US);
 	check_books(&rig, 1);

@@ -18,11 +18,11 @@ static void a_device_that_takes_it_all_gets_it_whole(void **state)
 	pair = pair_to(&rig, 1);
 	take(&rig, 1, (struct gw_offloads){ .takes = GW_OFFLOAD_ALL });
 	gw_port_set_max_len(rig.port[1], 1514);
-	desk_offer(rig.port[1], super_of(&rig, &ten, 0), false);
+	desk_offer(rig.port[1]->queue[0], super_of(&rig, &ten, 0), false);
 	desk_put(&rig.source->frame[0]);
 	offer_super(&rig, 1, super_of(&rig, &one, 0), false);
 	rig.offered++;
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	assert_int_equal(got.whole, 1);
 	assert_int_equal(got.partial, 2);
 	assert_int_equal(pair->lent_frames, 2);
@@ -56,10 +56,10 @@ static void super_frames_that_do_not_fit_are_cut(void **state)
 
 		partial_open(&rig, specs);
 		take(&rig, 1, (struct gw_offloads){ .takes = takes, .len_max = table[i].len_max });
-		desk_offer(rig.port[1], super_of(&rig, &ten, 0), false);
+		desk_offer(rig.port[1]->queue[0], super_of(&rig, &ten, 0), false);
 		desk_put(&rig.source->frame[0]);
 		rig.offered = table[i].whole ? 1 : 10;
-		desk_flush(rig.port[1]);
+		desk_flush(rig.port[1]->queue[0]);
 		assert_int_equal(got.whole, table[i].whole);
 		/* Cut frames keep their checksum partial where the device completes it. */
 		assert_int_equal(got.partial, takes & GW_OFFLOAD_CSUM ? rig.offered : 0);
@@ -80,7 +80,7 @@ static void private_headers_only_of_what_is_lent(void **state)
 			answer(&rig, 1, (struct gw_answer){ .reason = GW_COPY_DEVICE_CANNOT });
 		for (unsigned int n = 0; n < 4; n++)
 			offer_super(&rig, 1, super_of(&rig, &one, 0), false);
-		desk_flush(rig.port[1]);
+		desk_flush(rig.port[1]->queue[0]);
 		assert_int_equal(got.lent, i ? 0 : 4);
 		assert_int_equal(got.partial, got.lent);
 		assert_int_equal(pair_to(&rig, 1)->checksums_made, got.copied);
@@ -101,7 +101,7 @@ static void whole_frames_stay_as_they_are(void **state)
 	take(&rig, 1, (struct gw_offloads){ .takes = GW_OFFLOAD_ALL, .header_private = true });
 	frame = frame_of(&rig, LEN, 1);
 	assert_int_equal(offer_frame(&rig, 1, frame, false), DESK_TAKEN);
-	assert_true(rig.port[1]->offer.frame[0] == frame);
+	assert_true(rig.port[1]->queue[0]->offer.frame[0] == frame);
 	partial_end(&rig);
 }
 
@@ -117,18 +117,18 @@ static void a_flood_to_devices_of_all_kinds(void **state)
 	take(&rig, 3, (struct gw_offloads){ .takes = GW_OFFLOAD_CSUM });
 	frame = super_of(&rig, &ten, 0);
 	for (unsigned int e = 1; e < 4; e++)
-		assert_int_equal(desk_offer(rig.port[e], frame, false), DESK_TAKEN);
+		assert_int_equal(desk_offer(rig.port[e]->queue[0], frame, false), DESK_TAKEN);
 	desk_put(frame);
 	/* Ten pieces, the whole, and three pieces; one chain of the ring. */
 	assert_int_equal(frame->holders, 14);
 	assert_int_equal(frame->loans, 14);
-	assert_int_equal(rig.port[0]->lent_out, 1);
+	assert_int_equal(rig.port[0]->queue[0]->lent_out, 1);
 	for (unsigned int e = 1; e < 4; e++)
-		desk_flush(rig.port[e]);
+		desk_flush(rig.port[e]->queue[0]);
 	assert_int_equal(got.whole, 1);
 	assert_int_equal(got.partial, 11);
 	for (unsigned int e = 1; e < 4; e++) {
-		desk_release(rig.port[0]);
+		desk_release(rig.port[0]->queue[0]);
 		assert_int_equal(rig.source->came_home[0], 0);
 		complete_all(&rig, e);
 	}
@@ -162,7 +162,7 @@ static void a_deep_field_is_completed_in_a_copy(void **state)
 		frame = super_of(&rig, &one, 100);
 		frame->header.csum_start = 800;
 		assert_int_equal(offer_super(&rig, 1, frame, false), DESK_TAKEN);
-		frame = rig.port[1]->offer.frame[0];
+		frame = rig.port[1]->queue[0]->offer.frame[0];
 		assert_int_equal(frame->bounce, 1);
 		assert_int_equal(frame->header.flags, 0);
 		from = frame->seg[0];
@@ -171,7 +171,7 @@ static void a_deep_field_is_completed_in_a_copy(void **state)
 		memcpy(&check, (uint8_t *)from.iov_base + 816, 2);
 		memcpy((uint8_t *)from.iov_base + 816, sent[i]->bytes + 816, 2);
 		assert_int_equal((uint16_t)~checksum_sum(&from, 1, 800, UINT32_MAX, 0), check);
-		desk_flush(rig.port[1]);
+		desk_flush(rig.port[1]->queue[0]);
 	}
 	assert_int_equal(pair_to(&rig, 1)->reasons[GW_COPY_PRIVATE_HEADER], 1);
 	assert_int_equal(pair_to(&rig, 1)->reasons[GW_COPY_MEMORY_FILE], 2);
@@ -195,7 +195,7 @@ static void deep_fields_beyond_a_batch_wait(void **state)
 		assert_int_equal(offer_super(&rig, 1, frame, true),
 				 i < GW_BATCH ? DESK_TAKEN : DESK_WAIT);
 	}
-	assert_int_equal(rig.port[1]->offer.count, GW_BATCH);
+	assert_int_equal(rig.port[1]->queue[0]->offer.count, GW_BATCH);
 	device(&rig, 1)->budget = 200;
 	assert_int_equal(offer_super(&rig, 1, frame, true), DESK_TAKEN);
 	partial_end(&rig);
@@ -231,7 +231,7 @@ static void frames_too_long_for_the_port(void **state)
 		if (table[i].csum_start)
 			frame->header.csum_start = table[i].csum_start;
 		assert_int_equal(offer_super(&rig, 1, frame, true), DESK_TAKEN);
-		desk_flush(rig.port[1]);
+		desk_flush(rig.port[1]->queue[0]);
 		if (table[i].takes)
 			rig.offered = 1;
 		if (table[i].too_long) {

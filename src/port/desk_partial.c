@@ -24,10 +24,10 @@
 #include <string.h>
 
 /* What the device does itself, for frames that are lent or copied. */
-static uint32_t left_to_device(const struct gw_port *egress, bool copied)
+static uint32_t left_to_device(const struct port_queue *egress, bool copied)
 {
 	/* There is no room in front of a bounce buffer. */
-	return copied && egress->offloads.header_private ? 0 : egress->offloads.takes;
+	return copied && egress->port->offloads.header_private ? 0 : egress->port->offloads.takes;
 }
 
 /* ---- one piece ---- */
@@ -63,7 +63,7 @@ static void count_checksum(struct pair *pair, bool made)
 	gw_counter_add(&pair->checksums_made, made);
 }
 
-static void piece_lend(struct gw_port *egress, struct pair *pair, struct piece *piece)
+static void piece_lend(struct port_queue *egress, struct pair *pair, struct piece *piece)
 {
 	struct super_frame *super = &pair->super;
 	struct gw_frame *frame = &piece->frame;
@@ -77,7 +77,7 @@ static void piece_lend(struct gw_port *egress, struct pair *pair, struct piece *
 }
 
 /* Header and payload into one bounce frame; false: there is none. The piece is given back. */
-static bool piece_copy(struct gw_port *egress, struct pair *pair, struct piece *piece,
+static bool piece_copy(struct port_queue *egress, struct pair *pair, struct piece *piece,
 		       enum gw_reason reason)
 {
 	struct super_frame *super = &pair->super;
@@ -91,6 +91,7 @@ static bool piece_copy(struct gw_port *egress, struct pair *pair, struct piece *
 			    super->seg_off, super_frame_part(super));
 		super_frame_checksum(super, copy->seg, copy->seg_count);
 		count_checksum(pair, !super->keep_checksum);
+		copy->found_ns = super->frame->found_ns;
 		memcpy(copy->snapshot, super->frame->snapshot, sizeof(copy->snapshot));
 		desk_add(egress, pair, copy, reason);
 	}
@@ -99,7 +100,7 @@ static bool piece_copy(struct gw_port *egress, struct pair *pair, struct piece *
 }
 
 /* Lends or copies the next piece. GW_REASON_NONE, or why it can not be offered now. */
-static enum gw_reason offer_next(struct gw_port *egress, struct pair *pair)
+static enum gw_reason offer_next(struct port_queue *egress, struct pair *pair)
 {
 	struct piece *piece;
 	enum gw_reason reason;
@@ -137,7 +138,7 @@ void desk_drop_rest(struct pair *pair, const struct gw_frame *frame, enum gw_rea
 }
 
 /* From where the pair stands to the end, or as far as there is room. */
-static enum desk_verdict offer_rest(struct gw_port *egress, struct pair *pair,
+static enum desk_verdict offer_rest(struct port_queue *egress, struct pair *pair,
 				    struct gw_frame *frame, bool may_wait)
 {
 	struct super_frame *super = &pair->super;
@@ -146,7 +147,7 @@ static enum desk_verdict offer_rest(struct gw_port *egress, struct pair *pair,
 
 	frame->cut = CUT_BEGUN;
 	/* None after this is longer. */
-	if (super_frame_len(super) > gw_load_relaxed(&egress->max_len))
+	if (super_frame_len(super) > gw_load_relaxed(&egress->port->max_len))
 		reason = GW_DROP_TOO_LONG;
 	while (reason == GW_REASON_NONE && super_frame_more(super)) {
 		reason = offer_next(egress, pair);
@@ -166,7 +167,7 @@ static enum desk_verdict offer_rest(struct gw_port *egress, struct pair *pair,
  * The field to complete lies deep in the frame: the frame is copied whole, and the
  * checksum made in the copy.
  */
-static enum desk_verdict copy_deep(struct gw_port *egress, struct pair *pair,
+static enum desk_verdict copy_deep(struct port_queue *egress, struct pair *pair,
 				   struct gw_frame *frame, bool may_wait)
 {
 	enum gw_reason reason;
@@ -181,7 +182,7 @@ static enum desk_verdict copy_deep(struct gw_port *egress, struct pair *pair,
 
 void desk_complete_copy(struct pair *pair, struct gw_frame *copy)
 {
-	uint32_t left = left_to_device(pair->egress, true);
+	uint32_t left = left_to_device(pair->to, true);
 
 	if (left & GW_OFFLOAD_CSUM || !(copy->header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))
 		return;
@@ -190,11 +191,11 @@ void desk_complete_copy(struct pair *pair, struct gw_frame *copy)
 	count_checksum(pair, true);
 }
 
-enum desk_verdict desk_offer_partial(struct gw_port *egress, struct pair *pair,
+enum desk_verdict desk_offer_partial(struct port_queue *egress, struct pair *pair,
 				     struct gw_frame *frame, bool may_wait)
 {
 	struct super_frame *super = &pair->super;
-	uint32_t max_len = gw_load_relaxed(&egress->max_len);
+	uint32_t max_len = gw_load_relaxed(&egress->port->max_len);
 	enum gw_reason reason;
 
 	if (is_begun(pair, frame))

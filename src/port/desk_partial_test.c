@@ -18,10 +18,10 @@ static void pieces_are_lent_with_private_headers(void **state)
 	pair = pair_to(&rig, 1);
 	frame = super_of(&rig, &ten, 1500);
 	assert_int_equal(offer_super(&rig, 1, frame, true), DESK_TAKEN);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	assert_int_equal(got.lent, 10);
 	assert_int_equal(pair->loans_out, 10);
-	assert_int_equal(rig.port[0]->lent_out, 1);
+	assert_int_equal(rig.port[0]->queue[0]->lent_out, 1);
 	assert_int_equal(frame->holders, 10);
 	assert_int_equal(pair->lent_bytes, 10000);
 	assert_int_equal(pair->header_bytes_copied, 10 * 54);
@@ -31,10 +31,10 @@ static void pieces_are_lent_with_private_headers(void **state)
 	assert_int_equal(pair->checksums_made, 10);
 	assert_int_equal(pair->loans_peak, 10);
 	device(&rig, 1)->complete = 9;
-	desk_reap(rig.port[1]);
-	desk_release(rig.port[0]);
+	desk_reap(rig.port[1]->queue[0]);
+	desk_release(rig.port[0]->queue[0]);
 	assert_int_equal(rig.source->came_home[0], 0);
-	assert_int_equal(rig.port[0]->lent_out, 1);
+	assert_int_equal(rig.port[0]->queue[0]->lent_out, 1);
 	partial_end(&rig);
 }
 
@@ -151,8 +151,8 @@ static void each_reason_to_copy_a_piece(void **state)
 		partial_open(&rig, specs);
 		pair = pair_to(&rig, 1);
 		answer(&rig, 1, c->answer);
-		rig.port[1]->stalled = c->stalled;
-		rig.port[1]->untrusted = c->untrusted;
+		rig.port[1]->queue[0]->stalled = c->stalled;
+		rig.port[1]->queue[0]->untrusted = c->untrusted;
 		pair->answered = !c->unanswered;
 		if (c->last)
 			shape.payload = 9 * shape.gso_size + c->last;
@@ -227,7 +227,7 @@ static void any_super_frame_any_answer(void **state)
 								    .header_private = i % 2 });
 		assert_int_equal(offer_super(&rig, 1, super_of(&rig, &shape, step), false),
 				 DESK_TAKEN);
-		desk_flush(rig.port[1]);
+		desk_flush(rig.port[1]->queue[0]);
 		assert_int_equal(got.lent + got.copied, rig.offered);
 		partial_end(&rig);
 	}
@@ -241,11 +241,11 @@ static void the_ring_share_counts_parents(void **state)
 	struct rig rig;
 
 	partial_open(&rig, two);
-	rig.port[0]->queue.lend_max = 4;
+	rig.port[0]->queue[0]->queue.lend_max = 4;
 	for (unsigned int i = 0; i < 4; i++)
 		offer_super(&rig, 1, super_of(&rig, &ten, 0), false);
-	desk_flush(rig.port[1]);
-	assert_int_equal(rig.port[0]->lent_out, 3);
+	desk_flush(rig.port[1]->queue[0]);
+	assert_int_equal(rig.port[0]->queue[0]->lent_out, 3);
 	/* All of the third, which used the share up, and none of the fourth. */
 	assert_int_equal(got.lent, 30);
 	assert_int_equal(pair_to(&rig, 1)->reasons[GW_COPY_LOANS_OUT], 10);
@@ -272,12 +272,12 @@ static void headers_never_run_out(void **state)
 		answer(&rig, 1, how);
 		frame = super_of(&rig, &many, 0);
 		while (offer_super(&rig, 1, frame, true) == DESK_WAIT) {
-			desk_flush(rig.port[1]);
+			desk_flush(rig.port[1]->queue[0]);
 			complete_all(&rig, 1);
 			device(&rig, 1)->slots_used = 0;
 		}
 		assert_int_equal(i == 1 ? got.lent : 0, i == 1 ? 192 : 0);
-		desk_flush(rig.port[1]);
+		desk_flush(rig.port[1]->queue[0]);
 		device(&rig, 1)->slots_used = 0;
 		assert_int_equal(got.next[1][0], 200);
 		partial_end(&rig);
@@ -329,15 +329,15 @@ static void parents_come_home_after_their_last_piece_in_any_order(void **state)
 		partial_open(&rig, specs);
 		for (unsigned int i = 0; i < 8; i++)
 			offer_super(&rig, 1, super_of(&rig, &ten, 0), false);
-		desk_flush(rig.port[1]);
+		desk_flush(rig.port[1]->queue[0]);
 		shuffle(device(&rig, 1), &random);
 		while (device(&rig, 1)->held_count) {
 			struct gw_frame *first = device(&rig, 1)->held[0];
 
 			out[piece_of(first)->parent->id]++;
 			device(&rig, 1)->complete = 1;
-			desk_reap(rig.port[1]);
-			desk_release(rig.port[0]);
+			desk_reap(rig.port[1]->queue[0]);
+			desk_release(rig.port[0]->queue[0]);
 			for (unsigned int i = 0; i < 8; i++)
 				assert_int_equal(rig.source->came_home[i], out[i] == 10);
 		}
@@ -353,7 +353,7 @@ static void failed_pieces_are_counted_by_frame(void **state)
 	send_super(&rig, &ten, 0);
 	device(&rig, 1)->status = GW_DONE_FAILED;
 	device(&rig, 1)->complete = 3;
-	desk_reap(rig.port[1]);
+	desk_reap(rig.port[1]->queue[0]);
 	device(&rig, 1)->status = GW_DONE_KERNEL_COPIED;
 	complete_all(&rig, 1);
 	check_dropped(&rig, GW_DROP_DEVICE_ERROR, 3, 3 * TEN_LEN);

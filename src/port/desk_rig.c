@@ -43,9 +43,10 @@ void rig_open(struct rig *rig, const char *const *specs)
 		rig->port[e]->network_ports = rig->count;
 		for (unsigned int s = 0; s < rig->count; s++)
 			if (e != s)
-				assert_int_equal(pair_create(rig->port[s], rig->port[e],
-							     &rig->port[e]->pair_from[s], &err),
-						 0);
+				assert_int_equal(
+					pair_create(rig->port[s]->queue[0], rig->port[e]->queue[0],
+						    &rig->port[e]->queue[0]->pair_from[s], &err),
+					0);
 	}
 	rig->source = fake_of(rig->port[0]);
 }
@@ -54,7 +55,7 @@ void rig_close(struct rig *rig)
 {
 	for (unsigned int e = 0; e < rig->count; e++) {
 		for (unsigned int s = 0; s < rig->count; s++)
-			pair_free(rig->port[e]->pair_from[s]);
+			pair_free(rig->port[e]->queue[0]->pair_from[s]);
 		fake_port_close(rig->port[e]);
 	}
 	arena_destroy(rig->arena);
@@ -79,14 +80,14 @@ struct gw_frame *frame_of(struct rig *rig, uint32_t len, unsigned int count)
 		seg[i] = (struct iovec){ bytes + (size_t)i * (len / count), len / count };
 	seg[count - 1].iov_len += len % count;
 	frame = fake_frame(rig->source, rig->next_id++, MEMORY_A, seg, count);
-	desk_enter(rig->port[0], frame);
+	desk_enter(rig->port[0]->queue[0], frame);
 	return frame;
 }
 
 enum desk_verdict offer_frame(struct rig *rig, unsigned int egress, struct gw_frame *frame,
 			      bool may_wait)
 {
-	enum desk_verdict verdict = desk_offer(rig->port[egress], frame, may_wait);
+	enum desk_verdict verdict = desk_offer(rig->port[egress]->queue[0], frame, may_wait);
 
 	if (verdict == DESK_TAKEN) {
 		rig->offered++;
@@ -114,10 +115,10 @@ void check_books(struct rig *rig, unsigned int egress)
 	assert_int_equal(pair->loans_out, 0);
 	assert_int_equal(pair->bounce_out, 0);
 	assert_int_equal(pair->pieces.free_count, pair->pieces.max);
-	assert_int_equal(rig->port[0]->lent_out, 0);
-	assert_int_equal(rig->port[egress]->held, 0);
-	assert_int_equal(rig->port[egress]->held_loans, 0);
-	desk_release(rig->port[0]);
+	assert_int_equal(rig->port[0]->queue[0]->lent_out, 0);
+	assert_int_equal(rig->port[egress]->queue[0]->held, 0);
+	assert_int_equal(rig->port[egress]->queue[0]->held_loans, 0);
+	desk_release(rig->port[0]->queue[0]);
 	for (unsigned int i = 0; i < rig->next_id; i++)
 		assert_int_equal(rig->source->came_home[i], 1);
 }
@@ -125,6 +126,6 @@ void check_books(struct rig *rig, unsigned int egress)
 void complete_all(struct rig *rig, unsigned int egress)
 {
 	device(rig, egress)->complete = device(rig, egress)->held_count;
-	while (desk_reap(rig->port[egress]))
+	while (desk_reap(rig->port[egress]->queue[0]))
 		;
 }

@@ -38,7 +38,7 @@ void rig_close(struct rig *rig);
 
 static inline struct pair *pair_to(struct rig *rig, unsigned int egress)
 {
-	return rig->port[egress]->pair_from[0];
+	return rig->port[egress]->queue[0]->pair_from[0];
 }
 
 static inline struct fake *device(struct rig *rig, unsigned int egress)

@@ -19,7 +19,7 @@ static void first_frame_asks_once_and_is_copied(void **state)
 	offer(&rig, 1, LEN);
 	assert_int_equal(asked, 1);
 	assert_int_equal(pair_to(&rig, 1)->ask_memmap == MEMORY_A, 1);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	assert_int_equal(pair_to(&rig, 1)->reasons[GW_COPY_QUERY_PENDING], 2);
 	complete_all(&rig, 1);
 	check_books(&rig, 1);
@@ -100,7 +100,7 @@ static void decisions(void **state)
 		rig_open(&rig, specs);
 		answer(&rig, 1, table[i].answer);
 		offer_frame(&rig, 1, frame_of(&rig, table[i].len, table[i].segs), false);
-		desk_flush(rig.port[1]);
+		desk_flush(rig.port[1]->queue[0]);
 		if (table[i].reason == GW_REASON_NONE)
 			assert_int_equal(pair_to(&rig, 1)->lent_frames, 1);
 		else
@@ -124,14 +124,14 @@ static void a_loan_outlives_a_requery_of_the_refused(void **state)
 		gw_port_requery_refused(rig.port[1]);
 		offer(&rig, 1, LEN);
 	}
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	assert_int_equal(pair_to(&rig, 1)->lent_frames, 3);
 	assert_int_equal(asked, 0);
 	answer(&rig, 1, no);
 	gw_port_requery_refused(rig.port[1]);
 	offer(&rig, 1, LEN);
 	offer(&rig, 1, LEN);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	assert_int_equal(pair_to(&rig, 1)->reasons[GW_COPY_MEMORY_TAKEN], 2);
 	assert_int_equal(asked, 1);
 	/* Doubt is doubt, whatever came after it. */
@@ -139,7 +139,7 @@ static void a_loan_outlives_a_requery_of_the_refused(void **state)
 	gw_port_requery(rig.port[1]);
 	gw_port_requery_refused(rig.port[1]);
 	offer(&rig, 1, LEN);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	assert_int_equal(pair_to(&rig, 1)->reasons[GW_COPY_QUERY_PENDING], 1);
 	complete_all(&rig, 1);
 	check_books(&rig, 1);
@@ -155,14 +155,14 @@ static void in_order_is_lent_only_where_loans_end_in_tx(void **state)
 
 	in_tx.ends_in_tx = true;
 	rig_open(&rig, specs);
-	rig.port[0]->queue.in_order = true;
+	rig.port[0]->queue[0]->queue.in_order = true;
 	answer(&rig, 1, yes());
 	answer(&rig, 2, in_tx);
 	offer(&rig, 1, LEN);
 	rig.offered = 0;
 	offer(&rig, 2, LEN);
-	desk_flush(rig.port[1]);
-	desk_flush(rig.port[2]);
+	desk_flush(rig.port[1]->queue[0]);
+	desk_flush(rig.port[2]->queue[0]);
 	assert_int_equal(pair_to(&rig, 1)->lent_frames, 0);
 	assert_int_equal(pair_to(&rig, 1)->reasons[GW_COPY_IN_ORDER], 1);
 	assert_int_equal(pair_to(&rig, 2)->lent_frames, 1);
@@ -194,7 +194,7 @@ static void other_memory_and_a_requery_ask_again(void **state)
 	pair_to(&rig, 1)->asking = false;
 	offer(&rig, 1, LEN);
 	assert_int_equal(asked, 2);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	complete_all(&rig, 1);
 	check_books(&rig, 1);
 	rig_close(&rig);
@@ -206,7 +206,7 @@ static void a_quarter_of_the_ring_stays_free_of_loans(void **state)
 	struct rig rig;
 
 	rig_open(&rig, specs);
-	rig.port[0]->queue.lend_max = 8;
+	rig.port[0]->queue[0]->queue.lend_max = 8;
 	answer(&rig, 1, yes());
 	answer(&rig, 2, yes());
 	for (unsigned int i = 0; i < 4; i++)
@@ -214,9 +214,9 @@ static void a_quarter_of_the_ring_stays_free_of_loans(void **state)
 	rig.offered = 0;
 	for (unsigned int i = 0; i < 4; i++)
 		offer(&rig, 2, LEN);
-	assert_int_equal(rig.port[0]->lent_out, 6);
-	desk_flush(rig.port[1]);
-	desk_flush(rig.port[2]);
+	assert_int_equal(rig.port[0]->queue[0]->lent_out, 6);
+	desk_flush(rig.port[1]->queue[0]);
+	desk_flush(rig.port[2]->queue[0]);
 	assert_int_equal(pair_to(&rig, 2)->reasons[GW_COPY_LOANS_OUT], 2);
 	complete_all(&rig, 1);
 	complete_all(&rig, 2);
@@ -234,7 +234,7 @@ static void beyond_loans_and_copies_is_dropped_and_counted(void **state)
 	answer(&rig, 1, yes());
 	for (unsigned int i = 0; i < 20; i++)
 		assert_int_equal(offer(&rig, 1, LEN), DESK_TAKEN);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	assert_int_equal(pair_to(&rig, 1)->lent_frames, 4);
 	assert_int_equal(pair_to(&rig, 1)->reasons[GW_COPY_LOANS_OUT], 4);
 	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_FULL], 12);
@@ -271,7 +271,7 @@ static void a_frame_too_long_for_the_port_is_dropped(void **state)
 	gw_port_set_max_len(rig.port[1], 1514);
 	offer(&rig, 1, 1514);
 	offer(&rig, 1, 1515);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	assert_int_equal(pair_to(&rig, 1)->lent_frames, 1);
 	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_TOO_LONG], 1);
 	complete_all(&rig, 1);
@@ -291,7 +291,7 @@ static void a_frame_that_no_bounce_share_can_hold_does_not_wait(void **state)
 	desk_put(&rig.source->frame[1]);
 	assert_int_equal(offer_frame(&rig, 1, frame_of(&rig, 4 * 4096 + 1, 1), true), DESK_TAKEN);
 	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_TOO_LONG], 1);
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	complete_all(&rig, 1);
 	check_books(&rig, 1);
 	rig_close(&rig);
@@ -314,8 +314,8 @@ static void long_segment_arrays_are_never_kept_in_an_offer(void **state)
 	offer(&rig, 1, LEN);
 	frame = frame_of(&rig, LEN, GW_FRAME_SEGS + 1);
 	assert_int_equal(offer_frame(&rig, 1, frame, true), DESK_WAIT);
-	assert_int_equal(rig.port[1]->offer.count, 1);
-	assert_true(rig.port[1]->offer.frame[0] != frame);
+	assert_int_equal(rig.port[1]->queue[0]->offer.count, 1);
+	assert_true(rig.port[1]->queue[0]->offer.frame[0] != frame);
 	assert_int_equal(frame->holders, 1);
 	/* With nowhere to wait it is dropped, for the driver's reason. */
 	assert_int_equal(offer_frame(&rig, 1, frame, false), DESK_TAKEN);
@@ -323,7 +323,7 @@ static void long_segment_arrays_are_never_kept_in_an_offer(void **state)
 	device(&rig, 1)->budget = 8;
 	frame = frame_of(&rig, LEN, GW_FRAME_SEGS + 1);
 	assert_int_equal(offer_frame(&rig, 1, frame, true), DESK_TAKEN);
-	assert_int_equal(rig.port[1]->offer.count, 0);
+	assert_int_equal(rig.port[1]->queue[0]->offer.count, 0);
 	assert_int_equal(device(&rig, 1)->taken, 3);
 	check_books(&rig, 1);
 	rig_close(&rig);

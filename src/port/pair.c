@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of a lane's part of the bounce buffers, if there are so many: the longest frame fits. */
+#define BOUNCE_LEAST ((GW_FRAME_LEN_MAX + GW_ARENA_BUFFER_BYTES - 1) / GW_ARENA_BUFFER_BYTES)
+
 /* An explicit word beats a default; of two explicit ones `stricter` picks. */
 static uint32_t choose(int64_t egress, int64_t source, uint32_t fallback, bool larger)
 {
@@ -16,11 +19,31 @@ static uint32_t choose(int64_t egress, int64_t source, uint32_t fallback, bool l
 	return (uint32_t)((egress > source) == larger ? egress : source);
 }
 
+/* What two ports have between them is divided evenly among the egress's queues. */
+static uint32_t share(uint32_t whole, const struct gw_port *port, uint32_t least)
+{
+	unsigned int lanes = port->driver->several_queues ? port->lanes : 1;
+	uint32_t part = (whole + lanes - 1) / lanes;
+
+	return part < least ? (whole < least ? whole : least) : part;
+}
+
+static uint32_t loans_max_of(const struct gw_port *source, const struct gw_port *egress)
+{
+	return share(choose(egress->loans, source->loans, PORT_LOANS_DEFAULT, false), egress, 1);
+}
+
+static uint32_t bounce_max_of(const struct gw_port *source, const struct gw_port *egress)
+{
+	return share(choose(egress->bounce, source->bounce, PORT_BOUNCE_DEFAULT, false), egress,
+		     BOUNCE_LEAST);
+}
+
 static unsigned int bounce_count_of(const struct gw_port *source, const struct gw_port *egress)
 {
 	if (egress->driver->bounce || !source->driver->rx)
 		return 0;
-	return choose(egress->bounce, source->bounce, PORT_BOUNCE_DEFAULT, false);
+	return bounce_max_of(source, egress);
 }
 
 /*
@@ -29,7 +52,7 @@ static unsigned int bounce_count_of(const struct gw_port *source, const struct g
  */
 static unsigned int pieces_count_of(const struct gw_port *source, const struct gw_port *egress)
 {
-	uint32_t loans = choose(egress->loans, source->loans, PORT_LOANS_DEFAULT, false);
+	uint32_t loans = loans_max_of(source, egress);
 
 	if (!source->driver->rx)
 		return 0;
@@ -59,7 +82,7 @@ static int bounce_init(struct pair *pair, struct gw_error *err)
 	struct bounce *b = &pair->bounce;
 	unsigned int count = bounce_count_of(pair->source, pair->egress);
 
-	if (!count)
+	if (!count || !port_queue_has_device(pair->to))
 		return 0;
 	b->max = count;
 	b->run = arena_take(pair->egress->arena, count);
@@ -81,7 +104,8 @@ static int headers_init(struct pair *pair, struct gw_error *err)
 {
 	unsigned int count = pieces_count_of(pair->source, pair->egress);
 
-	if (!count || !pieces_init(&pair->pieces, pair->egress->arena, count))
+	if (!count || !port_queue_has_device(pair->to) ||
+	    !pieces_init(&pair->pieces, pair->egress->arena, count))
 		return 0;
 	return gw_error_set(err, -ENOMEM,
 			    "no room for %u private headers from port %s to port %s; raise the "
@@ -89,9 +113,10 @@ static int headers_init(struct pair *pair, struct gw_error *err)
 			    count, pair->source->name, pair->egress->name);
 }
 
-int pair_create(struct gw_port *source, struct gw_port *egress, struct pair **out,
+int pair_create(struct port_queue *from, struct port_queue *to, struct pair **out,
 		struct gw_error *err)
 {
+	struct gw_port *source = from->port, *egress = to->port;
 	struct pair *pair = calloc(1, sizeof(*pair));
 	int ret;
 
@@ -100,11 +125,13 @@ int pair_create(struct gw_port *source, struct gw_port *egress, struct pair **ou
 				    egress->name);
 	pair->source = source;
 	pair->egress = egress;
+	pair->from = from;
+	pair->to = to;
 	pair->loan_never = source->loan_never || egress->loan_never;
 	pair->copybreak =
 		choose(egress->copybreak, source->copybreak, PORT_COPYBREAK_DEFAULT, true);
-	pair->loans_max = choose(egress->loans, source->loans, PORT_LOANS_DEFAULT, false);
-	pair->bounce_max = choose(egress->bounce, source->bounce, PORT_BOUNCE_DEFAULT, false);
+	pair->loans_max = loans_max_of(source, egress);
+	pair->bounce_max = bounce_max_of(source, egress);
 	ret = bounce_init(pair, err);
 	if (!ret)
 		ret = headers_init(pair, err);
@@ -160,7 +187,7 @@ static struct gw_frame *bounce_from_driver(struct pair *pair, uint32_t len)
 
 	if (pair->bounce_out >= pair->bounce_max)
 		return NULL;
-	frame = egress->driver->bounce(&egress->queue, len);
+	frame = egress->driver->bounce(&pair->to->queue, len);
 	if (!frame)
 		return NULL;
 	frame->bounce = 1;
@@ -210,8 +237,6 @@ struct gw_frame *bounce_get(struct pair *pair, uint32_t len)
 	frame->holders = 1;
 	frame->dropped = frame->cut = 0;
 	frame->pair = pair->source->slot;
-	/* Whatever is copied is of what rx lent last: nothing is taken while some of it waits. */
-	frame->found_ns = pair->source->found_ns;
 	bounce_count(pair, (int)frame->bounce);
 	return frame;
 }
@@ -236,7 +261,7 @@ void bounce_undo(struct pair *pair, struct gw_frame *frame)
 	struct gw_port *egress = pair->egress;
 
 	if (egress->driver->unbounce)
-		egress->driver->unbounce(&egress->queue, frame);
+		egress->driver->unbounce(&pair->to->queue, frame);
 	bounce_done(pair, frame);
 }
 
@@ -244,5 +269,6 @@ void bounce_copy(struct gw_frame *dst, const struct gw_frame *src)
 {
 	gw_iov_copy(dst->seg, 0, src->seg, 0, src->len);
 	dst->header = src->header;
+	dst->found_ns = src->found_ns;
 	memcpy(dst->snapshot, src->snapshot, sizeof(dst->snapshot));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A pair: one source port, one egress port, and what is between them.
+ * A pair: one source port, one egress port, and what is between them, in one lane.
  *
  * Back-pressure, the query's answer and the ledger are all kept per pair, so
  * that one slow device costs one source its share and nothing else.
@@ -8,7 +8,7 @@
 #pragma once
 
 #include "piece.h"
-#include "port.h"
+#include "port_queue.h"
 #include "super_frame.h"
 
 /* Frames of a pair's own bounce memory: arena buffers, and one frame struct for each. */
@@ -23,6 +23,7 @@ struct bounce {
 struct pair {
 	/* ---- fixed ---- */
 	struct gw_port *source, *egress;
+	struct port_queue *from, *to; /* of these two, in the lane */
 	uint32_t copybreak, loans_max, bounce_max;
 	bool loan_never;
 	unsigned int record; /* the engine's: where it keeps what it knows of the pair */
@@ -34,10 +35,11 @@ struct pair {
 	bool answered;
 	bool asking;             /* a question is under way; its last word ends it, nothing else */
 	bool was_answered;       /* once; then `answer` is at least the last one */
-	struct witness *witness; /* of what is mapped for lending; set and unset before and after
-				    an answer that lends. NULL: none */
+	struct witness *witness; /* of what is mapped for lending: comes and goes with an answer
+				    that lends (`watcher`). NULL: none */
 	bool watch_zero;         /* tell host->drained when loans_out falls to 0 */
 	uint32_t loans_out, bounce_out;
+	uint32_t handed_out; /* frames that another lane has (crossing.h) */
 	struct trace_tap trace;
 	struct bounce bounce;
 	struct pieces pieces;
@@ -49,9 +51,9 @@ struct pair {
 	enum gw_trace_why ask_why; /* for traces */
 	uint32_t ask_flag;         /* atomic: 1 = the two above are valid, control's turn */
 
-	/* ---- control ---- */
+	/* ---- control; in the first lane's pair, for all ---- */
 	struct gw_memmap *mapped; /* with a reference: driver->map succeeded */
-	bool unmap_wanted;        /* unmap as soon as loans are home */
+	struct witness *watcher;  /* of it, that all lanes' pairs are given; NULL: none */
 
 	/* ---- the ledger: the worker writes, snapshots read ---- */
 	gw_counter lent_frames, lent_bytes;
@@ -66,10 +68,10 @@ struct pair {
 };
 
 /* Both ports know their arena by now. -ENOMEM with a text if the arena is too small. */
-int pair_create(struct gw_port *source, struct gw_port *egress, struct pair **pair,
+int pair_create(struct port_queue *from, struct port_queue *to, struct pair **pair,
 		struct gw_error *err);
 void pair_free(struct pair *pair); /* NULL is fine */
-/* Buffers of the arena that a pair of these two will take: for bounces and headers. */
+/* Buffers of the arena that a pair of these two will take in a lane: for bounces and headers. */
 unsigned int pair_arena_buffers(const struct gw_port *source, const struct gw_port *egress);
 
 /* Worker: publishes an answer. The memmap is the one that was asked about. */

@@ -26,7 +26,8 @@ static void rig_open(struct rig *rig, const char *source, const char *egress)
 	rig->source->arena = rig->egress->arena = rig->arena;
 	rig->source->slot = 5;
 	assert_int_equal(rig->egress->driver->open(rig->egress, &err), 0);
-	assert_int_equal(pair_create(rig->source, rig->egress, &rig->pair, &err), 0);
+	assert_int_equal(
+		pair_create(rig->source->queue[0], rig->egress->queue[0], &rig->pair, &err), 0);
 }
 
 static void rig_close(struct rig *rig)
@@ -233,13 +234,15 @@ static void too_small_an_arena_says_what_to_do(void **state)
 	struct rig rig;
 
 	rig_open(&rig, "a=fake:", "d=fake:,bounce=400");
-	assert_int_equal(pair_create(rig.source, rig.egress, &pair, &err), -ENOMEM);
+	assert_int_equal(pair_create(rig.source->queue[0], rig.egress->queue[0], &pair, &err),
+			 -ENOMEM);
 	assert_non_null(strstr(err.text, "400 bounce buffers from port a to port d"));
 	assert_null(pair);
 	pair_free(NULL);
 	/* What a pair had is given back with it. */
 	pair_free(rig.pair);
-	assert_int_equal(pair_create(rig.source, rig.egress, &rig.pair, &err), 0);
+	assert_int_equal(pair_create(rig.source->queue[0], rig.egress->queue[0], &rig.pair, &err),
+			 0);
 	rig_close(&rig);
 }
 

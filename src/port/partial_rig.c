@@ -35,7 +35,7 @@ struct gw_frame *super_of(struct rig *rig, const struct mock_super_shape *shape,
 	}
 	frame = fake_frame(rig->source, id, MEMORY_A, s->seg, count);
 	frame->header = s->made.header;
-	desk_enter(rig->port[0], frame);
+	desk_enter(rig->port[0]->queue[0], frame);
 	return frame;
 }
 
@@ -47,7 +47,7 @@ static unsigned int frames_of(const struct gw_frame *frame)
 enum desk_verdict offer_super(struct rig *rig, unsigned int egress, struct gw_frame *frame,
 			      bool may_wait)
 {
-	enum desk_verdict verdict = desk_offer(rig->port[egress], frame, may_wait);
+	enum desk_verdict verdict = desk_offer(rig->port[egress]->queue[0], frame, may_wait);
 
 	if (verdict == DESK_TAKEN) {
 		rig->offered += frames_of(frame);
@@ -59,7 +59,7 @@ enum desk_verdict offer_super(struct rig *rig, unsigned int egress, struct gw_fr
 void send_super(struct rig *rig, const struct mock_super_shape *shape, uint32_t step)
 {
 	assert_int_equal(offer_super(rig, 1, super_of(rig, shape, step), false), DESK_TAKEN);
-	desk_flush(rig->port[1]);
+	desk_flush(rig->port[1]->queue[0]);
 }
 
 void super_free(unsigned int id)
@@ -208,7 +208,7 @@ static void check_bytes(struct rig *rig, unsigned int egress)
 
 void partial_end(struct rig *rig)
 {
-	desk_flush(rig->port[1]);
+	desk_flush(rig->port[1]->queue[0]);
 	complete_all(rig, 1);
 	check_books(rig, 1);
 	/* A test that took the judge off has nothing summed up. */

@@ -104,9 +104,21 @@ struct gw_parcel *gw_port_parcel(const struct gw_port *port)
 	return port->parcel;
 }
 
+unsigned int gw_port_queue_count(const struct gw_port *port)
+{
+	return port->driver->several_queues ? port->lanes : 1;
+}
+
+unsigned int gw_port_first_queue(const struct gw_port *port)
+{
+	return port->driver->several_queues ? port->first_lane : 0;
+}
+
 struct gw_queue *gw_port_queue(struct gw_port *port, unsigned int index)
 {
-	return index ? NULL : &port->queue;
+	if (!port->driver->several_queues)
+		return index ? NULL : &port->queue[port->first_lane]->queue;
+	return index < port->lanes ? &port->queue[index]->queue : NULL;
 }
 
 void gw_port_set_offloads(struct gw_port *port, const struct gw_offloads *offloads)
@@ -137,6 +149,16 @@ void gw_port_apply(struct gw_port *port, void (*fn)(void *arg), void *arg)
 		fn(arg);
 }
 
+void gw_queue_apply(struct gw_queue *queue, void (*fn)(void *arg), void *arg)
+{
+	const struct port_host *host = queue->port->host;
+
+	if (host && host->apply_queue)
+		host->apply_queue(queue, fn, arg);
+	else
+		gw_port_apply(queue->port, fn, arg);
+}
+
 static void pause_apply(void *arg)
 {
 	((struct gw_port *)arg)->paused++;
@@ -155,17 +177,6 @@ void gw_port_pause(struct gw_port *port)
 void gw_port_resume(struct gw_port *port)
 {
 	gw_port_apply(port, resume_apply, port);
-}
-
-void port_count_device(struct gw_port *port)
-{
-	uint64_t counts[GW_DEVICE_COUNT] = { 0 };
-
-	if (!port->up || !port->driver->device_counts)
-		return;
-	port->driver->device_counts(&port->queue, counts);
-	for (unsigned int i = 0; i < GW_DEVICE_COUNT; i++)
-		gw_store_relaxed(&port->device_counts[i], counts[i]);
 }
 
 void gw_port_requery(struct gw_port *port)
@@ -214,7 +225,7 @@ void port_log_rest(struct gw_port *port, uint64_t now_ns)
 
 void gw_queue_drop(struct gw_queue *queue, const struct gw_frame *frame, enum gw_reason reason)
 {
-	struct pair *pair = queue->port->pair_from[frame->pair];
+	struct pair *pair = port_queue_of(queue)->pair_from[frame->pair];
 
 	gw_counter_add(&pair->reasons[reason], 1);
 	gw_counter_add(&pair->reason_bytes[reason], frame->len);
@@ -226,9 +237,11 @@ void gw_queue_drop(struct gw_queue *queue, const struct gw_frame *frame, enum gw
 
 void gw_queue_rx_drop(struct gw_queue *queue, enum gw_reason reason, unsigned int n)
 {
-	gw_counter_add(&queue->port->rx_drops[reason], n);
-	if (queue->port->trace.on)
-		trace_port_drop(queue->port, reason, n);
+	struct port_queue *source = port_queue_of(queue);
+
+	gw_counter_add(&source->rx_drops[reason], n);
+	if (source->trace.on)
+		trace_port_drop(source, reason, n);
 }
 
 struct iovec gw_port_arena(const struct gw_port *port)

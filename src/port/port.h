@@ -2,23 +2,22 @@
 /*
  * A port, seen from inside: what the core keeps beside a driver's own data.
  *
- * Fields are grouped by who writes them. The engine makes ports, gives them a
- * host (the services behind driver.h that need threads) and a worker; network
- * and desk use the worker's part.
+ * Fields are grouped by who writes them. The engine makes ports and gives them a
+ * host (the services behind driver.h that need threads). What belongs to a worker
+ * is in the port's queues (port_queue.h), one for each lane of its network.
  */
 #pragma once
 
 #include "arena.h"
 #include "atomic.h"
-#include "histogram.h"
 #include "list.h"
 #include "log_limit.h"
-#include "loop.h"
-#include "trace_ring.h"
 #include <guestwire/guestwire.h>
 
 /* Ports of one network: bounds the pair tables and the work of a flood. */
 #define PORT_NETWORK_MAX  64u
+/* Lanes of one network: a worker has one at most. */
+#define PORT_LANES_MAX    64u
 #define PORT_STATUS_BYTES 320
 #define PORT_OPTIONS_MAX  24u
 
@@ -35,17 +34,8 @@
 #define PORT_POLL_US_MAX       1000u
 
 struct pair;
+struct port_queue;
 struct gw_loop;
-
-/*
- * What time it is for a worker, as of when it last looked: reading the clock costs as
- * much as half a frame, so it is read for batches (CLOCK_MONOTONIC).
- */
-struct port_clock {
-	uint64_t now_ns;
-	uint64_t done_ns; /* when a device was first done with something in this visit; 0: none */
-	uint32_t visits;  /* since now_ns */
-};
 
 /* wait=: how a worker is to wait for it. In the order of the option's words. */
 enum port_wait { PORT_WAIT_ADAPTIVE, PORT_WAIT_POLL, PORT_WAIT_SLEEP };
@@ -53,6 +43,8 @@ enum port_wait { PORT_WAIT_ADAPTIVE, PORT_WAIT_POLL, PORT_WAIT_SLEEP };
 /* What the engine does for drivers and the desk; see driver.h for the contracts. */
 struct port_host {
 	void (*apply)(struct gw_port *port, void (*fn)(void *arg), void *arg);
+	/* gw_queue_apply; NULL: as apply. */
+	void (*apply_queue)(struct gw_queue *queue, void (*fn)(void *arg), void *arg);
 	/* The desk met memory that it has no answer for. Worker; must not block. */
 	void (*ask)(struct pair *pair);
 	/* A pair that was watched (pair->watch_zero) has no loans any more. Worker. */
@@ -83,20 +75,26 @@ struct port_host {
 	unsigned int (*disposing)(struct gw_port *port);
 };
 
-/* A frame on its way into tx, and what was decided about it. */
-struct port_offer {
-	struct gw_frame *frame[GW_BATCH];
-	struct pair *pair[GW_BATCH];
-	enum gw_reason reason[GW_BATCH]; /* GW_REASON_NONE: lent */
-	unsigned int count;
-};
-
 struct gw_port {
+	/*
+	 * ---- what frames are judged by: read by all lanes, and written by nobody else than
+	 * control, while they hold still (gw_port_apply), or as an atomic ----
+	 */
+	const struct gw_driver *driver;
+	uint64_t answer_stamp; /* atomic: counts up with each gw_port_requery (PORT_DOUBT) */
+	uint32_t reads;        /* enum gw_reads; control writes, all read */
+	uint32_t max_len;      /* control writes, workers read */
+	struct gw_offloads offloads;
+	unsigned int slot, network_ports; /* place and number of ports in the network; fixed */
+	unsigned int paused;              /* counts gw_port_pause */
+	bool up;                          /* started: rx, tx allowed */
+	bool resting;  /* nothing is taken out of it: a hand-over is about to begin */
+	bool standing; /* the same: a queue pair of the network is about to move */
+
 	/* ---- fixed once the port was made ---- */
 	char name[GW_NAME_BYTES];
 	char network[GW_NAME_BYTES];
 	char *target;
-	const struct gw_driver *driver;
 	struct {
 		const struct gw_option *option;
 		char *value; /* NULL: not given */
@@ -107,6 +105,7 @@ struct gw_port {
 	int64_t copybreak, loans, bounce;
 	enum port_wait wait;
 	uint32_t poll_us; /* for PORT_WAIT_ADAPTIVE: at most so long before each sleep */
+	int64_t worker;   /* that it was told to begin with; -1: none */
 
 	struct gw_parcel *parcel; /* from another process, while it is opened; NULL: none */
 
@@ -114,9 +113,9 @@ struct gw_port {
 	const struct port_host *host; /* NULL: no threads, everything runs inline */
 	struct gw_arena *arena;
 	void *engine;                             /* the engine's record of this port */
-	unsigned int slot, network_ports;         /* place and number of ports in the network */
-	struct pair *pair_from[PORT_NETWORK_MAX]; /* by slot of the source; NULL: itself */
-	struct port_clock *clock;                 /* the worker's; own_clock if there is none */
+	struct port_queue *queue[PORT_LANES_MAX]; /* by lane; the first is always there */
+	unsigned int lanes;                       /* at least 1 */
+	unsigned int first_lane; /* that its device is in, or the first queue pair */
 
 	/* ---- control, on the port's own chore at a time ---- */
 	void *priv;
@@ -126,47 +125,12 @@ struct gw_port {
 	char status[PORT_STATUS_BYTES]; /* under status_lock, a spin flag */
 	uint32_t status_lock;
 	uint32_t link;                 /* enum gw_link; atomic: the control loop writes */
+	uint32_t one_segment;          /* offloads.one_segment, for all threads */
 	struct log_limit log_limit[2]; /* any thread: of lines for all, of those for debugging */
 
-	/* ---- any thread ---- */
-	uint64_t answer_stamp; /* atomic: counts up with each gw_port_requery (PORT_DOUBT) */
-	gw_counter queries;    /* control writes */
-	uint32_t reads;        /* enum gw_reads; control writes, all read */
-	uint32_t max_len;      /* control writes, worker reads */
-	uint32_t one_segment;  /* offloads.one_segment, for all threads; control writes */
-
-	/* ---- the owning worker ---- */
-	struct gw_queue queue;
-	struct gw_offloads offloads;
-	bool up;                 /* started: rx, tx allowed */
-	unsigned int paused;     /* counts gw_port_pause */
-	bool resting;            /* nothing is taken out of it: a hand-over is about to begin */
-	bool stalled;            /* no progress for a while although something is owed */
-	bool untrusted;          /* quarantined frames are out: answers no */
-	bool progress;           /* something was taken or given back since the last look */
-	bool refused;            /* something found no room since the last look */
-	uint64_t owing_since_ns; /* since when something is owed without progress; 0: not */
-	uint32_t lent_out;       /* loans of this port's frames that devices hold, all pairs */
-	uint32_t held;           /* frames this port's device holds, lent and bounced, all pairs */
-	uint32_t held_loans;     /* of these, the lent ones */
-	struct port_offer offer;
-	struct port_clock own_clock;
-	uint64_t found_ns;               /* when the frames were found that rx lent last */
-	uint32_t home_undone;            /* of home, those that no device had */
-	struct trace_tap trace;          /* drops of own frames before their egress is known */
-	uint32_t trace_loans;            /* loans that were given a number */
-	struct gw_frame *home[GW_BATCH]; /* own frames that are over, to be released */
-	unsigned int home_count;
-	struct gw_frame *waiting[GW_BATCH]; /* own frames popped that found no room */
-	unsigned int waiting_count, waiting_next;
-
-	/* ---- counters: the worker writes, snapshots read ---- */
-	gw_counter rx_frames, rx_bytes, tx_frames, tx_bytes;
-	gw_counter rx_drops[GW_REASON_COUNT];
-	gw_counter device_counts[GW_DEVICE_COUNT];
-	gw_counter quarantined;         /* worker writes */
-	gw_counter taken_again;         /* control writes */
-	struct histogram forward, back; /* gw_port_info has what they are */
+	/* ---- counters; control writes ---- */
+	gw_counter queries;
+	gw_counter taken_again;
 };
 
 /* Options of every port, for parsing and help. */
@@ -183,8 +147,6 @@ void port_free(struct gw_port *port);
 
 /* The text of set_status, behind what the link is like if not up. Threads: any. */
 void port_status(struct gw_port *port, char *text, size_t bytes);
-/* Has the driver read what its device has counted, if it is there. Worker. */
-void port_count_device(struct gw_port *port);
 /* Now and then: tells of lines that gw_port_log suppressed, if there is room again. */
 void port_log_rest(struct gw_port *port, uint64_t now_ns);
 void port_set_state(struct gw_port *port, enum gw_port_state state);
@@ -195,18 +157,9 @@ static inline enum gw_link port_link(const struct gw_port *port)
 	return (enum gw_link)gw_load_acquire(&port->link);
 }
 
-/* Reads the clock. */
-static inline uint64_t port_tick(const struct gw_port *port)
+static inline bool port_rests(const struct gw_port *port)
 {
-	port->clock->visits = 0;
-	return port->clock->now_ns = gw_now_ns();
-}
-
-/* A device is done with something, as of the last reading. */
-static inline void port_done(const struct gw_port *port)
-{
-	if (!port->clock->done_ns)
-		port->clock->done_ns = port->clock->now_ns;
+	return port->resting || port->standing;
 }
 
 static inline bool port_usable(const struct gw_port *port)

@@ -5,7 +5,7 @@
  * the tables say which words an option takes, and drivers look at other values
  * themselves, in check and open.
  */
-#include "port.h"
+#include "port_queue.h"
 
 #include "text.h"
 #include <ctype.h>
@@ -26,6 +26,7 @@ const struct gw_option port_common_options[] = {
 	{ "wait", "adaptive|poll|sleep", "adaptive",
 	  "adaptive: its worker polls while that pays; poll: always; sleep: never" },
 	{ "poll_us", "US", "50", "with wait=adaptive, polls at most so long before each sleep" },
+	{ "worker", "N", NULL, "the worker of its device, or of the first queue pair" },
 	{ 0 },
 };
 
@@ -231,6 +232,8 @@ static int take_common(struct gw_port *port, struct gw_error *err)
 	if (!ret)
 		ret = gw_port_option_u64(port, "poll_us", 0, PORT_POLL_US_MAX, &poll_us, err);
 	port->poll_us = (uint32_t)poll_us;
+	if (!ret)
+		ret = common_number(port, "worker", 0, PORT_LANES_MAX - 1, &port->worker, err);
 	return ret;
 }
 
@@ -244,15 +247,13 @@ int port_parse(const char *spec, const struct gw_driver *const *drivers, struct 
 
 	if (!port)
 		return gw_error_sys(err, -ENOMEM, "port %s", spec);
-	port->queue.port = port;
-	port->clock = &port->own_clock;
-	for (unsigned int i = 0; i < GW_QUEUE_FDS; i++)
-		port->queue.fd[i].fd = -1;
 	port->max_len = port->offloads.len_max = GW_FRAME_LEN_MAX;
 	port->answer_stamp = 1;
 	ret = take_spec(port, spec, drivers, err);
 	if (!ret)
 		ret = take_common(port, err);
+	if (!ret)
+		ret = port_set_lanes(port, 1, 0, err);
 	if (!ret && port->driver->check)
 		ret = port->driver->check(port, err);
 	if (ret)
@@ -270,6 +271,7 @@ void port_free(struct gw_port *port)
 		arena_give(port->arena, port->arena_run, port->arena_count);
 	for (unsigned int i = 0; i < port->option_count; i++)
 		free(port->option[i].value);
+	port_free_queues(port, 0);
 	free(port->target);
 	free(port);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* NAME=DRIVER:TARGET[,OPTION=VALUE...]: what is taken, and what people are told otherwise. */
-#include "port.h"
+#include "port_queue.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -86,7 +86,7 @@ static void what_is_not_given_has_its_fallback(void **state)
 	assert_string_equal(gw_port_target(port), "");
 	assert_string_equal(port->network, "default");
 	assert_string_equal(gw_port_option(port, "loan"), "auto");
-	assert_int_equal(port->queue.fd[0].fd, -1);
+	assert_int_equal(port->queue[0]->queue.fd[0].fd, -1);
 	assert_int_equal(port->max_len, GW_FRAME_LEN_MAX);
 	assert_null(gw_port_queue(port, 1));
 	port_free(port);

@@ -165,7 +165,7 @@ void trace_accepted(struct pair *pair, struct gw_frame *frame, enum gw_reason re
 		/* All traces know a loan by one number, and all ports of a flood. */
 		if (reason == GW_REASON_NONE && !frame->trace_on) {
 			frame->trace_ns = now_ns;
-			frame->trace_loan = ++pair->source->trace_loans;
+			frame->trace_loan = pair->from->trace_loans += pair->source->lanes;
 		}
 		frame->trace_on |= (uint8_t)(1u << i);
 		put_accepted(ring, pair, frame, reason, now_ns);
@@ -220,9 +220,9 @@ void trace_drop(struct pair *pair, enum gw_reason reason, uint32_t bytes, uint32
 	put_drop(&pair->trace, pair, pair->source->name, reason, bytes, count);
 }
 
-void trace_port_drop(struct gw_port *source, enum gw_reason reason, uint32_t count)
+void trace_port_drop(struct port_queue *source, enum gw_reason reason, uint32_t count)
 {
-	put_drop(&source->trace, NULL, source->name, reason, 0, count);
+	put_drop(&source->trace, NULL, source->port->name, reason, 0, count);
 }
 
 /* ---- names ---- */

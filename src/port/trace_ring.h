@@ -16,6 +16,7 @@
 #include <guestwire/trace.h>
 
 struct pair;
+struct port_queue;
 struct trace_ring;
 
 /* Events that fit into one ring: some 800 KB, for one worker of one trace. */
@@ -56,4 +57,4 @@ void trace_accepted(struct pair *pair, struct gw_frame *frame, enum gw_reason re
 void trace_home(struct pair *pair, const struct gw_frame *frame);
 void trace_drop(struct pair *pair, enum gw_reason reason, uint32_t bytes, uint32_t count);
 /* The same at a port, before the egress is known. */
-void trace_port_drop(struct gw_port *source, enum gw_reason reason, uint32_t count);
+void trace_port_drop(struct port_queue *source, enum gw_reason reason, uint32_t count);

@@ -17,6 +17,9 @@
 #define MEMORY_BYTES (4u << 20)
 #define GUEST_BASE   0x40000000ull
 
+/* The source's queue: aligned as memory of calloc is not. */
+static struct port_queue from;
+
 /* A pair whose trace 1 is on, and a guest's memory. */
 struct bench {
 	struct gw_port source, egress;
@@ -40,6 +43,9 @@ static int setup(void **state)
 	strcpy(bench->source.name, "a");
 	strcpy(bench->egress.name, "up");
 	bench->pair.source = &bench->source;
+	bench->source.lanes = 1;
+	from = (struct port_queue){ .port = &bench->source };
+	bench->pair.from = &from;
 	bench->pair.egress = &bench->egress;
 	bench->ring = trace_ring_create(1);
 	trace_tap_set(&bench->pair.trace, 1, bench->ring);
@@ -166,8 +172,8 @@ static void copies_and_drops_have_their_reason(void **state)
 	assert_int_equal(event.frame.reason, GW_DROP_EGRESS_FULL);
 	assert_int_equal(event.frame.count, 6);
 	assert_int_equal(event.frame.bytes, 9000);
-	trace_tap_set(&bench->source.trace, 1, bench->ring);
-	trace_port_drop(&bench->source, GW_DROP_BAD_HEADER, 3);
+	trace_tap_set(&from.trace, 1, bench->ring);
+	trace_port_drop(&from, GW_DROP_BAD_HEADER, 3);
 	event = take(bench, GW_TRACE_DROP);
 	assert_string_equal(event.source, "a");
 	assert_null(event.egress);

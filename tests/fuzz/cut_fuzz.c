@@ -247,19 +247,19 @@ static void offer_it(struct fuzz_input *input, const struct guest *guest, struct
 	how.ends_in_tx = segs > 200;
 	answer(&rig, 1, how);
 	rig.port[1]->network_ports = may_wait ? 2 : 3;
-	desk_enter(rig.port[0], frame);
-	while (desk_offer(rig.port[1], frame, may_wait) == DESK_WAIT) {
+	desk_enter(rig.port[0]->queue[0], frame);
+	while (desk_offer(rig.port[1]->queue[0], frame, may_wait) == DESK_WAIT) {
 		CHECK(may_wait && ++tries < OFFERS_MAX);
 		fake->budget = 1 + fuzz_u8(input) % 8;
-		desk_flush(rig.port[1]);
+		desk_flush(rig.port[1]->queue[0]);
 		fake->complete = 1 + fuzz_u8(input) % 8;
-		desk_reap(rig.port[1]);
+		desk_reap(rig.port[1]->queue[0]);
 	}
 	desk_put(frame);
 	fake->budget = UINT32_MAX;
-	desk_flush(rig.port[1]);
+	desk_flush(rig.port[1]->queue[0]);
 	complete_all(&rig, 1);
-	desk_release(rig.port[0]);
+	desk_release(rig.port[0]->queue[0]);
 }
 
 static void check_home(const struct gw_frame *frame)
@@ -268,8 +268,8 @@ static void check_home(const struct gw_frame *frame)
 
 	CHECK(rig.source->came_home[frame->id] == 1);
 	rig.source->came_home[frame->id] = 0;
-	CHECK(!pair->loans_out && !pair->bounce_out && !rig.port[0]->lent_out);
-	CHECK(!rig.port[1]->held && !rig.port[1]->offer.count);
+	CHECK(!pair->loans_out && !pair->bounce_out && !rig.port[0]->queue[0]->lent_out);
+	CHECK(!rig.port[1]->queue[0]->held && !rig.port[1]->queue[0]->offer.count);
 	CHECK(pair->pieces.free_count == pair->pieces.max);
 	CHECK(pair->bounce.free_buffers == pair->bounce.max);
 }

@@ -43,7 +43,7 @@ static void job_begin_world(void *arg)
 		snprintf(spec, sizeof(spec), "d%u", d);
 		world.device[d] = loop_test_find(spec);
 	}
-	world.guest = world.device[0]->port->pair_from[0]->source;
+	world.guest = world.device[0]->port->queue[0]->pair_from[0]->source;
 	vm_connect(&world.vm, path);
 	vm_share_memory(&world.vm);
 	vm_start_tx(&world.vm);

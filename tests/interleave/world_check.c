@@ -79,14 +79,14 @@ static void check_books(unsigned int d)
 		slots += loop->slot[i].frame != NULL;
 		loans += loop->slot[i].frame && !loop->slot[i].frame->bounce;
 	}
-	for (unsigned int i = 0; i < loop->port->offer.count; i++)
-		loans += !loop->port->offer.frame[i]->bounce;
+	for (unsigned int i = 0; i < loop->port->queue[0]->offer.count; i++)
+		loans += !loop->port->queue[0]->offer.frame[i]->bounce;
 	for (unsigned int s = 0; s < loop->port->network_ports; s++)
-		if (loop->port->pair_from[s])
-			booked += loop->port->pair_from[s]->loans_out;
-	if (slots != loop->port->held)
+		if (loop->port->queue[0]->pair_from[s])
+			booked += loop->port->queue[0]->pair_from[s]->loans_out;
+	if (slots != loop->port->queue[0]->held)
 		violation("device %u holds %u frames, its port says %u", d, slots,
-			  loop->port->held);
+			  loop->port->queue[0]->held);
 	if (loans != booked)
 		violation("device %u has %u loans, the pairs say %u", d, loans, booked);
 }
@@ -179,7 +179,8 @@ static void check_current(void)
 	uint64_t now = gw_memmap_generation(world.vm.memory.memmap) + 1 + world.done[EVENT_MEMORY];
 
 	for (unsigned int d = 0; d < world.play->devices; d++) {
-		const struct pair *pair = world.device[d]->port->pair_from[world.guest->slot];
+		const struct pair *pair =
+			world.device[d]->port->queue[0]->pair_from[world.guest->slot];
 
 		if (pair->mapped && (!world.connected || gw_memmap_generation(pair->mapped) < now))
 			violation("device %u keeps memory of which no loan is out", d);
@@ -202,7 +203,8 @@ void world_check_nothing_lost(void)
 void world_check_let_go(void)
 {
 	for (unsigned int d = 0; d < world.play->devices; d++) {
-		const struct pair *pair = world.device[d]->port->pair_from[world.guest->slot];
+		const struct pair *pair =
+			world.device[d]->port->queue[0]->pair_from[world.guest->slot];
 
 		if (pair->loans_out || pair->bounce_out || loop_out(world.device[d]))
 			violation("device %u keeps a frame for ever", d);

@@ -39,20 +39,20 @@ static uint64_t port_state_of(uint64_t hash, const struct gw_port *port)
 	const uint32_t words32[] = {
 		port->up,
 		port->paused,
-		port->stalled,
-		port->untrusted,
-		port->progress,
-		port->refused,
-		port->lent_out,
-		port->held,
-		port->held_loans,
-		port->offer.count,
-		port->waiting_count,
-		port->waiting_next,
-		port->home_count,
+		port->queue[0]->stalled,
+		port->queue[0]->untrusted,
+		port->queue[0]->progress,
+		port->queue[0]->refused,
+		port->queue[0]->lent_out,
+		port->queue[0]->held,
+		port->queue[0]->held_loans,
+		port->queue[0]->offer.count,
+		port->queue[0]->waiting_count,
+		port->queue[0]->waiting_next,
+		port->queue[0]->home_count,
 		port->state,
-		port->owing_since_ns != 0,
-		(uint32_t)port->quarantined,
+		port->queue[0]->owing_since_ns != 0,
+		(uint32_t)port->queue[0]->quarantined,
 	};
 
 	for (unsigned int i = 0; i < sizeof(words32) / sizeof(words32[0]); i++)
@@ -65,7 +65,7 @@ static uint64_t device_state(uint64_t hash, unsigned int d)
 	const struct loop *loop = world.device[d];
 
 	hash = port_state_of(hash, loop->port);
-	hash = pair_state(hash, loop->port->pair_from[world.guest->slot]);
+	hash = pair_state(hash, loop->port->queue[0]->pair_from[world.guest->slot]);
 	hash = add_word(hash, world.dead[d] | loop->stopping << 1 | world.has_last[d] << 2);
 	hash = add_word(hash, loop->map_count);
 	hash = add_word(hash, loop->bogus);

@@ -18,8 +18,10 @@ static void log_line(void *arg, int level, const char *line)
 void rig_start(struct rig *rig, const char *const *ports)
 {
 	struct gw_options options = { .size = sizeof(options), .stop_ms = 300, .log = log_line };
+	const bool spread = getenv("GW_TEST_SPREAD");
 	struct gw_error err = { 0 };
 
+	options.workers = spread ? 2 : 1;
 	snprintf(rig->folder, sizeof(rig->folder), "/tmp/gw-loans-XXXXXX");
 	assert_non_null(mkdtemp(rig->folder));
 	assert_int_equal(gw_open(&options, &rig->context, &err), 0);
@@ -28,8 +30,9 @@ void rig_start(struct rig *rig, const char *const *ports)
 		char spec[256];
 
 		if (mark)
-			snprintf(spec, sizeof(spec), "%.*s%s%s", (int)(mark - *ports), *ports,
-				 rig->folder, mark + 2);
+			snprintf(spec, sizeof(spec), "%.*s%s%s%s", (int)(mark - *ports), *ports,
+				 rig->folder, mark + 2,
+				 spread && **ports == 'a' ? ",worker=1" : "");
 		else
 			snprintf(spec, sizeof(spec), "%s", *ports);
 		if (gw_port_add(rig->context, spec, &err))

@@ -20,7 +20,9 @@ struct rig {
 
 /*
  * Starts a context with the ports of the NULL-ended list. "%s" in a
- * specification becomes the folder for sockets.
+ * specification becomes the folder for sockets. With GW_TEST_SPREAD in the environment
+ * there are two workers, and guests whose name begins with `a` have another one than
+ * everybody else.
  */
 void rig_start(struct rig *rig, const char *const *ports);
 /* Stops; returns what gw_stop returned. */

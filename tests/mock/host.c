@@ -473,6 +473,21 @@ struct gw_parcel *gw_port_parcel(const struct gw_port *port)
 	return NULL;
 }
 
+unsigned int gw_port_queue_count(const struct gw_port *port)
+{
+	return 1;
+}
+
+unsigned int gw_port_first_queue(const struct gw_port *port)
+{
+	return 0;
+}
+
+void gw_queue_apply(struct gw_queue *queue, void (*fn)(void *arg), void *arg)
+{
+	gw_port_apply(queue->port, fn, arg);
+}
+
 struct gw_queue *gw_port_queue(struct gw_port *port, unsigned int index)
 {
 	assert_int_equal(index, 0);

@@ -28,6 +28,7 @@
 	 1ull << VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT | \
 	 1ull << VHOST_USER_PROTOCOL_F_GET_VRING_BASE_SKIP_DRAIN)
 #define PROTOCOL_IOMMU (1ull << VHOST_USER_PROTOCOL_F_BACKEND_REQ)
+#define PROTOCOL_MQ    (1ull << VHOST_USER_PROTOCOL_F_MQ)
 /* In front of the slots. */
 #define RINGS_BYTES    (1u << 20)
 #define RX             0u
@@ -218,6 +219,10 @@ void vm_connect(struct vm *vm, const char *socket_path)
 		request.payload.u64 |= PROTOCOL_IOMMU;
 		vm->options.features |= 1ull << VIRTIO_F_ACCESS_PLATFORM;
 	}
+	if (vm->options.multiqueue) {
+		request.payload.u64 |= PROTOCOL_MQ;
+		vm->options.features |= 1ull << VIRTIO_NET_F_MQ | 1ull << VIRTIO_NET_F_CTRL_VQ;
+	}
 	strncpy(address.sun_path, socket_path, sizeof(address.sun_path) - 1);
 	vm->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(connect(vm->fd, (struct sockaddr *)&address, sizeof(address)), 0);
@@ -245,10 +250,10 @@ static uint16_t first_place(const struct vm *vm)
 	return vm->features & 1ull << VIRTIO_F_RING_PACKED ? MOCK_PLACE_FIRST : 0;
 }
 
-static void open_ring(struct vm *vm, struct vm_ring *ring, uint64_t addr, uint64_t slots_addr)
+static void open_ring(struct vm *vm, struct vm_ring *ring, uint32_t size, uint64_t addr,
+		      uint64_t slots_addr)
 {
-	mock_driver_open(&ring->driver, &vm->memory, VM_RING_SIZE, addr, vm->features,
-			 first_place(vm));
+	mock_driver_open(&ring->driver, &vm->memory, size, addr, vm->features, first_place(vm));
 	ring->slots_addr = slots_addr;
 	ring->next_slot = 0;
 	ring->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -256,7 +261,7 @@ static void open_ring(struct vm *vm, struct vm_ring *ring, uint64_t addr, uint64
 	ring->err_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 }
 
-static void close_ring(struct vm_ring *ring)
+void vm_close_ring(struct vm_ring *ring)
 {
 	if (ring->driver.size)
 		mock_driver_close(&ring->driver);
@@ -367,7 +372,7 @@ static void tell_ring(struct vm *vm, struct vm_ring *ring, unsigned int index, u
 	struct ring_config config = mock_driver_config(&ring->driver);
 	uint64_t offset = vm->options.iommu ? MOCK_USER_OFFSET : 0;
 
-	tell_state(vm, VHOST_USER_SET_VRING_NUM, index, VM_RING_SIZE);
+	tell_state(vm, VHOST_USER_SET_VRING_NUM, index, ring->driver.size);
 	tell_state(vm, VHOST_USER_SET_VRING_BASE, index, base);
 	request.payload.addr.index = index;
 	request.payload.addr.desc = config.desc_addr - offset;
@@ -389,8 +394,15 @@ static void start_ring(struct vm *vm, struct vm_ring *ring, unsigned int index, 
 {
 	uint64_t slots = VM_MEMORY_ADDR + RINGS_BYTES + (uint64_t)index * VM_SLOTS * VM_SLOT_BYTES;
 
-	close_ring(ring);
-	open_ring(vm, ring, addr, slots);
+	vm_close_ring(ring);
+	open_ring(vm, ring, VM_RING_SIZE, addr, slots);
+	tell_ring(vm, ring, index, first_place(vm));
+}
+
+void vm_start_ring(struct vm *vm, struct vm_ring *ring, unsigned int index, uint32_t size,
+		   uint64_t addr)
+{
+	open_ring(vm, ring, size, addr, 0);
 	tell_ring(vm, ring, index, first_place(vm));
 }
 
@@ -500,8 +512,8 @@ void vm_disconnect(struct vm *vm)
 void vm_free(struct vm *vm)
 {
 	vm_disconnect(vm);
-	close_ring(&vm->tx);
-	close_ring(&vm->rx);
+	vm_close_ring(&vm->tx);
+	vm_close_ring(&vm->rx);
 	if (vm->memory.count)
 		mock_memory_close(&vm->memory);
 	close_inflight(vm);

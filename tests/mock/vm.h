@@ -30,6 +30,7 @@ struct vm_options {
 	uint64_t memory_bytes; /* 0: VM_MEMORY_BYTES */
 	bool iommu;            /* rings and buffers have I/O addresses: those of guest memory */
 	bool inflight;         /* keeps the record of what is in flight, and may skip drains */
+	bool multiqueue;       /* may have several queue pairs (vm_start_ring) */
 };
 
 struct vm_ring {
@@ -62,6 +63,13 @@ void vm_start_rings(struct vm *vm);
 void vm_enable(struct vm *vm, unsigned int index, bool on);
 /* A stopped transmit ring, anew and empty: the guest's driver was loaded again. */
 void vm_start_tx(struct vm *vm);
+/*
+ * Any ring, of any size at any place, enabled: number index is of pair index / 2. The
+ * test fills it through its driver, and closes it.
+ */
+void vm_start_ring(struct vm *vm, struct vm_ring *ring, unsigned int index, uint32_t size,
+		   uint64_t addr);
+void vm_close_ring(struct vm_ring *ring);
 /* GET_VRING_BASE of a ring (0 receive, 1 transmit); returns the base. */
 uint16_t vm_stop_ring(struct vm *vm, unsigned int index);
 /* RESET_OWNER: no ring goes on with what it had. */

@@ -134,7 +134,7 @@ class Ovs(Back_end):
         said = self._run("usr/bin/ovs-ofctl", "dump-ports",
                          f"unix:{self.folder}/{BRIDGE}.mgmt", "2")
         match = re.search(r"tx pkts=(\d+)", said)
-        check(match, f"no count of port 2: {said}")
+        check(match, f"no count of port 2: {' '.join(said.split())}")
         return int(match.group(1))
 
     def version(self):

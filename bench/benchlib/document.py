@@ -18,6 +18,7 @@ from lib.proc import Failure, check
 from . import report
 
 BLOCK = re.compile(r"(<!-- bench: (\S+) -->\n).*?(<!-- bench -->)", re.S)
+RINGS = "ring-"
 NOT_MEASURED = "no figure"
 
 
@@ -71,6 +72,14 @@ def _curve(name):
     return table
 
 
+def _ring(_, results):
+    """The floor, what our ring code adds, and all the rest."""
+    head, *rows = report.measured(results)
+    names = {w["title"] for n, w in results.works.items()
+             if n.startswith(RINGS)}
+    return [head, *(row for row in rows if row[0] in names)]
+
+
 def _versions(_, results):
     return [["contestant", "what", "version"],
             *([name, c["title"], c.get("version") or ""]
@@ -84,8 +93,9 @@ TABLES = {
     "figures": lambda _, results: report.measured(results),
     "absent": lambda _, results: report.faults(results),
     "versions": _versions,
-    "break-read": _curve("break-read"),
-    "break-veth": _curve("break-veth"),
+    "ring": _ring,
+    **{name: _curve(name) for name in ("break-read", "break-loop",
+                                       "break-veth")},
 }
 
 

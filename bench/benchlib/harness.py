@@ -23,7 +23,7 @@ from .progress import Line, Progress, span_text
 from .works import CEILING, CONTESTANTS, OURS, WORKS
 
 Plan = collections.namedtuple("Plan", "rounds seconds warm_up_s quick_works")
-FULL = Plan(5, 0.8, 0.2, False)
+FULL = Plan(5, 0.7, 0.2, False)
 QUICK = Plan(3, 0.6, 0.2, True)
 CPUS_MIN = 2
 
@@ -123,21 +123,24 @@ class Run:
         self.bench.works = self.works
         self.line = Line()
         self.progress = Progress(sum(
-            sum(self.guess_s(w)) * self.lanes_at_most(w)
-            for w in self.works))
+            sum(self.guess_s(w, c)) for w in self.works
+            for c in self.all_lanes(w)))
 
     def rounds_of(self, work):
         return min(self.rounds, work.rounds or self.rounds)
 
-    def lanes_at_most(self, work):
-        return bool(work.sink) + sum(c.name in (OURS, *work.against)
-                                     for c in self.contestants)
+    def all_lanes(self, work):
+        """Who is measured if nothing speaks against it."""
+        return [CEILING] * bool(work.sink) + [
+            c for c in self.contestants if c.name in (OURS, *work.against)]
 
-    def guess_s(self, work):
-        """Of a side: (its check, all its rounds)"""
-        return trial.guessed_s(self.bench, work, "check_s"), \
-            trial.guessed_s(self.bench, work, "measure_s") * \
-            self.rounds_of(work)
+    def guess_s(self, work, contestant):
+        """(of its check, of all its rounds)"""
+        check_s, measure_s = (
+            trial.guessed_s(self.bench, work, contestant, what)
+            for what in ("check_s", "measure_s"))
+        return check_s * (contestant != CEILING), \
+            measure_s * self.rounds_of(work)
 
     def results(self):
         return {
@@ -178,13 +181,11 @@ class Run:
 
     def lanes(self, work):
         """Who is measured, after the check."""
-        check_s, rounds_s = self.guess_s(work)
-        lanes = [CEILING] if work.sink else []
-        for contestant in self.contestants:
-            if contestant.name not in (OURS, *work.against):
-                continue
+        lanes = []
+        for contestant in self.all_lanes(work):
+            check_s, rounds_s = self.guess_s(work, contestant)
             self.line.show(f"     check of bytes: {contestant.name}")
-            part = self.takes_part(work, contestant)
+            part = contestant == CEILING or self.takes_part(work, contestant)
             lanes += [contestant] if part else []
             self.progress.done(check_s + (0 if part else rounds_s))
         return lanes
@@ -201,7 +202,8 @@ class Run:
                                f"{contestant.name}")
                 self.keep(work.trial.measure(self.bench, number, contestant,
                                              work))
-                self.progress.done(self.guess_s(work)[1] / rounds)
+                self.progress.done(self.guess_s(work, contestant)[1]
+                                   / rounds)
         self.line.clear()
         self.show_work(work, lanes)
 

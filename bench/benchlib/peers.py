@@ -66,7 +66,7 @@ class Testpmd(Back_end):
     """
 
     TOOL, PACKAGE = "dpdk-testpmd", "dpdk-dev"
-    MEMORY_MIB = 512
+    MEMORY_MIB, START_S = 512, 1.6
     # without -i it would end with its standard input
     OPTIONS = ("--forward-mode=io", "--auto-start", "-i",
                "--disable-link-check")

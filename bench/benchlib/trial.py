@@ -17,9 +17,10 @@ What a work is measured by (its `trial`) is an object with these two:
 
 and may say how long that takes (else it is guessed), so that a run can:
 
-    trial.check_s(bench), trial.measure_s(bench)    seconds
+    trial.check_s(bench, contestant)        seconds
+    trial.measure_s(bench, contestant)
 
-Load is the one of rates; others are in fair.py, rest.py and stream.py.
+Load is the one of rates; others are in fair.py, rest.py, rings.py and stream.py.
 Where what has to be started is dear and good for several works, they are
 Together.
 """
@@ -42,8 +43,8 @@ CHECK_FRAMES = 300
 CHECK_WINDOW = 16
 CHECK_TIMEOUT_S = 10
 LOOK_S = 0.05
-# to start both sides, and to end them; guessed
-SITE_S = 1.0
+# guessed: to start a load and to end it, and what is checked
+LOAD_S, CHECK_S = 0.1, 0.3
 
 
 class Bench:
@@ -88,13 +89,13 @@ def first_line(error):
             else lines[0])[:160]
 
 
-def guessed_s(bench, work, what):
+def guessed_s(bench, work, contestant, what):
     """Of "check_s" or "measure_s"."""
     says = getattr(work.trial, what, None)
     if says:
-        return says(bench)
+        return says(bench, contestant)
     return 0.0 if what == "check_s" else \
-        3 * SITE_S + 2 * (bench.warm_up_s + bench.seconds)
+        2 * (LOAD_S + bench.warm_up_s + bench.seconds)
 
 
 def told(measure):
@@ -167,11 +168,13 @@ class Load(collections.namedtuple("Load", "start rate_of fronts",
     def guests(self, contestant):
         return (self.fronts or {}).get(contestant.name, 1)
 
-    def check_s(self, _):
-        return SITE_S
+    def check_s(self, _, contestant):
+        return 0.0 if contestant.own_load else \
+            contestant.back_end.START_S + CHECK_S
 
-    def measure_s(self, bench):
-        return SITE_S + bench.warm_up_s + bench.seconds
+    def measure_s(self, bench, contestant):
+        return contestant.back_end.START_S + bench.warm_up_s + \
+            bench.seconds + getattr(self.start, "START_S", LOAD_S)
 
     def check(self, bench, contestant, work):
         if contestant.own_load:
@@ -236,13 +239,13 @@ class Together:
     def check(self, bench, contestant, work):
         return None
 
-    def check_s(self, _):
+    def check_s(self, _, __):
         return 0.0
 
     def relatives(self, bench):
         return [w for w in bench.works if isinstance(w.trial, self.family())]
 
-    def measure_s(self, bench):
+    def measure_s(self, bench, _):
         """Its share of the start."""
         return self.STARTS_S / max(len(self.relatives(bench)), 1) + \
             self.AMOUNT_S

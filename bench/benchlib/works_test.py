@@ -47,11 +47,20 @@ class Works(unittest.TestCase):
         bench = trial.Bench("", "", "run", (0, 1), 1.0, 0.5)
         bench.works = works.WORKS
         for work in works.WORKS:
-            self.assertGreater(trial.guessed_s(bench, work, "measure_s"), 0)
+            for name in (works.OURS, *work.against):
+                self.assertGreater(trial.guessed_s(
+                    bench, work, self.contestants[name], "measure_s"), 0)
         kin = [w for w in works.WORKS if isinstance(w.trial, rest.Resting)]
-        start_s = sum(w.trial.measure_s(bench) - w.trial.AMOUNT_S
+        start_s = sum(w.trial.measure_s(bench, None) - w.trial.AMOUNT_S
                       for w in kin)
         self.assertAlmostEqual(start_s, rest.Resting.STARTS_S)
+
+    def test_who_has_rings_that_were_filled(self):
+        for work in works.WORKS:
+            table = getattr(work.trial, "setups", None) or \
+                getattr(work.trial, "programs", None)
+            if table:
+                self.assertEqual({works.OURS, *work.against}, set(table))
 
     def test_some_of_each_kind_are_quick(self):
         kinds = {w.name.partition("-")[0] for w in works.WORKS if w.quick}

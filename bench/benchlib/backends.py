@@ -41,6 +41,8 @@ def tool(t, name):
 
 class Back_end:
     SINKS = ("null", "guests")
+    # until it runs, guessed
+    START_S = 0.1
 
     def __init__(self, t, cpu, words):
         self.t, self.cpu, self.words = t, cpu, words
@@ -59,7 +61,7 @@ class Back_end:
 class Guestwire(Back_end):
     """guestwired: guests' ports, each with a device or another guest's."""
 
-    SINKS = {"null": "null:", "read": "null:,read=on",
+    SINKS = {"null": "null:", "read": "null:,read=on", "loop": "loop:",
              "guests": "guest:{far},in_order=on", "veth": "xdp:{near}"}
     daemon = None
 
@@ -96,7 +98,7 @@ class Ring_sink(Back_end):
     """The ring consumer that does nothing. It has no sink but itself; two
     guests' rings are emptied and filled together."""
 
-    SINKS = ("null", "read", "veth", "guests")
+    SINKS = ("null", "read", "loop", "veth", "guests")
     process = None
 
     def start(self, sink, fronts=1):

@@ -18,11 +18,12 @@ import time
 from lib.proc import Failure
 from lib.run import Terminated, raise_on_signals
 
-from . import machine, plots, report, trial
+from . import document, machine, plots, report, trial
+from .progress import Line, Progress, span_text
 from .works import CEILING, CONTESTANTS, OURS, WORKS
 
 Plan = collections.namedtuple("Plan", "rounds seconds warm_up_s quick_works")
-FULL = Plan(7, 2.0, 0.4, False)
+FULL = Plan(5, 0.7, 0.2, False)
 QUICK = Plan(3, 0.6, 0.2, True)
 CPUS_MIN = 2
 
@@ -53,7 +54,18 @@ def parse_arguments(argv):
     parser.add_argument("--report", nargs="+", metavar="FILE",
                         help="measure nothing: show the tables of results.json "
                         "files of earlier runs")
+    parser.add_argument("--into", nargs="+", default=[], metavar="FILE",
+                        help="with --report: renew the tables in these "
+                        "documents, between <!-- bench: NAME --> and "
+                        "<!-- bench -->")
+    parser.add_argument("--plots", metavar="FOLDER", help="with --report: "
+                        "write the plots there, too")
+    parser.add_argument("--markdown", action="store_true",
+                        help="with --report: tables as Markdown")
     options = parser.parse_args(argv)
+    if not options.report and (options.into or options.plots
+                               or options.markdown):
+        parser.error("--into, --plots and --markdown want --report")
     known = [c.name for c in CONTESTANTS]
     for name in options.who:
         if name not in known:
@@ -103,10 +115,32 @@ class Run:
         self.out = os.path.abspath(options.out or os.path.join(
             self.build, "bench", self.begun.replace(":", "")))
         self.machine = machine.facts(self.build)
+        self.stolen = machine.Stolen()
         self.samples = []
         self.measured = []
         self.bench = trial.Bench(root, self.build, self.id, self.cpus,
                                  self.seconds, plan.warm_up_s)
+        self.bench.works = self.works
+        self.line = Line()
+        self.progress = Progress(sum(
+            sum(self.guess_s(w, c)) for w in self.works
+            for c in self.all_lanes(w)))
+
+    def rounds_of(self, work):
+        return min(self.rounds, work.rounds or self.rounds)
+
+    def all_lanes(self, work):
+        """Who is measured if nothing speaks against it."""
+        return [CEILING] * bool(work.sink) + [
+            c for c in self.contestants if c.name in (OURS, *work.against)]
+
+    def guess_s(self, work, contestant):
+        """(of its check, of all its rounds)"""
+        check_s, measure_s = (
+            trial.guessed_s(self.bench, work, contestant, what)
+            for what in ("check_s", "measure_s"))
+        return check_s * (contestant != CEILING), \
+            measure_s * self.rounds_of(work)
 
     def results(self):
         return {
@@ -124,12 +158,14 @@ class Run:
                       for w in self.measured],
             "samples": [s._asdict() for s in self.samples]}
 
+    def tell(self, text):
+        self.line.clear()
+        say(text)
+
     def takes_part(self, work, contestant):
-        if contestant.name not in (OURS, *work.against):
-            return False
         why = work.trial.check(self.bench, contestant, work)
         if why:
-            say(f"     {contestant.name}: {why}")
+            self.tell(f"     {contestant.name}: {why}")
             self.samples.append(trial.absent(self.bench, work, contestant,
                                              why))
         return not why
@@ -140,18 +176,35 @@ class Run:
         if sample.fault or not nothing:
             self.samples.append(sample)
         if sample.fault or nothing:
-            say(f"     {sample.who}: "
-                f"{sample.fault or 'the load was never steady'}")
+            self.tell(f"     {sample.who}: "
+                      f"{sample.fault or 'the load was never steady'}")
+
+    def lanes(self, work):
+        """Who is measured, after the check."""
+        lanes = []
+        for contestant in self.all_lanes(work):
+            check_s, rounds_s = self.guess_s(work, contestant)
+            self.line.show(f"     check of bytes: {contestant.name}")
+            part = contestant == CEILING or self.takes_part(work, contestant)
+            lanes += [contestant] if part else []
+            self.progress.done(check_s + (0 if part else rounds_s))
+        return lanes
 
     def one_work(self, work):
-        say(f"== {work.title}")
         self.measured.append(work)
-        lanes = [CEILING] if work.sink else []
-        lanes += [c for c in self.contestants if self.takes_part(work, c)]
-        for number in range(min(self.rounds, work.rounds or self.rounds)):
+        say(f"== {work.title}  ({len(self.measured)} of {len(self.works)}, "
+            f"some {span_text(self.progress.left_s())} left)")
+        lanes = self.lanes(work)
+        rounds = self.rounds_of(work)
+        for number in range(rounds):
             for contestant in lanes:
+                self.line.show(f"     round {number + 1} of {rounds}: "
+                               f"{contestant.name}")
                 self.keep(work.trial.measure(self.bench, number, contestant,
                                              work))
+                self.progress.done(self.guess_s(work, contestant)[1]
+                                   / rounds)
+        self.line.clear()
         self.show_work(work, lanes)
 
     def show_work(self, work, lanes):
@@ -164,23 +217,22 @@ class Run:
 
     def write(self):
         os.makedirs(self.out, exist_ok=True)
+        self.machine.update({"stolen by the host": self.stolen.text(),
+                             "took": span_text(self.progress.took_s())})
         results = self.results()
         shown = report.Results([results])
-        for name, text in (
-                ("results.json", json.dumps(results, indent=1) + "\n"),
-                ("table.txt", report.show([results], report.aligned)),
-                ("table.md", report.show([results], report.markdown)),
-                ("rates.svg", plots.rates(shown)),
-                ("ratios.svg", plots.ratios(shown)),
-                *((f"{name}.svg", plots.curve(shown, name))
-                  for name in plots.curves(shown))):
-            with open(os.path.join(self.out, name), "w",
-                      encoding="utf-8") as f:
-                f.write(text)
+        for name, text in {
+                "results.json": json.dumps(results, indent=1) + "\n",
+                "table.txt": report.show([results], report.aligned),
+                "table.md": report.show([results], report.markdown),
+                **drawn(shown)}.items():
+            write_file(os.path.join(self.out, name), text)
 
     def all(self):
         for what, value in self.machine.items():
             say(f"{what}: {value}")
+        say(f"{len(self.works)} works, at most {self.rounds} rounds of "
+            f"{self.seconds:g} s: some {span_text(self.progress.left_s())}")
         for work in self.works:
             self.one_work(work)
             self.write()
@@ -198,12 +250,33 @@ def show_lists():
         say(f"contestant  {contestant.name:23} {contestant.title}")
 
 
-def show_reports(paths):
-    files = []
-    for path in paths:
-        with open(path, encoding="utf-8") as f:
-            files.append(json.load(f))
-    print(report.show(files, report.aligned), end="")
+def drawn(shown):
+    """{name of the file: SVG}"""
+    return {"rates.svg": plots.rates(shown), "ratios.svg": plots.ratios(shown),
+            **{f"{name}.svg": plots.curve(shown, name)
+               for name in plots.curves(shown)}}
+
+
+def write_file(path, text):
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+
+
+def read_file(path):
+    with open(path, encoding="utf-8") as f:
+        return f.read()
+
+
+def show_reports(options):
+    files = [json.loads(read_file(path)) for path in options.report]
+    for path in options.into:
+        write_file(path, document.renew(read_file(path), files, path))
+    if options.plots:
+        for name, svg in drawn(report.Results(files)).items():
+            write_file(os.path.join(options.plots, name), svg)
+    if not options.into:
+        print(report.show(files, report.markdown if options.markdown
+                          else report.aligned), end="")
 
 
 def main(root, argv):
@@ -211,11 +284,11 @@ def main(root, argv):
     if options.list:
         show_lists()
         return 0
-    if options.report:
-        show_reports(options.report)
-        return 0
     raise_on_signals()
     try:
+        if options.report:
+            show_reports(options)
+            return 0
         return Run(root, options).all()
     except Failure as e:
         print(f"bench: {e}", file=sys.stderr)

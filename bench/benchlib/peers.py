@@ -52,6 +52,9 @@ class Telemetry:
     def stats(self, port):
         return self.ask(f"/ethdev/stats,{port}")
 
+    def link_up(self, port):
+        return self.ask(f"/ethdev/link_status,{port}")["status"] == "UP"
+
 
 class Testpmd(Back_end):
     """DPDK's testpmd: net_vhost to net_null, to net_af_xdp, or to another
@@ -63,7 +66,7 @@ class Testpmd(Back_end):
     """
 
     TOOL, PACKAGE = "dpdk-testpmd", "dpdk-dev"
-    MEMORY_MIB = 512
+    MEMORY_MIB, START_S = 512, 1.6
     # without -i it would end with its standard input
     OPTIONS = ("--forward-mode=io", "--auto-start", "-i",
                "--disable-link-check")
@@ -77,6 +80,7 @@ class Testpmd(Back_end):
     READ = "/guestwire/read"
 
     process = telemetry = None
+    guest_ports = ()
 
     def start(self, sink, fronts=1):
         self.t.need_tool(self.TOOL, self.PACKAGE)
@@ -92,6 +96,8 @@ class Testpmd(Back_end):
              *self._devices(sink), "--", *self.OPTIONS, f"--portlist={ports}",
              *self._commands(sink)], "testpmd", ns=sink.ns)
         wait_for(self._is_up, START_TIMEOUT_S, "testpmd to answer")
+        self.guest_ports = [n for n in range(2 * fronts)
+                            if n % 2 == 0 or sink.name == "guests"]
         if sink.name == "read":
             wait_for(lambda: self.telemetry.ask(f"{self.READ},net_null0") ==
                      "reading", START_TIMEOUT_S, "net_null to be read")
@@ -127,6 +133,12 @@ class Testpmd(Back_end):
     def _is_up(self):
         self.process.check_alive()
         return os.path.exists(self.sockets[-1]) and self.telemetry.connected()
+
+    def connected(self):
+        """What comes while the other guest's link is not up is dropped."""
+        wait_for(lambda: all(self.telemetry.link_up(n)
+                             for n in self.guest_ports),
+                 START_TIMEOUT_S, "links of the guests")
 
     @property
     def pid(self):

@@ -15,8 +15,7 @@ from lib.daemon import own_bytes
 
 from . import counters
 from .backends import pin
-from .figures import Sample
-from .trial import absent, told
+from .trial import Together, amount_of
 
 GUESTS = 16
 FRAMES = 1000
@@ -44,48 +43,42 @@ def attach(bench, t, back_end, first, count):
     return guests
 
 
-class Resting:
-    """What both have in common: so many guests, and an amount."""
+class Resting(Together):
+    """All in one back-end, in this order: one guest, further guests, rest."""
 
-    def check(self, bench, contestant, work):
-        return None
+    STARTS_S, AMOUNT_S = 4.0, 2.5
 
-    def measure(self, bench, round_, contestant, work):
-        def once():
-            with bench.site(contestant, "null", SIZE, GUESTS) as \
-                    (t, back_end, _):
-                watch = counters.Watch(back_end.pid, back_end.pid)
-                t.on_exit(watch.close)
-                amount = self.amount(bench, t, back_end, watch)
-                return Sample(bench.run, round_, work.name, contestant.name,
-                              None, waited=watch.waited(), amount=amount)
-        sample, why = told(once)
-        return sample or absent(bench, work, contestant, why, round_)
-
-    def amount(self, bench, t, back_end, watch):
-        raise NotImplementedError
+    def amounts(self, bench, contestant, works):
+        with bench.site(contestant, "null", SIZE, GUESTS) as (t, back_end, _):
+            guests = attach(bench, t, back_end, 0, 1)
+            first = own_bytes(back_end.pid, [g.pid for g in guests])
+            guests += attach(bench, t, back_end, 1, GUESTS - 1)
+            last = own_bytes(back_end.pid, [g.pid for g in guests])
+            known = {Memory: amount_of(first / MIB),
+                     Further: amount_of((last - first) / (GUESTS - 1) / MIB)}
+            if any(isinstance(w.trial, Idle) for w in works):
+                known[Idle] = rest(t, back_end)
+            return {w.name: (known[type(w.trial)], None) for w in works}
 
 
 class Idle(Resting):
-    def amount(self, bench, t, back_end, watch):
-        attach(bench, t, back_end, 0, GUESTS)
-        time.sleep(SETTLE_S)
-        watch.begin_anew()
-        time.sleep(IDLE_S)
-        watch.look()
-        return 100 * watch.cpu_ns() / 1e9 / watch.seconds()
+    pass
 
 
 class Memory(Resting):
-    def amount(self, bench, t, back_end, watch):
-        guests = attach(bench, t, back_end, 0, 1)
-        return own_bytes(back_end.pid, [g.pid for g in guests]) / MIB
+    pass
 
 
 class Further(Resting):
-    def amount(self, bench, t, back_end, watch):
-        guests = attach(bench, t, back_end, 0, 1)
-        before = own_bytes(back_end.pid, [g.pid for g in guests])
-        guests += attach(bench, t, back_end, 1, GUESTS - 1)
-        after = own_bytes(back_end.pid, [g.pid for g in guests])
-        return (after - before) / (GUESTS - 1) / MIB
+    pass
+
+
+def rest(t, back_end):
+    watch = counters.Watch(back_end.pid, back_end.pid)
+    t.on_exit(watch.close)
+    time.sleep(SETTLE_S)
+    watch.begin_anew()
+    time.sleep(IDLE_S)
+    watch.look()
+    return amount_of(100 * watch.cpu_ns() / 1e9 / watch.seconds(),
+                     watch.waited())

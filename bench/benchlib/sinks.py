@@ -8,6 +8,7 @@
 
     null    frames are thrown away, and nobody reads them
     read    each byte is read, and then they are thrown away
+    loop    a simulated device holds them for a while, as a NIC does
     guests  another guest's rings
     veth    an interface of a namespace; at its other end the kernel has no use
             for what comes, and counts it
@@ -22,8 +23,8 @@ Arrived = collections.namedtuple("Arrived", "frames bytes")
 ETHERNET_BYTES = 14
 MTU_MIN = 1500
 # which sink shows, before the measurement, that bytes arrive
-CHECKED_BY = {"null": "guests", "read": "guests", "guests": "guests",
-              "veth": "veth"}
+CHECKED_BY = {"null": "guests", "read": "guests", "loop": "guests",
+              "guests": "guests", "veth": "veth"}
 
 
 class Sink:

@@ -15,7 +15,14 @@ What a work is measured by (its `trial`) is an object with these two:
     why = trial.check(bench, contestant, work)
     sample = trial.measure(bench, round, contestant, work)
 
-Load is the one of rates; others are in fair.py, rest.py and stream.py.
+and may say how long that takes (else it is guessed), so that a run can:
+
+    trial.check_s(bench, contestant)        seconds
+    trial.measure_s(bench, contestant)
+
+Load is the one of rates; others are in fair.py, rest.py, rings.py and stream.py.
+Where what has to be started is dear and good for several works, they are
+Together.
 """
 
 import collections
@@ -34,8 +41,10 @@ from .figures import Sample, lost
 
 CHECK_FRAMES = 300
 CHECK_WINDOW = 16
-CHECK_TIMEOUT_S = 30
+CHECK_TIMEOUT_S = 10
 LOOK_S = 0.05
+# guessed: to start a load and to end it, and what is checked
+LOAD_S, CHECK_S = 0.1, 0.3
 
 
 class Bench:
@@ -46,6 +55,8 @@ class Bench:
         self.guest_cpu, self.cpu = cpus
         self.seconds, self.warm_up_s = seconds, warm_up_s
         self.versions = {}
+        # works of this run, and what was measured together with another
+        self.works, self.together = (), {}
 
     @contextlib.contextmanager
     def folder(self):
@@ -76,6 +87,15 @@ def first_line(error):
     told = [line for line in lines if "guestwire-guest: " in line]
     return (told[0].rpartition("guestwire-guest: ")[2] if told
             else lines[0])[:160]
+
+
+def guessed_s(bench, work, contestant, what):
+    """Of "check_s" or "measure_s"."""
+    says = getattr(work.trial, what, None)
+    if says:
+        return says(bench, contestant)
+    return 0.0 if what == "check_s" else \
+        2 * (LOAD_S + bench.warm_up_s + bench.seconds)
 
 
 def told(measure):
@@ -148,6 +168,14 @@ class Load(collections.namedtuple("Load", "start rate_of fronts",
     def guests(self, contestant):
         return (self.fronts or {}).get(contestant.name, 1)
 
+    def check_s(self, _, contestant):
+        return 0.0 if contestant.own_load else \
+            contestant.back_end.START_S + CHECK_S
+
+    def measure_s(self, bench, contestant):
+        return contestant.back_end.START_S + bench.warm_up_s + \
+            bench.seconds + getattr(self.start, "START_S", LOAD_S)
+
     def check(self, bench, contestant, work):
         if contestant.own_load:
             return None
@@ -190,3 +218,56 @@ class Load(collections.namedtuple("Load", "start rate_of fronts",
             lost(said, arrived.frames, arrived.bytes), watch.waited(),
             watch.cpu_ns() / sent if sent else None,
             per_frame.get("cycles"), per_frame.get("instructions"))
+
+
+class Together:
+    """Works that are measured in one go, for each round of a contestant: the one
+    that comes first has all of them measured, the others find theirs.
+
+    A class of trials derives its own from it, with what they share: STARTS_S, and
+
+        amounts(bench, contestant, works)   {name of the work: see told()}
+    """
+
+    STARTS_S = AMOUNT_S = 0.0
+
+    @classmethod
+    def family(cls):
+        """The class that was derived from this one."""
+        return cls.__mro__[cls.__mro__.index(Together) - 1]
+
+    def check(self, bench, contestant, work):
+        return None
+
+    def check_s(self, _, __):
+        return 0.0
+
+    def relatives(self, bench):
+        return [w for w in bench.works if isinstance(w.trial, self.family())]
+
+    def measure_s(self, bench, _):
+        """Its share of the start."""
+        return self.STARTS_S / max(len(self.relatives(bench)), 1) + \
+            self.AMOUNT_S
+
+    def measure(self, bench, round_, contestant, work):
+        key = (self.family(), round_, contestant.name)
+        if key not in bench.together:
+            works = self.relatives(bench)
+            bench.together[key] = told(
+                lambda: self.amounts(bench, contestant, works))
+        found, why = bench.together[key]
+        if found:
+            found, why = found[work.name]
+        if why:
+            return absent(bench, work, contestant, why, round_)
+        return found._replace(run=bench.run, round=round_, work=work.name,
+                              who=contestant.name)
+
+    def amounts(self, bench, contestant, works):
+        raise NotImplementedError
+
+
+def amount_of(amount, waited=0.0):
+    """A sample of it; Together knows whose."""
+    return Sample(None, None, None, None, None, waited=waited, amount=amount)

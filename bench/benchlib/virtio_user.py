@@ -29,7 +29,7 @@ class Virtio_user:
     it put into the ring, and after its end all of that has to have arrived.
     """
 
-    MEMORY_MIB = 512
+    MEMORY_MIB, START_S = 512, 2.5
     PACKED = ",packed_vq=1,in_order=1,mrg_rxbuf=1"
 
     def __init__(self, bench, t, back_end, work):

@@ -31,7 +31,7 @@ for sinks.py, of load for loads.py; of measurement: a class like trial.Load.
 
 import collections
 
-from . import (backends, fair, loads, ovs, peers, rest, stream, trial,
+from . import (backends, fair, loads, ovs, peers, rest, rings, stream, trial,
                virtio_user)
 
 Work = collections.namedtuple(
@@ -61,10 +61,11 @@ SUPER_BYTES = 65536
 OURS = "guestwire"
 NEVER, DPDK, BARE, ONE = "loan=never", "dpdk", "af_xdp", "one guest"
 ALWAYS = "copybreak=0"
+RINGS = "rings only"
 OVS, QEMU = "ovs-dpdk", "qemu tap"
 MANY_GUESTS = 64
-FEW, CURVE_ROUNDS = 3, 5
-CURVE_SIZES = (64, 128, 192, 256, 384, 512, 1024)
+FEW = 3
+CURVE_SIZES = (64, 128, 256, 512, 1024)
 # what the load generator reaches at most: no contestant
 CEILED = "ceiling"
 
@@ -74,6 +75,10 @@ PASSING = trial.Load(loads.passing, "received_per_second")
 HERD = {"trial": trial.Load(loads.herd, fronts={OURS: MANY_GUESTS,
                                                 CEILED: MANY_GUESTS}),
         "ring": SPLIT_SHORT, "figure": "cpu_ns", "unit": "ns", "most": True}
+
+SPLIT_FLOOR = rings.Floor({OURS: ("--own",), RINGS: ()})
+PACKED_FLOOR = rings.Floor({OURS: ("--own", "--packed"),
+                            RINGS: ("--packed",)})
 
 LOAD = Work(None, None, SENDING, {}, "null", 0, SPLIT, LINEAR, RAW)
 SUPERS = {"size": SUPER_BYTES, "ring": SPLIT_SHORT, "shape": FRAGMENTS,
@@ -97,7 +102,7 @@ def curve(sink, what):
     return tuple(
         load(f"break-{sink}-{size}", f"lent or copied, {what}, {size} B", sink,
              {NEVER: None, ALWAYS: None}, size=size, curve=f"break-{sink}",
-             rounds=CURVE_ROUNDS)
+             rounds=FEW)
         for size in CURVE_SIZES)
 
 
@@ -149,12 +154,18 @@ WORKS = (
          "null", {ONE: 1.3}, **HERD, size=1518),
 
     load("virtio-user-64", "virtio-user to null, 64 B", "null",
-         {DPDK: None}, size=64, trial=SECOND),
+         {DPDK: None}, size=64, trial=SECOND, rounds=FEW),
     load("virtio-user-1518", "virtio-user to null, 1518 B", "null",
-         {DPDK: None}, size=1518, trial=SECOND),
+         {DPDK: None}, size=1518, trial=SECOND, rounds=FEW),
     load("virtio-user-packed-1518", "virtio-user to null, packed in-order, "
          "1518 B", "null", {DPDK: None}, size=1518, ring=PACKED,
-         trial=SECOND),
+         trial=SECOND, rounds=FEW),
+
+    other("ring-split", "our code of a split ring alone, for each frame",
+          SPLIT_FLOOR, "ns", most=True, against={RINGS: None},
+          quick=True),
+    other("ring-packed", "our code of a packed ring alone, for each frame",
+          PACKED_FLOOR, "ns", most=True, against={RINGS: None}),
 
     other("fair-shaped", "rate that others keep beside a shaped interface",
           fair.Fair("shaped"), "%", 95, quick=True),
@@ -177,6 +188,7 @@ WORKS = (
           stream.Wake(), "us", most=True, against={QEMU: 1.5}, rounds=FEW),
 
     *curve("read", "a sink that reads"),
+    *curve("loop", "a simulated device that holds frames"),
     *curve("veth", "xdp on veth"),
 )
 
@@ -187,6 +199,8 @@ CONTESTANTS = (
     Contestant(ALWAYS, "Guestwire that lends every frame, however short",
                backends.Guestwire, ",copybreak=0"),
     Contestant(ONE, "Guestwire with one guest", backends.Guestwire, ""),
+    Contestant(RINGS, "a ring consumer that does nothing, in the thread of who "
+               "fills the ring", None, ""),
     Contestant(DPDK, "DPDK testpmd, net_vhost", peers.Testpmd, ""),
     Contestant(OVS, "Open vSwitch with DPDK, one rule", ovs.Ovs, "",
                slow=True),

@@ -9,7 +9,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 sys.path.append(os.path.join(ROOT, "tests", "e2e"))
 
-from . import figures, loads, sinks, virtio_user, works  # noqa: E402
+from . import (figures, loads, rest, sinks, trial,  # noqa: E402
+               virtio_user, works)
 
 
 class Works(unittest.TestCase):
@@ -41,6 +42,25 @@ class Works(unittest.TestCase):
         for work in works.WORKS:
             self.assertIn(work.figure, figures.Sample._fields)
             self.assertEqual(work.figure == "amount", not work.sink)
+
+    def test_what_is_measured_together_says_how_long_it_takes(self):
+        bench = trial.Bench("", "", "run", (0, 1), 1.0, 0.5)
+        bench.works = works.WORKS
+        for work in works.WORKS:
+            for name in (works.OURS, *work.against):
+                self.assertGreater(trial.guessed_s(
+                    bench, work, self.contestants[name], "measure_s"), 0)
+        kin = [w for w in works.WORKS if isinstance(w.trial, rest.Resting)]
+        start_s = sum(w.trial.measure_s(bench, None) - w.trial.AMOUNT_S
+                      for w in kin)
+        self.assertAlmostEqual(start_s, rest.Resting.STARTS_S)
+
+    def test_who_has_rings_that_were_filled(self):
+        for work in works.WORKS:
+            table = getattr(work.trial, "setups", None) or \
+                getattr(work.trial, "programs", None)
+            if table:
+                self.assertEqual({works.OURS, *work.against}, set(table))
 
     def test_some_of_each_kind_are_quick(self):
         kinds = {w.name.partition("-")[0] for w in works.WORKS if w.quick}

@@ -12,8 +12,10 @@ from lib.proc import check, run
 from lib.scenario import deadline
 
 ROUNDS = 1
-WORKS = ("null-1518", "packed-9000", "read-64k", "veth-1500", "pass-1518")
-SIDES = ("guestwire", "loan=never", "af_xdp")
+WORKS = ("null-1518", "packed-9000", "read-64k", "veth-1500", "pass-1518",
+         "ring-packed", "break-loop-256")
+SIDES = ("guestwire", "loan=never", "af_xdp", "rings only")
+PAGE = "<!-- bench: figures -->\n<!-- bench -->\n"
 FILES = ("results.json", "table.txt", "table.md", "rates.svg", "ratios.svg")
 RUN_TIMEOUT_S = 150
 
@@ -21,6 +23,17 @@ RUN_TIMEOUT_S = 150
 def bench(t, *arguments):
     return run([sys.executable, os.path.join(t.root, "scripts", "bench"),
                 "--build", t.build, *arguments], timeout_s=RUN_TIMEOUT_S)
+
+
+def into_a_page(t, results):
+    page = t.path("page.md")
+    with open(page, "w", encoding="utf-8") as f:
+        f.write(PAGE)
+    bench(t, "--report", results, "--into", page, "--plots", t.folder)
+    with open(page, encoding="utf-8") as f:
+        text = f.read()
+    check("| guest to null, 1518 B | guestwire |" in text, text)
+    check(os.path.getsize(t.path("break-loop.svg")), "no curve")
 
 
 @deadline(180)
@@ -44,4 +57,5 @@ def test_our_side_runs(t):
           "a sample is of another run")
     again = bench(t, "--report", os.path.join(out, "results.json"))
     check(again.stdout in done.stdout, f"another table: {again.stdout}")
+    into_a_page(t, os.path.join(out, "results.json"))
     t.note(f"{len(results['samples'])} measurements")

@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of a lane's part of the bounce buffers, if there are so many: the longest frame fits. */
-#define BOUNCE_LEAST ((GW_FRAME_LEN_MAX + GW_ARENA_BUFFER_BYTES - 1) / GW_ARENA_BUFFER_BYTES)
+/* Of a lane's part of the bounce buffers, if there are so many: all that a visit takes. */
+#define BOUNCE_LEAST GW_BATCH
+
+_Static_assert(BOUNCE_LEAST *GW_ARENA_BUFFER_BYTES >= GW_FRAME_LEN_MAX, "the longest frame fits");
 
 /* An explicit word beats a default; of two explicit ones `stricter` picks. */
 static uint32_t choose(int64_t egress, int64_t source, uint32_t fallback, bool larger)

@@ -13,9 +13,15 @@
  *	--pass WINDOW	the first sends to the second, and has no more than WINDOW frames on the way
  *	--flow N,MAC,FPS	guest N sends FPS frames a second to MAC, beside its other flows, in
  *			the same ring; may be given several times. 0: as many as it can
+ *	--beside N,MAC,FPS	the same, but not all the time: see --periods
+ *	--periods N	sends for N periods of --seconds. Between two it takes back what comes home,
+ *			says {"sent": N, "flows": [N, ...]}, of all periods until then, and waits
+ *			for a line. In the 2nd, the 4th and so on all flows send, in the others
+ *			those with --beside do not
  *	--seconds S --warm-up S
  *
- * It waits until its standard input is closed, sends, waits until all is home, and says
+ * It waits for a line, or until its standard input is closed, sends, waits until all is home,
+ * and says
  *
  *	{"sent": N, "sent_bytes": N, "received": N, "flows": [N, ...],
  *	 "steady": {"completed_per_second": X, "received_per_second": X}}
@@ -53,9 +59,9 @@ struct member {
 struct flow {
 	struct member *from;
 	uint8_t dst[PATTERN_MAC_BYTES];
-	bool addressed;
-	double rate; /* 0: no limit */
-	uint64_t sent, due;
+	bool addressed, beside;
+	double rate;               /* 0: no limit */
+	uint64_t sent, due, begun; /* begun: sent, when the period began */
 	uint32_t stream;
 };
 
@@ -67,7 +73,9 @@ struct point {
 static struct member *members[GUESTS_MAX];
 static struct flow flows[FLOWS_MAX];
 static unsigned int member_count, flow_count;
-static uint64_t window; /* 0: nobody receives */
+static unsigned int turn_first;   /* whose turn is the next visit's first */
+static unsigned int period_count; /* 0: one, and no word between */
+static uint64_t window;           /* 0: nobody receives */
 static double seconds = 1, warm_up_s;
 
 static void die(const char *what)
@@ -196,16 +204,25 @@ static void send_flow(struct flow *flow)
 	flow->sent += guest_nic_send(nic, count);
 }
 
-/* What was missed is not made up for beyond a batch. */
-static void tick_flows(int64_t since_start_ns)
+/* What was missed is made up for, until the period is over. */
+static void tick_flows(int64_t since_start_ns, bool rest)
 {
 	for (unsigned int i = 0; i < flow_count; i++) {
 		struct flow *flow = &flows[i];
 
-		flow->due = (uint64_t)((double)since_start_ns * flow->rate / (double)NS_PER_S);
+		flow->due = flow->begun;
+		if (!rest || !flow->beside)
+			flow->due +=
+				(uint64_t)((double)since_start_ns * flow->rate / (double)NS_PER_S);
 		if (flow->due < flow->sent)
 			flow->due = flow->sent;
 	}
+}
+
+static void begin_flows(void)
+{
+	for (unsigned int i = 0; i < flow_count; i++)
+		flows[i].begun = flows[i].due = flows[i].sent;
 }
 
 /* ---- the run ---- */
@@ -216,8 +233,11 @@ static void visit(bool sending)
 		guest_nic_reap(nic_of(members[i]));
 	if (window)
 		guest_nic_receive(nic_of(members[1]));
+	/* In a ring that is full each flow is the first to find room in its turn. */
+	turn_first = turn_first + 1 < flow_count ? turn_first + 1 : 0;
 	for (unsigned int i = 0; sending && i < flow_count; i++)
-		send_flow(&flows[i]);
+		send_flow(&flows[turn_first + i < flow_count ? turn_first + i
+							     : turn_first + i - flow_count]);
 }
 
 /* Now and then: what nobody waits for but must not be left to fill a ring. */
@@ -263,18 +283,19 @@ static void drain(void)
 	}
 }
 
-static void exchange(struct point *from, struct point *to)
+static void exchange(struct point *from, struct point *to, bool rest)
 {
 	int64_t start_ns = now_ns(), ns = start_ns, looked_ns = start_ns;
 	int64_t warm_ns = start_ns + (int64_t)(warm_up_s * (double)NS_PER_S);
 	int64_t end_ns = warm_ns + (int64_t)(seconds * (double)NS_PER_S);
 
+	begin_flows();
 	for (uint32_t turn = 1; ns < end_ns; turn++) {
 		visit(true);
 		if (turn % TURNS_A_LOOK)
 			continue;
 		ns = now_ns();
-		tick_flows(ns - start_ns);
+		tick_flows(ns - start_ns, rest);
 		if (!from->ns && ns >= warm_ns)
 			*from = point_now(ns);
 		if (ns - looked_ns > LOOK_NS) {
@@ -283,7 +304,6 @@ static void exchange(struct point *from, struct point *to)
 		}
 	}
 	*to = point_now(ns);
-	drain();
 }
 
 /* Nobody's fault if there was none: this thread was not let run. */
@@ -300,6 +320,12 @@ static void report_steady(const struct point *from, const struct point *to)
 	       (double)(to->received - from->received) / time_s);
 }
 
+static void report_flows(void)
+{
+	for (unsigned int i = 0; i < flow_count; i++)
+		printf("%s%" PRIu64, i ? ", " : "", flows[i].sent);
+}
+
 static void report(const struct point *from, const struct point *to)
 {
 	uint64_t sent = 0, bytes = 0;
@@ -311,16 +337,43 @@ static void report(const struct point *from, const struct point *to)
 	printf("{\"sent\": %" PRIu64 ", \"sent_bytes\": %" PRIu64 ", \"received\": %" PRIu64
 	       ", \"flows\": [",
 	       sent, bytes, total_received());
-	for (unsigned int i = 0; i < flow_count; i++)
-		printf("%s%" PRIu64, i ? ", " : "", flows[i].sent);
+	report_flows();
 	printf("], \"steady\": ");
 	report_steady(from, to);
+}
+
+/* Says what was sent until now; false: no further period is wanted. */
+static bool await_word(void)
+{
+	struct pollfd word = { .fd = STDIN_FILENO, .events = POLLIN };
+	char byte;
+
+	printf("{\"flows\": [");
+	report_flows();
+	printf("]}\n");
+	fflush(stdout);
+	while (poll(&word, 1, 0) <= 0)
+		for (unsigned int i = 0; i < TURNS_A_LOOK; i++) {
+			visit(false);
+			look_around();
+		}
+	return read(STDIN_FILENO, &byte, 1) > 0;
+}
+
+static void alternate(struct point *from, struct point *to)
+{
+	for (unsigned int i = 0; i < period_count; i++) {
+		exchange(from, to, i % 2 == 0);
+		if (!await_word())
+			return;
+	}
 }
 
 /* ---- options ---- */
 
 static const char help[] =
-	"usage: herd [--pass WINDOW] [--flow GUEST,MAC,FPS]... [--seconds S] [--warm-up S]\n"
+	"usage: herd [--pass WINDOW] [--flow GUEST,MAC,FPS]... [--beside GUEST,MAC,FPS]...\n"
+	"            [--periods N] [--seconds S] [--warm-up S]\n"
 	"            SOCKET... -- OPTION-OF-GUESTWIRE-GUEST...\n";
 
 static void usage(void)
@@ -332,7 +385,7 @@ static void usage(void)
 /* Guests are not there yet: `from` is its number until they are. */
 static unsigned int flow_guest[FLOWS_MAX];
 
-static void add_flow(const char *text)
+static void add_flow(const char *text, bool beside)
 {
 	struct flow *flow = &flows[flow_count];
 	uint8_t *m = flow->dst;
@@ -342,6 +395,7 @@ static void add_flow(const char *text)
 		   &m[1], &m[2], &m[3], &m[4], &m[5], &flow->rate) != 8)
 		usage();
 	flow->addressed = true;
+	flow->beside = beside;
 	flow->stream = 1 + flow_count++;
 }
 
@@ -360,16 +414,20 @@ static void bind_flows(void)
 static int read_options(int argc, char **argv)
 {
 	static const struct option table[] = {
-		{ "pass", 1, NULL, 'p' },    { "flow", 1, NULL, 'f' }, { "seconds", 1, NULL, 's' },
-		{ "warm-up", 1, NULL, 'w' }, { "help", 0, NULL, 'h' }, { 0 },
+		{ "pass", 1, NULL, 'p' },    { "flow", 1, NULL, 'f' },
+		{ "beside", 1, NULL, 'b' },  { "periods", 1, NULL, 'n' },
+		{ "seconds", 1, NULL, 's' }, { "warm-up", 1, NULL, 'w' },
+		{ "help", 0, NULL, 'h' },    { 0 },
 	};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "+", table, NULL)) != -1) {
 		if (c == 'p')
 			window = strtoull(optarg, NULL, 10);
-		else if (c == 'f')
-			add_flow(optarg);
+		else if (c == 'f' || c == 'b')
+			add_flow(optarg, c == 'b');
+		else if (c == 'n')
+			period_count = (unsigned int)strtoul(optarg, NULL, 10);
 		else if (c == 's')
 			seconds = atof(optarg);
 		else if (c == 'w')
@@ -385,8 +443,7 @@ static void wait_for_word(void)
 	char byte;
 
 	fputs("ready\n", stderr);
-	while (read(STDIN_FILENO, &byte, 1) > 0)
-		;
+	(void)!read(STDIN_FILENO, &byte, 1);
 }
 
 int main(int argc, char **argv)
@@ -406,7 +463,11 @@ int main(int argc, char **argv)
 	if (!flow_count)
 		default_flows();
 	wait_for_word();
-	exchange(&from, &to);
+	if (period_count)
+		alternate(&from, &to);
+	else
+		exchange(&from, &to, false);
+	drain();
 	report(&from, &to);
 	for (unsigned int i = 0; i < member_count; i++)
 		stop_member(members[i]);

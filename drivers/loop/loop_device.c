@@ -19,7 +19,8 @@ struct loop_device {
 	unsigned int idle_count;
 	unsigned int *waiting; /* descriptors in order of submission */
 	unsigned int waiting_count;
-	unsigned int *ready;                /* scratch of loop_device_run */
+	uint64_t due_ns;     /* of those that are not lost, the first; UINT64_MAX: none */
+	unsigned int *ready; /* scratch of loop_device_run */
 	struct loop_completion *completion; /* a ring */
 	unsigned int completion_head, completion_count;
 	uint64_t submitted, completed; /* for "each Nth" */
@@ -50,6 +51,7 @@ struct loop_device *loop_device_open(unsigned int ring, unsigned int segs)
 	device->ring = device->idle_count = ring;
 	device->segs = segs;
 	device->random = 0x6c6f6f70;
+	device->due_ns = UINT64_MAX;
 	device->descriptor = calloc(ring, sizeof(*device->descriptor));
 	device->seg_memory = calloc((size_t)ring * segs, sizeof(*device->seg_memory));
 	device->idle = calloc(ring, sizeof(*device->idle));
@@ -112,6 +114,8 @@ bool loop_device_submit(struct loop_device *device, uint64_t cookie, const struc
 	descriptor->fails = is_nth(device->faults.fail, device->submitted);
 	memcpy(descriptor->seg, frame->seg, frame->seg_count * sizeof(*frame->seg));
 	device->waiting[device->waiting_count++] = index;
+	if (!descriptor->lost && descriptor->due_ns < device->due_ns)
+		device->due_ns = descriptor->due_ns;
 	return true;
 }
 
@@ -182,11 +186,23 @@ static void reorder(struct loop_device *device, unsigned int *ready, unsigned in
 	}
 }
 
+static void find_due(struct loop_device *device)
+{
+	device->due_ns = UINT64_MAX;
+	for (unsigned int i = 0; i < device->waiting_count; i++) {
+		const struct loop_descriptor *descriptor = &device->descriptor[device->waiting[i]];
+
+		if (!descriptor->lost && descriptor->due_ns < device->due_ns)
+			device->due_ns = descriptor->due_ns;
+	}
+}
+
+/* A worker comes here in each round, for ever if the device is slow: mostly nothing is due. */
 void loop_device_run(struct loop_device *device, uint64_t now_ns)
 {
 	unsigned int ready = 0, kept = 0;
 
-	if (device->faults.hold)
+	if (device->faults.hold || now_ns < device->due_ns)
 		return;
 	for (unsigned int i = 0; i < device->waiting_count; i++) {
 		unsigned int index = device->waiting[i];
@@ -198,6 +214,7 @@ void loop_device_run(struct loop_device *device, uint64_t now_ns)
 			device->waiting[kept++] = index;
 	}
 	device->waiting_count = kept;
+	find_due(device);
 	reorder(device, device->ready, ready);
 	for (unsigned int i = 0; i < ready; i++)
 		finish(device, device->ready[i], device->descriptor[device->ready[i]].fails);
@@ -218,18 +235,11 @@ bool loop_device_has_work(const struct loop_device *device, uint64_t now_ns, uin
 	*due_ns = 0;
 	if (device->completion_count)
 		return true;
-	if (device->faults.hold)
+	if (device->faults.hold || device->due_ns == UINT64_MAX)
 		return false;
-	for (unsigned int i = 0; i < device->waiting_count; i++) {
-		const struct loop_descriptor *descriptor = &device->descriptor[device->waiting[i]];
-
-		if (descriptor->lost)
-			continue;
-		if (descriptor->due_ns <= now_ns)
-			return true;
-		if (!*due_ns || descriptor->due_ns < *due_ns)
-			*due_ns = descriptor->due_ns;
-	}
+	if (device->due_ns <= now_ns)
+		return true;
+	*due_ns = device->due_ns;
 	return false;
 }
 
@@ -261,5 +271,6 @@ void loop_device_complete(struct loop_device *device, unsigned int index, bool f
 	memmove(&device->waiting[index], &device->waiting[index + 1],
 		(device->waiting_count - index - 1) * sizeof(*device->waiting));
 	device->waiting_count--;
+	find_due(device);
 	finish(device, descriptor, failed);
 }

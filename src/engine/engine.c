@@ -514,12 +514,13 @@ unsigned int engine_stop(struct engine *engine, unsigned int deadline_ms)
 	if (engine->pair)
 		questions_close(engine);
 	close_ports(engine);
-	for (unsigned int n = 0; n < engine->network_count; n++)
-		network_disconnect(engine->network[n]);
+	/* Workers first: they take their clock back from the queues that they had. */
 	for (unsigned int w = 0; w < engine->config.workers; w++) {
 		worker_free(engine->worker[w]);
 		engine->worker[w] = NULL;
 	}
+	for (unsigned int n = 0; n < engine->network_count; n++)
+		network_disconnect(engine->network[n]);
 	arena_destroy(engine->arena);
 	engine->arena = NULL;
 	engine->running = false;

@@ -23,6 +23,7 @@ struct worker;
 #define WORKER_SIGNAL SIGURG
 
 int worker_create(unsigned int index, struct worker **worker, struct gw_error *err);
+/* Before its lanes go. */
 void worker_free(struct worker *worker);
 /* Before worker_start. The lane stays the caller's. */
 int worker_add_lane(struct worker *worker, struct lane *lane, struct gw_error *err);

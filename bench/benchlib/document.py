@@ -30,12 +30,14 @@ def _machine(files, _):
 def _wanted(results):
     """(title, against, figure, quartiles, wanted, verdict, note) of what has a
     target: ratios, and figures by themselves."""
-    for row in report.ratios(results):
-        if row[4] != report.NONE:
-            yield row
+    head, *ratios = report.ratios(results)
+    yield head
     for title, figure, unit, wanted, verdict, note in report.limits(results)[1:]:
         yield [title, "", f"{figure} {unit}", report.NONE, wanted, verdict,
                note]
+    for row in ratios:
+        if row[4] != report.NONE:
+            yield row
 
 
 def _targets(_, results):

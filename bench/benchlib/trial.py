@@ -214,7 +214,7 @@ class Load(collections.namedtuple("Load", "start rate_of fronts",
                      if sent}
         return Sample(
             bench.run, round_, work.name, contestant.name,
-            said["steady"][self.rate_of] if said["steady"] else None,
+            said["steady"] and said["steady"][self.rate_of] or None,
             lost(said, arrived.frames, arrived.bytes), watch.waited(),
             watch.cpu_ns() / sent if sent else None,
             per_frame.get("cycles"), per_frame.get("instructions"))

@@ -66,13 +66,20 @@ void rx_pool_close(struct rx_pool *pool)
 	free(pool);
 }
 
+/* What of a buffer a frame can have. */
+static struct iovec part_of(void *buffer, bool first)
+{
+	uint32_t skip = first ? RX_POOL_HEADROOM : 0;
+
+	return (struct iovec){ (uint8_t *)buffer + skip, GW_ARENA_BUFFER_BYTES - skip };
+}
+
 unsigned int rx_pool_room(const struct rx_pool *pool, struct iovec *seg, unsigned int max)
 {
 	unsigned int count = pool->free_buffers < max ? pool->free_buffers : max;
 
 	for (unsigned int i = 0; i < count; i++)
-		seg[i] = (struct iovec){ pool->buffer[pool->free_buffers - 1 - i],
-					 GW_ARENA_BUFFER_BYTES };
+		seg[i] = part_of(pool->buffer[pool->free_buffers - 1 - i], !i);
 	return count;
 }
 
@@ -81,7 +88,7 @@ struct gw_frame *rx_pool_take(struct rx_pool *pool, struct gw_queue *queue, uint
 	struct gw_frame *frame = pool->frame[pool->free_frames - 1];
 	uint32_t left = len;
 
-	assert(len >= GW_FRAME_LEN_MIN && len <= pool->free_buffers * GW_ARENA_BUFFER_BYTES);
+	assert(len >= GW_FRAME_LEN_MIN && rx_pool_buffers(len) <= pool->free_buffers);
 	pool->free_frames--;
 	frame->home = queue;
 	frame->memmap = NULL;
@@ -93,12 +100,14 @@ struct gw_frame *rx_pool_take(struct rx_pool *pool, struct gw_queue *queue, uint
 	frame->tag = NULL;
 	memset(&frame->header, 0, sizeof(frame->header));
 	while (left) {
-		uint32_t part = left < GW_ARENA_BUFFER_BYTES ? left : GW_ARENA_BUFFER_BYTES;
+		struct iovec *seg = &frame->own[frame->seg_count];
 
 		assert(frame->seg_count < GW_FRAME_SEGS);
-		frame->own[frame->seg_count++] =
-			(struct iovec){ pool->buffer[--pool->free_buffers], part };
-		left -= part;
+		*seg = part_of(pool->buffer[--pool->free_buffers], !frame->seg_count);
+		if (seg->iov_len > left)
+			seg->iov_len = left;
+		left -= (uint32_t)seg->iov_len;
+		frame->seg_count++;
 	}
 	memcpy(frame->snapshot, frame->own[0].iov_base, GW_FRAME_SNAPSHOT);
 	return frame;
@@ -108,8 +117,10 @@ void rx_pool_put(struct rx_pool *pool, struct gw_frame *frame)
 {
 	assert(pool->free_frames < pool->buffers);
 	for (unsigned int i = 0; i < frame->seg_count; i++) {
+		uint8_t *start = frame->own[i].iov_base;
+
 		assert(pool->free_buffers < pool->buffers);
-		pool->buffer[pool->free_buffers++] = frame->own[i].iov_base;
+		pool->buffer[pool->free_buffers++] = i ? start : start - RX_POOL_HEADROOM;
 	}
 	pool->frame[pool->free_frames++] = frame;
 }

@@ -19,7 +19,16 @@ struct rx_pool;
 
 /* A frame of the largest size fits into this many buffers. */
 #define RX_POOL_SEGS_MAX 17u
-_Static_assert(RX_POOL_SEGS_MAX *GW_ARENA_BUFFER_BYTES >= GW_FRAME_LEN_MAX, "segments");
+/*
+ * In its first buffer a frame begins behind so many bytes: those that a guest's buffer
+ * has for a header in front of it. Then both lie alike in their pages. If the target of
+ * a copy lies a few bytes further on in its page than the source does in its own,
+ * processors that compare the lower 12 bits of addresses take each load for one of what
+ * was just stored, and the copy takes more than twice as long.
+ */
+#define RX_POOL_HEADROOM ((uint32_t)sizeof(struct virtio_net_hdr_v1))
+_Static_assert(RX_POOL_SEGS_MAX *GW_ARENA_BUFFER_BYTES >= RX_POOL_HEADROOM + GW_FRAME_LEN_MAX,
+	       "segments");
 _Static_assert(RX_POOL_SEGS_MAX <= GW_FRAME_SEGS, "segments in the frame itself");
 
 /* Takes the buffers from the port's arena, where they go back to when the port is closed. */
@@ -28,7 +37,13 @@ int rx_pool_open(struct gw_port *port, unsigned int buffers, struct rx_pool **po
 /* NULL is fine. Frames must be home: their structs are freed. */
 void rx_pool_close(struct rx_pool *pool);
 
-/* Describes up to max free buffers, whole ones, and takes none. */
+/* How many buffers a frame of this length takes. */
+static inline unsigned int rx_pool_buffers(uint32_t len)
+{
+	return (len + RX_POOL_HEADROOM + GW_ARENA_BUFFER_BYTES - 1) / GW_ARENA_BUFFER_BYTES;
+}
+
+/* Describes up to max free buffers, less the headroom of the first, and takes none. */
 unsigned int rx_pool_room(const struct rx_pool *pool, struct iovec *seg, unsigned int max);
 /*
  * A frame of the first len bytes of what rx_pool_room() described, len at least

@@ -32,19 +32,21 @@ bool loop_receive(struct loop *loop, const uint8_t *bytes, uint32_t len,
 		  const struct virtio_net_hdr_v1 *header)
 {
 	struct iovec room[RX_POOL_SEGS_MAX];
-	unsigned int need = (len + GW_ARENA_BUFFER_BYTES - 1) / GW_ARENA_BUFFER_BYTES;
+	unsigned int need = rx_pool_buffers(len);
 	struct gw_frame *frame;
+	uint32_t done = 0;
 	unsigned int at;
 
 	assert(len >= GW_FRAME_LEN_MIN && len <= GW_FRAME_LEN_MAX);
 	if (rx_pool_room(loop->pool, room, need) < need)
 		return false;
 	for (unsigned int i = 0; i < need; i++) {
-		uint32_t done = i * GW_ARENA_BUFFER_BYTES;
-		uint32_t left = len - done;
+		uint32_t left = len - done, part = (uint32_t)room[i].iov_len;
 
-		memcpy(room[i].iov_base, bytes + done,
-		       left < GW_ARENA_BUFFER_BYTES ? left : GW_ARENA_BUFFER_BYTES);
+		if (part > left)
+			part = left;
+		memcpy(room[i].iov_base, bytes + done, part);
+		done += part;
 	}
 	frame = rx_pool_take(loop->pool, gw_port_queue(loop->port, 0), len);
 	if (header)

@@ -299,7 +299,7 @@ static int tap_start(struct gw_port *port, struct gw_error *err)
 	if (ret)
 		return ret;
 	tap->max_len = tap_interface_max_len(mtu);
-	tap->read_segs = tap->max_len / GW_ARENA_BUFFER_BYTES + 1;
+	tap->read_segs = rx_pool_buffers(tap->max_len + 1);
 	if (tap->interface.offloads || tap->read_segs > RX_POOL_SEGS_MAX)
 		tap->read_segs = RX_POOL_SEGS_MAX;
 	if (fresh)

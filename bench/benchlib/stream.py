@@ -27,7 +27,7 @@ from .figures import quantile
 from .trial import Together, amount_of, told
 
 HOST, GUEST = "10.77.1.1", "10.77.1.2"
-FILE_BYTES = 64 << 20
+FILE_BYTES, BLOCK_BYTES = 256 << 20, 64 << 10
 # on a machine that is not quiet, too
 BOOT_TIMEOUT_S, RUN_TIMEOUT_S = 180, 300
 PINGS, REST_S, ANSWER_TIMEOUT_S, ANSWER_BYTES = 100, 0.05, 1.0, 2048
@@ -87,8 +87,22 @@ class Zeros_out(peer.OneConnection):
             self.bytes += connection.send(block)
 
 
-FROM_GUEST = (Zeros_in, "head -c {size} /dev/zero | nc {host} {port}")
-TO_GUEST = (Zeros_out, "nc {host} {port} </dev/null | wc -c")
+# In blocks of 64 KiB, as servers write. nc itself would read and write 1 KiB at a time,
+# and what is measured would be wake-ups: one frame, and its acknowledgement, and so on.
+FROM_GUEST = (Zeros_in, "nc {host} {port} -e dd if=/dev/zero bs=64k count={blocks}")
+TO_GUEST = (Zeros_out, "nc {host} {port} -e dd of=/dev/null bs=64k")
+
+
+def processors_of(vm):
+    """The threads of QEMU that are the guest's processors."""
+    return [c["thread-id"] for c in vm.monitor("query-cpus-fast")]
+
+
+def pin_apart(vm, bench):
+    """The guest where all guests are; and where back-ends are, all the rest."""
+    pin(vm.pid, bench.cpu)
+    for tid in processors_of(vm):
+        os.sched_setaffinity(tid, {bench.guest_cpu})
 
 
 class Real(Together):
@@ -109,6 +123,7 @@ class Real(Together):
             vm.start(BOOT_TIMEOUT_S)
             vm.set_address(GUEST + "/24")
             vm.ping(HOST)
+            pin_apart(vm, bench)
             return {w.name: told(lambda one=w.trial: amount_of(
                 one.amount(t, ns, vm, back_end))) for w in works}
 
@@ -122,11 +137,10 @@ class Tcp(Real):
 
     def amount(self, t, ns, vm, back_end):
         far = self.far(t, ns, HOST)
-        processors = [c["thread-id"] for c in vm.monitor("query-cpus-fast")]
-        watch = [counters.Threads(vm.pid, processors),
+        watch = [counters.Threads(vm.pid, processors_of(vm)),
                  *(counters.Threads(pid) for pid in back_end.pids())]
-        vm.run(self.script.format(size=FILE_BYTES, host=HOST, port=far.port),
-               RUN_TIMEOUT_S)
+        vm.run(self.script.format(blocks=FILE_BYTES // BLOCK_BYTES, host=HOST,
+                                  port=far.port), RUN_TIMEOUT_S)
         far.result()
         return sum(w.spent_ns() for w in watch) / (far.bytes / KIB)
 

@@ -34,7 +34,8 @@ void patience_init(struct patience *patience, uint64_t budget_ns)
 {
 	*patience = (struct patience){ .asked_ns = budget_ns,
 				       .budget_ns = budget_ns,
-				       .cost_ns = PATIENCE_COST_NS };
+				       .cost_ns = PATIENCE_COST_NS,
+				       .every = PATIENCE_EVERY };
 	/* The last window is the budget itself. */
 	patience->windows = 1;
 	while (window_ns(patience, patience->windows - 1) < budget_ns &&
@@ -46,7 +47,9 @@ void patience_init(struct patience *patience, uint64_t budget_ns)
 
 uint64_t patience_begin(struct patience *patience)
 {
-	patience->sampling = patience->turn++ % PATIENCE_EVERY == PATIENCE_EVERY - 1;
+	patience->sampling = ++patience->turn >= patience->every;
+	if (patience->sampling)
+		patience->turn = 0;
 	return patience->sampling ? patience->budget_ns : patience_window_ns(patience);
 }
 
@@ -79,6 +82,17 @@ static void decide(struct patience *patience)
 		patience->window = best;
 }
 
+/* Another window would have been better for this gap. */
+static bool regrets(const struct patience *patience, uint64_t gap_ns)
+{
+	uint64_t sleep_ns = patience_sleep_price_ns(patience);
+	uint64_t window = patience_window_ns(patience);
+	uint64_t paid_ns = gap_ns <= window ? gap_ns : window + sleep_ns;
+	uint64_t least_ns = gap_ns < sleep_ns ? gap_ns : sleep_ns;
+
+	return paid_ns - least_ns > paid_ns / PATIENCE_MARGIN;
+}
+
 static void fade(struct patience *patience)
 {
 	patience->samples = 0;
@@ -106,6 +120,10 @@ void patience_end(struct patience *patience, uint64_t gap_ns)
 	patience->samples++;
 	if (patience->samples >= PATIENCE_LEAST)
 		decide(patience);
+	if (patience->samples < PATIENCE_LEAST || regrets(patience, gap_ns))
+		patience->every = PATIENCE_EVERY;
+	else if (patience->every < PATIENCE_SELDOM)
+		patience->every *= 2;
 	if (patience->samples >= PATIENCE_MANY)
 		fade(patience);
 }

@@ -20,7 +20,9 @@
  *
  * A gap that was slept through looks longer than it was, by the wake-up; then sleep
  * would always seem right. So only samples count: every 16th gap is polled for the
- * whole budget, to see how long it really is.
+ * whole budget, to see how long it really is. That is dear where a sleep is right, so
+ * after each sample for which the window was as good as any they are half as many, until
+ * one tells otherwise.
  *
  * No clock is read here: times are the caller's. One thread.
  */
@@ -36,8 +38,9 @@
 #define PATIENCE_WORTH    4u
 /* What it is taken to cost before one was measured. */
 #define PATIENCE_COST_NS  2500u
-/* One gap of so many is a sample. A power of two. */
+/* One gap of so many is a sample; of so many, while samples tell nothing new. */
 #define PATIENCE_EVERY    16u
+#define PATIENCE_SELDOM   256u
 /* Nothing is decided from fewer samples; when there are that many, old ones fade. */
 #define PATIENCE_LEAST    4u
 #define PATIENCE_MANY     32u
@@ -50,7 +53,7 @@ struct patience {
 	uint64_t cost_ns;   /* of a sleep, of the processor */
 	unsigned int window, windows;
 	bool sampling; /* the gap of now is a sample */
-	unsigned int turn;
+	unsigned int turn, every;
 	/* Samples: gaps that window i, and none before, would poll through; [windows]: none. */
 	uint32_t count[PATIENCE_WINDOWS + 1];
 	uint64_t sum_ns[PATIENCE_WINDOWS + 1];

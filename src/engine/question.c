@@ -89,17 +89,22 @@ static struct gw_answer answer_no(const struct gw_answer *base, enum gw_reason r
 
 /* ---- asking ---- */
 
-/* Before pages are pinned: what goes from here on is seen to go. The first lane's pair. */
-static void observe(struct pair *pair, struct gw_memmap *memmap)
+/*
+ * Before pages are pinned: what goes from here on is seen to go. The first lane's pair.
+ * -ECANCELED: the engine stops, and need not wait for gigabytes that nobody will lend.
+ */
+static int observe(struct pair *pair, struct gw_memmap *memmap)
 {
+	const uint32_t *stops = &holder_of(pair->egress)->closing;
 	struct gw_error err = { 0 };
+	int ret = pair->watcher ? 0 : witness_open(memmap, stops, &pair->watcher, &err);
 
-	if (pair->watcher || !witness_open(memmap, &pair->watcher, &err))
-		return;
-	gw_log(LOG_NOTICE,
-	       "port %s: pages that the guest of port %s gives back are noticed within a "
-	       "second, and till then stale bytes can be sent: %s",
-	       pair->egress->name, pair->source->name, err.text);
+	if (ret && ret != -ECANCELED)
+		gw_log(LOG_NOTICE,
+		       "port %s: pages that the guest of port %s gives back are noticed within "
+		       "a second, and till then stale bytes can be sent: %s",
+		       pair->egress->name, pair->source->name, err.text);
+	return ret;
 }
 
 void question_dismiss_witness(struct pair *pair)
@@ -121,7 +126,10 @@ static void map_for(struct pair *asking, struct gw_memmap *memmap, uint64_t stam
 
 	question_publish(asking, &pending, memmap, stamp);
 	renew_begin(pair_record_of(pair));
-	observe(pair, memmap);
+	if (observe(pair, memmap) == -ECANCELED) {
+		*answer = pending;
+		return;
+	}
 	ret = egress->driver->map(egress, memmap, &err);
 	engine_trace_mapping(pair, GW_TRACE_MAP, memmap, since_ns, ret ? err.text : NULL);
 	if (ret) {

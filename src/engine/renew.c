@@ -26,6 +26,7 @@
 #include "log.h"
 #include "memmap.h"
 #include "witness.h"
+#include <errno.h>
 #include <time.h>
 
 /* Resting time, of what mapping spent; and at least. */
@@ -82,7 +83,8 @@ static int remap(struct pair *pair, struct gw_error *err)
 {
 	struct swap swap = { .pair = pair };
 	struct gw_port *egress = pair->egress;
-	int ret = witness_open(pair->mapped, &swap.witness, err);
+	const uint32_t *stops = &holder_of(egress)->closing;
+	int ret = witness_open(pair->mapped, stops, &swap.witness, err);
 
 	if (ret)
 		return ret;
@@ -114,10 +116,10 @@ static void renew_job(struct chore_job *job)
 	renew_begin(record);
 	ret = remap(pair, &err);
 	engine_trace_mapping(pair, GW_TRACE_MAP, pair->mapped, since_ns, ret ? err.text : NULL);
-	if (ret)
+	if (ret && ret != -ECANCELED)
 		gw_log(LOG_WARNING, "port %s: cannot map memory of port %s anew: %s", egress->name,
 		       pair->source->name, err.text);
-	else
+	else if (!ret)
 		memmap_discarded_bytes(pair->mapped);
 	renew_end(record);
 }

@@ -20,6 +20,8 @@
 
 /* Each granule that goes can cost two mappings of the 65530 that a process may have. */
 #define GRANULES_MAX      4096u
+/* Brought in at a time: some 50 ms. */
+#define BRING_IN_BYTES    ((size_t)64 << 20)
 /* Pages rarely go alone. */
 #define GRANULE_LEAST_LOG 16u
 
@@ -64,7 +66,23 @@ static int reserve(struct witness *witness, size_t align, struct gw_error *err)
 	return 0;
 }
 
-static int map_view(struct witness *witness, const struct gw_memmap *memmap, struct gw_error *err)
+static int bring_in(uint8_t *at, size_t len, const uint32_t *given_up, struct gw_error *err)
+{
+	while (len) {
+		size_t part = len < BRING_IN_BYTES ? len : BRING_IN_BYTES;
+
+		if (given_up && gw_load_acquire(given_up))
+			return gw_error_set(err, -ECANCELED, "given up");
+		if (madvise(at, part, MADV_POPULATE_READ) < 0)
+			return gw_error_sys(err, -errno, "bringing guest memory in for a witness");
+		at += part;
+		len -= part;
+	}
+	return 0;
+}
+
+static int map_view(struct witness *witness, const struct gw_memmap *memmap,
+		    const uint32_t *given_up, struct gw_error *err)
 {
 	unsigned int count;
 	const struct backing *backing = memmap_backing(memmap, &count);
@@ -78,8 +96,7 @@ static int map_view(struct witness *witness, const struct gw_memmap *memmap, str
 			 backing->given.fd, (off_t)backing->map_offset) == MAP_FAILED)
 			return gw_error_sys(err, -errno, "mapping guest memory for a witness");
 		madvise(at, backing->map_len, MADV_DONTDUMP);
-		if (madvise(at, backing->map_len, MADV_POPULATE_READ) < 0)
-			return gw_error_sys(err, -errno, "bringing guest memory in for a witness");
+		rc = bring_in(at, backing->map_len, given_up, err);
 	}
 	return rc;
 }
@@ -128,7 +145,8 @@ static unsigned int granule_shift(const struct witness *witness, const struct gw
 	return shift;
 }
 
-int witness_open(struct gw_memmap *memmap, struct witness **result, struct gw_error *err)
+int witness_open(struct gw_memmap *memmap, const uint32_t *given_up, struct witness **result,
+		 struct gw_error *err)
 {
 	struct witness *witness;
 	struct gw_window window;
@@ -148,7 +166,7 @@ int witness_open(struct gw_memmap *memmap, struct witness **result, struct gw_er
 		.sigbus_slot = -1,
 	};
 	witness->granule_shift = granule_shift(witness, memmap);
-	rc = map_view(witness, memmap, err);
+	rc = map_view(witness, memmap, given_up, err);
 	if (!rc)
 		rc = enter_sigbus(witness, err);
 	if (!rc)

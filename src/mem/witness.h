@@ -42,12 +42,15 @@
 struct witness;
 
 /*
- * Brings every page into memory: this takes as long as pinning. -errno with a text,
- * the common ones -ENOSYS, -EPERM and -EINVAL: no userfaultfd here, or too old; and
- * -ENOTSUP: without memmap_install_sigbus a page that goes would kill the process.
- * Holds no reference; has to be closed before the memmap goes. Threads: any, blocking.
+ * Brings every page into memory: this takes as long as pinning, a second for a gigabyte
+ * or two. If *given_up is set meanwhile, by any thread, it ends soon, with -ECANCELED;
+ * NULL: nobody will. -errno with a text, the common ones -ENOSYS, -EPERM and -EINVAL: no
+ * userfaultfd here, or too old; and -ENOTSUP: without memmap_install_sigbus a page that
+ * goes would kill the process. Holds no reference; has to be closed before the memmap
+ * goes. Threads: any, blocking.
  */
-int witness_open(struct gw_memmap *memmap, struct witness **witness, struct gw_error *err);
+int witness_open(struct gw_memmap *memmap, const uint32_t *given_up, struct witness **witness,
+		 struct gw_error *err);
 /* No thread asks it any more. NULL is fine. Threads: any, blocking. */
 void witness_close(struct witness *witness);
 /*

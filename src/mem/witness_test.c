@@ -39,7 +39,7 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
 static void open_witness(struct fixture *f)
 {
 	struct gw_error err = { 0 };
-	int rc = witness_open(f->memmap, &f->witness, &err);
+	int rc = witness_open(f->memmap, NULL, &f->witness, &err);
 
 	if (rc == -ENOSYS || rc == -EPERM || rc == -EINVAL) {
 		print_message("no witness here: %s\n", err.text);
@@ -203,6 +203,24 @@ static void a_new_one_vouches_for_the_new_pages(void **state)
 	drop(&f);
 }
 
+/* Nothing is brought in then, and nothing is left of it. */
+static void one_that_is_given_up_ends_at_once(void **state)
+{
+	uint32_t given_up = 1;
+	struct witness *other = NULL;
+	struct gw_error err = { 0 };
+	struct fixture f;
+
+	make(&f);
+	assert_int_equal(witness_open(f.memmap, &given_up, &other, &err), -ECANCELED);
+	assert_null(other);
+	given_up = 0;
+	assert_int_equal(witness_open(f.memmap, &given_up, &other, &err), 0);
+	assert_true(witness_vouches(other, &(struct iovec){ f.host, FILE_BYTES / 2 }, 1));
+	witness_close(other);
+	drop(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -213,6 +231,7 @@ int main(void)
 		cmocka_unit_test(a_hole_in_the_other_region_is_seen),
 		cmocka_unit_test(a_private_header_is_passed_over),
 		cmocka_unit_test(a_new_one_vouches_for_the_new_pages),
+		cmocka_unit_test(one_that_is_given_up_ends_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,8 @@ from lib.scenario import cases, deadline
 from lib.wire import RING_SIZE
 
 FRAMES = 2000
+# slow enough that the device is asked before most of them have gone by
+RATE = 2000
 HOLD_MS = 100
 IDLE_GUESTS = 16
 # Of one of them, for a while: how often the worker has to look for that, and
@@ -45,7 +47,8 @@ def test_each_frame_is_measured(t, device):
     """As many as went out, and of those that were lent as many came back. How
     long a device holds them is no part of it."""
     be = start(t, device)
-    send(t, "--send", FRAMES, "--size", "60-1514", "--size-step", 7)
+    send(t, "--send", FRAMES, "--size", "60-1514", "--size-step", 7, "--rate",
+         RATE)
     pair = be.settled_pair("g0", "up")
     check(pair.frames == FRAMES and pair.lent_frames > 0, pair.data)
     latency = be.port("g0")["latency"]

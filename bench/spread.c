@@ -38,7 +38,7 @@
 #define SETUPS_MAX  8u
 #define RING_MAX    4096u
 /* Ring, and a slot for each of its frames. */
-#define LOOK_NS     20000L
+#define LOOK_NS     60000L
 #define WARM_LOOKS  500u
 /* A busy machine may let the workers wait. */
 #define DEADLINE_NS 60000000000ull
@@ -52,12 +52,13 @@ struct setup {
 	} * guest;
 	int tid[WORKERS_MAX];
 	double clock_rate[ROUNDS_MAX], own_rate[ROUNDS_MAX];
+	double waited[ROUNDS_MAX]; /* of the time, for others, by who waited longest */
 	uint64_t looks, dry;
 };
 
 static struct {
 	unsigned int rounds, turn_ms, ring, len;
-	bool pin, busy;
+	bool pin, busy, json;
 } options = { .rounds = 15, .turn_ms = 100, .ring = RING_MAX, .len = 64, .pin = true };
 
 static struct setup setups[SETUPS_MAX];
@@ -152,19 +153,23 @@ static void pin(int tid, unsigned int processor)
 		die("a thread cannot be pinned");
 }
 
-/* Nanoseconds on a processor so far. */
-static uint64_t thread_ns(int tid)
+/* Nanoseconds so far: on a processor, and waiting for one that others had. */
+struct account {
+	uint64_t ran_ns, waited_ns;
+};
+
+static struct account account_of(int tid)
 {
+	struct account account = { 0 };
 	char path[64];
-	uint64_t ns = 0;
 	FILE *file;
 
 	snprintf(path, sizeof(path), "/proc/self/task/%d/schedstat", tid);
 	file = fopen(path, "r");
-	if (!file || fscanf(file, "%lu", &ns) != 1)
+	if (!file || fscanf(file, "%lu %lu", &account.ran_ns, &account.waited_ns) != 2)
 		die("no schedstat of a worker");
 	fclose(file);
-	return ns;
+	return account;
 }
 
 /* ---- rings ---- */
@@ -357,26 +362,49 @@ static void end(struct setup *setup)
 		}
 }
 
+/* Whether it shares the processor of the thread that moves indices on. */
+static bool is_beside_us(unsigned int worker)
+{
+	return options.pin && worker % processors() == processors() - 1;
+}
+
+/* What a worker did since `before`, in ns of the clock, in which this thread ran ours_ns. */
+static void sum_up(struct setup *setup, unsigned int round, unsigned int worker,
+		   const struct account *before, uint64_t frames, uint64_t ns, uint64_t ours_ns)
+{
+	struct account now = account_of(setup->tid[worker]);
+	uint64_t ran_ns = now.ran_ns - before->ran_ns;
+	double waited = (double)(now.waited_ns - before->waited_ns) -
+			(is_beside_us(worker) ? (double)ours_ns : 0);
+
+	waited /= (double)ns;
+
+	/* On a busy machine it may not have run at all. */
+	if (ran_ns)
+		setup->own_rate[round] += (double)frames * 1e9 / (double)ran_ns;
+	setup->clock_rate[round] += (double)frames * 1e9 / (double)ns;
+	if (waited > setup->waited[round])
+		setup->waited[round] = waited;
+}
+
 static void turn(struct setup *setup, unsigned int round)
 {
+	struct account before[WORKERS_MAX];
 	struct count count = { 0 };
-	uint64_t own[WORKERS_MAX], since, ns, frames = 0;
-	double rate = 0;
+	uint64_t since, ns, ours_ns;
 
 	begin(setup, &count);
 	since = now_ns();
+	ours_ns = account_of(getpid()).ran_ns;
 	for (unsigned int w = 0; w < setup->workers; w++)
-		own[w] = thread_ns(setup->tid[w]);
+		before[w] = account_of(setup->tid[w]);
 	do {
 		look(setup, &count);
 		ns = now_ns() - since;
 	} while (ns < options.turn_ms * 1000000ull);
-	for (unsigned int w = 0; w < setup->workers; w++) {
-		rate += (double)count.frames[w] * 1e9 / (double)(thread_ns(setup->tid[w]) - own[w]);
-		frames += count.frames[w];
-	}
-	setup->clock_rate[round] = (double)frames * 1e9 / (double)ns;
-	setup->own_rate[round] = rate;
+	ours_ns = account_of(getpid()).ran_ns - ours_ns;
+	for (unsigned int w = 0; w < setup->workers; w++)
+		sum_up(setup, round, w, &before[w], count.frames[w], ns, ours_ns);
 	end(setup);
 }
 
@@ -422,6 +450,11 @@ static void check_ledger(const struct setup *setup)
 	gw_snapshot_free(snapshot);
 }
 
+static double dry_share(const struct setup *setup)
+{
+	return (double)setup->dry / (double)(setup->looks ? setup->looks : 1);
+}
+
 static void report(void)
 {
 	printf("frames of %u bytes, rings of %u, %u rounds of %u ms\n", options.len, options.ring,
@@ -433,8 +466,7 @@ static void report(void)
 
 		check_ledger(setup);
 		printf("%-8u %6u %8u %10.2f %5.2f%%", setup->guests, setup->pairs, setup->workers,
-		       quantile(setup->own_rate, 0.5) / 1e6,
-		       100.0 * (double)setup->dry / (double)(setup->looks ? setup->looks : 1));
+		       quantile(setup->own_rate, 0.5) / 1e6, 100 * dry_share(setup));
 		printf("  %6.3f (%5.3f to %5.3f)", ratio(setup, false, 0.5),
 		       ratio(setup, false, 0.25), ratio(setup, false, 0.75));
 		printf("  %6.3f (%5.3f to %5.3f)\n", ratio(setup, true, 0.5),
@@ -442,11 +474,28 @@ static void report(void)
 	}
 }
 
+/* Medians, in frames per second. */
+static void report_json(void)
+{
+	printf("[");
+	for (unsigned int s = 0; s < setup_count; s++) {
+		const struct setup *setup = &setups[s];
+
+		check_ledger(setup);
+		printf("%s{\"guests\":%u,\"pairs\":%u,\"workers\":%u,\"clock_rate\":%.0f,"
+		       "\"own_rate\":%.0f,\"waited\":%.4f,\"dry\":%.4f}",
+		       s ? "," : "", setup->guests, setup->pairs, setup->workers,
+		       quantile(setup->clock_rate, 0.5), quantile(setup->own_rate, 0.5),
+		       quantile(setup->waited, 0.5), dry_share(setup));
+	}
+	printf("]\n");
+}
+
 /* ---- options ---- */
 
 static const char help[] =
 	"usage: spread [--rounds N] [--turn MS] [--ring SIZE] [--len BYTES] [--no-pin] [--busy]\n"
-	"              GUESTS:PAIRS:WORKERS...\n";
+	"              [--json] GUESTS:PAIRS:WORKERS...\n";
 
 static unsigned int number(const char *text, unsigned long min, unsigned long max)
 {
@@ -477,10 +526,9 @@ static void add_setup(const char *word)
 static void read_options(int argc, char **argv)
 {
 	static const struct option table[] = {
-		{ "rounds", 1, NULL, 'r' }, { "turn", 1, NULL, 't' },
-		{ "ring", 1, NULL, 'n' },   { "len", 1, NULL, 'l' },
-		{ "no-pin", 0, NULL, 'p' }, { "busy", 0, NULL, 'b' },
-		{ "help", 0, NULL, 'h' },   { 0 },
+		{ "rounds", 1, NULL, 'r' }, { "turn", 1, NULL, 't' },   { "ring", 1, NULL, 'n' },
+		{ "len", 1, NULL, 'l' },    { "no-pin", 0, NULL, 'p' }, { "busy", 0, NULL, 'b' },
+		{ "json", 0, NULL, 'j' },   { "help", 0, NULL, 'h' },   { 0 },
 	};
 	int c;
 
@@ -497,6 +545,8 @@ static void read_options(int argc, char **argv)
 			options.pin = false;
 		else if (c == 'b')
 			options.busy = true;
+		else if (c == 'j')
+			options.json = true;
 		else {
 			fputs(help, c == 'h' ? stdout : stderr);
 			exit(c == 'h' ? 0 : 2);
@@ -519,7 +569,8 @@ int main(int argc, char **argv)
 	prctl(PR_SET_TIMERSLACK, 1ul);
 	if (!mkdtemp(folder))
 		die("no folder for sockets");
-	if (options.pin && options.busy)
+	/* Not beside the first worker: what there is to pay, more workers pay. */
+	if (options.pin)
 		pin(0, processors() - 1);
 	count = setup_count;
 	for (setup_count = 0; setup_count < count; setup_count++)
@@ -527,7 +578,10 @@ int main(int argc, char **argv)
 	for (unsigned int i = 0; i < options.rounds; i++)
 		for (unsigned int s = 0; s < setup_count; s++)
 			turn(&setups[s], i);
-	report();
+	if (options.json)
+		report_json();
+	else
+		report();
 	for (unsigned int s = 0; s < setup_count; s++)
 		setup_stop(&setups[s]);
 	rmdir(folder);

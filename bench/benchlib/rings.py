@@ -2,7 +2,11 @@
 """Rings without a generator: they were filled beforehand.
 
     Floor    nanoseconds that a chain costs who consumes it: a program that is
-             its driver, too (bench/ring_floor.c)
+             its driver, too (bench/ring_floor.c), or all the way to null
+             (bench/spread.c)
+    Spread   frames a second of queue pairs on workers (bench/spread.c); `field`
+             says by what: "clock_rate", or "own_rate", where a second is one in
+             which a worker had a processor
 
 Which contestant stands for what is in the table of works.
 """
@@ -12,9 +16,12 @@ import json
 from lib.proc import check, run
 
 from .backends import tool
-from .trial import LOAD_S, absent, amount_of, told
+from .trial import LOAD_S, Together, absent, amount_of, told
 
 TIMEOUT_S = 60
+MS = 1000
+# of the looks at a ring, how many may have found that it was empty
+DRY_MAX = 0.02
 
 
 def ask(t, name, *words):
@@ -22,8 +29,34 @@ def ask(t, name, *words):
     return json.loads(run([tool(t, name), *words], timeout_s=TIMEOUT_S).stdout)
 
 
+def ask_spread(bench, t, setup, figure):
+    """A sample of figure(what it says); without an amount if the rings were not
+    kept full, which is nobody's fault."""
+    said = ask(t, "spread", "--json", "--rounds", 1, "--turn",
+               round(bench.seconds * MS), setup)[0]
+    return amount_of(figure(said) if said["dry"] <= DRY_MAX else None,
+                     said["waited"])
+
+
+class Spread(Together):
+    STARTS_S = 1.0
+
+    def __init__(self, setups, field):
+        self.setups, self.field = setups, field
+
+    def measure_s(self, bench, contestant):
+        return super().measure_s(bench, contestant) + bench.seconds / 2
+
+    def amounts(self, bench, contestant, works):
+        with bench.folder() as t:
+            whole = ask_spread(bench, t, self.setups[contestant.name], dict)
+        return {w.name: (whole._replace(
+            amount=whole.amount and whole.amount[w.trial.field]), None)
+                for w in works}
+
+
 class Floor:
-    """programs: {contestant: words of ring_floor}"""
+    """programs: {contestant: words of ring_floor, or None: all the way}"""
 
     def __init__(self, programs):
         self.programs = programs
@@ -40,15 +73,18 @@ class Floor:
     def measure(self, bench, round_, contestant, work):
         def once():
             with bench.folder() as t:
-                return amount_of(self._ns(bench, t, contestant))
+                return self._spent(bench, t, contestant)
         sample, why = told(once)
         if why:
             return absent(bench, work, contestant, why, round_)
         return sample._replace(run=bench.run, round=round_, work=work.name,
                                who=contestant.name)
 
-    def _ns(self, bench, t, contestant):
-        said = ask(t, "ring_floor", "--seconds", bench.seconds,
-                   *self.programs[contestant.name])
+    def _spent(self, bench, t, contestant):
+        words = self.programs[contestant.name]
+        if words is None:
+            return ask_spread(bench, t, "1:1:1",
+                              lambda said: 1e9 / said["own_rate"])
+        said = ask(t, "ring_floor", "--seconds", bench.seconds, *words)
         check(said["frames"], "no chain was consumed")
-        return said["frame_ns"]
+        return amount_of(said["frame_ns"])

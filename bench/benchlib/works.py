@@ -61,7 +61,7 @@ SUPER_BYTES = 65536
 OURS = "guestwire"
 NEVER, DPDK, BARE, ONE = "loan=never", "dpdk", "af_xdp", "one guest"
 ALWAYS = "copybreak=0"
-RINGS = "rings only"
+PAIR, RINGS = "one pair", "rings only"
 OVS, QEMU = "ovs-dpdk", "qemu tap"
 MANY_GUESTS = 64
 FEW = 3
@@ -76,7 +76,8 @@ HERD = {"trial": trial.Load(loads.herd, fronts={OURS: MANY_GUESTS,
                                                 CEILED: MANY_GUESTS}),
         "ring": SPLIT_SHORT, "figure": "cpu_ns", "unit": "ns", "most": True}
 
-SPLIT_FLOOR = rings.Floor({OURS: ("--own",), RINGS: ()})
+SETUPS = {OURS: "1:2:2", PAIR: "1:1:1"}
+SPLIT_FLOOR = rings.Floor({OURS: ("--own",), RINGS: (), PAIR: None})
 PACKED_FLOOR = rings.Floor({OURS: ("--own", "--packed"),
                             RINGS: ("--packed",)})
 
@@ -161,8 +162,14 @@ WORKS = (
          "1518 B", "null", {DPDK: None}, size=1518, ring=PACKED,
          trial=SECOND, rounds=FEW),
 
+    other("spread", "two queue pairs on two workers, 64 B, for each second of "
+          "a worker", rings.Spread(SETUPS, "own_rate"), "frames/s",
+          against={PAIR: 1.8}, quick=True),
+    other("spread-clock", "two queue pairs on two workers, 64 B, by the clock",
+          rings.Spread(SETUPS, "clock_rate"), "frames/s",
+          against={PAIR: None}),
     other("ring-split", "our code of a split ring alone, for each frame",
-          SPLIT_FLOOR, "ns", most=True, against={RINGS: None},
+          SPLIT_FLOOR, "ns", most=True, against={RINGS: None, PAIR: None},
           quick=True),
     other("ring-packed", "our code of a packed ring alone, for each frame",
           PACKED_FLOOR, "ns", most=True, against={RINGS: None}),
@@ -199,6 +206,8 @@ CONTESTANTS = (
     Contestant(ALWAYS, "Guestwire that lends every frame, however short",
                backends.Guestwire, ",copybreak=0"),
     Contestant(ONE, "Guestwire with one guest", backends.Guestwire, ""),
+    Contestant(PAIR, "Guestwire with one queue pair on one worker, to null",
+               None, ""),
     Contestant(RINGS, "a ring consumer that does nothing, in the thread of who "
                "fills the ring", None, ""),
     Contestant(DPDK, "DPDK testpmd, net_vhost", peers.Testpmd, ""),

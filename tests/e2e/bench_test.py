@@ -13,8 +13,8 @@ from lib.scenario import deadline
 
 ROUNDS = 1
 WORKS = ("null-1518", "packed-9000", "read-64k", "veth-1500", "pass-1518",
-         "ring-packed", "break-loop-256")
-SIDES = ("guestwire", "loan=never", "af_xdp", "rings only")
+         "spread", "ring-packed", "break-loop-256")
+SIDES = ("guestwire", "loan=never", "af_xdp", "one pair", "rings only")
 PAGE = "<!-- bench: figures -->\n<!-- bench -->\n"
 FILES = ("results.json", "table.txt", "table.md", "rates.svg", "ratios.svg")
 RUN_TIMEOUT_S = 150

@@ -19,6 +19,10 @@ from . import report
 
 BLOCK = re.compile(r"(<!-- bench: (\S+) -->\n).*?(<!-- bench -->)", re.S)
 RINGS = "ring-"
+SUMMARY = ("fair-shaped", "null-64", "null-1518", "null-64k", "read-1518",
+           "veth-1500", "pass-1518", "pass-64k", "spread", "idle", "memory",
+           "memory-guest", "tcp-from", "tcp-to", "wake")
+PEERS = ("dpdk", "qemu tap", "one pair")
 NOT_MEASURED = "no figure"
 
 
@@ -57,6 +61,28 @@ def _others(_, results):
             *([*row[:4], row[6]] for row in rows if row[4] == report.NONE)]
 
 
+def _figure(results, work, who):
+    found = results.summary(work, who)
+    return f"{report.number_text(found.median)} " \
+        f"{results.works[work]['unit']}" if found else report.NONE
+
+
+def _summary(_, results):
+    """What people ask first: ours, and a peer's in the same run."""
+    rows = [["", results.ours, "beside it", "", "ratio"]]
+    for name in SUMMARY:
+        work = results.works.get(name)
+        peer = next((p for p in PEERS if work and p in work["against"]
+                     and results.of(name, p)), None)
+        if not work:
+            continue
+        ratio = results.ratio(name, peer).value if peer else None
+        rows.append([work["title"], _figure(results, name, results.ours),
+                     peer or "", _figure(results, name, peer) if peer else "",
+                     f"{ratio:.2f}" if ratio else report.NONE])
+    return rows
+
+
 def _curve(name):
     def table(_, results):
         """What a frame costs, by its size."""
@@ -90,6 +116,7 @@ def _versions(_, results):
 
 TABLES = {
     "machine": _machine,
+    "summary": _summary,
     "targets": _targets,
     "ratios": _others,
     "figures": lambda _, results: report.measured(results),

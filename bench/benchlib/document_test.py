@@ -56,6 +56,17 @@ class Renew(unittest.TestCase):
         self.assertNotIn("3.00", renewed(free, "targets"))
         self.assertIn("3.00", renewed(free, "ratios"))
 
+    def test_a_summary_has_a_peer_of_the_same_run(self):
+        file = results(works=[{**WORK, "name": "null-64",
+                               "against": {"dpdk": 1.2}}])
+        for sample in file["samples"]:
+            sample["work"] = "null-64"
+            sample["who"] = sample["who"].replace("peer", "dpdk")
+        file["contestants"][1]["name"] = "dpdk"
+        self.assertIn("| a work | 30.0 M frames/s | dpdk | 10.0 M frames/s "
+                      "| 3.00 |", renewed(file, "summary"))
+        self.assertIn("None.", renewed(results(), "summary"))
+
     def test_a_curve_by_size(self):
         text = renewed(results(works=[{**WORK, "curve": "break-read"}]),
                        "break-read")

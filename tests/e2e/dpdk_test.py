@@ -88,7 +88,7 @@ def there_and_back(wire, stream, frames):
 def both_ways(t, wire, ring, feature):
     pmd = start(t, wire, ring, feature)
     pmd.say("start tx_first 1")
-    wire._wait_answered(0)
+    wire.wait_answered(0)
     multi = feature == "multiqueue"
     first = BURST * (QUEUES if multi else 1)
     wait_sent(wire, first)

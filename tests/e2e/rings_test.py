@@ -91,7 +91,7 @@ def both_ways(wire, arguments):
     a = start_sender(wire, "--receive-stream", FAR_STREAM, "--verify",
                      *order, "--receive", FRAMES, "--window", WINDOW,
                      *arguments)
-    wire._wait_answered(mark)
+    wire.wait_answered(mark)
     release(far)
     return guest.result(a), guest.result(far)
 

@@ -189,7 +189,7 @@ class Wire:
         a = self.start_guest(*addresses(self.stream, self.far_stream), *both,
                              *pace, "--scribble", *layout)
         if fresh:
-            self._wait_answered(mark)
+            self.wait_answered(mark)
         elif self.device.verdict != "no":
             self._wait_lent()
         release(far)
@@ -200,7 +200,7 @@ class Wire:
         return not re.search(f"port {self.a}: a front-end has connected",
                              self.be.process.err.text())
 
-    def _wait_answered(self, mark):
+    def wait_answered(self, mark):
         """Until the daemon says, after `mark`, that the driver gave the answer
         of the table."""
         self.be.process.wait_line(

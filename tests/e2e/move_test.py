@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Queue pairs that go from one worker to another while frames move."""
+
+from lib import guest
+from lib.daemon import Daemon
+from lib.proc import check
+from lib.scenario import cases, deadline
+from lib.wire import (EXCHANGE_TIMEOUT_S, MEMORY_MIB, RING_SIZE, WINDOW, Wire,
+                      check_end, mac, release)
+
+PAIRS = 4
+WORKERS = 2
+FRAMES = 4000
+RATE = 2000
+ROUNDS = 3
+
+
+def streams(first):
+    return f"{first}-{first + PAIRS - 1}"
+
+
+def load(own, other, others):
+    """Arguments of an end: its streams from `own` on, and what it hears."""
+    return ["--stream", own, "--mac", mac(own), "--dst", mac(other),
+            "--receive-stream", others, "--verify", "--send", FRAMES,
+            "--receive", FRAMES, "--rate", RATE, "--window", WINDOW,
+            "--start-fd", 0, "--timeout", EXCHANGE_TIMEOUT_S]
+
+
+def move_to_and_fro(t, be, ports):
+    """Each pair to each worker. One whose frames a device keeps, or that
+    frames wait for, may stay where it is."""
+    moved = asked = 0
+    for i in range(ROUNDS * WORKERS):
+        for n, port in enumerate(ports):
+            for pair in range(PAIRS):
+                worker = (i + pair // (n + 1)) % WORKERS
+                done = be.command("move", f"{port}:{pair}", "--worker", worker,
+                                  may_fail=True)
+                asked += 1
+                moved += done.returncode == 0
+                check(done.returncode == 0 or "stay" in done.stderr,
+                      f"{port}:{pair} to {worker}: {done.stderr}")
+    t.note(f"{moved} of {asked} moves")
+    check(moved > asked / 2, f"only {moved} of {asked} moves")
+
+
+@deadline(90)
+def test_between_guests(t):
+    """Each number once, both ways. In which order the guest reads its rings,
+    and so frames that came to several, is up to the guest."""
+    sockets = {p: t.path(f"{p}.sock") for p in ("a", "b")}
+    be = Daemon(t, [f"{p}=guest:{s},queues={PAIRS}"
+                    for p, s in sockets.items()],
+                arguments=["--workers", WORKERS])
+    be.start()
+    ends = [guest.start_guest(
+        t, "--socket", sockets[name], "--queues", PAIRS, "--memory",
+        MEMORY_MIB, "--ring-size", RING_SIZE,
+        *load(own, other, streams(other)), name=name)
+        for name, own, other in (("a", 1, 101), ("b", 101, 1))]
+    for end in ends:
+        release(end)
+    move_to_and_fro(t, be, ("a", "b"))
+    for end in ends:
+        check_end(guest.result(end), FRAMES, FRAMES)
+    be.stop()
+
+
+@deadline(90)
+@cases("driver", ("xdp", "tap", "packet"))
+def test_with_a_device(t, driver):
+    """Each number once, both ways, and to the device each flow in order: it
+    stays in its ring, whoever serves that."""
+    wire = Wire(t, driver, guest_options=f",queues={PAIRS}")
+    wire.start("--workers", WORKERS)
+    far = wire.start_far(*load(101, 1, streams(1))[:-4], "--ordered",
+                         "--timeout", EXCHANGE_TIMEOUT_S)
+    a = wire.start_guest("--queues", PAIRS, *load(1, 101, "101"))
+    release(a)
+    wire.wait_answered(0)
+    release(far)
+    move_to_and_fro(t, wire.be, ("a",))
+    for end in (a, far):
+        check_end(guest.result(end), FRAMES, FRAMES)
+    wire.be.stop()

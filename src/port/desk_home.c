@@ -91,13 +91,12 @@ static void quarantine_shrinks(struct port_queue *egress, uint32_t loans)
 	gw_port_requery(egress->port);
 }
 
-unsigned int desk_reap(struct port_queue *egress)
+/* One batch; returns how many. */
+static unsigned int reap_batch(struct port_queue *egress)
 {
 	struct gw_done done[GW_BATCH];
-	unsigned int before = egress->held, count, loans = 0;
+	unsigned int count, loans = 0;
 
-	if (!before)
-		return 0;
 	count = egress->driver->reap(&egress->queue, done, GW_BATCH);
 	if (count)
 		port_done(egress);
@@ -116,10 +115,27 @@ unsigned int desk_reap(struct port_queue *egress)
 	}
 	egress->held -= count;
 	egress->held_loans -= loans;
-	egress->progress |= count > 0;
 	if (count && gw_counter_read(&egress->quarantined))
 		quarantine_shrinks(egress, loans);
+	return count;
+}
+
+/*
+ * In a visit each other port may hand over a batch, and each other lane, so as many may be
+ * over at once: who took back less would let what is over pile up, and with it bounce
+ * buffers and loans that the sources lack then.
+ */
+unsigned int desk_reap(struct port_queue *egress)
+{
+	unsigned int batches = egress->port->network_ports + egress->port->lanes;
+	unsigned int before = egress->held;
+
+	while (egress->held && reap_batch(egress) == GW_BATCH && --batches)
+		;
 	/* A crossing has taken its own by itself. */
+	if (egress->held == before)
+		return 0;
+	egress->progress = true;
 	return before - egress->held;
 }
 

@@ -44,6 +44,23 @@ static void more_than_a_batch_comes_home(void **state)
 	rig_close(&rig);
 }
 
+/* Two other ports hand over a batch each in one visit: else it would pile up. */
+static void what_several_handed_over_is_taken_back_at_once(void **state)
+{
+	static const char *const specs[] = { "a=fake:", "d=fake:,loans=400", "e=sink:", NULL };
+	struct rig rig;
+
+	rig_open(&rig, specs);
+	answer(&rig, 1, yes());
+	for (unsigned int i = 0; i < 2 * GW_BATCH; i++)
+		offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]->queue[0]);
+	device(&rig, 1)->complete = 2 * GW_BATCH;
+	assert_int_equal(desk_reap(rig.port[1]->queue[0]), 2 * GW_BATCH);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
 static void undelivered_and_failed_frames_are_counted(void **state)
 {
 	struct pair *pair;
@@ -182,6 +199,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_frame_with_two_holders_comes_home_once),
 		cmocka_unit_test(more_than_a_batch_comes_home),
+		cmocka_unit_test(what_several_handed_over_is_taken_back_at_once),
 		cmocka_unit_test(undelivered_and_failed_frames_are_counted),
 		cmocka_unit_test(drained_is_told_once_after_the_last_loan),
 		cmocka_unit_test(quarantine_ends_with_the_last_loan_whatever_is_copied),

@@ -35,6 +35,8 @@ static void up_apply(void *arg)
 	for (unsigned int i = 0; i < port->lanes; i++)
 		port_queue_count_device(port->queue[i]); /* before it goes */
 	port->up = request->up;
+	for (unsigned int i = 0; i < port->lanes; i++)
+		port->queue[i]->full = false;
 	for (unsigned int i = 0; i < port->lanes && !port->up; i++)
 		desk_abandon(port->queue[i], GW_DROP_EGRESS_DOWN);
 }

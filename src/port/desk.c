@@ -283,6 +283,10 @@ enum desk_verdict desk_offer(struct port_queue *egress, struct gw_frame *frame, 
 		if (may_wait || egress->driver->bounce)
 			return desk_no_room(egress, pair, frame, may_wait, GW_DROP_EGRESS_PAUSED);
 	}
+	/* Not asked again until it gives something back: a copy for nothing costs others as much
+	   as one that goes out. */
+	if (__builtin_expect(egress->full, 0) && !may_wait)
+		return desk_no_room(egress, pair, frame, false, GW_DROP_EGRESS_FULL);
 	if (asks_for_something(frame) &&
 	    (frame->cut == CUT_BEGUN || !device_does_it(egress, pair, frame)))
 		return desk_offer_partial(egress, pair, frame, may_wait);
@@ -296,7 +300,8 @@ enum desk_verdict desk_offer(struct port_queue *egress, struct gw_frame *frame, 
 
 void desk_reset(struct port_queue *queue)
 {
-	queue->stalled = queue->untrusted = queue->progress = queue->refused = false;
+	queue->stalled = queue->untrusted = queue->progress = false;
+	queue->refused = queue->full = false;
 	queue->owing_since_ns = 0;
 	queue->lent_out = queue->held = queue->held_loans = 0;
 	queue->offer.count = queue->home_count = queue->home_undone = 0;

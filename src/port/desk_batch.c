@@ -155,6 +155,7 @@ unsigned int desk_flush(struct port_queue *egress)
 		return offered;
 	}
 	egress->refused = true;
+	egress->full = egress->held && egress->queue.refusal == GW_DROP_EGRESS_FULL;
 	if (!batch_waits(egress)) {
 		drop_offers_from(offer, accepted, egress->queue.refusal);
 		accepted = offered;

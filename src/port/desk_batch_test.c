@@ -44,6 +44,54 @@ static void what_tx_refuses_waits_with_two_ports_and_is_dropped_with_three(void 
 	rig_close(&rig);
 }
 
+/* Neither tx nor a copy: others of the network would pay for it. */
+static void a_full_device_is_left_alone_until_it_gives_something_back(void **state)
+{
+	struct port_queue *egress;
+	struct rig rig;
+
+	rig_open(&rig, three);
+	egress = rig.port[1]->queue[0];
+	answer(&rig, 1, yes());
+	device(&rig, 1)->budget = 1;
+	offer(&rig, 1, LEN);
+	offer(&rig, 1, LEN);
+	desk_flush(egress);
+	device(&rig, 1)->budget = 8;
+	egress->stalled = true; /* it would be copied for */
+	offer(&rig, 1, LEN);
+	desk_flush(egress);
+	assert_int_equal(device(&rig, 1)->tx_calls, 1);
+	assert_int_equal(pair_to(&rig, 1)->bounce_peak, 0);
+	assert_int_equal(pair_to(&rig, 1)->reasons[GW_DROP_EGRESS_FULL], 2);
+	complete_all(&rig, 1);
+	offer(&rig, 1, LEN);
+	desk_flush(egress);
+	assert_int_equal(device(&rig, 1)->tx_calls, 2);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
+/* One that holds nothing has nothing to give back: it is asked each time. */
+static void a_device_that_refuses_all_is_asked_again(void **state)
+{
+	struct rig rig;
+
+	rig_open(&rig, three);
+	answer(&rig, 1, yes());
+	device(&rig, 1)->budget = 0;
+	offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]->queue[0]);
+	device(&rig, 1)->budget = 8;
+	offer(&rig, 1, LEN);
+	desk_flush(rig.port[1]->queue[0]);
+	assert_int_equal(pair_to(&rig, 1)->lent_frames, 1);
+	complete_all(&rig, 1);
+	check_books(&rig, 1);
+	rig_close(&rig);
+}
+
 /* The fake checks that its slots come back last first. */
 static void slots_of_a_drivers_own_ring_go_back_in_order(void **state)
 {
@@ -253,6 +301,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_tx_refuses_waits_with_two_ports_and_is_dropped_with_three),
+		cmocka_unit_test(a_full_device_is_left_alone_until_it_gives_something_back),
+		cmocka_unit_test(a_device_that_refuses_all_is_asked_again),
 		cmocka_unit_test(slots_of_a_drivers_own_ring_go_back_in_order),
 		cmocka_unit_test(copies_wait_for_a_paused_port_in_their_order),
 		cmocka_unit_test(beyond_a_batch_is_dropped_as_paused),

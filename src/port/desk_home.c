@@ -136,6 +136,7 @@ unsigned int desk_reap(struct port_queue *egress)
 	if (egress->held == before)
 		return 0;
 	egress->progress = true;
+	egress->full = false;
 	return before - egress->held;
 }
 

@@ -117,6 +117,9 @@ static void frames_that_waited_have_waited(void **state)
 	assert_int_equal(forward_of(&rig).count, 1);
 	pass(100);
 	find(&rig);
+	/* It has room again, and says so. */
+	device(&rig, 1)->complete = 1;
+	desk_reap(rig.port[1]->queue[0]);
 	offer(&rig, 1, LEN);
 	device(&rig, 1)->budget = 10;
 	pass(1);

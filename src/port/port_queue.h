@@ -51,6 +51,7 @@ struct port_queue {
 	bool untrusted;          /* quarantined frames are out: answers no */
 	bool progress;           /* something was taken or given back since the last look */
 	bool refused;            /* something found no room since the last look */
+	bool full;               /* its device took no more, and has given nothing back since */
 	uint64_t owing_since_ns; /* since when something is owed without progress; 0: not */
 	uint32_t lent_out;       /* loans of this queue's frames that devices hold, all pairs */
 	uint32_t held;           /* frames this queue's device holds, lent and bounced, all pairs */

@@ -389,7 +389,7 @@ static void sum_up(struct setup *setup, unsigned int round, unsigned int worker,
 
 static void turn(struct setup *setup, unsigned int round)
 {
-	struct account before[WORKERS_MAX];
+	struct account before[WORKERS_MAX] = { 0 };
 	struct count count = { 0 };
 	uint64_t since, ns, ours_ns;
 

@@ -146,6 +146,8 @@ unsigned int xdp_tx(struct gw_queue *queue, struct gw_frame *const *frames, unsi
 		if (ch->xsk)
 			channel_flush(p, ch);
 	}
+	if (i)
+		watch_busy(p);
 	return i;
 }
 
@@ -187,6 +189,8 @@ unsigned int xdp_rx(struct gw_queue *queue, struct gw_frame **frames, unsigned i
 		n += rx_read(&p->channel[at], frames + n, max - n);
 	}
 	p->rx_next = first + 1 < p->channel_count ? first + 1 : 0;
+	if (n)
+		watch_busy(p);
 	return n;
 }
 
@@ -229,6 +233,8 @@ bool xdp_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us)
 	bool busy = false;
 
 	*poll_us = 0;
+	if (wants && !watch_sleep(p))
+		*poll_us = XDP_UNWATCHED_US;
 	for (unsigned int i = 0; i < p->channel_count && wants; i++) {
 		unsigned int us = 0;
 

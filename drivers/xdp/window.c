@@ -125,7 +125,7 @@ static void detach_apply(void *arg)
 {
 	struct xdp_channel *ch = arg;
 
-	epoll_ctl(ch->p->epoll_fd, EPOLL_CTL_DEL, ch->xsk->fd, NULL);
+	watch_drop(ch);
 	xsk_count(ch->xsk, ch->counts);
 	ch->counts[GW_DEVICE_RX_UNREAD] += rx_unread(ch);
 	ch->xsk = NULL;
@@ -151,11 +151,10 @@ static void attach_apply(void *arg)
 {
 	struct attach *attach = arg;
 	struct xdp_channel *ch = attach->ch;
-	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLET };
 
 	tx_abandon(ch);
 	ch->xsk = attach->xsk;
-	epoll_ctl(ch->p->epoll_fd, EPOLL_CTL_ADD, ch->xsk->fd, &event);
+	watch_add(ch);
 	ch->p->queue->fd[0].fd = ch->p->epoll_fd;
 	ch->p->queue->fd[0].events = EPOLLIN;
 	tx_attach(ch, attach->memmap);

@@ -68,7 +68,9 @@ struct xdp_port {
 	char trouble[GW_ERROR_TEXT_BYTES];    /* why the socket is gone */
 
 	/* worker */
-	int epoll_fd; /* all sockets; what the worker sleeps on */
+	int epoll_fd;             /* all sockets; what the worker sleeps on */
+	bool unwatched;           /* they are not in there, since there is always work */
+	unsigned int busy_visits; /* with frames, since it last was about to sleep */
 	struct packet_rx *packet;
 	struct xdp_source source[XDP_SOURCES];
 	unsigned int lenders; /* channels that lend from a guest, and take frames */
@@ -90,6 +92,22 @@ void xdp_device_counts(struct gw_queue *queue, uint64_t counts[GW_DEVICE_COUNT])
 bool xdp_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us);
 /* Completions of all channels, and frames that waited for them. */
 void xdp_collect(struct xdp_port *p);
+
+/* ---- watch.c: what wakes the worker ---- */
+
+/* How long a worker sleeps that nobody would wake. */
+#define XDP_UNWATCHED_US 1000u
+
+/* A channel's socket is there, and is about to go. In apply. */
+bool watch_add(struct xdp_channel *ch);
+void watch_drop(struct xdp_channel *ch);
+/* A visit with frames. Worker, as the next. */
+void watch_busy(struct xdp_port *p);
+/*
+ * The worker may be about to sleep; what came before this wakes nobody. False if what comes
+ * later would not either: the kernel refuses.
+ */
+bool watch_sleep(struct xdp_port *p);
 
 /* ---- device.c: the interface as a whole ---- */
 

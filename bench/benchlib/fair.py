@@ -106,6 +106,9 @@ class Site(Guestwire):
         """Who is there shows himself."""
         guest.run_guest(self.t, "--interface", "far" + device, *SENDER,
                         "--mac", address, ns=self.far_ns)
+        # it goes to all, and is not to be taken for what is counted
+        wait_for(lambda: self.daemon.port(device)["rx_frames"], SETTLE_S,
+                 f"the first frame from {device}")
 
     def _learn_echo(self, address):
         """What a guest sends there comes back with its addresses swapped."""
@@ -158,6 +161,7 @@ class Run:
     def __init__(self, bench, site):
         self.site = site
         self.seconds = PERIOD_SHARE * bench.seconds
+        wait_for(self._is_still, SETTLE_S, "all to be learned")
         self.books, self.sent = Books(site), None
         words = [w for n, device, address in FLOWS for w in
                  ("--beside" if device == SLOW else "--flow",

@@ -59,7 +59,10 @@ void receiver_free(struct receiver *receiver)
 	free(receiver);
 }
 
-/* The chains that one frame goes to, and their segments in the guest's array. */
+/*
+ * The chains that one frame goes to, and their segments in the guest's array. Most
+ * frames have one chain: what is not used of this is not written either.
+ */
 struct landing {
 	struct iovec *seg;
 	struct ring_chain chain[GUEST_MERGE_MAX];
@@ -100,12 +103,13 @@ static bool ring_exhausted(const struct receiver *receiver, const struct landing
 					  ring_size(receiver->ring);
 }
 
-/* Room for `need` bytes, or nothing taken. */
+/* Room for `need` bytes, its segments in seg; or nothing taken. */
 static enum landing_result find_landing(struct receiver *receiver, struct landing *landing,
-					uint64_t need)
+					struct iovec *seg, uint64_t need)
 {
 	enum landing_result result;
 
+	landing->seg = seg;
 	landing->chains = landing->segs = 0;
 	landing->bytes = 0;
 	do {
@@ -203,14 +207,15 @@ static void write_frame(struct receiver *receiver, const struct landing *landing
 static bool deliver(struct gw_queue *queue, struct receiver *receiver, const struct gw_frame *frame)
 {
 	struct guest_queue *own = queue->priv;
-	struct landing landing = { .seg = own->seg };
+	struct landing landing;
 
 	/* Decided for the guest that was here before, and other features. */
 	if (super_frame_missing(&frame->header, receiver->offloads.takes)) {
 		gw_queue_drop(queue, frame, GW_DROP_EGRESS_DOWN);
 		return true;
 	}
-	switch (find_landing(receiver, &landing, (uint64_t)frame->len + receiver->header_len)) {
+	switch (find_landing(receiver, &landing, own->seg,
+			     (uint64_t)frame->len + receiver->header_len)) {
 	case LANDING_OK:
 		write_frame(receiver, &landing, frame);
 		return true;

@@ -36,8 +36,8 @@ static bool longer_than(const struct iovec *seg, unsigned int count, size_t len)
 	return false;
 }
 
-bool net_header_strip(struct iovec *seg, unsigned int count, unsigned int len,
-		      struct virtio_net_hdr_v1 *header, unsigned int *first)
+bool net_header_strip_parts(struct iovec *seg, unsigned int count, unsigned int len,
+			    struct virtio_net_hdr_v1 *header, unsigned int *first)
 {
 	uint8_t *to = (uint8_t *)header;
 	unsigned int i = 0;
@@ -119,7 +119,8 @@ static bool csum_inside(const struct virtio_net_hdr_v1 *header, uint32_t frame_l
 	return end <= frame_len;
 }
 
-bool net_header_valid(const struct virtio_net_hdr_v1 *header, uint64_t features, uint32_t frame_len)
+bool net_header_offload_valid(const struct virtio_net_hdr_v1 *header, uint64_t features,
+			      uint32_t frame_len)
 {
 	/* Flags for receivers only; unknown ones are to be ignored (5.1.6.2.2). */
 	if (header->flags & (VIRTIO_NET_HDR_F_DATA_VALID | VIRTIO_NET_HDR_F_RSC_INFO))
@@ -154,7 +155,7 @@ static void tidy_gso(struct virtio_net_hdr_v1 *header, uint32_t frame_len)
 	header->hdr_len = clamp(header->hdr_len, least, most < frame_len ? most : frame_len);
 }
 
-void net_header_tidy(struct virtio_net_hdr_v1 *header, uint32_t frame_len)
+void net_header_offload_tidy(struct virtio_net_hdr_v1 *header, uint32_t frame_len)
 {
 	header->flags &= VIRTIO_NET_HDR_F_NEEDS_CSUM;
 	header->num_buffers = 0;

@@ -27,6 +27,15 @@
 		__atomic_signal_fence(__ATOMIC_SEQ_CST); \
 	} while (0)
 
+/* Hints: memory that will be read soon, or written. Any address is allowed. */
+#define gw_prefetch(p) __builtin_prefetch(p)
+#ifdef __x86_64__
+/* Elsewhere the built-in does it; here it would fetch for reading. A no-op where not known. */
+#define gw_prefetch_write(p) __asm__ volatile("prefetchw %0" : : "m"(*(const char *)(p)))
+#else
+#define gw_prefetch_write(p) __builtin_prefetch((p), 1)
+#endif
+
 /* Acquire and release on plain memory shared with a guest or the kernel (rings). */
 #define gw_load_acquire(p)     __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define gw_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)

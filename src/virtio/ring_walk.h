@@ -14,6 +14,9 @@ struct walk_ahead {
 	bool cut;        /* not all that were available */
 };
 
+/* Of a table, most of those that are in use; of a frame, its headers. */
+#define WALK_FETCH_BYTES 128u
+
 struct walk {
 	struct ring *ring;
 	struct ring_chain *chain; /* counts and bytes are added up here */
@@ -76,6 +79,19 @@ static inline enum ring_fault walk_add(struct walk *walk, uint64_t addr, uint32_
 	if (__builtin_expect(base != NULL, 1))
 		return walk_add_piece(walk, base, len, writable);
 	return walk_add_pieces(walk, addr, len, writable);
+}
+
+/* A table of a ring that we read, or a buffer, will be read soon from its beginning on. */
+static inline void walk_fetch(const struct ring *ring, uint64_t addr)
+{
+	const uint8_t *base;
+
+	if (!ring->reads_only || __builtin_expect(ring->iotlb != NULL, 0))
+		return;
+	base = memmap_translate(ring->memmap, addr, WALK_FETCH_BYTES);
+	if (base)
+		for (unsigned int i = 0; i < WALK_FETCH_BYTES; i += RING_CACHE_LINE)
+			gw_prefetch(base + i);
 }
 
 /*

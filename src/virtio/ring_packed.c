@@ -328,6 +328,24 @@ static inline enum ring_fault check_chain(const struct packed_ring *packed, uint
 	return RING_FAULT_NONE;
 }
 
+/*
+ * As on a split ring (ring_split.c): hints, from which nothing is decided. Where the guest
+ * has not been yet it is about to write, and is left alone.
+ */
+static inline void fetch_ahead(const struct packed_ring *packed)
+{
+	struct packed_place place = packed->avail;
+
+	if (packed->ring.size <= RING_FETCH_DESC_AHEAD)
+		return;
+	place_on(&place, RING_FETCH_BUFFER_AHEAD, packed->ring.size);
+	if (!available_at(packed, place))
+		return;
+	walk_fetch(&packed->ring, gw_read_once(&packed->desc[place.at].addr));
+	place_on(&place, RING_FETCH_DESC_AHEAD - RING_FETCH_BUFFER_AHEAD, packed->ring.size);
+	gw_prefetch(&packed->desc[place.at]);
+}
+
 static int packed_pop(struct ring *ring, struct ring_chain *chain, struct iovec *seg,
 		      unsigned int max)
 {
@@ -342,6 +360,7 @@ static int packed_pop(struct ring *ring, struct ring_chain *chain, struct iovec 
 		return -1;
 	if (!find_avail(packed))
 		return 0;
+	fetch_ahead(packed);
 	place = packed->avail;
 	*chain = (struct ring_chain){ 0 };
 	fault = walk_chain(packed, &walk, &place, &count, &id);

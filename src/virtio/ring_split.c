@@ -37,10 +37,6 @@
 #define AVAIL_ALIGN 2u
 #define USED_ALIGN  4u
 
-/* So many chains before it is popped, its descriptor is fetched, and what that names. */
-#define FETCH_DESC_AHEAD   24u
-#define FETCH_BUFFER_AHEAD 8u
-
 struct split_ring {
 	struct ring ring;
 	const struct vring_desc *desc;
@@ -207,13 +203,13 @@ static inline void fetch_ahead(const struct split_ring *split)
 
 	/* Where this chain will be shown as used, if none is kept for long. */
 	gw_prefetch_write(&split->used->ring[split->avail_next & split->mask]);
-	if (available <= FETCH_DESC_AHEAD)
+	if (available <= RING_FETCH_DESC_AHEAD)
 		return;
 	head = gw_read_once(
-		&split->avail->ring[(split->avail_next + FETCH_DESC_AHEAD) & split->mask]);
+		&split->avail->ring[(split->avail_next + RING_FETCH_DESC_AHEAD) & split->mask]);
 	gw_prefetch(&split->desc[head & split->mask]);
 	head = gw_read_once(
-		&split->avail->ring[(split->avail_next + FETCH_BUFFER_AHEAD) & split->mask]);
+		&split->avail->ring[(split->avail_next + RING_FETCH_BUFFER_AHEAD) & split->mask]);
 	walk_fetch(&split->ring, gw_read_once(&split->desc[head & split->mask].addr));
 }
 

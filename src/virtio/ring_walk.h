@@ -14,8 +14,11 @@ struct walk_ahead {
 	bool cut;        /* not all that were available */
 };
 
+/* So many chains before it is popped, its descriptor is fetched, and what that names. */
+#define RING_FETCH_DESC_AHEAD   24u
+#define RING_FETCH_BUFFER_AHEAD 8u
 /* Of a table, most of those that are in use; of a frame, its headers. */
-#define WALK_FETCH_BYTES 128u
+#define RING_FETCH_BYTES        128u
 
 struct walk {
 	struct ring *ring;
@@ -88,9 +91,9 @@ static inline void walk_fetch(const struct ring *ring, uint64_t addr)
 
 	if (!ring->reads_only || __builtin_expect(ring->iotlb != NULL, 0))
 		return;
-	base = memmap_translate(ring->memmap, addr, WALK_FETCH_BYTES);
+	base = memmap_translate(ring->memmap, addr, RING_FETCH_BYTES);
 	if (base)
-		for (unsigned int i = 0; i < WALK_FETCH_BYTES; i += RING_CACHE_LINE)
+		for (unsigned int i = 0; i < RING_FETCH_BYTES; i += RING_CACHE_LINE)
 			gw_prefetch(base + i);
 }
 

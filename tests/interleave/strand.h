@@ -11,7 +11,8 @@
  * decisions bring the same run.
  *
  * Time stands still unless the test moves it, but for a little that each round of
- * a worker takes, so that one without work goes to sleep.
+ * a worker takes. Ports of a played world say wait=sleep: a round without work is the
+ * last before sleep, and one that polls would be one more state for each turn.
  *
  * What this cannot show: what two threads do between two such points. There they
  * share what atomic.h names, and ThreadSanitizer looks at that

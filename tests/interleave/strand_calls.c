@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the library calls to make threads, to wait and to know the time (--wrap, meson.build). */
 #include "strand_inside.h"
+#include "waiting.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <time.h>
 
-/* More than WORKER_SPIN_NS: a round that finds nothing is the last before sleep. */
 #define ROUND_NS 20000ull
-
-static void *round_site; /* the call of a worker that begins a round */
 
 /* The library's call comes to __wrap_, the libc's function is __real_. */
 #define WRAPPED(type, name, ...)         \
@@ -34,6 +32,7 @@ WRAPPED(int, poll, struct pollfd *polls, nfds_t n, int timeout_ms);
 WRAPPED(int, madvise, void *at, size_t bytes, int advice);
 WRAPPED(int, clock_gettime, clockid_t clock, struct timespec *time);
 WRAPPED(uint64_t, gw_now_ns, void);
+WRAPPED(void, waiting_round, struct waiting *waiting, uint64_t now_ns);
 
 /*
  * The engine's threads come in this order: workers, the control loop, chores. One
@@ -202,18 +201,15 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *time)
 
 uint64_t __wrap_gw_now_ns(void)
 {
-	void *site = __builtin_return_address(0);
+	return strands.active ? strands.now_ns : __real_gw_now_ns();
+}
 
-	if (!strands.active)
-		return __real_gw_now_ns();
-	if (strands.current < 0 || strand_current()->role != STRAND_WORKER)
-		return strands.now_ns;
-	/* The first that a worker asks is what its round begins with. */
-	if (!round_site)
-		round_site = site;
-	if (site == round_site) {
+/* Here, with its commands done and its ports not yet visited, a worker gives the hand back. */
+void __wrap_waiting_round(struct waiting *waiting, uint64_t now_ns)
+{
+	if (strands.active) {
 		strand_yield(WAIT_NOT);
 		strands.now_ns += ROUND_NS;
 	}
-	return strands.now_ns;
+	__real_waiting_round(waiting, now_ns);
 }

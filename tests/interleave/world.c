@@ -29,11 +29,12 @@ static void job_begin_world(void *arg)
 
 	options.log = arg;
 	snprintf(path, sizeof(path), "%s/a", folder);
-	snprintf(spec, sizeof(spec), "a=guest:%s,bounce=4", path);
+	snprintf(spec, sizeof(spec), "a=guest:%s,bounce=4,wait=sleep", path);
 	if (gw_open(&options, &world.context, &err) || gw_port_add(world.context, spec, &err))
 		violation("%s", err.text);
 	for (unsigned int d = 0; d < world.play->devices; d++) {
-		snprintf(spec, sizeof(spec), "d%u=loop:,hold=on,ring=8,segs=2,loans=6,bounce=4", d);
+		snprintf(spec, sizeof(spec),
+			 "d%u=loop:,hold=on,ring=8,segs=2,loans=6,bounce=4,wait=sleep", d);
 		if (gw_port_add(world.context, spec, &err))
 			violation("%s", err.text);
 	}

@@ -145,11 +145,17 @@ def test_nothing_was_copied(t):
     be.stop()
 
 
+def but_time(snapshot):
+    """What workers did with their time has changed by asking for it."""
+    return {key: value for key, value in json.loads(snapshot).items()
+            if key != "work"}
+
+
 def saved_and_explained(be, path):
     """What explain says of the snapshot in path; None: it has changed since."""
     saved = be.command("show", "--json").stdout
     live = be.command("explain", "d").stdout
-    if be.command("show", "--json").stdout != saved:
+    if but_time(be.command("show", "--json").stdout) != but_time(saved):
         return None
     with open(path, "w", encoding="utf-8") as f:
         f.write(saved)

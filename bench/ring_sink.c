@@ -3,12 +3,18 @@
  * A back-end that does nothing: the ceiling of whoever makes the load.
  *
  *	ring_sink SOCKET...
+ *	ring_sink --read SOCKET...
  *	ring_sink --pass SOCKET SOCKET
  *
  * Each chain that the guest transmits is given back as soon as it is seen. No descriptor's
  * address is read, no frame is looked at, nothing goes anywhere. What the built-in guest
  * reaches against it is the most that it can reach against any back-end; scripts/bench
  * prints no ratio where a back-end comes near that.
+ *
+ * With --read the descriptors of each chain are read, and the first cache line of the first
+ * buffer, where header and addresses are. Nobody who forwards frames can do with less: what
+ * this reaches is what the processors' caches let through, and the rest is the back-end's
+ * own work. Split rings only.
  *
  * With --pass a chain that the first front-end transmits takes one along that the second has
  * for receiving: that one is used, too, and nothing is written into it.
@@ -54,6 +60,8 @@
 #define FRONTS_MAX   64u
 /* With --pass: what a receive buffer is said to have, a header and a short frame. */
 #define PASSED_BYTES 72u
+/* With --read: of each first buffer. */
+#define READ_BYTES   64u
 
 static const uint64_t offered = BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_RING_PACKED) |
 				BIT(VIRTIO_F_IN_ORDER) | BIT(VIRTIO_RING_F_INDIRECT_DESC) |
@@ -62,7 +70,7 @@ static const uint64_t offered = BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_RING_PACK
 				BIT(VIRTIO_NET_F_HOST_ECN) | BIT(HOST_USO);
 
 struct region {
-	uint64_t user_addr, size;
+	uint64_t guest_addr, user_addr, size;
 	uint8_t *host;
 };
 
@@ -86,7 +94,8 @@ struct front {
 static struct front fronts[FRONTS_MAX];
 static unsigned int front_count;
 static uint64_t frames;
-static bool pass;
+static bool pass, reads;
+static uint64_t read_sum; /* so that what is read is read */
 
 static void die(const char *what)
 {
@@ -101,6 +110,44 @@ static bool has(const struct front *front, unsigned int feature)
 	return front->features >> feature & 1;
 }
 
+static const void *translate_guest(const struct front *front, uint64_t addr)
+{
+	for (unsigned int i = 0; i < front->region_count; i++) {
+		const struct region *r = &front->regions[i];
+
+		if (addr - r->guest_addr < r->size)
+			return r->host + (addr - r->guest_addr);
+	}
+	die("an address of a descriptor is in no region");
+	return NULL;
+}
+
+static void read_bytes(const void *at, size_t bytes)
+{
+	const volatile uint64_t *word = at;
+
+	for (size_t i = 0; i < bytes / sizeof(*word); i++)
+		read_sum += word[i];
+}
+
+/* Chains of one descriptor, or of one that is indirect. */
+static void read_chains(const struct front *front, const struct sink_ring *ring, uint16_t count)
+{
+	const struct vring_avail *avail = ring->driver;
+	const struct vring_desc *desc = ring->desc, *first;
+
+	for (uint16_t i = 0; i < count; i++) {
+		first = &desc[avail->ring[(uint16_t)(ring->next + i) & (ring->size - 1)]];
+		if (first->flags & VRING_DESC_F_INDIRECT) {
+			uint32_t len = first->len;
+
+			first = translate_guest(front, first->addr);
+			read_bytes(first, len);
+		}
+		read_bytes(translate_guest(front, first->addr), READ_BYTES);
+	}
+}
+
 static uint32_t take(struct front *front)
 {
 	struct sink_ring *ring = &front->rings[TX].is;
@@ -109,6 +156,8 @@ static uint32_t take(struct front *front)
 	if (ring->packed)
 		return sink_ring_take_packed(ring, has(front, VIRTIO_F_IN_ORDER));
 	count = sink_ring_has(ring);
+	if (reads)
+		read_chains(front, ring, count);
 	sink_ring_take(ring, count, 0);
 	return count;
 }
@@ -184,7 +233,8 @@ static void set_memory(struct front *front, struct message *m)
 
 		if (at == MAP_FAILED)
 			die("cannot map a region");
-		front->regions[i] = (struct region){ r->user_addr, r->size, at + r->mmap_offset };
+		front->regions[i] = (struct region){ r->guest_addr, r->user_addr, r->size,
+						     at + r->mmap_offset };
 	}
 }
 
@@ -211,7 +261,7 @@ static void handle(struct front *front, struct message *m)
 
 	switch (m->request) {
 	case VHOST_USER_GET_FEATURES:
-		reply_u64(front, m, pass ? offered & ~BIT(VIRTIO_F_RING_PACKED) : offered);
+		reply_u64(front, m, pass || reads ? offered & ~BIT(VIRTIO_F_RING_PACKED) : offered);
 		break;
 	case VHOST_USER_SET_FEATURES:
 		front->features = m->payload.u64;
@@ -391,13 +441,12 @@ int main(int argc, char **argv)
 {
 	int first = 1;
 
-	if (argc > 1 && !strcmp(argv[1], "--pass")) {
-		pass = true;
-		first++;
-	}
+	pass = argc > 1 && !strcmp(argv[1], "--pass");
+	reads = argc > 1 && !strcmp(argv[1], "--read");
+	first += pass || reads;
 	front_count = (unsigned int)(argc - first);
 	if (argc <= first || front_count > FRONTS_MAX || (pass && front_count != 2)) {
-		fputs("usage: ring_sink SOCKET...\n"
+		fputs("usage: ring_sink [--read] SOCKET...\n"
 		      "       ring_sink --pass SOCKET SOCKET\n",
 		      stderr);
 		return 2;

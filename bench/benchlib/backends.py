@@ -43,6 +43,8 @@ class Back_end:
     SINKS = ("null", "guests")
     # until it runs, guessed
     START_S = 0.1
+    # False: frames end in it, and nobody's load is too small for it
+    CARRIES = True
 
     def __init__(self, t, cpu, words):
         self.t, self.cpu, self.words = t, cpu, words
@@ -99,6 +101,7 @@ class Ring_sink(Back_end):
     guests' rings are emptied and filled together."""
 
     SINKS = ("null", "read", "loop", "veth", "guests")
+    CARRIES = False
     process = None
 
     def start(self, sink, fronts=1):
@@ -106,7 +109,8 @@ class Ring_sink(Back_end):
         pass_on = [] if sink.name != "guests" else ["--pass"]
         far = [self.far] if pass_on else []
         self.process = self.t.spawn(
-            [tool(self.t, "ring_sink"), *pass_on, *self.sockets, *far],
+            [tool(self.t, "ring_sink"), *self.words.split(), *pass_on,
+             *self.sockets, *far],
             "ring_sink")
         wait_for(self._is_up, START_TIMEOUT_S, "ring_sink to listen")
         pin(self.pid, self.cpu)

@@ -149,6 +149,7 @@ class Run:
             "ours": OURS, "ceiling": CEILING.name, "machine": self.machine,
             "contestants": [
                 {"name": c.name, "title": c.title, "own_load": c.own_load,
+                 "carries": getattr(c.back_end, "CARRIES", True),
                  "version": self.bench.versions.get(c.name)}
                 for c in self.contestants],
             "works": [{"name": w.name, "title": w.title, "size": w.size,

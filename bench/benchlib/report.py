@@ -50,7 +50,7 @@ class Results:
 
     def excepted(self):
         return [name for name, c in self.contestants.items()
-                if c.get("own_load")]
+                if c.get("own_load") or not c.get("carries", True)]
 
     def ceiling_of(self, work):
         """None where there is no load."""

@@ -61,7 +61,7 @@ SUPER_BYTES = 65536
 OURS = "guestwire"
 NEVER, DPDK, BARE, ONE = "loan=never", "dpdk", "af_xdp", "one guest"
 ALWAYS = "copybreak=0"
-PAIR, RINGS = "one pair", "rings only"
+PAIR, RINGS, HEADERS = "one pair", "rings only", "headers only"
 OVS, QEMU = "ovs-dpdk", "qemu tap"
 MANY_GUESTS = 64
 FEW = 3
@@ -109,15 +109,17 @@ def curve(sink, what):
 
 WORKS = (
     load("null-64", "guest to null, 64 B", "null",
-         {NEVER: None, DPDK: 1.2, OVS: None}, size=64),
+         {NEVER: None, HEADERS: None, DPDK: 1.2, OVS: None}, size=64),
     load("null-256", "guest to null, 256 B", "null",
-         {NEVER: None, DPDK: 1.3}, size=256),
+         {NEVER: None, HEADERS: None, DPDK: 1.3}, size=256),
     load("null-1518", "guest to null, 1518 B", "null",
-         {NEVER: 1.5, DPDK: 2, OVS: None}, size=1518, quick=True),
+         {NEVER: 1.5, HEADERS: None, DPDK: 2, OVS: None}, size=1518,
+         quick=True),
     load("null-9000", "guest to null, 9000 B in 6 segments", "null",
-         {NEVER: 3, DPDK: 4, OVS: None}, size=9000, shape=SEGMENTS_6),
+         {NEVER: 3, HEADERS: None, DPDK: 4, OVS: None}, size=9000,
+         shape=SEGMENTS_6),
     load("null-64k", "guest to null, 64 KiB super-frame", "null",
-         {NEVER: 10, DPDK: 20}, **SUPERS, quick=True),
+         {NEVER: 10, HEADERS: None, DPDK: 20}, **SUPERS, quick=True),
 
     load("packed-64", "guest to null, packed in-order, 64 B", "null",
          {NEVER: None, DPDK: 1.0}, size=64, ring=PACKED),
@@ -214,6 +216,8 @@ CONTESTANTS = (
     Contestant(OVS, "Open vSwitch with DPDK, one rule", ovs.Ovs, "",
                slow=True),
     Contestant(QEMU, "QEMU's own tap back-end", stream.Qemu_tap, ""),
+    Contestant(HEADERS, "a ring consumer that reads descriptors and headers, "
+               "and does nothing else", backends.Ring_sink, "--read"),
     Contestant(BARE, "a bare AF_XDP sender, without a guest",
                peers.Xsk_send, "", own_load=True),
 )

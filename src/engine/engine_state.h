@@ -9,6 +9,7 @@
 #include "link_watch.h"
 #include "loop.h"
 #include "worker.h"
+#include <assert.h>
 #include <pthread.h>
 
 /* The engine's record of a port. */
@@ -99,6 +100,7 @@ static inline struct pair_record *pair_record_of(const struct pair *pair)
 static inline unsigned int lane_worker(const struct engine *engine, const struct network *network,
 				       unsigned int lane)
 {
+	assert(engine->config.workers > 0);
 	return (network->number + lane) % engine->config.workers;
 }
 

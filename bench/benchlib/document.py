@@ -19,7 +19,7 @@ from . import report
 
 BLOCK = re.compile(r"(<!-- bench: (\S+) -->\n).*?(<!-- bench -->)", re.S)
 RINGS = "ring-"
-SUMMARY = ("fair-shaped", "null-64", "null-1518", "null-64k", "read-1518",
+SUMMARY = ("fair-shaped", "fair-holding", "null-64", "null-1518", "null-64k", "read-1518",
            "veth-1500", "pass-1518", "pass-64k", "spread", "idle", "memory",
            "memory-guest", "tcp-from", "tcp-to", "wake")
 PEERS = ("dpdk", "qemu tap", "one pair")
@@ -67,6 +67,12 @@ def _figure(results, work, who):
         f"{results.works[work]['unit']}" if found else report.NONE
 
 
+def _ratio_text(ratio):
+    if not ratio:
+        return report.NONE
+    return f"{ratio:.2f}" if ratio >= 0.01 else "under 0.01"
+
+
 def _summary(_, results):
     """What people ask first: ours, and a peer's in the same run."""
     rows = [["", results.ours, "beside it", "", "ratio"]]
@@ -79,7 +85,7 @@ def _summary(_, results):
         ratio = results.ratio(name, peer).value if peer else None
         rows.append([work["title"], _figure(results, name, results.ours),
                      peer or "", _figure(results, name, peer) if peer else "",
-                     f"{ratio:.2f}" if ratio else report.NONE])
+                     _ratio_text(ratio)])
     return rows
 
 

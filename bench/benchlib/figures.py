@@ -165,6 +165,8 @@ def refusal(ours, theirs, ceiling, names, field=RATE, excepted=()):
         return f"{len(pairs)} rounds in common, {ROUNDS_MIN} are needed"
     if any(None in pair or not pair[1] for pair in pairs):
         return "not counted on both sides"
+    if any(b < 0 for _, b in pairs):
+        return "nothing to be compared with: less than nothing"
     if disturbance(ours, theirs) > DISTURBED_MAX:
         return disturbed_text(ours, theirs)
     return None if ceiling is None else _no_load(sides, ceiling, excepted)

@@ -105,6 +105,13 @@ class Figures(unittest.TestCase):
                               side("b", 1, 1, 1), None, field="cycles")
         self.assertIn("not counted on both sides", ratio.refusal)
 
+    def test_what_is_less_than_nothing_has_no_ratio(self):
+        ours, theirs = (
+            [Sample("r1", n, "w", who, None, amount=amount) for n in range(3)]
+            for who, amount in (("a", 0.4), ("b", -0.1)))
+        ratio = figures.ratio(ours, theirs, None, field="amount")
+        self.assertIn("less than nothing", ratio.refusal)
+
     def test_who_had_to_wait_is_told(self):
         calm, ours = side("b", 1, 1, 1), side("a", 2, 2, 2, waited=0.1)
         self.assertIn("10 %", figures.ratio(ours, calm, CEILING).notes[0])

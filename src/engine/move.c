@@ -85,11 +85,15 @@ static int move_pair(struct move *move)
 	bool clear;
 	int ret;
 
-	if (!driver->move || !to)
+	if (!driver->move)
 		return gw_error_set(move->err, -EINVAL,
-				    "port %s: nothing of it can be moved to "
-				    "worker %u",
-				    move->port->name, move->worker);
+				    "port %s: to be moved there are queue pairs of guests only",
+				    move->port->name);
+	if (!to)
+		return gw_error_set(move->err, -EINVAL,
+				    "port %s: to move it to worker %u: there are %u workers, "
+				    "from 0 on (--workers)",
+				    move->port->name, move->worker, move->engine->config.workers);
 	if (!holder_of(move->port)->started)
 		return gw_error_set(move->err, -ENOTCONN, "port %s does not run", move->port->name);
 	ret = driver->part(move->port, move->pair, move->engine->config.stop_ms, move->err);

@@ -84,3 +84,18 @@ def test_with_a_device(t, driver):
     for end in (a, far):
         check_end(guest.result(end), FRAMES, FRAMES)
     wire.be.stop()
+
+
+def test_what_cannot_be_moved(t):
+    """Each refusal names what was asked for, and what there is."""
+    be = Daemon(t, [f"a=guest:{t.path('a.sock')}", "out=null:"],
+                arguments=["--workers", WORKERS])
+    be.start()
+    for what, worker, words in (
+            ("a:0", 5, f"to worker 5: there are {WORKERS} workers"),
+            ("out:0", 1, "port out: to be moved there are queue pairs of "
+             "guests only"),
+            ("z:0", 1, "no port named 'z'")):
+        done = be.command("move", what, "--worker", worker, may_fail=True)
+        check(done.returncode == 1 and words in done.stderr, done)
+    be.stop()

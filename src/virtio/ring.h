@@ -151,7 +151,8 @@ unsigned int ring_look_ahead(struct ring *ring, struct iotlb_miss *miss, unsigne
 /*
  * Time for another look: half of the chains that the last one saw are gone, or it saw
  * few, and there are more now. And: it saw few, so that a kick should say when there are
- * more. Both false without an iotlb, and on a ring that waits or is broken.
+ * more. Both false without an iotlb, and on a ring that waits or is broken. To ask for the
+ * first may take a packed ring past what somebody else has used, as ring_has_avail does.
  */
 bool ring_look_due(struct ring *ring);
 bool ring_look_short(const struct ring *ring);

@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#define MAC_BYTES    6u
 #define MAC_SETS     512u
 #define MAC_WAYS     4u
 #define MAC_PER_PORT 512u

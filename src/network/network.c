@@ -208,20 +208,38 @@ static enum desk_verdict flood(struct lane *lane, struct port_queue *source, str
 	return DESK_TAKEN;
 }
 
-static enum desk_verdict forward(struct lane *lane, struct port_queue *source,
-				 struct gw_frame *frame)
+/*
+ * Where a frame goes: frames that are found together are of one flow mostly, and then the
+ * table knows nothing else about the second.
+ */
+struct route {
+	uint64_t destination, source;
+	unsigned int slot; /* MAC_NONE: all other ports */
+};
+
+/* No frame has such addresses. */
+static const struct route no_route = { .destination = UINT64_MAX };
+
+static void find_route(struct lane *lane, const struct gw_frame *frame, struct route *route)
 {
 	uint64_t destination = mac_read(frame->snapshot);
-	unsigned int slot;
+	uint64_t source = mac_read(frame->snapshot + MAC_BYTES);
 
-	learn(lane, frame->pair, mac_read(frame->snapshot + 6));
+	if (destination == route->destination && source == route->source)
+		return;
+	*route = (struct route){ destination, source, MAC_NONE };
+	learn(lane, frame->pair, source);
+	if (!mac_is_multicast(destination))
+		route->slot = mac_lookup(&lane->macs, destination, lane->now_s);
+}
+
+static enum desk_verdict forward(struct lane *lane, struct port_queue *source,
+				 struct gw_frame *frame, unsigned int slot)
+{
 	if (lane->count < 2) {
 		desk_drop(source, GW_DROP_NO_EGRESS);
 		return DESK_TAKEN;
 	}
-	if (mac_is_multicast(destination))
-		return flood(lane, source, frame);
-	slot = mac_lookup(&lane->macs, destination, lane->now_s);
 	if (slot == MAC_NONE)
 		return flood(lane, source, frame);
 	if (slot == frame->pair) {
@@ -234,6 +252,7 @@ static enum desk_verdict forward(struct lane *lane, struct port_queue *source,
 unsigned int lane_forward(struct lane *lane, struct port_queue *source, struct gw_frame **frames,
 			  unsigned int count)
 {
+	struct route route = no_route;
 	uint64_t bytes = 0;
 	unsigned int i;
 
@@ -242,7 +261,8 @@ unsigned int lane_forward(struct lane *lane, struct port_queue *source, struct g
 	for (i = 0; i < count; i++) {
 		uint32_t len = frames[i]->len;
 
-		if (forward(lane, source, frames[i]) == DESK_WAIT)
+		find_route(lane, frames[i], &route);
+		if (forward(lane, source, frames[i], route.slot) == DESK_WAIT)
 			break;
 		bytes += len;
 		desk_put(frames[i]);

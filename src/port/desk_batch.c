@@ -19,34 +19,74 @@
 
 /* ---- into tx ---- */
 
-static void count_accepted(struct port_queue *egress, struct pair *pair, struct gw_frame *frame,
-			   enum gw_reason reason)
+/* Neighbours in a batch, of one pair and decided alike: the books are written once for them. */
+struct run {
+	unsigned int first, end;
+	uint64_t frames, bytes, header_bytes;
+};
+
+static struct run find_run(const struct port_offer *offer, unsigned int first, unsigned int count)
 {
-	uint32_t len = frame->len;
+	unsigned int end = first + 1;
 
-	if (frame->dropped) {
-		frame->dropped = 0;
-		return;
+	while (end < count && offer->pair[end] == offer->pair[first] &&
+	       offer->reason[end] == offer->reason[first])
+		end++;
+	return (struct run){ .first = first, .end = end };
+}
+
+static void count_frames(const struct port_offer *offer, struct run *run)
+{
+	struct pair *pair = offer->pair[run->first];
+
+	for (unsigned int i = run->first; i < run->end; i++) {
+		struct gw_frame *frame = offer->frame[i];
+
+		if (__builtin_expect(frame->dropped, 0)) {
+			frame->dropped = 0;
+			continue;
+		}
+		if (__builtin_expect(pair->trace.on, 0))
+			trace_accepted(pair, frame, offer->reason[i]);
+		run->frames++;
+		run->bytes += frame->len;
+		if (frame->cut)
+			run->header_bytes += frame->seg[0].iov_len;
 	}
-	if (__builtin_expect(pair->trace.on, 0))
-		trace_accepted(pair, frame, reason);
-	gw_counter_add(&egress->tx_frames, 1);
-	gw_counter_add(&egress->tx_bytes, len);
-	if (reason == GW_REASON_NONE) {
-		uint32_t header_len = frame->cut ? (uint32_t)frame->seg[0].iov_len : 0;
+}
 
-		gw_counter_add(&pair->lent_frames, 1);
-		gw_counter_add(&pair->lent_bytes, len - header_len);
-		gw_counter_add(&pair->header_bytes_copied, header_len);
+static void count_run(struct port_queue *egress, const struct port_offer *offer, struct run *run)
+{
+	struct pair *pair = offer->pair[run->first];
+	enum gw_reason reason = offer->reason[run->first];
+
+	count_frames(offer, run);
+	gw_counter_add(&egress->tx_frames, run->frames);
+	gw_counter_add(&egress->tx_bytes, run->bytes);
+	if (reason == GW_REASON_NONE) {
+		gw_counter_add(&pair->lent_frames, run->frames);
+		gw_counter_add(&pair->lent_bytes, run->bytes - run->header_bytes);
+		gw_counter_add(&pair->header_bytes_copied, run->header_bytes);
 	} else {
-		gw_counter_add(&pair->copied_frames, 1);
-		gw_counter_add(&pair->copied_bytes, len);
-		gw_counter_add(&pair->reasons[reason], 1);
-		gw_counter_add(&pair->reason_bytes[reason], len);
+		gw_counter_add(&pair->copied_frames, run->frames);
+		gw_counter_add(&pair->copied_bytes, run->bytes);
+		gw_counter_add(&pair->reasons[reason], run->frames);
+		gw_counter_add(&pair->reason_bytes[reason], run->bytes);
 	}
 	if (gw_load_relaxed(&egress->port->reads) == GW_READS_KERNEL_COPY) {
-		gw_counter_add(&pair->kernel_copied_frames, 1);
-		gw_counter_add(&pair->kernel_copied_bytes, len);
+		gw_counter_add(&pair->kernel_copied_frames, run->frames);
+		gw_counter_add(&pair->kernel_copied_bytes, run->bytes);
+	}
+}
+
+static void count_accepted(struct port_queue *egress, unsigned int accepted)
+{
+	const struct port_offer *offer = &egress->offer;
+	struct run run;
+
+	for (unsigned int i = 0; i < accepted; i = run.end) {
+		run = find_run(offer, i, accepted);
+		count_run(egress, offer, &run);
 	}
 }
 
@@ -79,8 +119,8 @@ static void offers_accepted(struct port_queue *egress, unsigned int accepted)
 	count_forward(offer, accepted, port_tick(egress));
 	if (over)
 		port_done(egress);
+	count_accepted(egress, accepted);
 	for (unsigned int i = 0; i < accepted; i++) {
-		count_accepted(egress, offer->pair[i], offer->frame[i], offer->reason[i]);
 		if (over) {
 			desk_finish(offer->pair[i], offer->frame[i]);
 			continue;

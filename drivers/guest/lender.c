@@ -15,6 +15,7 @@
  */
 #include "guest.h"
 
+#include "atomic.h"
 #include "fd.h"
 #include "net_header.h"
 #include <errno.h>
@@ -85,11 +86,15 @@ void lender_free(struct lender *lender)
 	free(lender);
 }
 
-/* The first bytes of a frame, once, into private memory. */
-static void take_snapshot(struct gw_frame *frame)
+/* The first bytes of a frame, once, into private memory: nearly always of one segment. */
+static inline void take_snapshot(struct gw_frame *frame)
 {
 	size_t got = 0;
 
+	if (__builtin_expect(frame->seg->iov_len >= GW_FRAME_SNAPSHOT, 1)) {
+		gw_copy_once(frame->snapshot, frame->seg->iov_base, GW_FRAME_SNAPSHOT);
+		return;
+	}
 	for (unsigned int i = 0; got < GW_FRAME_SNAPSHOT; i++) {
 		size_t part = frame->seg[i].iov_len;
 
@@ -101,7 +106,7 @@ static void take_snapshot(struct gw_frame *frame)
 }
 
 /* Why this chain is no frame; GW_REASON_NONE if it is one. */
-static enum gw_reason check(const struct lender *lender, const struct gw_frame *frame)
+static inline enum gw_reason check(const struct lender *lender, const struct gw_frame *frame)
 {
 	if (!lender->enabled)
 		return GW_DROP_RING_DISABLED;
@@ -114,18 +119,22 @@ static enum gw_reason check(const struct lender *lender, const struct gw_frame *
 	return GW_REASON_NONE;
 }
 
-static void place_segments(struct gw_frame *frame, const struct iovec *seg, unsigned int count)
+static inline void place_segments(struct gw_frame *frame, const struct iovec *seg,
+				  unsigned int count)
 {
 	struct guest_queue *own = frame->home->priv;
 
 	frame->seg = count > GW_FRAME_SEGS ? own->long_seg : frame->own;
 	frame->seg_count = (uint16_t)count;
-	memcpy(frame->seg, seg, count * sizeof(*seg));
+	if (count == 1)
+		frame->own[0] = *seg;
+	else
+		memcpy(frame->seg, seg, count * sizeof(*seg));
 }
 
 /* A chain that was popped becomes a frame; NULL: it was dropped, or the ring is broken now. */
-static struct gw_frame *make_frame(struct lender *lender, const struct ring_chain *chain,
-				   struct iovec *seg)
+static inline struct gw_frame *make_frame(struct lender *lender, const struct ring_chain *chain,
+					  struct iovec *seg)
 {
 	struct gw_frame *frame = lender->idle[lender->idle_count - 1];
 	unsigned int first;

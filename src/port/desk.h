@@ -52,8 +52,16 @@ static inline void desk_came_in(struct port_queue *source, uint64_t frames, uint
 enum desk_verdict desk_offer(struct port_queue *egress, struct gw_frame *frame, bool may_wait);
 /* Counts a frame that has no egress at all, or is not allowed one. */
 void desk_drop(struct port_queue *source, enum gw_reason reason);
-/* One holder less; the last one sends it home (desk_release). */
-void desk_put(struct gw_frame *frame);
+/* It has no holder any more: goes home (desk_release), without having been in a device. */
+void desk_go_home(struct gw_frame *frame);
+
+/* One holder less; the last one sends it home. */
+static inline void desk_put(struct gw_frame *frame)
+{
+	if (!--frame->holders)
+		desk_go_home(frame);
+}
+
 /* The same of one that a device had. */
 void desk_put_done(struct gw_frame *frame);
 /* Passes what was offered to the driver. Returns frames accepted or dropped. */

@@ -5,43 +5,16 @@
  */
 #include "desk_inside.h"
 
-static inline void come_home(struct gw_frame *frame)
+void desk_go_home(struct gw_frame *frame)
 {
-	struct port_queue *home = port_queue_of(frame->home);
-
-	if (home->home_count == GW_BATCH)
-		desk_release(home);
-	home->home[home->home_count++] = frame;
-}
-
-void desk_put(struct gw_frame *frame)
-{
-	if (--frame->holders)
-		return;
-	come_home(frame);
+	desk_come_home(frame);
 	port_queue_of(frame->home)->home_undone++;
 }
 
 void desk_put_done(struct gw_frame *frame)
 {
 	if (!--frame->holders)
-		come_home(frame);
-}
-
-void desk_loan_end(struct pair *pair, struct gw_frame *frame)
-{
-	struct gw_frame *lender = desk_lender(frame);
-
-	if (frame != lender)
-		piece_put(&pair->pieces, piece_of(frame));
-	if (!--lender->loans)
-		pair->from->lent_out--;
-	pair->loans_out--;
-	gw_store_relaxed(&pair->loans_now, pair->loans_out);
-	if (!pair->loans_out && pair->watch_zero)
-		pair->egress->host->drained(pair);
-	if (!--lender->holders)
-		come_home(lender);
+		desk_come_home(frame);
 }
 
 void desk_loan_refused(struct pair *pair, struct gw_frame *frame)

@@ -70,8 +70,34 @@ static inline struct gw_frame *desk_lender(struct gw_frame *frame)
 	return frame->cut == CUT_PIECE ? piece_of(frame)->parent : frame;
 }
 
-/* What desk_lend entered is over: a device is done with it; or none took it. */
-void desk_loan_end(struct pair *pair, struct gw_frame *frame);
+/* Its last holder gave it back. */
+static inline void desk_come_home(struct gw_frame *frame)
+{
+	struct port_queue *home = port_queue_of(frame->home);
+
+	if (home->home_count == GW_BATCH)
+		desk_release(home);
+	home->home[home->home_count++] = frame;
+}
+
+/* What desk_lend entered is over: a device is done with it. */
+static inline void desk_loan_end(struct pair *pair, struct gw_frame *frame)
+{
+	struct gw_frame *lender = desk_lender(frame);
+
+	if (frame != lender)
+		piece_put(&pair->pieces, piece_of(frame));
+	if (!--lender->loans)
+		pair->from->lent_out--;
+	pair->loans_out--;
+	gw_store_relaxed(&pair->loans_now, pair->loans_out);
+	if (!pair->loans_out && pair->watch_zero)
+		pair->egress->host->drained(pair);
+	if (!--lender->holders)
+		desk_come_home(lender);
+}
+
+/* The same: no device took it. */
 void desk_loan_refused(struct pair *pair, struct gw_frame *frame);
 
 /* The device is done with a frame that tx had accepted. */

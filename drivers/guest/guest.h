@@ -61,6 +61,8 @@
 #define GUEST_DISPOSING_MAX   64u
 #define GUEST_DISPOSING_BEGIN 16u
 
+#define GUEST_CACHE_LINE 64u
+
 /* How often a ring without a kick descriptor is looked at. */
 #define GUEST_POLL_US 50u
 
@@ -76,6 +78,11 @@ enum guest_offloads { GUEST_OFFLOADS_AUTO, GUEST_OFFLOADS_ON, GUEST_OFFLOADS_OFF
 /* Where the frame of a head is, kept where frames may have to be called back (IOMMU). */
 enum { HEAD_HOME = 0, HEAD_OUT, HEAD_STALE };
 
+/* What is written for a frame of one or two segments is in two lines then, not in three. */
+struct lent_frame {
+	struct gw_frame frame;
+} __attribute__((aligned(GUEST_CACHE_LINE)));
+
 /* One run of a transmit ring. */
 struct lender {
 	/* fixed */
@@ -87,7 +94,7 @@ struct lender {
 	unsigned int pair;         /* queue pair */
 	void *kept;                /* the record, if the front-end keeps it; NULL: it does not */
 	int event_fd;              /* the guest's: signalled when control should look */
-	struct gw_frame *frame;    /* as many as heads */
+	void *frames;              /* struct lent_frame, as many as heads, from the next line on */
 	uint8_t *head;             /* HEAD_..., one for each head; NULL: no IOMMU */
 	struct gw_frame **of_head; /* that one's frame, while it is out; NULL: no IOMMU */
 

@@ -25,20 +25,22 @@
 static bool allocate_frames(struct lender *lender, const struct ring_config *config)
 {
 	uint32_t size = config->size;
+	struct lent_frame *frame;
 
-	lender->frame = calloc(size, sizeof(*lender->frame));
+	/* Memory that was never written costs nothing: what is idle at the bottom stays so. */
+	lender->frames = calloc(size + 1, sizeof(*frame));
 	lender->idle = calloc(size, sizeof(*lender->idle));
 	if (config->iotlb) {
 		lender->head = calloc(size, sizeof(*lender->head));
 		lender->of_head = calloc(size, sizeof(*lender->of_head));
 	}
-	if (!lender->frame || !lender->idle ||
+	if (!lender->frames || !lender->idle ||
 	    (config->iotlb && (!lender->head || !lender->of_head)))
 		return false;
-	while (lender->idle_count < size) {
-		lender->idle[lender->idle_count] = &lender->frame[size - 1 - lender->idle_count];
-		lender->idle_count++;
-	}
+	frame = (struct lent_frame *)(((uintptr_t)lender->frames + GUEST_CACHE_LINE - 1) &
+				      ~(uintptr_t)(GUEST_CACHE_LINE - 1));
+	for (; lender->idle_count < size; lender->idle_count++)
+		lender->idle[lender->idle_count] = &frame[size - 1 - lender->idle_count].frame;
 	return true;
 }
 
@@ -79,7 +81,7 @@ void lender_free(struct lender *lender)
 	if (!lender)
 		return;
 	ring_destroy(lender->ring);
-	free(lender->frame);
+	free(lender->frames);
 	free(lender->idle);
 	free(lender->head);
 	free(lender->of_head);

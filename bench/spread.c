@@ -3,22 +3,20 @@
  * What several workers make of several queue pairs, and one worker of many guests.
  *
  * Guests send to a sink (driver null) from transmit rings that were filled beforehand and
- * never run dry: buffers come back in the order in which they were made available, so that
- * the same entries are good for ever, and all that is left to do is to move the available
- * index on. A thread does so that sleeps meanwhile. There is no generator that needs a
- * processor of its own: with two processors two workers can have one each.
+ * never run dry, since that sink makes their entries available again (refill.h). There is no
+ * generator that needs a processor of its own: with two processors two workers can have one
+ * each, and nothing else runs there.
  *
  * A setup is a number of guests, of queue pairs that each has, and of workers. Setups take
  * turns, each with a library context of its own which sleeps while it is not its turn.
  *
  * Two figures. By the clock: frames per second. By the workers' own time, as the kernel
  * accounts for it: frames of each worker for each second that it had a processor, added up;
- * what else the machine does is not in it. A worker that finds its rings empty spoils
- * both, so it is counted how often that was seen.
+ * what else the machine does is not in it.
  *
  * bench/README.md says how to run it and how to read it.
  */
-#include "vm.h"
+#include "refill.h"
 
 #include "atomic.h"
 #include <dirent.h>
@@ -26,20 +24,16 @@
 #include <guestwire/guestwire.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #define ROUNDS_MAX  501u
 #define GUESTS_MAX  64u
-#define PAIRS_MAX   8u
-#define WORKERS_MAX 8u
+#define PAIRS_MAX   REFILL_RINGS_MAX
+#define WORKERS_MAX REFILL_LANES_MAX
 #define SETUPS_MAX  8u
 #define RING_MAX    4096u
-/* Ring, and a slot for each of its frames. */
-#define LOOK_NS     60000L
-#define WARM_LOOKS  500u
+#define WARM_MS     30u
 /* A busy machine may let the workers wait. */
 #define DEADLINE_NS 60000000000ull
 
@@ -49,16 +43,16 @@ struct setup {
 	struct guest {
 		struct vm vm;
 		struct vm_ring ring[PAIRS_MAX];
+		struct refill *refill;
 	} * guest;
 	int tid[WORKERS_MAX];
 	double clock_rate[ROUNDS_MAX], own_rate[ROUNDS_MAX];
 	double waited[ROUNDS_MAX]; /* of the time, for others, by who waited longest */
-	uint64_t looks, dry;
 };
 
 static struct {
 	unsigned int rounds, turn_ms, ring, len;
-	bool pin, busy, json;
+	bool pin, json;
 } options = { .rounds = 15, .turn_ms = 100, .ring = RING_MAX, .len = 64, .pin = true };
 
 static struct setup setups[SETUPS_MAX];
@@ -172,70 +166,6 @@ static struct account account_of(int tid)
 	return account;
 }
 
-/* ---- rings ---- */
-
-static uint32_t slot_bytes(void)
-{
-	return (VM_HEADER + options.len + 63) & ~63u;
-}
-
-static uint64_t ring_room(void)
-{
-	uint64_t bytes = mock_ring_bytes(options.ring) + (uint64_t)options.ring * slot_bytes();
-
-	return (bytes + 4095) & ~4095ull;
-}
-
-/* Heads in their order, each with a frame of its own. */
-static void fill(struct vm *vm, struct vm_ring *ring, uint64_t slots, uint8_t station)
-{
-	for (unsigned int i = 0; i < options.ring; i++) {
-		uint64_t addr = slots + (uint64_t)i * slot_bytes();
-		struct mock_buffer buffer = { addr, VM_HEADER + options.len, false };
-		uint8_t *at = mock_at(&vm->memory, addr);
-
-		memset(at, 0, VM_HEADER);
-		vm_frame(at + VM_HEADER, options.len, 0xdd, station, 0x55);
-		if (mock_chain(&ring->driver, &buffer, 1) != (int)i)
-			die("heads are not in their order");
-		ring->driver.avail->ring[i] = (uint16_t)i;
-	}
-}
-
-static void kick(const struct vm_ring *ring)
-{
-	uint64_t one = 1;
-
-	if (write(ring->kick_fd, &one, sizeof(one)) != sizeof(one))
-		die("a kick is lost");
-}
-
-/* Whether the device sleeps, and for what (VIRTIO 1.2 section 2.7.10, EVENT_IDX). */
-static bool wants_kick(const struct mock_driver *driver, uint16_t before, uint16_t now)
-{
-	const uint16_t *event = (const uint16_t *)&driver->used->ring[driver->size];
-
-	gw_fence();
-	return vring_need_event(gw_load_relaxed(event), now, before);
-}
-
-/*
- * The device has a whole ring before it, whatever it has taken. Returns what it has given
- * back.
- */
-static uint16_t top_up(struct setup *setup, struct vm_ring *ring)
-{
-	uint16_t used = gw_load_acquire(&ring->driver.used->idx), before = ring->driver.avail->idx;
-	uint16_t now = (uint16_t)(used + options.ring);
-
-	gw_store_release(&ring->driver.avail->idx, now);
-	if (wants_kick(&ring->driver, before, now))
-		kick(ring);
-	setup->looks++;
-	setup->dry += used == before;
-	return used;
-}
-
 /* ---- setups ---- */
 
 static void port_add(struct setup *setup, const char *spec)
@@ -246,11 +176,18 @@ static void port_add(struct setup *setup, const char *spec)
 		die(err.text);
 }
 
+/* Number of a guest among those of all setups. */
+static unsigned int guest_number(const struct setup *setup, unsigned int g)
+{
+	return (unsigned int)(setup - setups) * GUESTS_MAX + g;
+}
+
 static void guest_start(struct setup *setup, unsigned int g)
 {
+	const uint64_t room = refill_ring_room(options.ring, options.len);
 	const struct vm_options how = {
 		.features = 0,
-		.memory_bytes = ring_room() * setup->pairs,
+		.memory_bytes = room * setup->pairs,
 		.multiqueue = setup->pairs > 1,
 	};
 	struct guest *guest = &setup->guest[g];
@@ -260,14 +197,10 @@ static void guest_start(struct setup *setup, unsigned int g)
 	guest->vm = (struct vm){ .options = how, .fd = -1 };
 	vm_connect(&guest->vm, path);
 	vm_share_memory(&guest->vm);
-	for (unsigned int p = 0; p < setup->pairs; p++) {
-		struct vm_ring *ring = &guest->ring[p];
-		uint64_t addr = VM_MEMORY_ADDR + p * ring_room();
-		uint64_t slots = addr + ((mock_ring_bytes(options.ring) + 63) & ~63ull);
-
-		vm_start_ring(&guest->vm, ring, 2 * p + 1, options.ring, addr);
-		fill(&guest->vm, ring, slots, (uint8_t)g);
-	}
+	/* Pairs are dealt out in turn. */
+	for (unsigned int p = 0; p < setup->pairs; p++)
+		refill_add(&guest->refill->lane[p % setup->workers], &guest->vm, &guest->ring[p],
+			   2 * p + 1, options.ring, VM_MEMORY_ADDR + p * room, options.len);
 }
 
 /* Each guest in a network of its own with a sink. */
@@ -284,7 +217,9 @@ static void setup_start(struct setup *setup)
 		snprintf(spec, sizeof(spec), "g%u=guest:%s/%ug%u,network=n%u", g, folder,
 			 (unsigned int)(setup - setups), g, g);
 		port_add(setup, spec);
-		snprintf(spec, sizeof(spec), "d%u=null:,network=n%u", g, g);
+		setup->guest[g].refill = refill_of(guest_number(setup, g));
+		snprintf(spec, sizeof(spec), "d%u=refill:%u,network=n%u", g, guest_number(setup, g),
+			 g);
 		port_add(setup, spec);
 	}
 	if (gw_start(setup->context, &err))
@@ -309,103 +244,92 @@ static void setup_stop(struct setup *setup)
 
 /* ---- a turn ---- */
 
-struct count {
-	uint64_t frames[WORKERS_MAX];
-	uint16_t used[GUESTS_MAX][PAIRS_MAX];
+/* A network's first lane is with another worker for each; false: it has no such lane. */
+static struct refill_lane *lane_of(const struct setup *setup, unsigned int g, unsigned int worker)
+{
+	unsigned int lane = (worker + setup->workers - g % setup->workers) % setup->workers;
+
+	return &setup->guest[g].refill->lane[lane];
+}
+
+static uint64_t frames_of(const struct setup *setup, unsigned int worker)
+{
+	uint64_t frames = 0;
+
+	for (unsigned int g = 0; g < setup->guests; g++)
+		frames += gw_load_relaxed(&lane_of(setup, g, worker)->frames);
+	return frames;
+}
+
+static void for_lanes(const struct setup *setup, void (*fn)(struct refill_lane *lane))
+{
+	for (unsigned int g = 0; g < setup->guests; g++)
+		for (unsigned int w = 0; w < setup->workers; w++)
+			if (lane_of(setup, g, w)->ring_count)
+				fn(lane_of(setup, g, w));
+}
+
+static void wait_until_over(struct refill_lane *lane)
+{
+	uint64_t deadline = now_ns() + DEADLINE_NS;
+
+	while (!refill_is_over(lane)) {
+		if (now_ns() > deadline)
+			die("a ring is not worked off");
+		usleep(100);
+	}
+}
+
+static void sleep_ms(unsigned int ms)
+{
+	usleep(ms * 1000);
+}
+
+/* Of a worker, at one moment. */
+struct mark {
+	struct account account;
+	uint64_t frames;
 };
 
-/* Pairs are dealt out in turn, from another worker on for each network. */
-static unsigned int owner(const struct setup *setup, unsigned int g, unsigned int p)
+static struct mark mark_of(const struct setup *setup, unsigned int worker)
 {
-	return (g + p) % setup->workers;
+	return (struct mark){ account_of(setup->tid[worker]), frames_of(setup, worker) };
 }
 
-static void look(struct setup *setup, struct count *count)
-{
-	const struct timespec pause = { .tv_nsec = LOOK_NS };
-
-	if (!options.busy)
-		nanosleep(&pause, NULL);
-	for (unsigned int g = 0; g < setup->guests; g++)
-		for (unsigned int p = 0; p < setup->pairs; p++) {
-			uint16_t used = top_up(setup, &setup->guest[g].ring[p]);
-
-			count->frames[owner(setup, g, p)] += (uint16_t)(used - count->used[g][p]);
-			count->used[g][p] = used;
-		}
-}
-
-static void begin(struct setup *setup, struct count *count)
-{
-	for (unsigned int g = 0; g < setup->guests; g++)
-		for (unsigned int p = 0; p < setup->pairs; p++)
-			count->used[g][p] = top_up(setup, &setup->guest[g].ring[p]);
-	for (unsigned int i = 0; i < WARM_LOOKS; i++)
-		look(setup, count);
-	memset(count->frames, 0, sizeof(count->frames));
-	setup->looks = setup->dry = 0;
-}
-
-/* All that was made available is worked off, and the workers sleep. */
-static void end(struct setup *setup)
-{
-	for (unsigned int g = 0; g < setup->guests; g++)
-		for (unsigned int p = 0; p < setup->pairs; p++) {
-			const struct mock_driver *driver = &setup->guest[g].ring[p].driver;
-			uint64_t deadline = now_ns() + DEADLINE_NS;
-
-			while (gw_load_acquire(&driver->used->idx) != driver->avail->idx)
-				if (now_ns() > deadline)
-					die("a ring is not worked off");
-				else
-					usleep(100);
-		}
-}
-
-/* Whether it shares the processor of the thread that moves indices on. */
-static bool is_beside_us(unsigned int worker)
-{
-	return options.pin && worker % processors() == processors() - 1;
-}
-
-/* What a worker did since `before`, in ns of the clock, in which this thread ran ours_ns. */
+/* What a worker did since `before`, in ns of the clock. */
 static void sum_up(struct setup *setup, unsigned int round, unsigned int worker,
-		   const struct account *before, uint64_t frames, uint64_t ns, uint64_t ours_ns)
+		   const struct mark *before, uint64_t ns)
 {
-	struct account now = account_of(setup->tid[worker]);
-	uint64_t ran_ns = now.ran_ns - before->ran_ns;
-	double waited = (double)(now.waited_ns - before->waited_ns) -
-			(is_beside_us(worker) ? (double)ours_ns : 0);
-
-	waited /= (double)ns;
+	struct mark now = mark_of(setup, worker);
+	uint64_t ran_ns = now.account.ran_ns - before->account.ran_ns;
+	double frames = (double)(now.frames - before->frames);
+	double waited = (double)(now.account.waited_ns - before->account.waited_ns) / (double)ns;
 
 	/* On a busy machine it may not have run at all. */
 	if (ran_ns)
-		setup->own_rate[round] += (double)frames * 1e9 / (double)ran_ns;
-	setup->clock_rate[round] += (double)frames * 1e9 / (double)ns;
+		setup->own_rate[round] += frames * 1e9 / (double)ran_ns;
+	setup->clock_rate[round] += frames * 1e9 / (double)ns;
 	if (waited > setup->waited[round])
 		setup->waited[round] = waited;
 }
 
+/* All that was made available is worked off at the end, and the workers sleep. */
 static void turn(struct setup *setup, unsigned int round)
 {
-	struct account before[WORKERS_MAX] = { 0 };
-	struct count count = { 0 };
-	uint64_t since, ns, ours_ns;
+	struct mark before[WORKERS_MAX] = { 0 };
+	uint64_t since, ns;
 
-	begin(setup, &count);
+	for_lanes(setup, refill_begin);
+	sleep_ms(WARM_MS);
 	since = now_ns();
-	ours_ns = account_of(getpid()).ran_ns;
 	for (unsigned int w = 0; w < setup->workers; w++)
-		before[w] = account_of(setup->tid[w]);
-	do {
-		look(setup, &count);
-		ns = now_ns() - since;
-	} while (ns < options.turn_ms * 1000000ull);
-	ours_ns = account_of(getpid()).ran_ns - ours_ns;
+		before[w] = mark_of(setup, w);
+	sleep_ms(options.turn_ms);
+	ns = now_ns() - since;
 	for (unsigned int w = 0; w < setup->workers; w++)
-		sum_up(setup, round, w, &before[w], count.frames[w], ns, ours_ns);
-	end(setup);
+		sum_up(setup, round, w, &before[w], ns);
+	for_lanes(setup, refill_end);
+	for_lanes(setup, wait_until_over);
 }
 
 /* ---- the sum ---- */
@@ -450,23 +374,18 @@ static void check_ledger(const struct setup *setup)
 	gw_snapshot_free(snapshot);
 }
 
-static double dry_share(const struct setup *setup)
-{
-	return (double)setup->dry / (double)(setup->looks ? setup->looks : 1);
-}
-
 static void report(void)
 {
 	printf("frames of %u bytes, rings of %u, %u rounds of %u ms\n", options.len, options.ring,
 	       options.rounds, options.turn_ms);
-	printf("%-8s %6s %8s %10s %6s %22s %22s\n", "guests", "pairs", "workers", "Mframes/s",
-	       "dry", "by the clock", "by the workers' time");
+	printf("%-8s %6s %8s %10s %22s %22s\n", "guests", "pairs", "workers", "Mframes/s",
+	       "by the clock", "by the workers' time");
 	for (unsigned int s = 0; s < setup_count; s++) {
 		const struct setup *setup = &setups[s];
 
 		check_ledger(setup);
-		printf("%-8u %6u %8u %10.2f %5.2f%%", setup->guests, setup->pairs, setup->workers,
-		       quantile(setup->own_rate, 0.5) / 1e6, 100 * dry_share(setup));
+		printf("%-8u %6u %8u %10.2f", setup->guests, setup->pairs, setup->workers,
+		       quantile(setup->own_rate, 0.5) / 1e6);
 		printf("  %6.3f (%5.3f to %5.3f)", ratio(setup, false, 0.5),
 		       ratio(setup, false, 0.25), ratio(setup, false, 0.75));
 		printf("  %6.3f (%5.3f to %5.3f)\n", ratio(setup, true, 0.5),
@@ -483,10 +402,10 @@ static void report_json(void)
 
 		check_ledger(setup);
 		printf("%s{\"guests\":%u,\"pairs\":%u,\"workers\":%u,\"clock_rate\":%.0f,"
-		       "\"own_rate\":%.0f,\"waited\":%.4f,\"dry\":%.4f}",
+		       "\"own_rate\":%.0f,\"waited\":%.4f}",
 		       s ? "," : "", setup->guests, setup->pairs, setup->workers,
 		       quantile(setup->clock_rate, 0.5), quantile(setup->own_rate, 0.5),
-		       quantile(setup->waited, 0.5), dry_share(setup));
+		       quantile(setup->waited, 0.5));
 	}
 	printf("]\n");
 }
@@ -526,9 +445,10 @@ static void add_setup(const char *word)
 static void read_options(int argc, char **argv)
 {
 	static const struct option table[] = {
-		{ "rounds", 1, NULL, 'r' }, { "turn", 1, NULL, 't' },   { "ring", 1, NULL, 'n' },
-		{ "len", 1, NULL, 'l' },    { "no-pin", 0, NULL, 'p' }, { "busy", 0, NULL, 'b' },
-		{ "json", 0, NULL, 'j' },   { "help", 0, NULL, 'h' },   { 0 },
+		{ "rounds", 1, NULL, 'r' }, { "turn", 1, NULL, 't' },
+		{ "ring", 1, NULL, 'n' },   { "len", 1, NULL, 'l' },
+		{ "no-pin", 0, NULL, 'p' }, { "json", 0, NULL, 'j' },
+		{ "help", 0, NULL, 'h' },   { 0 },
 	};
 	int c;
 
@@ -543,8 +463,6 @@ static void read_options(int argc, char **argv)
 			options.len = number(optarg, GW_FRAME_LEN_MIN, 9000);
 		else if (c == 'p')
 			options.pin = false;
-		else if (c == 'b')
-			options.busy = true;
 		else if (c == 'j')
 			options.json = true;
 		else {
@@ -566,12 +484,9 @@ int main(int argc, char **argv)
 	unsigned int count;
 
 	read_options(argc, argv);
-	prctl(PR_SET_TIMERSLACK, 1ul);
+	refill_init();
 	if (!mkdtemp(folder))
 		die("no folder for sockets");
-	/* Not beside the first worker: what there is to pay, more workers pay. */
-	if (options.pin)
-		pin(0, processors() - 1);
 	count = setup_count;
 	for (setup_count = 0; setup_count < count; setup_count++)
 		setup_start(&setups[setup_count]);

@@ -20,8 +20,6 @@ from .trial import LOAD_S, Together, absent, amount_of, told
 
 TIMEOUT_S = 60
 MS = 1000
-# of the looks at a ring, how many may have found that it was empty
-DRY_MAX = 0.02
 
 
 def ask(t, name, *words):
@@ -30,12 +28,11 @@ def ask(t, name, *words):
 
 
 def ask_spread(bench, t, setup, figure):
-    """A sample of figure(what it says); without an amount if the rings were not
-    kept full, which is nobody's fault."""
+    """A sample of figure(what it says)."""
     said = ask(t, "spread", "--json", "--rounds", 1, "--turn",
                round(bench.seconds * MS), setup)[0]
-    return amount_of(figure(said) if said["dry"] <= DRY_MAX else None,
-                     said["waited"])
+    check(said["own_rate"], "no worker had a processor")
+    return amount_of(figure(said), said["waited"])
 
 
 class Spread(Together):
@@ -50,9 +47,8 @@ class Spread(Together):
     def amounts(self, bench, contestant, works):
         with bench.folder() as t:
             whole = ask_spread(bench, t, self.setups[contestant.name], dict)
-        return {w.name: (whole._replace(
-            amount=whole.amount and whole.amount[w.trial.field]), None)
-                for w in works}
+        return {w.name: (whole._replace(amount=whole.amount[w.trial.field]),
+                         None) for w in works}
 
 
 class Floor:

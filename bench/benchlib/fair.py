@@ -33,6 +33,10 @@ then something else was the limit, mostly that others had the processor. As many
 more are tried; if too few are left there is no figure, and the text says which
 flow had how much.
 
+The same with Open vSwitch, by a rule for each flow: fast and free are AF_XDP ports
+there as here, and slow is an ordinary interface, to which it sends by a packet socket,
+as we do. It has no device that holds frames.
+
 Where there is a ledger (ours) each frame that was sent has to be in it, and what it
 says of the two fast devices is what their far ends have counted.
 """
@@ -42,12 +46,13 @@ import time
 
 from lib import guest, netns
 from lib.daemon import Daemon
-from lib.proc import Deadline, check, wait_for
+from lib.proc import Deadline, Skip, check, wait_for
 from lib.wire import mac
 
 from . import counters, loads
 from .backends import Guestwire, pin
 from .figures import Sample, median
+from .ovs import BRIDGE, GUEST, Ovs
 from .trial import absent, told
 
 RATE = 100000
@@ -62,6 +67,8 @@ RING = 1024
 PERIOD_SHARE = 0.5
 PAIRS, TRIES = 3, 9
 STEADY_SHARE = 0.97
+# of what it is offered the slow interface can have no more
+SLOW_SHARE = 0.1
 SETTLE_S = 10
 # the time in which nothing arrives when all has
 STILL_S = 0.02
@@ -76,16 +83,33 @@ OTHERS = FLOWS[:-1]
 GUESTS = ("a", "c")
 
 
+class Place:
+    """The interfaces, and who counts what arrives. It is a sink as of sinks.py."""
+
+    name, mtu = "fair", 1500
+
+    def __init__(self, t):
+        self.ns, self.far_ns = t.netns("near"), t.netns("far")
+        for _, device, _ in FLOWS:
+            netns.veth(self.ns, device, self.far_ns, "far" + device)
+
+    def shape(self):
+        """Whoever takes an interface for his own may make it an ordinary one."""
+        self.ns.run(["tc", "qdisc", "replace", "dev", SLOW, "root", "tbf", *TBF])
+
+    def arrived(self):
+        """At the far ends, of each of the other flows."""
+        return [self.received(device) for _, device, _ in OTHERS]
+
+    def received(self, device):
+        return self.far_ns.statistics("far" + device)["rx_packets"]
+
+
 class Site(Guestwire):
     """guestwired with two guests and three devices in one network."""
 
-    SINKS = ("fair",)
-
-    def begin(self, slow):
-        self.ns, self.far_ns = self.t.netns("near"), self.t.netns("far")
-        for _, device, _ in FLOWS:
-            netns.veth(self.ns, device, self.far_ns, "far" + device)
-        self.ns.run(["tc", "qdisc", "add", "dev", "slow", "root", "tbf", *TBF])
+    def begin(self, place, slow):
+        self.place, self.ns = place, place.ns
         self.name_sockets(len(GUESTS))
         devices = {"shaped": "packet:slow",
                    "holding": f"loop:,delay={HOLD_MS},echo=swap"}
@@ -105,7 +129,7 @@ class Site(Guestwire):
     def _learn(self, device, address):
         """Who is there shows himself."""
         guest.run_guest(self.t, "--interface", "far" + device, *SENDER,
-                        "--mac", address, ns=self.far_ns)
+                        "--mac", address, ns=self.place.far_ns)
         # it goes to all, and is not to be taken for what is counted
         wait_for(lambda: self.daemon.port(device)["rx_frames"], SETTLE_S,
                  f"the first frame from {device}")
@@ -115,11 +139,6 @@ class Site(Guestwire):
         guest.run_guest(self.t, "--socket", self.sockets[0], *SENDER, "--mac",
                         mac(1), "--dst", address, "--receive", 1)
 
-    def arrived(self, _=None):
-        """At the far ends, of each of the other flows."""
-        return [self.far_ns.statistics("far" + device)["rx_packets"]
-                for _, device, _ in OTHERS]
-
     def ledger(self):
         """[(frames that went out, what was dropped and why)] of each flow."""
         known = self.daemon.pairs()
@@ -127,12 +146,50 @@ class Site(Guestwire):
         return [(p.lent_frames + p.copied_frames, p.drops()) for p in pairs]
 
 
+class Switch(Ovs):
+    """Open vSwitch with the same ports."""
+
+    PORTS = ((GUESTS[0], GUEST), (GUESTS[1], GUEST), ("fast", "afxdp"),
+             ("free", "afxdp"), (SLOW, "system"))
+
+    def begin(self, place, slow):
+        if slow != "shaped":
+            raise Skip("it has no device that holds frames")
+        self.start(place)
+        self.sockets = [f"{self.folder}/{name}" for name in GUESTS]
+
+    def _add_ports(self, sink):
+        self._vsctl("add-br", BRIDGE, "--", "set", "bridge", BRIDGE,
+                    "datapath_type=netdev", "fail_mode=secure")
+        numbers = {}
+        for n, (name, kind) in enumerate(self.PORTS, 1):
+            numbers[name] = n
+            self._vsctl("add-port", BRIDGE, name, "--", "set", "interface",
+                        name, f"type={kind}", f"ofport_request={n}")
+            error = self._vsctl("get", "interface", name, "error")
+            check(error == "[]", f"Open vSwitch, port {name}: {error}")
+        for n, device, address in FLOWS:
+            self._run("usr/bin/ovs-ofctl", "add-flow",
+                      f"unix:{self.folder}/{BRIDGE}.mgmt",
+                      f"in_port={numbers[GUESTS[n]]},dl_dst={address},"
+                      f"actions=output:{numbers[device]}")
+
+    def connected(self):
+        self._wait_links(GUESTS)
+
+    def ledger(self):
+        return None
+
+
+SITES = {Guestwire: Site, Ovs: Switch}
+
+
 class Books:
     """What the site's ledger says of frames that were sent since now."""
 
-    def __init__(self, site):
-        self.site = site
-        self.arrived, self.ledger = site.arrived(), site.ledger()
+    def __init__(self, site, place):
+        self.site, self.place = site, place
+        self.arrived, self.ledger = place.arrived(), site.ledger()
 
     def since(self):
         """[(frames that went out, {reason: frames dropped})]"""
@@ -144,12 +201,14 @@ class Books:
 
     def problem(self, sent):
         """What does not add up, or None."""
+        if self.ledger is None:
+            return None
         flows = self.since()
         known = [out + sum(drops.values()) for out, drops in flows]
         if known != sent:
             return f"of {sent} frames that were sent the ledger has {known}"
         far = [now - before for now, before
-               in zip(self.site.arrived(), self.arrived)]
+               in zip(self.place.arrived(), self.arrived)]
         if far != [out for out, _ in flows[:len(far)]]:
             return f"the far ends have {far}, the ledger says {flows}"
         return None
@@ -158,11 +217,11 @@ class Books:
 class Run:
     """One load on one back-end, period after period."""
 
-    def __init__(self, bench, site):
-        self.site = site
+    def __init__(self, bench, site, place):
+        self.place = place
         self.seconds = PERIOD_SHARE * bench.seconds
         wait_for(self._is_still, SETTLE_S, "all to be learned")
-        self.books, self.sent = Books(site), None
+        self.books, self.sent = Books(site, place), None
         words = [w for n, device, address in FLOWS for w in
                  ("--beside" if device == SLOW else "--flow",
                   f"{n},{address},{RATE}")]
@@ -173,13 +232,14 @@ class Run:
             ("--size", SIZE, "--ring-size", RING, "--indirect", "never"))
         self.lines = 0
         pin(self.load.pid, bench.guest_cpu)
+        site.connected()
 
     def period(self):
         """What arrived meanwhile of each of the others."""
-        before = self.site.arrived()
+        before = self.place.arrived()
         self._send_word()
         self._await_word()
-        after = self.site.arrived()
+        after = self.place.arrived()
         wait_for(self._is_still, SETTLE_S, "frames to arrive")
         return [b - a for a, b in zip(before, after)]
 
@@ -195,9 +255,9 @@ class Run:
         self.sent = json.loads(match.group(1))
 
     def _is_still(self):
-        before = self.site.arrived()
+        before = self.place.arrived()
         time.sleep(STILL_S)
-        return before == self.site.arrived()
+        return before == self.place.arrived()
 
     def pair(self):
         """(per cent, None), or (None, why it does not count)"""
@@ -220,10 +280,17 @@ class Run:
                 break
         return found, why
 
-    def check_books(self):
+    @staticmethod
+    def _check_slow(received, sent):
+        check(0 < received < SLOW_SHARE * sent, f"of {sent} frames for the slow "
+              f"interface {received} came through: it is not slow")
+
+    def check_books(self, slow):
         self.load.go()
         self.load.said()
         check(self.sent[-1], "nothing was sent to the slow device")
+        if slow == "shaped":
+            self._check_slow(self.place.received(SLOW), self.sent[-1])
         deadline = Deadline(SETTLE_S)
         while self.books.problem(self.sent):
             check(not deadline.passed(), self.books.problem(self.sent))
@@ -237,27 +304,31 @@ class Fair:
     def check(self, bench, contestant, work):
         return None
 
-    def measure_s(self, bench, _):
-        return START_S + (2 * PAIRS + 1) * PERIOD_SHARE * bench.seconds
+    def measure_s(self, bench, contestant):
+        return contestant.back_end.START_S + START_S + \
+            (2 * PAIRS + 1) * PERIOD_SHARE * bench.seconds
 
     def measure(self, bench, round_, contestant, work):
         def once():
             with bench.folder() as t:
-                site = Site(t, bench.cpu, contestant.words)
-                site.begin(self.slow)
+                place = Place(t)
+                site = SITES[contestant.back_end](t, bench.cpu,
+                                                  contestant.words)
+                site.begin(place, self.slow)
+                place.shape()
                 bench.versions[contestant.name] = site.version()
-                return self._compare(bench, round_, contestant, work, site)
+                return self._compare(bench, round_, contestant, work,
+                                     Run(bench, site, place), site)
         sample, why = told(once)
         return sample or absent(bench, work, contestant, why, round_)
 
-    def _compare(self, bench, round_, contestant, work, site):
-        run = Run(bench, site)
+    def _compare(self, bench, round_, contestant, work, run, site):
         run.period()
         watch = counters.Watch(site.pid, run.load.pid)
         site.t.on_exit(watch.close)
         found, why = run.pairs()
         watch.look()
-        run.check_books()
+        run.check_books(self.slow)
         return Sample(bench.run, round_, work.name, contestant.name, None,
                       None if len(found) == PAIRS else why, watch.waited(),
                       amount=median(found) if found else None)

@@ -117,7 +117,9 @@ class Ovs(Back_end):
     def connected(self):
         """Links of guests are looked at now and then, and frames to one that is
         down are dropped."""
-        ports = ["a0"] + ["out"] * (self.kind == GUEST)
+        self._wait_links(["a0"] + ["out"] * (self.kind == GUEST))
+
+    def _wait_links(self, ports):
         wait_for(lambda: all(
             self._vsctl("get", "interface", p, "link_state") == "up"
             for p in ports), START_TIMEOUT_S, "links of the guests")

@@ -177,7 +177,7 @@ WORKS = (
           PACKED_FLOOR, "ns", most=True, against={RINGS: None}),
 
     other("fair-shaped", "rate that others keep beside a shaped interface",
-          fair.Fair("shaped"), "%", 95, quick=True),
+          fair.Fair("shaped"), "%", 95, against={OVS: None}, quick=True),
     other("fair-holding", "rate that others keep beside a device that holds",
           fair.Fair("holding"), "%", 95),
     other("idle", f"{rest.GUESTS} guests that do nothing", rest.Idle(),

@@ -9,8 +9,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 sys.path.append(os.path.join(ROOT, "tests", "e2e"))
 
-from . import (figures, loads, rest, sinks, trial,  # noqa: E402
-               virtio_user, works)
+from . import (fair, figures, loads, rest, sinks,  # noqa: E402
+               trial, virtio_user, works)
 
 
 class Works(unittest.TestCase):
@@ -61,6 +61,12 @@ class Works(unittest.TestCase):
                 getattr(work.trial, "programs", None)
             if table:
                 self.assertEqual({works.OURS, *work.against}, set(table))
+
+    def test_who_is_compared_by_fairness_has_a_site(self):
+        for work in works.WORKS:
+            if isinstance(work.trial, fair.Fair):
+                for name in (works.OURS, *work.against):
+                    self.assertIn(self.contestants[name].back_end, fair.SITES)
 
     def test_some_of_each_kind_are_quick(self):
         kinds = {w.name.partition("-")[0] for w in works.WORKS if w.quick}

@@ -243,12 +243,16 @@ static void use_header(struct iovec *seg, const struct ring_chain *chain, uint64
 
 static void pop(struct ring_rig *rig)
 {
-	uint32_t base = ring_base(rig->ring), in_flight = ring_in_flight(rig->ring);
+	uint32_t base, in_flight = ring_in_flight(rig->ring);
 	enum ring_fault before = ring_fault(rig->ring);
 	struct iovec seg[GW_FRAME_SEGS];
 	struct ring_chain chain;
-	int rc = ring_pop(rig->ring, &chain, seg, GW_FRAME_SEGS);
+	int rc;
 
+	/* As in look_ahead: to ask for chains may move a packed ring, whether it has one. */
+	ring_has_avail(rig->ring);
+	base = ring_base(rig->ring);
+	rc = ring_pop(rig->ring, &chain, seg, GW_FRAME_SEGS);
 	RIG_CHECK(before ? rc == -1 : true);
 	RIG_CHECK((rc == -1) == (ring_fault(rig->ring) != RING_FAULT_NONE));
 	if (rc != 1) {

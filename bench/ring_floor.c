@@ -110,15 +110,13 @@ static void open_own(struct floor *floor)
 
 static unsigned int consume_own(struct floor *floor)
 {
-	struct iovec seg[GW_FRAME_SEGS];
-	struct ring_chain chain;
+	struct ring_linear chain[BATCH];
 	uint16_t heads[BATCH];
-	unsigned int count = 0;
+	unsigned int count = ring_pop_run(floor->own, chain, BATCH);
 
-	while (count < BATCH && ring_pop(floor->own, &chain, seg, GW_FRAME_SEGS) == 1)
-		heads[count++] = chain.head;
 	for (unsigned int i = 0; i < count; i++)
-		ring_push(floor->own, heads[i], 0);
+		heads[i] = chain[i].head;
+	ring_push_run(floor->own, heads, count);
 	ring_flush(floor->own);
 	return count;
 }

@@ -22,6 +22,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Chains that are taken at once, and given back. */
+#define RUN_MAX     64u
+/* Of those that are no run, before the next one is looked for. */
+#define SOME_CHAINS 8u
+
 static bool allocate_frames(struct lender *lender, const struct ring_config *config)
 {
 	uint32_t size = config->size;
@@ -178,6 +183,38 @@ static void flush(struct lender *lender)
 		guest_signal(lender->queue, &lender->call_fd, lender->event_fd);
 }
 
+/*
+ * One of a run: header and frame in one piece. NULL as with make_frame, which has the
+ * frames that ask for something and those that are none.
+ */
+static inline struct gw_frame *make_linear(struct lender *lender, const struct ring_linear *linear)
+{
+	struct gw_frame *frame = lender->idle[lender->idle_count - 1];
+	uint32_t header_len = lender->header_len, len = linear->len - header_len;
+
+	if (__builtin_expect(!lender->enabled || linear->len < header_len + GW_FRAME_LEN_MIN ||
+				     len > GW_FRAME_LEN_MAX || net_header_asks_at(linear->base),
+			     0)) {
+		struct iovec seg = { linear->base, linear->len };
+		const struct ring_chain chain = { .head = linear->head,
+						  .read_count = 1,
+						  .read_bytes = linear->len };
+
+		return make_frame(lender, &chain, &seg);
+	}
+	frame->home = lender->queue;
+	frame->memmap = lender->memmap;
+	frame->seg = frame->own;
+	frame->len = len;
+	frame->seg_count = 1;
+	gw_copy_once(frame->snapshot, linear->base + header_len, GW_FRAME_SNAPSHOT);
+	frame->header = (struct virtio_net_hdr_v1){ 0 };
+	frame->id = linear->head;
+	frame->tag = lender;
+	frame->own[0] = (struct iovec){ linear->base + header_len, len };
+	return frame;
+}
+
 /* What one visit may still take. */
 struct visit {
 	struct gw_frame **frames;
@@ -185,33 +222,78 @@ struct visit {
 	unsigned int looks, bytes; /* left */
 };
 
-/* One ring's part of a visit; false: the visit is over (long_seg is borrowed). */
-static bool lend(struct guest_queue *queue, struct lender *lender, struct visit *visit)
+static inline bool is_over(const struct visit *visit)
+{
+	return visit->count >= visit->max || !visit->looks || !visit->bytes;
+}
+
+/* A frame was made: it is out. */
+static inline void send_out(struct guest_queue *queue, struct lender *lender, struct visit *visit,
+			    struct gw_frame *frame)
+{
+	lender->out++;
+	lender->idle_count--;
+	if (__builtin_expect(lender->head != NULL, 0)) {
+		lender->head[frame->id] = HEAD_OUT;
+		lender->of_head[frame->id] = frame;
+	}
+	if (queue->receiving_count > 1)
+		steering_sent(&queue->steering, steering_hash(frame), lender->pair);
+	visit->bytes -= frame->len < visit->bytes ? frame->len : visit->bytes;
+	visit->frames[visit->count++] = frame;
+}
+
+/* Chains of a run, as many as come next. Returns how many there were: 0 says nothing. */
+static unsigned int lend_run(struct guest_queue *queue, struct lender *lender, struct visit *visit)
+{
+	unsigned int max = visit->max - visit->count, count, i;
+	struct ring_linear run[RUN_MAX];
+	struct gw_frame *frame;
+
+	max = max < visit->looks ? max : visit->looks;
+	count = ring_pop_run(lender->ring, run, max < RUN_MAX ? max : RUN_MAX);
+	for (i = 0; i < count && visit->bytes && !ring_fault(lender->ring); i++) {
+		frame = make_linear(lender, &run[i]);
+		if (frame)
+			send_out(queue, lender, visit, frame);
+	}
+	visit->looks -= i;
+	if (__builtin_expect(i < count, 0))
+		ring_unpop(lender->ring, count - i);
+	return count;
+}
+
+/* Chains of any kind, some. False: there is none, or the visit is over (long_seg is borrowed). */
+static bool lend_some(struct guest_queue *queue, struct lender *lender, struct visit *visit)
 {
 	struct gw_frame *frame;
 	struct ring_chain chain;
 
-	/* Dropped chains count as well: a visit is bounded whatever is in the ring. */
-	for (; visit->count < visit->max && visit->looks && visit->bytes; visit->looks--) {
+	for (unsigned int i = 0; i < SOME_CHAINS && !is_over(visit); i++, visit->looks--) {
 		if (ring_pop(lender->ring, &chain, queue->seg, GW_FRAME_SEGS_MAX) <= 0)
-			return true;
+			return false;
 		frame = make_frame(lender, &chain, queue->seg);
 		if (!frame)
 			continue;
-		lender->out++;
-		lender->idle_count--;
-		if (lender->head) {
-			lender->head[frame->id] = HEAD_OUT;
-			lender->of_head[frame->id] = frame;
-		}
-		if (queue->receiving_count > 1)
-			steering_sent(&queue->steering, steering_hash(frame), lender->pair);
-		visit->bytes -= frame->len < visit->bytes ? frame->len : visit->bytes;
-		visit->frames[visit->count++] = frame;
-		if (frame->seg != frame->own)
+		send_out(queue, lender, visit, frame);
+		if (frame->seg != frame->own) {
+			visit->looks = 0;
 			return false;
+		}
 	}
-	return false;
+	return true;
+}
+
+/*
+ * One ring's part of a visit; false: the visit is over. Dropped chains count as well: it is
+ * bounded whatever is in the ring.
+ */
+static bool lend(struct guest_queue *queue, struct lender *lender, struct visit *visit)
+{
+	while (!is_over(visit))
+		if (!lend_run(queue, lender, visit) && !lend_some(queue, lender, visit))
+			break;
+	return !is_over(visit);
 }
 
 /* What a ring has to say after it was asked. */
@@ -261,25 +343,47 @@ static void head_home(struct lender *lender, uint32_t id)
 	lender->head[id] = HEAD_HOME;
 }
 
-static void come_home(struct lender *lender, struct gw_frame *frame)
+/* Frames of one lender, in the order in which they came back. */
+static void come_home(struct lender *lender, struct gw_frame *const *frames, unsigned int count)
 {
-	lender->out--;
-	lender->idle[lender->idle_count++] = frame;
+	uint16_t head[RUN_MAX];
+
+	for (unsigned int i = 0; i < count; i++) {
+		head[i] = (uint16_t)frames[i]->id;
+		lender->idle[lender->idle_count + i] = frames[i];
+	}
+	lender->idle_count += count;
+	lender->out -= count;
 	if (!lender->ghost) {
-		ring_push(lender->ring, (uint16_t)frame->id, 0);
+		ring_push_run(lender->ring, head, count);
 		lender->unflushed = true;
 	}
 	if (__builtin_expect(lender->head != NULL, 0))
-		head_home(lender, frame->id);
+		for (unsigned int i = 0; i < count; i++)
+			head_home(lender, head[i]);
 	if (!lender->out && (lender->stopping || lender->ghost))
 		gw_eventfd_signal(lender->event_fd);
 }
 
+/* Frames from the first one on that are of the same lender. */
+static unsigned int count_same(struct gw_frame *const *frames, unsigned int count)
+{
+	unsigned int same = 1;
+
+	count = count < RUN_MAX ? count : RUN_MAX;
+	while (same < count && frames[same]->tag == frames[0]->tag)
+		same++;
+	return same;
+}
+
 void lender_release(struct gw_queue *queue, struct gw_frame *const *frames, unsigned int count)
 {
-	for (unsigned int i = 0; i < count; i++) {
+	unsigned int same;
+
+	for (unsigned int i = 0; i < count; i += same) {
+		same = count_same(frames + i, count - i);
 		if (__builtin_expect(frames[i]->tag != NULL, 1))
-			come_home(frames[i]->tag, frames[i]);
+			come_home(frames[i]->tag, frames + i, same);
 		else
 			announce_home(queue->priv);
 	}

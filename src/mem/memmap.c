@@ -337,6 +337,16 @@ void *memmap_translate_part(const struct gw_memmap *memmap, uint64_t addr, uint6
 	return span ? part_of(span, addr - span->guest_addr, len, part) : NULL;
 }
 
+bool memmap_range_of(const struct gw_memmap *memmap, uint64_t addr, struct memmap_range *range)
+{
+	const struct span *span = span_of_guest(&memmap->spans, addr);
+
+	if (!span)
+		return false;
+	*range = (struct memmap_range){ span->guest_addr, span->size, span->host };
+	return true;
+}
+
 void *memmap_translate_user(const struct gw_memmap *memmap, uint64_t user_addr, uint64_t len)
 {
 	const struct span *span = span_of_user(&memmap->spans, user_addr, len);

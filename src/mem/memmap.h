@@ -79,6 +79,25 @@ unsigned int memmap_regions(const struct gw_memmap *memmap, struct memmap_region
 void *memmap_translate(const struct gw_memmap *memmap, uint64_t addr, uint64_t len);
 void *memmap_translate_part(const struct gw_memmap *memmap, uint64_t addr, uint64_t len,
 			    uint64_t *part);
+/*
+ * The region that an address was found in, for who translates many of which most lie in one:
+ * without a call, and without a look at the others. All zero: none. Good as long as the memmap.
+ */
+struct memmap_range {
+	uint64_t guest_addr, size;
+	uint8_t *host;
+};
+
+static inline void *memmap_in_range(const struct memmap_range *range, uint64_t addr, uint64_t len)
+{
+	uint64_t offset = addr - range->guest_addr;
+
+	/* An address below the range makes the difference wrap to more than any size. */
+	return offset < range->size && len <= range->size - offset ? range->host + offset : NULL;
+}
+
+/* False: it is in none, and *range is what it was. */
+bool memmap_range_of(const struct gw_memmap *memmap, uint64_t addr, struct memmap_range *range);
 /* The same for addresses of the front-end's process (ring addresses, and behind an IOTLB). */
 void *memmap_translate_user(const struct gw_memmap *memmap, uint64_t user_addr, uint64_t len);
 void *memmap_translate_user_part(const struct gw_memmap *memmap, uint64_t user_addr, uint64_t len,

@@ -10,6 +10,7 @@
 #include <guestwire/driver.h>
 #include <linux/virtio_net.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
@@ -63,6 +64,18 @@ void net_header_offload_tidy(struct virtio_net_hdr_v1 *header, uint32_t frame_le
 static inline bool net_header_asks(const struct virtio_net_hdr_v1 *header)
 {
 	return header->flags | header->gso_type;
+}
+
+/* The same of one where the guest has it, who may change it: it asks for nothing, then, or not. */
+static inline bool net_header_asks_at(const uint8_t *header)
+{
+	uint16_t flags_and_type;
+
+	_Static_assert(offsetof(struct virtio_net_hdr_v1, flags) == 0 &&
+			       offsetof(struct virtio_net_hdr_v1, gso_type) == 1,
+		       "one word");
+	gw_copy_once(&flags_and_type, header, sizeof(flags_and_type));
+	return flags_and_type;
 }
 
 static inline bool net_header_strip(struct iovec *seg, unsigned int count, unsigned int len,

@@ -104,6 +104,13 @@ void ring_destroy(struct ring *ring)
 
 /* ---- worker ---- */
 
+void *ring_translate_anew(struct ring *ring, uint64_t addr, uint64_t len)
+{
+	if (!memmap_range_of(ring->memmap, addr, &ring->range))
+		return NULL;
+	return memmap_in_range(&ring->range, addr, len);
+}
+
 /* A chain of the run before comes first, unless the ring waits. */
 static inline bool again_is_next(const struct ring *ring)
 {
@@ -133,6 +140,13 @@ int ring_pop(struct ring *ring, struct ring_chain *chain, struct iovec *seg, uns
 	if (again_is_next(ring))
 		return pop_again(ring, chain, seg, max);
 	return ring->ops->pop(ring, chain, seg, max);
+}
+
+unsigned int ring_pop_run(struct ring *ring, struct ring_linear *chain, unsigned int max)
+{
+	if (__builtin_expect(ring->fault || ring->iotlb || record_has_again(ring->record), 0))
+		return 0;
+	return ring->ops->pop_run(ring, chain, max);
 }
 
 void ring_unpop(struct ring *ring, unsigned int count)
@@ -209,6 +223,43 @@ void ring_push(struct ring *ring, uint16_t head, uint32_t written_bytes)
 	}
 	ring->state[head] = HEAD_FREE;
 	ring->ops->push(ring, head, written_bytes);
+}
+
+/*
+ * In order, and nothing is held: the beginning of a run that comes back as it was popped goes
+ * as it is. Returns how many.
+ */
+static unsigned int push_in_order(struct ring *ring, const uint16_t *head, unsigned int count)
+{
+	uint32_t slot = ring->order_slot;
+	unsigned int n = 0;
+
+	if (!ring->placed || ring->held)
+		return 0;
+	while (n < count && ring->popped[slot] == head[n]) {
+		slot = ring_slot_after(ring, slot);
+		n++;
+	}
+	ring->order_slot = slot;
+	return n;
+}
+
+void ring_push_run(struct ring *ring, const uint16_t *head, unsigned int count)
+{
+	unsigned int direct = count;
+
+	assert(count <= ring->in_flight);
+	if (ring->holding)
+		direct = push_in_order(ring, head, count);
+	for (unsigned int i = 0; i < direct; i++) {
+		assert(head[i] < ring->size && ring->state[head[i]] == HEAD_TAKEN);
+		ring->state[head[i]] = HEAD_FREE;
+	}
+	ring->in_flight -= direct;
+	if (direct)
+		ring->ops->push_run(ring, head, direct);
+	for (unsigned int i = direct; i < count; i++)
+		ring_push(ring, head[i], 0);
 }
 
 bool ring_flush(struct ring *ring)

@@ -109,10 +109,26 @@ void ring_destroy(struct ring *ring);
  * I/O address is missing: see ring_missing.
  */
 int ring_pop(struct ring *ring, struct ring_chain *chain, struct iovec *seg, unsigned int max);
+/*
+ * A run: chains of one readable descriptor, which is most of what guests send. Takes as many as
+ * come next, at most max, and returns how many; none too where the next one is another kind of
+ * chain, breaks a rule, lies in several pieces, or is one of an earlier run. So 0 says nothing:
+ * ring_pop does, which finds all that a run finds, too. What they name is fetched ahead on a
+ * ring that only reads.
+ */
+struct ring_linear {
+	uint8_t *base; /* in the memmap's window */
+	uint32_t len;  /* not 0 */
+	uint16_t head;
+};
+
+unsigned int ring_pop_run(struct ring *ring, struct ring_linear *chain, unsigned int max);
 /* Puts the last count popped chains back, to be popped again. */
 void ring_unpop(struct ring *ring, unsigned int count);
 /* Collects a used entry (VIRTIO 1.2 section 2.7.8); written_bytes is what we wrote. */
 void ring_push(struct ring *ring, uint16_t head, uint32_t written_bytes);
+/* The same for count of them, into which nothing was written. */
+void ring_push_run(struct ring *ring, const uint16_t *head, unsigned int count);
 /*
  * Publishes what was pushed. Returns true if the guest wants an interrupt
  * (EVENT_IDX or the no-interrupt flag; section 2.7.7).

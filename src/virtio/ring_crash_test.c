@@ -139,7 +139,9 @@ static void clone_guest(struct guest *to, const struct guest *from)
 /* One to three buffers, direct or in a table; no two chains have the same bytes. */
 static bool offer(struct guest *guest)
 {
-	unsigned int serial = guest->serial++, buffers_count = 1 + serial % 3;
+	unsigned int serial = guest->serial++;
+	/* Most of them are what runs are made of. */
+	unsigned int buffers_count = serial % 2 ? 1 : 1 + serial / 2 % 3;
 	struct mock_buffer buffers[3];
 	uint64_t table = TABLE_ADDR + serial % TABLES * TABLE_BYTES;
 	int head;
@@ -332,6 +334,30 @@ static bool pop(struct rig *rig)
 	return true;
 }
 
+static bool pop_run(struct rig *rig)
+{
+	struct ring_linear run[SIZE_MAX_HERE];
+	unsigned int count = ring_pop_run(rig->ring, run, SIZE_MAX_HERE);
+
+	for (unsigned int i = 0; i < count; i++)
+		rig->taken[rig->taken_count++] = run[i].head;
+	return count;
+}
+
+/* All of them, the last one first or last. */
+static void push_run(struct rig *rig)
+{
+	uint16_t last;
+
+	if (rig->taken_count && draw(rig, 2)) {
+		last = rig->taken[rig->taken_count - 1];
+		rig->taken[rig->taken_count - 1] = rig->taken[0];
+		rig->taken[0] = last;
+	}
+	ring_push_run(rig->ring, rig->taken, rig->taken_count);
+	rig->taken_count = 0;
+}
+
 static void push_any(struct rig *rig)
 {
 	uint32_t i;
@@ -349,7 +375,7 @@ static void burst(struct rig *rig)
 	bool popped = false;
 
 	for (int i = 0; i < BURST_OPS; i++) {
-		switch (draw(rig, 8)) {
+		switch (draw(rig, 10)) {
 		case 0:
 			ring_flush(rig->ring);
 			break;
@@ -365,6 +391,13 @@ static void burst(struct rig *rig)
 		case 4:
 			push_any(rig);
 			popped = false;
+			break;
+		case 5:
+			push_run(rig);
+			popped = false;
+			break;
+		case 6:
+			popped = pop_run(rig) || popped;
 			break;
 		default:
 			popped = pop(rig);

@@ -19,6 +19,7 @@
  */
 #pragma once
 
+#include "memmap.h"
 #include "ring.h"
 #include "ring_record_internal.h"
 #include <assert.h>
@@ -38,10 +39,13 @@ struct ring_ops {
 	/* ---- worker: as in ring.h, but for chains of the run before, which are ring.c's ---- */
 	int (*pop)(struct ring *ring, struct ring_chain *chain, struct iovec *seg,
 		   unsigned int max);
+	/* Not called with an iotlb. */
+	unsigned int (*pop_run)(struct ring *ring, struct ring_linear *chain, unsigned int max);
 	/* The place of the chain that was popped last becomes the next one again. */
 	void (*unpop)(struct ring *ring, uint16_t head);
 	/* The used entry; the head is the guest's from here on. */
 	void (*push)(struct ring *ring, uint16_t head, uint32_t written_bytes);
+	void (*push_run)(struct ring *ring, const uint16_t *head, unsigned int count);
 	bool (*flush)(struct ring *ring);
 	bool (*want_kick)(struct ring *ring);
 	void (*no_kick)(struct ring *ring);
@@ -72,6 +76,7 @@ struct ring_ops {
 struct ring {
 	const struct ring_ops *ops; /* the layout's, or those of a ring that waits */
 	const struct gw_memmap *memmap;
+	struct memmap_range range;  /* that an address was in last: guest physical ones */
 	struct iotlb *iotlb;        /* NULL: buffers have guest physical addresses */
 	struct dirty_log *log;      /* NULL: nobody asks what we write */
 	struct ring_record *record; /* NULL: none is kept */
@@ -171,6 +176,16 @@ static inline void ring_mark_circle(const struct ring *ring, const void *array, 
 		  (count < to_end ? count : to_end) * elem_bytes);
 }
 
+/* len bytes of guest memory in one piece, or NULL. Not with an iotlb. */
+void *ring_translate_anew(struct ring *ring, uint64_t addr, uint64_t len);
+
+static inline void *ring_translate(struct ring *ring, uint64_t addr, uint64_t len)
+{
+	void *at = memmap_in_range(&ring->range, addr, len);
+
+	return __builtin_expect(at != NULL, 1) ? at : ring_translate_anew(ring, addr, len);
+}
+
 static inline uint32_t ring_slot_after(const struct ring *ring, uint32_t slot)
 {
 	return slot + 1 == ring->size ? 0 : slot + 1;
@@ -183,4 +198,28 @@ static inline void ring_note_pop(struct ring *ring, uint16_t head)
 	ring->popped[ring->pop_slot] = head;
 	ring->pop_slot = ring_slot_after(ring, ring->pop_slot);
 	ring->in_flight++;
+}
+
+/* A run was popped: the same, but for the states of its heads. */
+static inline void ring_note_run(struct ring *ring, const struct ring_linear *chain,
+				 unsigned int count)
+{
+	uint32_t slot = ring->pop_slot, size = ring->size;
+	uint16_t *popped = ring->popped;
+
+	for (unsigned int i = 0; i < count; i++) {
+		popped[slot] = chain[i].head;
+		slot = slot + 1 == size ? 0 : slot + 1;
+	}
+	ring->pop_slot = slot;
+	ring->in_flight += count;
+}
+
+/* Of a frame in one piece: its virtio-net header and its headers, in one line or in two. */
+#define RING_FETCH_HEADERS 64u
+
+static inline void ring_fetch_linear(const uint8_t *base)
+{
+	gw_prefetch(base);
+	gw_prefetch(base + RING_FETCH_HEADERS);
 }

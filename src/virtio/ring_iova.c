@@ -36,10 +36,20 @@ static int waiting_pop(struct ring *ring, struct ring_chain *chain, struct iovec
 	return ring->fault ? -1 : 0;
 }
 
-/* Without a place it would have been held. */
+static unsigned int waiting_pop_run(struct ring *ring, struct ring_linear *chain, unsigned int max)
+{
+	return 0;
+}
+
+/* Without a place they would have been held. */
 static void waiting_push(struct ring *ring, uint16_t head, uint32_t written_bytes)
 {
 	ring->layout->push(ring, head, written_bytes);
+}
+
+static void waiting_push_run(struct ring *ring, const uint16_t *head, unsigned int count)
+{
+	ring->layout->push_run(ring, head, count);
 }
 
 static bool waiting_flush(struct ring *ring)
@@ -68,7 +78,9 @@ static bool waiting_has_avail(struct ring *ring)
 /* The rest is asked of the layout. */
 static const struct ring_ops waiting_ops = {
 	.pop = waiting_pop,
+	.pop_run = waiting_pop_run,
 	.push = waiting_push,
+	.push_run = waiting_push_run,
 	.flush = waiting_flush,
 	.want_kick = waiting_want_kick,
 	.no_kick = waiting_no_kick,

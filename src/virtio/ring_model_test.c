@@ -36,6 +36,7 @@
 #define CHAINS_MAX  300u
 #define BUFFERS_MAX 9u
 #define LEN_MAX     100u
+#define RUN_MAX     16u
 
 struct slot {
 	uint64_t serial;   /* of the chain, decides its bytes */
@@ -43,6 +44,7 @@ struct slot {
 	uint32_t writable;
 	struct mock_buffer buffer[BUFFERS_MAX];
 	unsigned int count;
+	bool indirect;
 };
 
 struct model {
@@ -50,7 +52,7 @@ struct model {
 	struct mock_driver driver;
 	struct ring_config config;
 	struct ring *ring;
-	uint64_t random, serial, popped, collected;
+	uint64_t random, serial, popped, in_runs, collected;
 
 	struct slot slot[CHAINS_MAX];
 	uint16_t free_slot[CHAINS_MAX], free_count;
@@ -89,7 +91,7 @@ static void make_buffers(struct model *m, uint16_t number, unsigned int count)
 {
 	struct slot *slot = &m->slot[number];
 	uint64_t addr = SLOT_ADDR + (uint64_t)number * SLOT_BYTES;
-	unsigned int readable = below(m, count + 1);
+	unsigned int readable = count == 1 ? below(m, 8) != 0 : below(m, count + 1);
 	struct mock_buffer *buffer;
 
 	slot->serial = ++m->serial;
@@ -109,10 +111,9 @@ static void make_buffers(struct model *m, uint16_t number, unsigned int count)
 	}
 }
 
-static void offer(struct model *m)
+static void offer_chain(struct model *m, unsigned int count)
 {
-	unsigned int count =
-		1 + below(m, m->driver.size < BUFFERS_MAX ? m->driver.size : BUFFERS_MAX);
+	struct slot *slot;
 	uint16_t number;
 	int head = -1;
 
@@ -120,19 +121,32 @@ static void offer(struct model *m)
 		return;
 	number = m->free_slot[m->free_count - 1];
 	make_buffers(m, number, count);
-	if ((m->driver.features & INDIRECT) && below(m, 3) == 0)
-		head = mock_chain_indirect(&m->driver, m->slot[number].buffer, count,
-					   m->driver.packed ? 0 : below(m, count),
-					   TABLE_ADDR + number * sizeof(struct vring_desc) *
-								BUFFERS_MAX);
+	slot = &m->slot[number];
+	slot->indirect = (m->driver.features & INDIRECT) && below(m, 3) == 0;
+	if (slot->indirect)
+		head = mock_chain_indirect(
+			&m->driver, slot->buffer, count, m->driver.packed ? 0 : below(m, count),
+			TABLE_ADDR + number * sizeof(struct vring_desc) * BUFFERS_MAX);
 	else
-		head = mock_chain(&m->driver, m->slot[number].buffer, count);
+		head = mock_chain(&m->driver, slot->buffer, count);
 	if (head < 0)
 		return;
 	m->free_count--;
 	m->slot_of[head] = number;
 	mock_offer(&m->driver, (uint16_t)head);
 	m->any_offered = true;
+}
+
+static void offer(struct model *m)
+{
+	offer_chain(m, 1 + below(m, m->driver.size < BUFFERS_MAX ? m->driver.size : BUFFERS_MAX));
+}
+
+/* Most of them are what runs are made of. */
+static void offer_short(struct model *m)
+{
+	for (unsigned int i = below(m, RUN_MAX); i; i--)
+		offer_chain(m, 1);
 }
 
 static void publish(struct model *m)
@@ -217,26 +231,74 @@ static void write_some(const struct slot *slot, const struct ring_chain *chain,
 			((uint8_t *)seg[i].iov_base)[k] = byte_of(~slot->serial, done++);
 }
 
-static void pop(struct model *m)
+static void note_pop(struct model *m, uint16_t head, uint32_t written)
+{
+	m->held[m->held_count].head = head;
+	m->held[m->held_count++].written = written;
+	m->order[(m->order_first + m->order_count++) % CHAINS_MAX] = head;
+	m->popped++;
+}
+
+/* Returns the slot of what was popped; NULL: nothing was there. */
+static const struct slot *pop_one(struct model *m)
 {
 	struct iovec seg[2 * BUFFERS_MAX];
 	struct ring_chain chain;
-	const struct slot *slot;
+	struct slot *slot;
 	bool avail = ring_has_avail(m->ring);
 	uint32_t written;
 	int rc = ring_pop(m->ring, &chain, seg, 2 * BUFFERS_MAX);
 
 	assert_int_equal(rc, avail);
 	if (!rc)
-		return;
+		return NULL;
 	slot = &m->slot[m->slot_of[chain.head]];
 	check_read(m, slot, &chain, seg);
 	written = below(m, slot->writable + 1);
 	write_some(slot, &chain, seg, written);
-	m->held[m->held_count].head = chain.head;
-	m->held[m->held_count++].written = written;
-	m->order[(m->order_first + m->order_count++) % CHAINS_MAX] = chain.head;
-	m->popped++;
+	note_pop(m, chain.head, written);
+	return slot;
+}
+
+static void pop(struct model *m)
+{
+	pop_one(m);
+}
+
+/* A buffer over the border between the regions is in two pieces for a run. */
+static bool is_linear(const struct slot *slot)
+{
+	const struct mock_buffer *buffer = slot->buffer;
+
+	return slot->count == 1 && !slot->indirect && !slot->writable &&
+	       (buffer->addr >= LOW_BYTES || buffer->addr + buffer->len <= LOW_BYTES);
+}
+
+/* What a run leaves is no part of one, or was not there when it looked. */
+static void pop_run(struct model *m)
+{
+	struct ring_linear run[RUN_MAX];
+	unsigned int max = below(m, RUN_MAX + 1);
+	unsigned int count = ring_pop_run(m->ring, run, max);
+	const struct slot *next;
+
+	assert_true(count <= max);
+	for (unsigned int i = 0; i < count; i++) {
+		const struct ring_chain chain = { .head = run[i].head,
+						  .read_count = 1,
+						  .read_bytes = run[i].len };
+		const struct iovec seg = { run[i].base, run[i].len };
+		const struct slot *slot = &m->slot[m->slot_of[run[i].head]];
+
+		assert_true(is_linear(slot));
+		check_read(m, slot, &chain, &seg);
+		note_pop(m, run[i].head, 0);
+	}
+	m->in_runs += count;
+	if (count || !max)
+		return;
+	next = pop_one(m);
+	assert_false(next && is_linear(next));
 }
 
 static void unpop(struct model *m)
@@ -267,6 +329,30 @@ static void push(struct model *m)
 	memmove(&m->held[i], &m->held[i + 1], (m->held_count - i - 1) * sizeof(m->held[0]));
 	m->held_count--;
 	m->any_pushed = true;
+}
+
+/* Those into which nothing was written, from any of them on. */
+static void push_run(struct model *m)
+{
+	uint32_t from = m->held_count ? below(m, m->held_count) : 0, left = from;
+	uint16_t head[RUN_MAX];
+	unsigned int count = 0;
+
+	for (uint32_t i = from; i < m->held_count; i++) {
+		if (count < RUN_MAX && !m->held[i].written)
+			head[count++] = m->held[i].head;
+		else
+			m->held[left++] = m->held[i];
+	}
+	m->held_count -= count;
+	if (count > 1 && !below(m, 4)) {
+		uint16_t first = head[0];
+
+		head[0] = head[count - 1];
+		head[count - 1] = first;
+	}
+	ring_push_run(m->ring, head, count);
+	m->any_pushed |= count != 0;
 }
 
 static void flush(struct model *m)
@@ -311,8 +397,9 @@ static void restart(struct model *m)
 /* ---- both ---- */
 
 static void (*const steps[])(struct model *) = {
-	offer, offer, offer, publish, publish, pop,           pop,   pop,
-	push,  push,  push,  flush,   collect, driver_sleeps, unpop, device_sleeps,
+	offer,    offer,   offer_short, publish,       publish, pop,
+	pop,      pop_run, pop_run,     push,          push,    push_run,
+	push_run, flush,   collect,     driver_sleeps, unpop,   device_sleeps,
 };
 
 #define STEPS         (sizeof(steps) / sizeof(steps[0]))
@@ -358,7 +445,7 @@ static void run(uint64_t features, uint32_t size, uint16_t start, unsigned int o
 	}
 	drain(m);
 	/* It was no idle run: the smallest ring passes one chain in 60 steps. */
-	assert_true(m->collected > operations / 80);
+	assert_true(m->collected > operations / 80 && m->in_runs > operations / 200);
 	ring_destroy(m->ring);
 	mock_driver_close(&m->driver);
 	mock_memory_close(&m->memory);

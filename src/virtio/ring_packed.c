@@ -42,6 +42,7 @@
 #include "atomic.h"
 #include "net_header.h"
 #include "ring_internal.h"
+#include "ring_packed.h"
 #include "ring_packed_place.h"
 #include "ring_walk.h"
 #include <errno.h>
@@ -56,30 +57,6 @@
 #define EVENT_FLAGS_SHIFT 16u
 #define EVENT_FLAGS_MASK  3u
 #define EVENT_UNKNOWN     UINT32_MAX /* no value that we write */
-
-struct packed_ring {
-	struct ring ring;
-	struct vring_packed_desc *desc;
-	const uint32_t *driver_event; /* the guest's */
-	uint32_t *device_event;       /* ours */
-	uint16_t *descs;              /* [size] by id: descriptors of the chain in flight */
-	struct packed_place avail;    /* next to pop */
-	struct packed_place ahead;    /* where the last look ahead ended */
-	struct packed_place used;     /* next to push */
-	struct packed_place shown;    /* used as the guest sees it: where the batch begins */
-	uint32_t batch;               /* descriptors between shown and used */
-	uint32_t out;                 /* descriptors between shown and avail */
-	uint32_t device_event_is;     /* what device_event holds */
-	struct packed_place foreign;  /* from there on, so many descriptors are not ours */
-	uint32_t foreign_descs;
-	uint16_t first_flags; /* of the used descriptor at shown: stored last */
-	bool signalled;       /* an interrupt was considered before */
-};
-
-static inline struct packed_ring *packed_of(struct ring *ring)
-{
-	return (struct packed_ring *)ring;
-}
 
 /* ---- creation ---- */
 
@@ -272,18 +249,6 @@ static enum ring_fault packed_walk_again(struct ring *ring, struct walk *walk, u
 }
 
 /* ---- taking chains ---- */
-
-static inline bool available_at(const struct packed_ring *packed, struct packed_place place)
-{
-	uint16_t flags = gw_load_acquire(&packed->desc[place.at].flags); /* pair A */
-
-	return place_available(flags, place);
-}
-
-static inline bool look_for_avail(const struct packed_ring *packed)
-{
-	return available_at(packed, packed->avail);
-}
 
 /*
  * Beyond what is not ours: not before all that lies behind it was given back, so that the
@@ -545,8 +510,10 @@ static uint16_t packed_used_index(const struct ring *ring)
 const struct ring_layout ring_packed = {
 	.ops = {
 		.pop = packed_pop,
+		.pop_run = packed_pop_run,
 		.unpop = packed_unpop,
 		.push = packed_push,
+		.push_run = packed_push_run,
 		.flush = packed_flush,
 		.want_kick = packed_want_kick,
 		.no_kick = packed_no_kick,

@@ -28,6 +28,7 @@
 #include "atomic.h"
 #include "memmap.h"
 #include "ring_internal.h"
+#include "ring_split.h"
 #include "ring_walk.h"
 #include <errno.h>
 #include <linux/virtio_ring.h>
@@ -36,28 +37,6 @@
 #define DESC_ALIGN  16u
 #define AVAIL_ALIGN 2u
 #define USED_ALIGN  4u
-
-struct split_ring {
-	struct ring ring;
-	const struct vring_desc *desc;
-	struct vring_avail *avail;
-	struct vring_used *used;
-	uint16_t *used_event;  /* behind the available ring: the guest's */
-	uint16_t *avail_event; /* behind the used ring: ours */
-	uint16_t mask;
-	uint16_t avail_next; /* next index to pop */
-	uint16_t avail_seen; /* avail->idx when it was last read */
-	uint16_t ahead;      /* index where the last look ahead ended */
-	uint16_t used_next;  /* next index to push */
-	uint16_t used_shown; /* used->idx as the guest sees it */
-	uint16_t used_flags; /* used->flags as the guest sees it */
-	bool signalled;      /* an interrupt was considered before: used_shown is an old value */
-};
-
-static inline struct split_ring *split_of(struct ring *ring)
-{
-	return (struct split_ring *)ring;
-}
 
 /* ---- creation ---- */
 
@@ -182,14 +161,6 @@ static enum ring_fault split_walk_again(struct ring *ring, struct walk *walk, ui
 }
 
 /* ---- taking chains ---- */
-
-/* Looks at the guest's index only when what was seen of it is used up. */
-static inline bool look_for_avail(struct split_ring *split)
-{
-	if (split->avail_next == split->avail_seen)
-		split->avail_seen = gw_load_acquire(&split->avail->idx); /* pair A */
-	return split->avail_next != split->avail_seen;
-}
 
 /*
  * What the guest wrote lies in another processor's cache, from where a line takes as long
@@ -373,8 +344,10 @@ static uint16_t split_used_index(const struct ring *ring)
 const struct ring_layout ring_split = {
 	.ops = {
 		.pop = split_pop,
+		.pop_run = split_pop_run,
 		.unpop = split_unpop,
 		.push = split_push,
+		.push_run = split_push_run,
 		.flush = split_flush,
 		.want_kick = split_want_kick,
 		.no_kick = split_no_kick,

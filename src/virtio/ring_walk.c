@@ -138,7 +138,7 @@ enum ring_fault walk_open_table(struct walk *walk, struct walk_table *table, uin
 	if (len > UINT64_MAX - addr)
 		return RING_FAULT_ADDRESS;
 	if (!walk->ring->iotlb)
-		table->at = memmap_translate(walk->ring->memmap, addr, len);
+		table->at = ring_translate(walk->ring, addr, len);
 	return RING_FAULT_NONE;
 }
 

@@ -78,7 +78,7 @@ static inline enum ring_fault walk_add(struct walk *walk, uint64_t addr, uint32_
 		walk->chain->read_bytes += len;
 	}
 	if (__builtin_expect(!walk->ring->iotlb, 1))
-		base = memmap_translate(walk->ring->memmap, addr, len);
+		base = ring_translate(walk->ring, addr, len);
 	if (__builtin_expect(base != NULL, 1))
 		return walk_add_piece(walk, base, len, writable);
 	return walk_add_pieces(walk, addr, len, writable);
@@ -91,7 +91,9 @@ static inline void walk_fetch(const struct ring *ring, uint64_t addr)
 
 	if (!ring->reads_only || __builtin_expect(ring->iotlb != NULL, 0))
 		return;
-	base = memmap_translate(ring->memmap, addr, RING_FETCH_BYTES);
+	base = memmap_in_range(&ring->range, addr, RING_FETCH_BYTES);
+	if (__builtin_expect(!base, 0))
+		base = memmap_translate(ring->memmap, addr, RING_FETCH_BYTES);
 	if (base)
 		for (unsigned int i = 0; i < RING_FETCH_BYTES; i += RING_CACHE_LINE)
 			gw_prefetch(base + i);

@@ -270,6 +270,42 @@ static void pop(struct ring_rig *rig)
 	use_header(seg, &chain, rig->driver.features);
 }
 
+/* Each is a chain as ring_pop lets it through, and none of them broke a rule. */
+static void pop_run(struct ring_rig *rig, unsigned int max)
+{
+	enum ring_fault before = ring_fault(rig->ring);
+	struct ring_linear run[RIG_SIZE_MAX];
+	unsigned int count = ring_pop_run(rig->ring, run, max);
+
+	RIG_CHECK(ring_fault(rig->ring) == before && count <= max);
+	RIG_CHECK(!count || (!before && !rig->iotlb));
+	for (unsigned int i = 0; i < count; i++) {
+		const struct iovec seg = { run[i].base, run[i].len };
+
+		for (uint32_t k = 0; k < rig->held_count; k++)
+			RIG_CHECK(rig->held[k] != run[i].head);
+		RIG_CHECK(run[i].head < rig->driver.size && rig->held_count < rig->driver.size);
+		RIG_CHECK(check_segments(&seg, 1) == run[i].len);
+		rig->held[rig->held_count++] = run[i].head;
+		rig->since_push++;
+	}
+}
+
+/* The oldest ones, in their order or the other way round. */
+static void push_run(struct ring_rig *rig, uint8_t which)
+{
+	uint16_t head[RIG_SIZE_MAX];
+	uint32_t count = which / 2 % (rig->held_count + 1);
+
+	for (uint32_t i = 0; i < count; i++)
+		head[i] = rig->held[which % 2 ? count - 1 - i : i];
+	ring_push_run(rig->ring, head, count);
+	rig->held_count -= count;
+	memmove(rig->held, rig->held + count, rig->held_count * sizeof(rig->held[0]));
+	if (rig->since_push > rig->held_count)
+		rig->since_push = rig->held_count;
+}
+
 static void push(struct ring_rig *rig, uint8_t which)
 {
 	uint32_t i;
@@ -321,6 +357,13 @@ static void device_step(struct fuzz_input *input, struct ring_rig *rig)
 		if (what >> 4 == 0)
 			restart(input, rig);
 		ring_set_log(rig->ring, what >> 4 & 1 && rig->logged ? dirty_log : NULL);
+		break;
+	case 7:
+	case 10:
+		pop_run(rig, 1 + what / 16u * 2);
+		break;
+	case 11:
+		push_run(rig, what / 16u);
 		break;
 	default:
 		pop(rig);

@@ -192,7 +192,12 @@ WORKS = (
     other("tcp-to", "QEMU guest receives TCP from a tap, for each KiB",
           stream.Tcp(stream.TO_GUEST), "ns", most=True, against={QEMU: 0.7},
           rounds=FEW),
-
+    other("tcp-from-loop", "QEMU guest sends TCP to a tap, QEMU's part of it, "
+          "for each KiB", stream.Loop(stream.FROM_GUEST), "ns", most=True,
+          against={QEMU: None}, rounds=FEW),
+    other("tcp-to-loop", "QEMU guest receives TCP from a tap, QEMU's part of "
+          "it, for each KiB", stream.Loop(stream.TO_GUEST), "ns", most=True,
+          against={QEMU: None}, rounds=FEW),
     other("wake", "QEMU guest answers a ping after 50 ms of nothing, p99",
           stream.Wake(), "us", most=True, against={QEMU: 1.5}, rounds=FEW),
 

@@ -19,10 +19,11 @@ from . import report
 
 BLOCK = re.compile(r"(<!-- bench: (\S+) -->\n).*?(<!-- bench -->)", re.S)
 RINGS = "ring-"
-SUMMARY = ("fair-shaped", "fair-holding", "null-64", "null-1518", "null-64k", "read-1518",
-           "veth-1500", "pass-1518", "pass-64k", "spread", "idle", "memory",
-           "memory-guest", "tcp-from", "tcp-to", "wake")
-PEERS = ("dpdk", "qemu tap", "one pair")
+SUMMARY = ("fair-shaped", "fair-holding", "fair-nic", "null-64", "null-1518",
+           "null-64k", "read-1518", "veth-1500", "pass-1518", "pass-64k",
+           "spread", "idle", "memory", "memory-guest", "tcp-from", "tcp-to",
+           "wake")
+PEERS = ("dpdk", "ovs-dpdk", "qemu tap", "one pair")
 NOT_MEASURED = "no figure"
 
 

@@ -31,8 +31,8 @@ for sinks.py, of load for loads.py; of measurement: a class like trial.Load.
 
 import collections
 
-from . import (backends, fair, loads, ovs, peers, rest, rings, stream, trial,
-               virtio_user)
+from . import (backends, fair, loads, ovs, peers, rest, rings, slow_nic,
+               stream, trial, virtio_user)
 
 Work = collections.namedtuple(
     "Work", "name title trial against sink size ring shape packet quick "
@@ -180,6 +180,8 @@ WORKS = (
           fair.Fair("shaped"), "%", 95, against={OVS: None}, quick=True),
     other("fair-holding", "rate that others keep beside a device that holds",
           fair.Fair("holding"), "%", 95),
+    other("fair-nic", "rate that others keep beside a slow NIC (emulated)",
+          slow_nic.Slow_nic(), "%", 95, rounds=FEW),
     other("idle", f"{rest.GUESTS} guests that do nothing", rest.Idle(),
           "% of a core", 0.5, most=True, against={DPDK: None}, rounds=FEW),
     other("memory", "memory of its own, with one guest", rest.Memory(),

@@ -128,7 +128,7 @@ class Test:
         """A program of the build. Without it a test fails: it is not the
         machine that lacks something."""
         check(self.build, f"no {name}: GW_BUILD does not name the build folder")
-        for folder in ("", os.path.join("apps", name),
+        for folder in ("", "bench", os.path.join("apps", name),
                        os.path.join("tests", "e2e", "guest_tool")):
             path = os.path.join(self.build, folder, name)
             if os.path.isfile(path) and os.access(path, os.X_OK):

@@ -6,12 +6,17 @@ from .gate import TimerGate
 from .host import LabHost
 
 
+# a ring of 256 frames, and no more, in so many ns
+SLOW_TIMER = "tx=timer,x-txtimer=2000000000"
+
+
 def sockets(t):
     """Every kind of NIC, each with a wire of its own."""
     return LabHost(t, [
         nic.Nic("igb", "igb"),
         nic.virtio_zerocopy("virtio"),
         nic.virtio_zerocopy("late", TimerGate.TIMER),
+        nic.virtio_zerocopy("slow", SLOW_TIMER),
         nic.Nic("e1000e", "e1000e"),
     ])
 

@@ -6,7 +6,7 @@ import subprocess
 
 FETCH_TIMEOUT_S = 600
 MODULES = ("igb", "e1000e", "veth")
-PROGRAMS = ("guestwired", "guestwire", "guestwire-guest")
+PROGRAMS = ("guestwired", "guestwire", "guestwire-guest", "herd")
 
 
 class Missing(Exception):

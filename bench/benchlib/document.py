@@ -24,7 +24,7 @@ SUMMARY = ("fair-shaped", "fair-holding", "fair-nic", "null-64", "null-1518",
            "spread", "idle", "memory", "memory-guest", "tcp-from", "tcp-to",
            "wake")
 PEERS = ("dpdk", "ovs-dpdk", "qemu tap", "one pair")
-NOT_MEASURED = "no figure"
+NOT_MEASURED, NOTHING = "no figure", "nothing"
 
 
 def _machine(files, _):
@@ -64,8 +64,12 @@ def _others(_, results):
 
 def _figure(results, work, who):
     found = results.summary(work, who)
-    return f"{report.number_text(found.median)} " \
-        f"{results.works[work]['unit']}" if found else report.NONE
+    if not found:
+        return report.NONE
+    # DPDK has taken its memory before a further guest comes
+    if found.median <= 0:
+        return NOTHING
+    return report.amount_text(found.median, results.works[work]["unit"])
 
 
 def _ratio_text(ratio):

@@ -67,6 +67,18 @@ class Renew(unittest.TestCase):
                       "| 3.00 |", renewed(file, "summary"))
         self.assertIn("None.", renewed(results(), "summary"))
 
+    def test_a_peer_that_takes_less_than_nothing(self):
+        work = {**WORK, "name": "idle", "figure": "amount", "load": False,
+                "unit": "MiB", "against": {"dpdk": None}}
+        file = results(works=[work])
+        for sample in file["samples"]:
+            ours = sample["who"] == "us"
+            sample.update(work="idle", who="us" if ours else "dpdk",
+                          amount=0.5 if ours else -0.01)
+        file["contestants"][1]["name"] = "dpdk"
+        self.assertIn("| a work | 0.50 MiB | dpdk | nothing | - |",
+                      renewed(file, "summary"))
+
     def test_a_curve_by_size(self):
         text = renewed(results(works=[{**WORK, "curve": "break-read"}]),
                        "break-read")

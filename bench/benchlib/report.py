@@ -11,6 +11,7 @@ from .figures import RATE, Sample
 
 MET, RED = "met", "NOT MET"
 NONE = "-"
+LONGER = {"ns": "us", "us": "ms", "ms": "s"}
 
 
 def digits(value):
@@ -24,6 +25,13 @@ def number_text(number):
         if number >= unit:
             return digits(number / unit) + name
     return f"{number:.0f}" if number == int(number) else digits(number)
+
+
+def amount_text(number, unit):
+    """With its unit; of time the one that has the fewest digits."""
+    while unit in LONGER and number >= 1e3:
+        number, unit = number / 1e3, LONGER[unit]
+    return f"{number_text(number)} {unit}"
 
 
 class Results:

@@ -96,6 +96,9 @@ class Report(unittest.TestCase):
         self.assertEqual(plots.curves(report.Results([results()])), [])
 
     def test_numbers_in_three_digits(self):
+        self.assertEqual([report.amount_text(*a) for a in (
+            (1917.0, "ns"), (83.2, "ns"), (1313000.0, "us"), (5e6, "frames/s"))],
+            ["1.92 us", "83.2 ns", "1.31 s", "5.00 M frames/s"])
         self.assertEqual([report.number_text(n) for n in
                           (0.1234, 12, 12.3, 1234, 45678, 9.876e6, 123.4e6)],
                          ["0.12", "12", "12.3", "1.23 k", "45.7 k", "9.88 M",

@@ -8,7 +8,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define CELL_BYTES 128
+#define CELL_BYTES  128
+/* The reply is another program's: no more than can be. */
+#define WORKERS_MAX 64u
 
 /* ---- the table of ports ---- */
 
@@ -259,14 +261,52 @@ static void print_device_counts(FILE *out, const json_t *port)
 				human_count(device_count(port, i)).text, gw_device_count_text(i));
 }
 
-static void print_port(FILE *out, const json_t *port)
+static unsigned int places_of(const json_t *queue_pairs, uint64_t worker)
+{
+	unsigned int count = 0;
+	const json_t *pair;
+	size_t i;
+
+	json_array_foreach(queue_pairs, i, pair) count += member_count(pair, "worker") == worker;
+	return count;
+}
+
+/* Which worker has which queue pair, as `guestwire move` names both. */
+static void print_places(FILE *out, const json_t *queue_pairs, uint64_t workers)
+{
+	const json_t *pair;
+	size_t i;
+
+	for (uint64_t worker = 0; worker < workers; worker++) {
+		unsigned int count = places_of(queue_pairs, worker);
+
+		if (!count)
+			continue;
+		fprintf(out, "  queue pair%s", count == 1 ? "" : "s");
+		json_array_foreach(queue_pairs, i, pair)
+		{
+			if (member_count(pair, "worker") == worker)
+				fprintf(out, " %zu", i);
+		}
+		fprintf(out, ": worker %llu\n", (unsigned long long)worker);
+	}
+}
+
+/* Where there is one worker nobody asks. */
+static bool has_places(const json_t *port, uint64_t workers)
+{
+	return workers > 1 && workers <= WORKERS_MAX &&
+	       json_array_size(json_object_get(port, "queue_pairs"));
+}
+
+static void print_port(FILE *out, const json_t *port, uint64_t workers)
 {
 	const json_t *drops = json_object_get(port, "drops");
 	uint64_t quarantined = member_count(port, "quarantined");
 	uint64_t again = member_count(port, "taken_again");
 
 	if (json_object_size(drops) == 0 && quarantined == 0 && again == 0 &&
-	    !has_device_counts(port) && !show_times_has(port))
+	    !has_device_counts(port) && !show_times_has(port) && !has_places(port, workers))
 		return;
 	fputc('\n', out);
 	human_print(out, member_text(port, "name"));
@@ -278,6 +318,8 @@ static void print_port(FILE *out, const json_t *port)
 		fprintf(out,
 			"  %s frames had been taken by a process before, and were taken again\n",
 			human_count(again).text);
+	if (has_places(port, workers))
+		print_places(out, json_object_get(port, "queue_pairs"), workers);
 	show_times_print(out, port);
 	print_reasons(out, "dropped where they came in, because", drops, NULL);
 	print_device_counts(out, port);
@@ -298,7 +340,7 @@ void show_text(FILE *out, const json_t *reply)
 	show_workers(out, json_object_get(reply, "work"));
 	fputc('\n', out);
 	print_ports(out, ports);
-	json_array_foreach(ports, i, json) print_port(out, json);
+	json_array_foreach(ports, i, json) print_port(out, json, workers);
 	json_array_foreach(json_object_get(reply, "pairs"), i, json)
 	{
 		if (!has_traffic(json))

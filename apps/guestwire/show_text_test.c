@@ -116,6 +116,27 @@ static void frames_in_quarantine_are_said(void **state)
 	free(text);
 }
 
+static void queue_pairs_are_said_where_there_are_several_workers(void **state)
+{
+	struct gw_worker_info work[3] = { 0 };
+	struct gw_context context;
+	char *text;
+
+	fake_context_fill(&context);
+	text = picture(control_json_snapshot(&context.snapshot, NULL));
+	assert_null(strstr(text, "queue pair"));
+	free(text);
+	context.snapshot.workers = 3;
+	context.snapshot.work = work;
+	text = picture(control_json_snapshot(&context.snapshot, NULL));
+	assert_non_null(strstr(text, "\na\n"
+				     "  queue pairs 0 2: worker 0\n"
+				     "  queue pair 1: worker 1\n"
+				     "  handed on"));
+	assert_null(strstr(text, "worker 2"));
+	free(text);
+}
+
 static void escape_sequences_do_not_reach_the_terminal(void **state)
 {
 	struct gw_context context;
@@ -139,6 +160,8 @@ static void a_reply_of_another_shape(void **state)
 		"{}",
 		"{\"ports\":5,\"pairs\":[1,null,{}]}",
 		"{\"ports\":[{\"name\":7,\"drops\":[]}],\"pairs\":{\"a\":1}}",
+		"{\"workers\":2,\"ports\":[{\"queue_pairs\":[7,{}]},{\"queue_pairs\":3}]}",
+		"{\"workers\":-1,\"ports\":[{\"queue_pairs\":[{\"worker\":-1}]}]}",
 		"{\"pairs\":[{\"lent_frames\":-1,\"copied_frames\":1,\"query\":7}]}",
 	};
 
@@ -174,6 +197,7 @@ int main(void)
 		cmocka_unit_test(the_whole_picture),
 		cmocka_unit_test(a_daemon_without_traffic),
 		cmocka_unit_test(frames_in_quarantine_are_said),
+		cmocka_unit_test(queue_pairs_are_said_where_there_are_several_workers),
 		cmocka_unit_test(escape_sequences_do_not_reach_the_terminal),
 		cmocka_unit_test(a_reply_of_another_shape),
 		cmocka_unit_test(numbers_for_people),

@@ -288,6 +288,8 @@ void guest_signal(struct gw_queue *queue, int *fd, int event_fd);
 void place_begin(struct guest *guest);
 /* The queue that a pair is in, or will be. Control. */
 struct gw_queue *place_of(const struct guest *guest, unsigned int pair);
+/* The pair is used: the user sees where it and those before it are. */
+void place_show(const struct guest *guest, unsigned int pair);
 /* The driver's part and move. */
 int place_part(struct gw_port *port, unsigned int pair, unsigned int deadline_ms,
 	       struct gw_error *err);

@@ -17,6 +17,8 @@
 
 #define LOOK_US 100u
 
+_Static_assert(GUEST_PAIRS_MAX <= GW_QUEUE_PAIRS_MAX, "all can be shown");
+
 void place_begin(struct guest *guest)
 {
 	unsigned int first = gw_port_first_queue(guest->port);
@@ -28,6 +30,13 @@ void place_begin(struct guest *guest)
 struct gw_queue *place_of(const struct guest *guest, unsigned int pair)
 {
 	return gw_port_queue(guest->port, guest->place[pair]);
+}
+
+/* A guest may have 128 pairs, and most have one. */
+void place_show(const struct guest *guest, unsigned int pair)
+{
+	for (unsigned int i = 0; i <= pair; i++)
+		gw_port_set_place(guest->port, i, guest->place[i]);
 }
 
 /* ---- taking no more ---- */
@@ -132,6 +141,7 @@ static void move_apply(void *arg)
 	if (receiver)
 		receiver->queue = moving->to;
 	guest->place[moving->pair] = (uint8_t)moving->to->index;
+	place_show(guest, moving->pair);
 	rings_list(guest);
 }
 

@@ -218,6 +218,7 @@ static int op_ring_start(void *arg, unsigned int index, const struct session_rin
 		h.receiver->kept = ring->config.record;
 	record_tell(guest, index, h.lender ? h.lender->ring : h.receiver->ring);
 	kick_add(queue, ring->kick_fd);
+	place_show(guest, pair);
 	gw_port_apply(guest->port, h.lender ? lender_begin : receiver_begin, &h);
 	gw_port_log(guest->port, rings_log_level(guest), "%s ring %u of %u started at 0x%x%s",
 		    h.lender ? "transmit" : "receive", pair, ring->config.size, ring->config.base,

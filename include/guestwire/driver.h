@@ -198,6 +198,9 @@ enum {
 	GW_WANT_REAP = 1 << 2, /* loans are out */
 };
 
+/* Queue pairs of one guest. */
+#define GW_QUEUE_PAIRS_MAX 128u
+
 #define GW_QUEUE_FDS 4u
 
 /*
@@ -438,6 +441,11 @@ void gw_port_set_max_len(struct gw_port *port, uint32_t len);
 void gw_port_set_offloads(struct gw_port *port, const struct gw_offloads *offloads);
 /* How this port's device reads lent frames; shown to the user. */
 void gw_port_set_reads(struct gw_port *port, enum gw_reads reads);
+/*
+ * Queue pair number `pair`, less than GW_QUEUE_PAIRS_MAX, is in the port's queue number
+ * `index`; shown to the user, up to the last pair that was said. Threads: any, one at a time.
+ */
+void gw_port_set_place(struct gw_port *port, unsigned int pair, unsigned int index);
 /* One line for the user about the port's state ("listening", "connected", "link down"). Control. */
 void gw_port_set_status(struct gw_port *port, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -142,7 +142,13 @@ struct gw_port_info {
 	const char *status; /* one line by the driver, behind what is wrong with the link */
 	enum gw_reads reads;
 	uint32_t max_len;
-	unsigned int worker;
+	unsigned int worker; /* of its device, or that a guest's pairs are dealt out from on */
+	/*
+	 * Of a guest, otherwise none: the worker that has queue pair i now (gw_move). Up to the
+	 * last that a front-end has started, or that was moved.
+	 */
+	unsigned int queue_pair_count;
+	unsigned int queue_pair_worker[GW_QUEUE_PAIRS_MAX];
 	uint64_t queries;                   /* how often the driver was asked */
 	uint64_t rx_frames, rx_bytes;       /* entered the network here */
 	uint64_t tx_frames, tx_bytes;       /* left the network here */

@@ -166,6 +166,19 @@ static json_t *port_latency(const struct gw_port_info *port)
 	return json;
 }
 
+static json_t *queue_pairs(const struct gw_port_info *port)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < port->queue_pair_count; i++) {
+		json_t *pair = json_object();
+
+		json_object_set_new(pair, "worker", number(port->queue_pair_worker[i]));
+		json_array_append_new(list, pair);
+	}
+	return list;
+}
+
 static json_t *port_json(const struct gw_snapshot *snapshot, const struct gw_port_info *port)
 {
 	const char *link = gw_link_name(port->link);
@@ -181,6 +194,7 @@ static json_t *port_json(const struct gw_snapshot *snapshot, const struct gw_por
 	json_object_set_new(json, "device_reads", json_string(gw_reads_name(port->reads)));
 	json_object_set_new(json, "max_len", number(port->max_len));
 	json_object_set_new(json, "worker", number(port->worker));
+	json_object_set_new(json, "queue_pairs", queue_pairs(port));
 	json_object_set_new(json, "queries", number(port->queries));
 	json_object_set_new(json, "query", port_answers(snapshot, port));
 	json_object_set_new(json, "rx_frames", number(port->rx_frames));

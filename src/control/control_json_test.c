@@ -39,9 +39,16 @@ static void names_and_numbers_of_a_port(void **state)
 	assert_string_equal(text_of(port, "status"), "connected");
 	assert_string_equal(text_of(port, "device_reads"), "delivery");
 	assert_int_equal(number_of(port, "max_len"), 65562);
+	assert_int_equal(json_array_size(json_object_get(port, "queue_pairs")), 3);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(number_of(json_array_get(json_object_get(port, "queue_pairs"), i),
+					   "worker"),
+				 i % 2);
 	assert_int_equal(number_of(port, "rx_frames"), 1100);
 	assert_int_equal(number_of(json_object_get(port, "drops"), "bad_header"), 3);
 	assert_int_equal(json_object_size(json_object_get(port, "drops")), 1);
+	port = json_array_get(json_object_get(json, "ports"), 1);
+	assert_int_equal(json_array_size(json_object_get(port, "queue_pairs")), 0);
 	json_decref(json);
 }
 

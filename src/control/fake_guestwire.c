@@ -225,6 +225,8 @@ void fake_context_fill(struct gw_context *context)
 					  .status = "connected",
 					  .reads = GW_READS_DELIVERY,
 					  .max_len = 65562,
+					  .queue_pair_count = 3,
+					  .queue_pair_worker = { 0, 1, 0 },
 					  .rx_frames = 1100,
 					  .rx_bytes = 1510000 };
 	ports[0].rx_drops[GW_DROP_BAD_HEADER] = 3;

@@ -541,9 +541,12 @@ struct gw_port *engine_port(const struct engine *engine, unsigned int i)
 
 unsigned int engine_port_worker(const struct engine *engine, unsigned int i)
 {
-	const struct holder *holder = engine->holder[i];
+	return engine_queue_worker(engine, i, engine->holder[i]->port->first_lane);
+}
 
-	return lane_worker(engine, holder->network, holder->port->first_lane);
+unsigned int engine_queue_worker(const struct engine *engine, unsigned int i, unsigned int queue)
+{
+	return lane_worker(engine, engine->holder[i]->network, queue);
 }
 
 unsigned int engine_worker_count(const struct engine *engine)

@@ -73,6 +73,8 @@ int engine_move(struct engine *engine, const char *port, unsigned int pair, unsi
 unsigned int engine_port_count(const struct engine *engine);
 struct gw_port *engine_port(const struct engine *engine, unsigned int i);
 unsigned int engine_port_worker(const struct engine *engine, unsigned int i);
+/* The same of one of its queues, by number. */
+unsigned int engine_queue_worker(const struct engine *engine, unsigned int i, unsigned int queue);
 unsigned int engine_worker_count(const struct engine *engine);
 /* Zeros while it does not run. */
 void engine_worker_read(const struct engine *engine, unsigned int i, struct gw_worker_info *info);

@@ -333,6 +333,16 @@ static void read_port(struct gw_port_info *info, struct gw_port *port, unsigned 
 		add_queue(info, port->queue[i]);
 }
 
+static void read_places(struct gw_port_info *info, const struct engine *engine, unsigned int i)
+{
+	const struct gw_port *port = engine_port(engine, i);
+
+	info->queue_pair_count = gw_load_acquire(&port->place_count);
+	for (unsigned int pair = 0; pair < info->queue_pair_count; pair++)
+		info->queue_pair_worker[pair] =
+			engine_queue_worker(engine, i, gw_load_relaxed(&port->place[pair]));
+}
+
 static void add_pair(struct gw_pair_info *info, const struct pair *pair)
 {
 	info->lent_frames += gw_counter_read(&pair->lent_frames);
@@ -451,6 +461,7 @@ static void fill(struct snapshot_block *block, const struct engine *engine)
 
 		read_port(info, port, engine_port_worker(engine, i),
 			  block->status[snapshot->port_count]);
+		read_places(info, engine, i);
 		snapshot->port_count++;
 		snapshot->pair_count += read_pairs(&block->pairs[snapshot->pair_count], port);
 		for (unsigned int q = 0; q < port->lanes; q++)

@@ -9,6 +9,7 @@
 #include "loop.h"
 #include "pair.h"
 #include "text.h"
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -139,6 +140,14 @@ void gw_port_set_max_len(struct gw_port *port, uint32_t len)
 void gw_port_set_reads(struct gw_port *port, enum gw_reads reads)
 {
 	gw_store_relaxed(&port->reads, (uint32_t)reads);
+}
+
+void gw_port_set_place(struct gw_port *port, unsigned int pair, unsigned int index)
+{
+	assert(pair < GW_QUEUE_PAIRS_MAX && index < PORT_LANES_MAX);
+	gw_store_relaxed(&port->place[pair], (uint8_t)index);
+	if (pair >= port->place_count)
+		gw_store_release(&port->place_count, pair + 1);
 }
 
 void gw_port_apply(struct gw_port *port, void (*fn)(void *arg), void *arg)

@@ -124,7 +124,10 @@ struct gw_port {
 	uint32_t state;                 /* enum gw_port_state; atomic, read by snapshots */
 	char status[PORT_STATUS_BYTES]; /* under status_lock, a spin flag */
 	uint32_t status_lock;
-	uint32_t link;                 /* enum gw_link; atomic: the control loop writes */
+	uint32_t link; /* enum gw_link; atomic: the control loop writes */
+	/* atomic: the queue of each queue pair, and how many have been told */
+	uint8_t place[GW_QUEUE_PAIRS_MAX];
+	uint32_t place_count;
 	uint32_t one_segment;          /* offloads.one_segment, for all threads */
 	struct log_limit log_limit[2]; /* any thread: of lines for all, of those for debugging */
 

@@ -13,6 +13,8 @@ WORKERS = 2
 FRAMES = 4000
 RATE = 2000
 ROUNDS = 3
+# in turn, from the network's first worker on
+DEALT = [pair % WORKERS for pair in range(PAIRS)]
 
 
 def streams(first):
@@ -27,10 +29,17 @@ def load(own, other, others):
             "--start-fd", 0, "--timeout", EXCHANGE_TIMEOUT_S]
 
 
+def places(be, port):
+    """The worker of each queue pair, as `show` says."""
+    shown = next(p for p in be.show()["ports"] if p["name"] == port)
+    return [pair["worker"] for pair in shown["queue_pairs"]]
+
+
 def move_to_and_fro(t, be, ports):
     """Each pair to each worker. One whose frames a device keeps, or that
-    frames wait for, may stay where it is."""
+    frames wait for, may stay where it is. It is shown where it is."""
     moved = asked = 0
+    place = {port: DEALT[:] for port in ports}
     for i in range(ROUNDS * WORKERS):
         for n, port in enumerate(ports):
             for pair in range(PAIRS):
@@ -41,6 +50,14 @@ def move_to_and_fro(t, be, ports):
                 moved += done.returncode == 0
                 check(done.returncode == 0 or "stay" in done.stderr,
                       f"{port}:{pair} to {worker}: {done.stderr}")
+                if done.returncode == 0:
+                    place[port][pair] = worker
+                # the front-end may not have started all of them yet
+                shown = places(be, port)
+                check(shown == place[port][:len(shown)] and
+                      len(shown) > pair * (done.returncode == 0),
+                      f"{port}: {place[port]}, shown {shown}")
+    check(all(len(places(be, port)) == PAIRS for port in ports), be.show())
     t.note(f"{moved} of {asked} moves")
     check(moved > asked / 2, f"only {moved} of {asked} moves")
 
@@ -84,6 +101,25 @@ def test_with_a_device(t, driver):
     for end in (a, far):
         check_end(guest.result(end), FRAMES, FRAMES)
     wire.be.stop()
+
+
+def test_where_pairs_are(t):
+    """Without a front-end: none, or as those that were moved will be."""
+    sockets = {p: t.path(f"{p}.sock") for p in ("a", "b")}
+    be = Daemon(t, [f"a=guest:{sockets['a']}", "out=null:",
+                    f"b=guest:{sockets['b']},worker=1"],
+                arguments=["--workers", WORKERS])
+    be.start()
+    for port in ("a", "b", "out"):
+        check(not places(be, port), places(be, port))
+    be.command("move", "b:1", "--worker", 1)
+    check(places(be, "b") == [1, 1], places(be, "b"))
+    check(places(be, "a") == [], places(be, "a"))
+    be.command("move", "a:2", "--worker", 1)
+    text = be.command("show", "a").stdout
+    check("\na\n  queue pair 0: worker 0\n  queue pairs 1 2: worker 1\n"
+          in text, text)
+    be.stop()
 
 
 def test_what_cannot_be_moved(t):

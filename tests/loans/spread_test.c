@@ -284,6 +284,33 @@ static void a_pair_whose_frames_a_device_keeps_stays(void **state)
 	rig_free(&rig);
 }
 
+static void where_a_pair_is_can_be_seen(void **state)
+{
+	static const char *const ports[] = { "a=guest:%s/a", "d=null:", NULL };
+	struct gw_error err = { 0 };
+	struct gw_port_info info;
+	struct guest guest;
+	struct rig rig;
+
+	rig_start(&rig, ports);
+	assert_int_equal(rig_port(&rig, "a").queue_pair_count, 0);
+	guest_start(&rig, &guest);
+	info = rig_port(&rig, "a");
+	assert_int_equal(info.queue_pair_count, PAIRS);
+	for (unsigned int p = 0; p < PAIRS; p++)
+		assert_int_equal(info.queue_pair_worker[p], (info.worker + p) % 2);
+	assert_int_equal(rig_port(&rig, "d").queue_pair_count, 0);
+	assert_int_equal(gw_move(rig.context, "a", 1, info.worker, &err), 0);
+	assert_int_equal(gw_move(rig.context, "a", PAIRS, info.worker, &err), 0);
+	assert_int_equal(rig_port(&rig, "a").queue_pair_count, PAIRS + 1);
+	assert_int_equal(rig_port(&rig, "a").queue_pair_worker[0], info.worker);
+	assert_int_equal(rig_port(&rig, "a").queue_pair_worker[1], info.worker);
+	assert_int_equal(rig_port(&rig, "a").queue_pair_worker[PAIRS], info.worker);
+	guest_free(&guest);
+	rig_stop(&rig);
+	rig_free(&rig);
+}
+
 static void what_cannot_move_is_told(void **state)
 {
 	static const char *const ports[] = { "a=guest:%s/a,queues=4", "d=loop:", NULL };
@@ -308,6 +335,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pairs_move_while_they_send_to_a_device),
 		cmocka_unit_test(a_pair_whose_frames_a_device_keeps_stays),
+		cmocka_unit_test(where_a_pair_is_can_be_seen),
 		cmocka_unit_test(what_cannot_move_is_told),
 	};
 

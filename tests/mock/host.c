@@ -509,6 +509,12 @@ void gw_port_set_reads(struct gw_port *port, enum gw_reads reads)
 	port->record.reads = reads;
 }
 
+void gw_port_set_place(struct gw_port *port, unsigned int pair, unsigned int index)
+{
+	assert_true(pair < GW_QUEUE_PAIRS_MAX);
+	assert_int_equal(index, 0);
+}
+
 void gw_port_set_status(struct gw_port *port, const char *format, ...)
 {
 	va_list args;

@@ -103,29 +103,40 @@ static void strand_main(void)
 	/* uc_link is the test's. */
 }
 
-unsigned int strand_spawn(void *(*fn)(void *arg), void *arg, enum strand_role role)
+/* By itself: to a compiler getcontext returns twice, with what the caller has in registers lost. */
+static void make_context(struct strand *strand)
 {
-	unsigned int i;
-	struct strand *strand;
-	void *stack;
-
-	/* Chores come and go: the place of one that was joined is another's. */
-	for (i = 0; i < strands.count; i++)
-		if (strands.strand[i].wait == WAIT_OVER && strands.strand[i].joined &&
-		    strands.strand[i].role == role)
-			break;
-	if (i == STRANDS_MAX)
-		mistake("too many threads");
-	strands.count += i == strands.count;
-	strand = &strands.strand[i];
-	stack = strand->stack ? strand->stack : malloc(STACK_BYTES);
-	*strand = (struct strand){ .role = role, .stack = stack, .fn = fn, .arg = arg };
-	memcpy(strand->tls, tls.fresh, tls.bytes);
 	getcontext(&strand->context);
-	strand->context.uc_stack.ss_sp = stack;
+	strand->context.uc_stack.ss_sp = strand->stack;
 	strand->context.uc_stack.ss_size = STACK_BYTES;
 	strand->context.uc_link = &test_context;
 	makecontext(&strand->context, strand_main, 0);
+}
+
+/* Chores come and go: the place of one that was joined is another's. */
+static unsigned int free_place(enum strand_role role)
+{
+	unsigned int i;
+
+	for (i = 0; i < strands.count; i++)
+		if (strands.strand[i].wait == WAIT_OVER && strands.strand[i].joined &&
+		    strands.strand[i].role == role)
+			return i;
+	if (i == STRANDS_MAX)
+		mistake("too many threads");
+	strands.count++;
+	return i;
+}
+
+unsigned int strand_spawn(void *(*fn)(void *arg), void *arg, enum strand_role role)
+{
+	unsigned int i = free_place(role);
+	struct strand *strand = &strands.strand[i];
+	void *stack = strand->stack ? strand->stack : malloc(STACK_BYTES);
+
+	*strand = (struct strand){ .role = role, .stack = stack, .fn = fn, .arg = arg };
+	memcpy(strand->tls, tls.fresh, tls.bytes);
+	make_context(strand);
 	return i;
 }
 

@@ -13,6 +13,7 @@
  *   memory.c      the memory table, and pages that go away
  *   lender.c      a transmit ring: frames are lent out of it
  *   receiver.c    a receive ring: frames are delivered into it
+ *   receive_run.c the same for many frames at once, of the usual kind
  *   steering.c    which of several receive rings a frame goes to
  *   announce.c    a frame of our own that says where the guest is now
  *   carry.c       all of it, to another process and from one
@@ -133,6 +134,7 @@ struct receiver {
 	/* worker */
 	int call_fd, err_fd, kick_fd;
 	bool enabled, told, asking, unflushed;
+	unsigned int reach;    /* buffers that are looked for at once (receive_run.c) */
 	struct dirty_log *log; /* the ring holds the reference */
 };
 
@@ -246,6 +248,14 @@ void receiver_free(struct receiver *receiver);
 void receiver_look(struct receiver *receiver);
 /* The driver's tx. */
 unsigned int receiver_tx(struct gw_queue *queue, struct gw_frame *const *frames,
+			 unsigned int count);
+
+/* What a guest reads before a frame that takes so many chains. */
+struct virtio_net_hdr_v1 receiver_header(const struct gw_frame *frame, unsigned int chains);
+
+/* ---- receive_run.c ---- */
+/* As many of the first frames as have a buffer each: they are delivered. Not flushed. */
+unsigned int receive_run(struct receiver *receiver, struct gw_frame *const *frames,
 			 unsigned int count);
 
 /* ---- announce.c ---- */

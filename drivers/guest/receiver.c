@@ -30,6 +30,7 @@ int receiver_create(struct gw_queue *queue, unsigned int pair, const struct sess
 		return gw_error_sys(err, -ENOMEM, "receive ring");
 	receiver->queue = queue;
 	receiver->pair = pair;
+	receiver->reach = 1;
 	receiver->memmap = ring->config.memmap;
 	receiver->log = ring->config.log;
 	receiver->iommu = ring->config.iotlb;
@@ -154,7 +155,7 @@ static void write_bytes(struct cursor *to, const uint8_t *from, size_t len)
  * What the sender left undone is this guest's to do: only what it negotiated gets
  * here (5.1.6.4.1). DATA_VALID is never said, since nobody has looked.
  */
-static struct virtio_net_hdr_v1 receive_header(const struct gw_frame *frame, unsigned int chains)
+struct virtio_net_hdr_v1 receiver_header(const struct gw_frame *frame, unsigned int chains)
 {
 	struct virtio_net_hdr_v1 header = frame->header;
 
@@ -177,7 +178,7 @@ static void mark_dirty(const struct receiver *receiver, const struct iovec *seg,
 static void write_frame(struct receiver *receiver, const struct landing *landing,
 			const struct gw_frame *frame)
 {
-	struct virtio_net_hdr_v1 header = receive_header(frame, landing->chains);
+	struct virtio_net_hdr_v1 header = receiver_header(frame, landing->chains);
 	struct cursor to = { landing->seg, 0 };
 	uint64_t left = (uint64_t)frame->len + receiver->header_len;
 	size_t data = frame->len;
@@ -277,26 +278,73 @@ static void settle(struct gw_queue *queue, struct receiver *receiver)
 		receiver_look(receiver);
 }
 
+/* The receivers of one call, each once. */
+struct touched {
+	struct receiver *receiver[GUEST_PAIRS_MAX];
+	unsigned int count;
+};
+
+static void touch(struct touched *touched, struct receiver *receiver)
+{
+	if (receiver->unflushed)
+		return;
+	receiver->unflushed = true;
+	touched->receiver[touched->count++] = receiver;
+}
+
+/* How many of the first frames go to one ring, and the ring of the one behind them. */
+static unsigned int choose_run(struct guest_queue *own, struct gw_frame *const *frames,
+			       unsigned int count, struct receiver *receiver,
+			       struct receiver **next)
+{
+	unsigned int same = 1;
+
+	*next = receiver;
+	if (__builtin_expect(own->receiving_count == 1, 1))
+		return count;
+	for (; same < count; same++) {
+		*next = choose(own, frames[same]);
+		if (*next != receiver)
+			break;
+	}
+	return same;
+}
+
+/* Returns how many were taken; fewer than count: no more of them now. */
+static unsigned int deliver_all(struct gw_queue *queue, struct receiver *receiver,
+				struct gw_frame *const *frames, unsigned int count)
+{
+	unsigned int done = 0;
+
+	for (;; done++) {
+		done += receive_run(receiver, frames + done, count - done);
+		if (done == count || !deliver(queue, receiver, frames[done]))
+			return done;
+	}
+}
+
 unsigned int receiver_tx(struct gw_queue *queue, struct gw_frame *const *frames, unsigned int count)
 {
 	struct guest_queue *own = queue->priv;
-	struct receiver *touched[GW_BATCH];
-	unsigned int done, n = 0;
+	unsigned int done = 0, run, taken;
+	struct receiver *receiver, *next;
+	struct touched touched;
 
 	if (!own->receiving_count) {
 		queue->refusal = GW_DROP_EGRESS_DOWN;
 		return 0;
 	}
-	for (done = 0; done < count && n < GW_BATCH; done++) {
-		struct receiver *receiver = choose(own, frames[done]);
-
-		if (!receiver->unflushed)
-			touched[n++] = receiver;
-		receiver->unflushed = true;
-		if (!deliver(queue, receiver, frames[done]))
+	touched.count = 0;
+	for (next = NULL; done < count;) {
+		receiver = next ? next : choose(own, frames[0]);
+		run = choose_run(own, frames + done, count - done, receiver, &next);
+		touch(&touched, receiver);
+		taken = deliver_all(queue, receiver, frames + done, run);
+		done += taken;
+		if (taken < run)
 			break;
 	}
-	for (unsigned int i = 0; i < n; i++)
-		settle(queue, touched[i]);
+	for (unsigned int i = 0; i < touched.count; i++)
+		settle(queue, touched.receiver[i]);
 	return done;
 }

@@ -262,6 +262,22 @@ void ring_push_run(struct ring *ring, const uint16_t *head, unsigned int count)
 		ring_push(ring, head[i], 0);
 }
 
+unsigned int ring_find_writable(struct ring *ring, struct ring_linear *chain, unsigned int max)
+{
+	if (__builtin_expect(ring->fault || ring->iotlb || ring->in_flight || ring->held ||
+				     record_has_again(ring->record),
+			     0))
+		return 0;
+	return ring->layout->find_writable(ring, chain, max);
+}
+
+/* Nothing is out: what is taken and given back at once is in order by itself. */
+void ring_fill_run(struct ring *ring, const struct ring_linear *chain,
+		   const uint32_t *written_bytes, unsigned int count)
+{
+	ring->layout->fill_run(ring, chain, written_bytes, count);
+}
+
 bool ring_flush(struct ring *ring)
 {
 	bool wanted = ring->ops->flush(ring) || ring->interrupt;

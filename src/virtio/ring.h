@@ -130,6 +130,19 @@ void ring_push(struct ring *ring, uint16_t head, uint32_t written_bytes);
 /* The same for count of them, into which nothing was written. */
 void ring_push_run(struct ring *ring, const uint16_t *head, unsigned int count);
 /*
+ * A run of a ring that is written to, and all of whose chains are given back as soon as they
+ * are taken: the next chains, at most max, as far as each is one writable descriptor, without
+ * taking them. Returns how many; none too where a chain is out. As with ring_pop_run, ring_pop
+ * has the last word.
+ */
+unsigned int ring_find_writable(struct ring *ring, struct ring_linear *chain, unsigned int max);
+/*
+ * Takes the first count of those, and collects their used entries, in that order. Nothing
+ * was asked of the ring since they were found.
+ */
+void ring_fill_run(struct ring *ring, const struct ring_linear *chain,
+		   const uint32_t *written_bytes, unsigned int count);
+/*
  * Publishes what was pushed. Returns true if the guest wants an interrupt
  * (EVENT_IDX or the no-interrupt flag; section 2.7.7).
  */

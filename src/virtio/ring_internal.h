@@ -46,6 +46,11 @@ struct ring_ops {
 	/* The used entry; the head is the guest's from here on. */
 	void (*push)(struct ring *ring, uint16_t head, uint32_t written_bytes);
 	void (*push_run)(struct ring *ring, const uint16_t *head, unsigned int count);
+	/* Nothing is out then, nothing held, nothing to pop again, and there is no iotlb. */
+	unsigned int (*find_writable)(struct ring *ring, struct ring_linear *chain,
+				      unsigned int max);
+	void (*fill_run)(struct ring *ring, const struct ring_linear *chain,
+			 const uint32_t *written_bytes, unsigned int count);
 	bool (*flush)(struct ring *ring);
 	bool (*want_kick)(struct ring *ring);
 	void (*no_kick)(struct ring *ring);

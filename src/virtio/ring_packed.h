@@ -45,3 +45,8 @@ static inline bool look_for_avail(const struct packed_ring *packed)
 /* ---- ring_packed_run.c ---- */
 unsigned int packed_pop_run(struct ring *ring, struct ring_linear *chain, unsigned int max);
 void packed_push_run(struct ring *ring, const uint16_t *id, unsigned int count);
+
+/* ---- ring_packed_fill.c ---- */
+unsigned int packed_find_writable(struct ring *ring, struct ring_linear *chain, unsigned int max);
+void packed_fill_run(struct ring *ring, const struct ring_linear *chain,
+		     const uint32_t *written_bytes, unsigned int count);

@@ -38,3 +38,8 @@ static inline bool look_for_avail(struct split_ring *split)
 /* ---- ring_split_run.c ---- */
 unsigned int split_pop_run(struct ring *ring, struct ring_linear *chain, unsigned int max);
 void split_push_run(struct ring *ring, const uint16_t *head, unsigned int count);
+
+/* ---- ring_split_fill.c ---- */
+unsigned int split_find_writable(struct ring *ring, struct ring_linear *chain, unsigned int max);
+void split_fill_run(struct ring *ring, const struct ring_linear *chain,
+		    const uint32_t *written_bytes, unsigned int count);

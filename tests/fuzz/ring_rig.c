@@ -306,6 +306,27 @@ static void push_run(struct ring_rig *rig, uint8_t which)
 		rig->since_push = rig->held_count;
 }
 
+/* Finds some, and takes some of these: none of them is ever out. */
+static void fill_run(struct ring_rig *rig, uint8_t which)
+{
+	enum ring_fault before = ring_fault(rig->ring);
+	unsigned int max = 1 + which, count;
+	uint32_t written[RIG_SIZE_MAX];
+	struct ring_linear run[RIG_SIZE_MAX];
+
+	count = ring_find_writable(rig->ring, run, max);
+	RIG_CHECK(ring_fault(rig->ring) == before && count <= max && count <= rig->driver.size);
+	RIG_CHECK(!count || (!before && !rig->iotlb && !rig->held_count));
+	for (unsigned int i = 0; i < count; i++) {
+		const struct iovec seg = { run[i].base, run[i].len };
+
+		RIG_CHECK(run[i].head < rig->driver.size);
+		RIG_CHECK(check_segments(&seg, 1) == run[i].len);
+		written[i] = which * i;
+	}
+	ring_fill_run(rig->ring, run, written, count - (which % 2 && count));
+}
+
 static void push(struct ring_rig *rig, uint8_t which)
 {
 	uint32_t i;
@@ -338,8 +359,10 @@ static void device_step(struct fuzz_input *input, struct ring_rig *rig)
 		push(rig, what >> 4);
 		break;
 	case 1:
-	case 9:
 		ring_flush(rig->ring);
+		break;
+	case 9:
+		fill_run(rig, what >> 4);
 		break;
 	case 2:
 		ring_want_kick(rig->ring);

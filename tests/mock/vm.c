@@ -618,6 +618,17 @@ void vm_offer_rx(struct vm *vm, unsigned int count)
 		offer(&vm->rx, VM_SLOT_BYTES, true);
 }
 
+void vm_publish_rx(struct vm *vm)
+{
+	if (mock_publish(&vm->rx.driver))
+		kick(&vm->rx);
+}
+
+uint32_t vm_wait_received(struct vm *vm, uint16_t *head)
+{
+	return wait_collect(&vm->rx, head, "a received frame");
+}
+
 uint32_t vm_receive(struct vm *vm, uint8_t *bytes, uint32_t size)
 {
 	uint16_t head;

@@ -122,6 +122,10 @@ uint16_t vm_wait_used(struct vm *vm);
 unsigned int vm_poll_used(struct vm *vm, uint16_t *heads, unsigned int max);
 /* Makes count receive buffers of VM_SLOT_BYTES available. */
 void vm_offer_rx(struct vm *vm, unsigned int count);
+/* Those that the test has offered to rx.driver are there now. */
+void vm_publish_rx(struct vm *vm);
+/* Waits for a receive buffer to come back: its head, and the bytes that were written. */
+uint32_t vm_wait_received(struct vm *vm, uint16_t *head);
 /* Waits for a received frame; its bytes without header. Returns the length. */
 uint32_t vm_receive(struct vm *vm, uint8_t *bytes, uint32_t size);
 /* True if nothing was received by now. */

@@ -20,6 +20,9 @@ from .trial import LOAD_S, Together, absent, amount_of, told
 
 TIMEOUT_S = 60
 MS = 1000
+# of a measurement, whose median counts: somebody who had a processor for a moment
+# is in one of them
+TURNS, TURN_MIN_MS = 7, 10
 
 
 def ask(t, name, *words):
@@ -29,8 +32,8 @@ def ask(t, name, *words):
 
 def ask_spread(bench, t, setup, figure):
     """A sample of figure(what it says)."""
-    said = ask(t, "spread", "--json", "--rounds", 1, "--turn",
-               round(bench.seconds * MS), setup)[0]
+    said = ask(t, "spread", "--json", "--rounds", TURNS, "--turn",
+               max(round(bench.seconds * MS / TURNS), TURN_MIN_MS), setup)[0]
     check(said["own_rate"], "no worker had a processor")
     return amount_of(figure(said), said["waited"])
 

@@ -67,7 +67,7 @@ static uint64_t mix(uint64_t hash, uint64_t word)
 static uint64_t place_of(const struct strand *strand)
 {
 	void *frames[FRAMES_MAX];
-	uint64_t hash = strand->wait + 1;
+	uint64_t hash = strand->wait + 1 + ((uint64_t)strand->naps << 8);
 	int n;
 
 	if (strand->role == STRAND_WORKER)

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #define ROUND_NS 20000ull
+#define NAP_NS   (30 * NS_PER_MS)
 
 /* The library's call comes to __wrap_, the libc's function is __real_. */
 #define WRAPPED(type, name, ...)         \
@@ -25,6 +26,8 @@ WRAPPED(int, pthread_cond_wait, pthread_cond_t *cond, pthread_mutex_t *mutex);
 WRAPPED(int, pthread_cond_timedwait, pthread_cond_t *cond, pthread_mutex_t *mutex,
 	const struct timespec *until);
 WRAPPED(int, pthread_cond_broadcast, pthread_cond_t *cond);
+WRAPPED(int, pthread_cond_signal, pthread_cond_t *cond);
+WRAPPED(int, nanosleep, const struct timespec *pause, struct timespec *rest);
 WRAPPED(int, epoll_wait, int fd, struct epoll_event *events, int max, int timeout_ms);
 WRAPPED(int, epoll_pwait2, int fd, struct epoll_event *events, int max,
 	const struct timespec *timeout, const sigset_t *mask);
@@ -123,6 +126,26 @@ int __wrap_pthread_cond_broadcast(pthread_cond_t *cond)
 	for (unsigned int i = 0; i < strands.count; i++)
 		if (strands.strand[i].wait == WAIT_COND && strands.strand[i].cond == cond)
 			strands.strand[i].cond = NULL;
+	return 0;
+}
+
+int __wrap_pthread_cond_signal(pthread_cond_t *cond)
+{
+	return strands.active ? __wrap_pthread_cond_broadcast(cond)
+			      : __real_pthread_cond_signal(cond);
+}
+
+/*
+ * Who looks again and again gives the others a turn, and as his time is what ends that, he
+ * has a few of them only.
+ */
+int __wrap_nanosleep(const struct timespec *pause, struct timespec *rest)
+{
+	if (!strand_inside())
+		return __real_nanosleep(pause, rest);
+	strand_current()->naps++;
+	strand_yield(WAIT_NOT);
+	strands.now_ns += NAP_NS;
 	return 0;
 }
 

@@ -30,6 +30,7 @@ struct strand {
 	void *(*fn)(void *arg);
 	void *arg;
 	uint64_t place;
+	unsigned int naps; /* nanosleep() */
 	uint8_t tls[TLS_BYTES_MAX];
 };
 

@@ -23,13 +23,16 @@ static char folder[] = "/tmp/gw-interleave-XXXXXX"; /* of the socket */
 
 static void job_begin_world(void *arg)
 {
-	struct gw_options options = { .size = sizeof(options), .stop_ms = WORLD_STOP_MS };
-	char spec[160], path[128];
+	struct gw_options options = { .size = sizeof(options),
+				      .workers = world.play->spread ? 2 : 1,
+				      .stop_ms = WORLD_STOP_MS };
+	char spec[192], path[128];
 	struct gw_error err = { 0 };
 
 	options.log = arg;
 	snprintf(path, sizeof(path), "%s/a", folder);
-	snprintf(spec, sizeof(spec), "a=guest:%s,bounce=4,wait=sleep", path);
+	snprintf(spec, sizeof(spec), "a=guest:%s,bounce=4,wait=sleep%s", path,
+		 world.play->spread ? ",worker=1" : "");
 	if (gw_open(&options, &world.context, &err) || gw_port_add(world.context, spec, &err))
 		violation("%s", err.text);
 	for (unsigned int d = 0; d < world.play->devices; d++) {
@@ -72,6 +75,13 @@ static void job_memory(void *arg)
 	world.vm.memory.region[0].bytes = bytes;
 }
 
+static void job_move(void *arg)
+{
+	struct gw_error err = { 0 };
+
+	world.moved = gw_move(world.context, "a", 0, world_move_to(), &err);
+}
+
 static void job_end(void *arg)
 {
 	world.held_at_end = gw_stop(world.context, END_MS);
@@ -93,13 +103,17 @@ static void give(enum event_kind kind, void (*job)(void *arg))
 void world_begin_job(enum event_kind kind)
 {
 	static void (*const jobs[EVENT_KINDS])(void *arg) = {
-		[EVENT_STOP] = job_stop,
-		[EVENT_START] = job_start,
-		[EVENT_MEMORY] = job_memory,
-		[EVENT_END] = job_end,
+		[EVENT_STOP] = job_stop, [EVENT_START] = job_start, [EVENT_MEMORY] = job_memory,
+		[EVENT_MOVE] = job_move, [EVENT_END] = job_end,
 	};
 
 	give(kind, jobs[kind]);
+}
+
+/* Back and forth: it begins with worker 1. */
+unsigned int world_move_to(void)
+{
+	return (world.done[EVENT_MOVE] + 1) % 2;
 }
 
 /* What follows from the end of a job. The hand has not gone on since. */
@@ -118,6 +132,8 @@ static void look_at_job(void)
 		world.ring++;
 		world.running = true;
 		world.frozen = false;
+	} else if (world.job == EVENT_MOVE) {
+		world_check_moved();
 	} else if (world.job == EVENT_END) {
 		world.ended = true;
 	}

@@ -9,6 +9,8 @@
  *     then, from the used index to the base, are loans that devices hold;
  *   - a device reads no memory that it was not told of, and it is told before the
  *     first loan, untold after the last (drivers/loop asserts both);
+ *   - a queue pair that is to move is with the other worker then, or stays because a
+ *     device keeps frames of it; no frame overtakes another on its way to a device;
  *   - the books agree with the devices: loans of the pairs, frames of the ports;
  *   - at the end nothing is lost: each frame came back, or its ring was stopped
  *     while a device kept it; no memory is mapped, no descriptor and no thread left.
@@ -36,6 +38,7 @@
 	X(EVENT_STOP,     "stop")     /* GET_VRING_BASE */ \
 	X(EVENT_START,    "start")    /* the guest's driver is loaded anew */ \
 	X(EVENT_MEMORY,   "memory")   /* another memory table */ \
+	X(EVENT_MOVE,     "move")     /* its queue pair goes to the other worker */ \
 	X(EVENT_GONE,     "gone")     /* the front-end dies */ \
 	X(EVENT_END,      "end")      /* the engine is stopped */ \
 	X(EVENT_DEADLINE, "deadline") /* time passes: to the first that waits for it */
@@ -55,6 +58,7 @@ struct play {
 	unsigned int devices;
 	unsigned int depth; /* steps after the opening, as far as not said otherwise */
 	bool asked;         /* the devices have answered before it begins */
+	bool spread;        /* two workers: the devices with the first, the guest with the other */
 	enum event_kind opening[WORLD_OPENING_MAX]; /* what happens first, each to its end */
 	unsigned int budget[EVENT_KINDS];           /* opening included; of STEP: not used */
 };

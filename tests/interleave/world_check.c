@@ -2,6 +2,8 @@
 /* What must be true of the played world (world.h). */
 #include "world_inside.h"
 
+#include <errno.h>
+
 /* ---- looking ---- */
 
 unsigned int world_held(unsigned int d)
@@ -81,14 +83,28 @@ static void check_books(unsigned int d)
 	}
 	for (unsigned int i = 0; i < loop->port->queue[0]->offer.count; i++)
 		loans += !loop->port->queue[0]->offer.frame[i]->bounce;
-	for (unsigned int s = 0; s < loop->port->network_ports; s++)
-		if (loop->port->queue[0]->pair_from[s])
-			booked += loop->port->queue[0]->pair_from[s]->loans_out;
+	for (unsigned int l = 0; l < loop->port->lanes; l++)
+		for (unsigned int s = 0; s < loop->port->network_ports; s++)
+			if (loop->port->queue[l]->pair_from[s])
+				booked += loop->port->queue[l]->pair_from[s]->loans_out;
 	if (slots != loop->port->queue[0]->held)
 		violation("device %u holds %u frames, its port says %u", d, slots,
 			  loop->port->queue[0]->held);
 	if (loans != booked)
 		violation("device %u has %u loans, the pairs say %u", d, loans, booked);
+}
+
+/* As they came: none overtakes another, however it was carried. */
+static void check_order(unsigned int d)
+{
+	for (unsigned int i = 1; i < world_held(d); i++) {
+		unsigned int one =
+			world_serial(loop_device_peek(world.device[d]->device, i - 1)->seg);
+		unsigned int next = world_serial(loop_device_peek(world.device[d]->device, i)->seg);
+
+		if (next <= one)
+			violation("device %u has frame %u behind frame %u", d, next, one);
+	}
 }
 
 /* Whether a driver has a loan of frame `serial`, over or not, of memory before `generation`. */
@@ -108,7 +124,8 @@ static bool with_driver(unsigned int serial, uint64_t generation)
 
 /*
  * A loan that is over brings its chain back at once. It does not, if the ring was ended
- * meanwhile: nobody waits longer for it than the stop time.
+ * meanwhile: nobody waits longer for it than the stop time. And where there are two
+ * workers it is on its way to the other one for a while.
  */
 static void check_ways(void)
 {
@@ -117,8 +134,8 @@ static void check_ways(void)
 		bool is_with_driver = with_driver(s, UINT64_MAX);
 
 		sent->was_lent |= is_with_driver;
-		if (sent->was_lent && !is_with_driver && !sent->used && !sent->lost &&
-		    sent->ring == world.ring && world.running &&
+		if (!world.play->spread && sent->was_lent && !is_with_driver && !sent->used &&
+		    !sent->lost && sent->ring == world.ring && world.running &&
 		    strand_now_ns() - world.job_ns < WORLD_STOP_NS)
 			violation("the loan of frame %u is over, and its chain did not come back",
 				  s);
@@ -130,6 +147,22 @@ static void lose(struct sent *sent)
 	if (!sent->lost && strand_now_ns() - world.job_ns < WORLD_STOP_NS)
 		violation("a chain was given up before the stop time was over");
 	sent->lost = true;
+}
+
+void world_check_moved(void)
+{
+	unsigned int lane = world.guest->place[0];
+
+	if (world.moved && world.moved != -EBUSY && world.moved != -ENOTCONN)
+		violation("a move failed: %d", world.moved);
+	if (!world.moved && lane != world_move_to())
+		violation("the pair was moved to worker %u, and is in lane %u", world_move_to(),
+			  lane);
+	for (unsigned int l = 0; !world.moved && l < world.guest->lanes; l++)
+		if (l != lane && world.guest->queue[l]->lent_out)
+			violation("the pair was moved, and worker %u has frames of it", l);
+	if (world.moved == -EBUSY && strand_now_ns() - world.job_ns < WORLD_REST_NS)
+		violation("a move was given up before its time was over");
 }
 
 /* The memory was changed: what a device keeps of the one before is never completed. */
@@ -172,15 +205,23 @@ void world_check(void)
 	check_ways();
 	for (unsigned int d = 0; d < world.play->devices; d++)
 		check_books(d);
+	for (unsigned int d = 0; d < world.play->devices; d++)
+		check_order(d);
 }
+
+/* Its pair with the guest in a lane. */
+static const struct pair *pair_of(unsigned int d, unsigned int lane)
+{
+	return world.device[d]->port->queue[lane]->pair_from[world.guest->slot];
+}
+
 /* Memory that was changed, or whose front-end has gone, is unmapped once its loans are home. */
 static void check_current(void)
 {
 	uint64_t now = gw_memmap_generation(world.vm.memory.memmap) + 1 + world.done[EVENT_MEMORY];
 
 	for (unsigned int d = 0; d < world.play->devices; d++) {
-		const struct pair *pair =
-			world.device[d]->port->queue[0]->pair_from[world.guest->slot];
+		const struct pair *pair = pair_of(d, 0);
 
 		if (pair->mapped && (!world.connected || gw_memmap_generation(pair->mapped) < now))
 			violation("device %u keeps memory of which no loan is out", d);
@@ -203,12 +244,12 @@ void world_check_nothing_lost(void)
 void world_check_let_go(void)
 {
 	for (unsigned int d = 0; d < world.play->devices; d++) {
-		const struct pair *pair =
-			world.device[d]->port->queue[0]->pair_from[world.guest->slot];
-
-		if (pair->loans_out || pair->bounce_out || loop_out(world.device[d]))
+		for (unsigned int l = 0; l < world.guest->lanes; l++)
+			if (pair_of(d, l)->loans_out || pair_of(d, l)->bounce_out)
+				violation("device %u keeps a frame for ever", d);
+		if (loop_out(world.device[d]))
 			violation("device %u keeps a frame for ever", d);
-		if (pair->mapped || world.device[d]->map_count)
+		if (pair_of(d, 0)->mapped || world.device[d]->map_count)
 			violation("device %u keeps memory of a guest that has gone", d);
 	}
 }

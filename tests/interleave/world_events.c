@@ -72,6 +72,7 @@ static bool possible(enum event_kind kind)
 	case EVENT_START:
 		return hand && !world.running;
 	case EVENT_GONE:
+	case EVENT_MOVE:
 		return hand;
 	case EVENT_END:
 		return strand_idle() && !world.ended;
@@ -115,9 +116,9 @@ static unsigned int device_events(struct event *events, unsigned int n, unsigned
 
 unsigned int world_events(struct event *events)
 {
-	static const enum event_kind others[] = { EVENT_SEND,    EVENT_STOP, EVENT_START,
-						  EVENT_MEMORY,  EVENT_GONE, EVENT_END,
-						  EVENT_DEADLINE };
+	static const enum event_kind others[] = { EVENT_SEND,   EVENT_STOP,    EVENT_START,
+						  EVENT_MEMORY, EVENT_MOVE,    EVENT_GONE,
+						  EVENT_END,    EVENT_DEADLINE };
 	unsigned int n = 0;
 
 	for (unsigned int i = 0; i < strand_count(); i++)
@@ -168,6 +169,9 @@ static void act(const struct event *event)
 	case EVENT_GONE:
 		vm_disconnect(&world.vm);
 		world.connected = world.running = false;
+		break;
+	case EVENT_MOVE:
+		world_begin_job(EVENT_MOVE);
 		break;
 	case EVENT_END:
 		world_begin_job(EVENT_END);

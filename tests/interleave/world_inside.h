@@ -12,6 +12,8 @@
 
 #define WORLD_STOP_MS 100u
 #define WORLD_STOP_NS (WORLD_STOP_MS * 1000000ull)
+/* For which a move lets all rest (src/engine/move.c), at least. */
+#define WORLD_REST_NS 50000000ull
 /* Where a frame has its number. */
 #define SERIAL_AT     20u
 
@@ -42,6 +44,7 @@ struct world {
 	bool job_waits;  /* its end was not looked at yet */
 	uint64_t job_ns; /* when it began */
 	uint16_t base;
+	int moved; /* what gw_move said */
 	int held_at_end;
 	uint64_t logs;
 };
@@ -49,8 +52,10 @@ struct world {
 extern struct world world;
 
 /* ---- world.c ---- */
-/* The front-end begins with it: STOP, START, MEMORY, END. */
+/* The hand begins with it: STOP, START, MEMORY, MOVE, END. */
 void world_begin_job(enum event_kind kind);
+/* The worker that the last MOVE was to. */
+unsigned int world_move_to(void);
 /* The front-end's own side of the socket has no order that matters. */
 void world_run_hand(void);
 
@@ -59,6 +64,8 @@ void world_run_hand(void);
 void world_check(void);
 /* The answer to GET_VRING_BASE. */
 void world_check_stopped(uint16_t base);
+/* The queue pair was moved, or not. */
+void world_check_moved(void);
 /* Another memory table was acknowledged. */
 void world_check_changed(void);
 /* At the end, before and after the front-end has gone. */

@@ -5,6 +5,8 @@
  */
 #include "world_inside.h"
 
+#include "engine_state.h"
+
 static uint64_t add_word(uint64_t hash, uint64_t word)
 {
 	hash ^= word + 0x9e3779b97f4a7c15ull + (hash << 6) + (hash >> 2);
@@ -34,25 +36,16 @@ static uint64_t pair_state(uint64_t hash, const struct pair *pair)
 	return hash;
 }
 
-static uint64_t port_state_of(uint64_t hash, const struct gw_port *port)
+static uint64_t queue_state(uint64_t hash, const struct port_queue *queue)
 {
 	const uint32_t words32[] = {
-		port->up,
-		port->paused,
-		port->queue[0]->stalled,
-		port->queue[0]->untrusted,
-		port->queue[0]->progress,
-		port->queue[0]->refused,
-		port->queue[0]->lent_out,
-		port->queue[0]->held,
-		port->queue[0]->held_loans,
-		port->queue[0]->offer.count,
-		port->queue[0]->waiting_count,
-		port->queue[0]->waiting_next,
-		port->queue[0]->home_count,
-		port->state,
-		port->queue[0]->owing_since_ns != 0,
-		(uint32_t)port->queue[0]->quarantined,
+		queue->stalled,       queue->untrusted,
+		queue->progress,      queue->refused,
+		queue->lent_out,      queue->held,
+		queue->held_loans,    queue->offer.count,
+		queue->waiting_count, queue->waiting_next,
+		queue->home_count,    queue->owing_since_ns != 0,
+		queue->queue.dormant, (uint32_t)queue->quarantined,
 	};
 
 	for (unsigned int i = 0; i < sizeof(words32) / sizeof(words32[0]); i++)
@@ -60,12 +53,32 @@ static uint64_t port_state_of(uint64_t hash, const struct gw_port *port)
 	return hash;
 }
 
+static uint64_t port_state_of(uint64_t hash, const struct gw_port *port)
+{
+	hash = add_word(hash, port->up | port->resting << 1 | port->standing << 2);
+	hash = add_word(hash, port->paused);
+	hash = add_word(hash, port->state);
+	for (unsigned int l = 0; l < port->lanes; l++)
+		hash = queue_state(hash, port->queue[l]);
+	return hash;
+}
+
+/* What is on its way from lane to lane. */
+static uint64_t crossing_state(uint64_t hash, const struct lane *lane)
+{
+	if (!lane->crossing)
+		return hash;
+	hash = add_word(hash, crossing_is_clear(lane->crossing));
+	return queue_state(hash, crossing_queue(lane->crossing));
+}
+
 static uint64_t device_state(uint64_t hash, unsigned int d)
 {
 	const struct loop *loop = world.device[d];
 
 	hash = port_state_of(hash, loop->port);
-	hash = pair_state(hash, loop->port->queue[0]->pair_from[world.guest->slot]);
+	for (unsigned int l = 0; l < loop->port->lanes; l++)
+		hash = pair_state(hash, loop->port->queue[l]->pair_from[world.guest->slot]);
 	hash = add_word(hash, world.dead[d] | loop->stopping << 1 | world.has_last[d] << 2);
 	hash = add_word(hash, loop->map_count);
 	hash = add_word(hash, loop->bogus);
@@ -104,6 +117,9 @@ uint64_t world_state(void)
 		hash = add_word(hash, (uint64_t)driver->used->idx << 32 |
 					      driver->used->ring[driver->size].id);
 	hash = port_state_of(hash, world.guest);
+	hash = add_word(hash, world.guest->place[0]);
+	for (unsigned int l = 0; l < world.guest->lanes; l++)
+		hash = crossing_state(hash, holder_of(world.guest)->network->lane[l]);
 	for (unsigned int d = 0; d < world.play->devices; d++)
 		hash = device_state(hash, d);
 	return hash;

@@ -42,6 +42,8 @@ from .figures import Sample, lost
 CHECK_FRAMES = 300
 CHECK_WINDOW = 16
 CHECK_TIMEOUT_S = 10
+CHECK_TRIES = 2
+NOT_INTACT = "does not deliver frames intact"
 LOOK_S = 0.05
 # guessed: to start a load and to end it, and what is checked
 LOAD_S, CHECK_S = 0.1, 0.3
@@ -136,12 +138,22 @@ def exchange(t, back_end, sink, work):
 
 
 def broken(bench, contestant, work):
-    """Why it is no peer in this work, or None: frames arrive whole."""
+    """Why it is no peer in this work, or None: frames arrive whole. Nothing is sent
+    twice, and on a busy machine a frame can be lost before all is in place: while
+    xdp binds its queue to the guest's memory, what comes from the wire passes by."""
+    for _ in range(CHECK_TRIES):
+        why = broken_once(bench, contestant, work)
+        if not why or not why.startswith(NOT_INTACT):
+            break
+    return why
+
+
+def broken_once(bench, contestant, work):
     why = "does not start"
     try:
         with bench.site(contestant, sinks.CHECKED_BY[work.sink],
                         work.size) as (t, back_end, sink):
-            why = "does not deliver frames intact"
+            why = NOT_INTACT
             ends = exchange(t, back_end, sink, work)
     except Skip as e:
         return f"not here: {e}"

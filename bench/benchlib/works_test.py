@@ -4,6 +4,7 @@
 import os
 import sys
 import unittest
+from unittest import mock
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -67,6 +68,14 @@ class Works(unittest.TestCase):
             if isinstance(work.trial, fair.Fair):
                 for name in (works.OURS, *work.against):
                     self.assertIn(self.contestants[name].back_end, fair.SITES)
+
+    def test_only_frames_that_are_missing_are_sent_again(self):
+        lost, down = f"{trial.NOT_INTACT}: 1", "does not start: 2"
+        for said, count in (([None], 1), ([lost, None], 2), ([lost, lost], 2),
+                            ([down], 1)):
+            with mock.patch.object(trial, "broken_once", side_effect=said) as m:
+                self.assertEqual(trial.broken(None, None, None), said[-1])
+                self.assertEqual(m.call_count, count)
 
     def test_some_of_each_kind_are_quick(self):
         kinds = {w.name.partition("-")[0] for w in works.WORKS if w.quick}

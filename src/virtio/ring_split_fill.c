@@ -39,10 +39,10 @@ static inline void fetch_next(const struct split_ring *split, unsigned int count
 {
 	uint16_t next = (uint16_t)(split->avail_next + count);
 
-	for (uint16_t i = 0; i < count; i += USED_A_LINE)
+	for (unsigned int i = 0; i < count; i += USED_A_LINE)
 		gw_prefetch_write(&split->used->ring[(split->used_next + i) & split->mask]);
-	for (uint16_t i = 0; i < count; i += DESCS_A_LINE)
-		gw_prefetch(&split->desc[head_at(split, next + i) & split->mask]);
+	for (unsigned int i = 0; i < count; i += DESCS_A_LINE)
+		gw_prefetch(&split->desc[head_at(split, (uint16_t)(next + i)) & split->mask]);
 }
 
 static inline bool is_writable(const struct vring_desc *desc)

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "vm.h"
 
-#include "loop.h"
 #include "ring_record.h"
 #include "vhost_user_spec.h"
+#include "vm_inside.h"
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -62,7 +61,7 @@ struct request {
 	} payload;
 } __attribute__((packed));
 
-static void wait_readable(int fd, const char *what)
+void vm_wait_readable(int fd, const char *what)
 {
 	struct pollfd pollfd = { .fd = fd, .events = POLLIN };
 
@@ -101,7 +100,7 @@ static void read_reply(struct vm *vm, struct request *reply)
 			      .msg_control = control,
 			      .msg_controllen = sizeof(control) };
 
-	wait_readable(vm->fd, "a reply");
+	vm_wait_readable(vm->fd, "a reply");
 	assert_in_range(recvmsg(vm->fd, &msg, 0), VHOST_USER_HEADER_BYTES, sizeof(*reply));
 	vm->reply_fds += CMSG_FIRSTHDR(&msg) != NULL;
 	assert_true(reply->flags & VHOST_USER_REPLY);
@@ -196,7 +195,7 @@ uint64_t vm_wait_miss(struct vm *vm)
 	struct request question = { 0 };
 	size_t len = VHOST_USER_HEADER_BYTES + sizeof(question.payload.iotlb);
 
-	wait_readable(vm->channel_fd, "a question for an I/O address");
+	vm_wait_readable(vm->channel_fd, "a question for an I/O address");
 	assert_int_equal(recv(vm->channel_fd, &question, len, MSG_WAITALL), len);
 	assert_int_equal(question.request, VHOST_USER_BACKEND_IOTLB_MSG);
 	assert_int_equal(question.payload.iotlb.type, VHOST_USER_IOTLB_MISS);
@@ -519,155 +518,4 @@ void vm_free(struct vm *vm)
 	close_inflight(vm);
 	memset(vm, 0, sizeof(*vm));
 	vm->fd = -1;
-}
-
-/* ---- frames ---- */
-
-static uint64_t slot_addr(const struct vm_ring *ring, unsigned int slot)
-{
-	return ring->slots_addr + (uint64_t)slot * VM_SLOT_BYTES;
-}
-
-static void kick(const struct vm_ring *ring)
-{
-	uint64_t one = 1;
-
-	assert_int_equal(write(ring->kick_fd, &one, sizeof(one)), sizeof(one));
-}
-
-static uint16_t offer(struct vm_ring *ring, uint32_t len, bool writable)
-{
-	unsigned int slot = ring->next_slot++ % VM_SLOTS;
-	struct mock_buffer buffer = { slot_addr(ring, slot), len, writable };
-	int head = mock_chain(&ring->driver, &buffer, 1);
-
-	assert_true(head >= 0);
-	ring->slot_of[head] = (uint16_t)slot;
-	mock_offer(&ring->driver, (uint16_t)head);
-	if (mock_publish(&ring->driver))
-		kick(ring);
-	return (uint16_t)head;
-}
-
-int vm_send_buffers(struct vm *vm, const struct mock_buffer *buffers, unsigned int count)
-{
-	int head = mock_chain(&vm->tx.driver, buffers, count);
-
-	if (head >= 0)
-		mock_offer(&vm->tx.driver, (uint16_t)head);
-	return head;
-}
-
-void vm_publish(struct vm *vm)
-{
-	if (mock_publish(&vm->tx.driver))
-		kick(&vm->tx);
-}
-
-uint8_t *vm_sent_bytes(struct vm *vm, uint16_t head)
-{
-	return (uint8_t *)mock_at(&vm->memory, slot_addr(&vm->tx, vm->tx.slot_of[head])) +
-	       VM_HEADER;
-}
-
-uint16_t vm_send(struct vm *vm, const uint8_t *frame, uint32_t len)
-{
-	uint8_t *slot = mock_at(&vm->memory, slot_addr(&vm->tx, vm->tx.next_slot % VM_SLOTS));
-
-	memset(slot, 0, VM_HEADER);
-	memcpy(slot + VM_HEADER, frame, len);
-	return offer(&vm->tx, VM_HEADER + len, false);
-}
-
-static uint32_t wait_collect(struct vm_ring *ring, uint16_t *head, const char *what)
-{
-	uint32_t written;
-
-	while (!mock_collect(&ring->driver, head, &written)) {
-		uint64_t count;
-
-		if (mock_want_interrupt(&ring->driver))
-			continue;
-		wait_readable(ring->call_fd, what);
-		assert_int_equal(read(ring->call_fd, &count, sizeof(count)), sizeof(count));
-	}
-	return written;
-}
-
-uint16_t vm_wait_used(struct vm *vm)
-{
-	uint16_t head;
-
-	wait_collect(&vm->tx, &head, "a transmit buffer to come back");
-	return head;
-}
-
-unsigned int vm_poll_used(struct vm *vm, uint16_t *heads, unsigned int max)
-{
-	unsigned int count = 0;
-	uint32_t written;
-
-	while (count < max && mock_collect(&vm->tx.driver, &heads[count], &written))
-		count++;
-	return count;
-}
-
-void vm_offer_rx(struct vm *vm, unsigned int count)
-{
-	for (unsigned int i = 0; i < count; i++)
-		offer(&vm->rx, VM_SLOT_BYTES, true);
-}
-
-void vm_publish_rx(struct vm *vm)
-{
-	if (mock_publish(&vm->rx.driver))
-		kick(&vm->rx);
-}
-
-uint32_t vm_wait_received(struct vm *vm, uint16_t *head)
-{
-	return wait_collect(&vm->rx, head, "a received frame");
-}
-
-uint32_t vm_receive(struct vm *vm, uint8_t *bytes, uint32_t size)
-{
-	uint16_t head;
-	uint32_t written = wait_collect(&vm->rx, &head, "a received frame");
-	const uint8_t *slot = mock_at(&vm->memory, slot_addr(&vm->rx, vm->rx.slot_of[head]));
-
-	assert_true(written > VM_HEADER);
-	written -= VM_HEADER;
-	memcpy(bytes, slot + VM_HEADER, written < size ? written : size);
-	return written;
-}
-
-bool vm_nothing_received(struct vm *vm)
-{
-	uint32_t written;
-	uint16_t head;
-
-	return !mock_collect(&vm->rx.driver, &head, &written);
-}
-
-void vm_frame(uint8_t *frame, uint32_t len, uint8_t destination, uint8_t source, uint8_t fill)
-{
-	const uint8_t addresses[12] = { 2, 0, 0, 0, 0, destination, 2, 0, 0, 0, 0, source };
-
-	memset(frame, fill, len);
-	memcpy(frame, addresses, len < 12 ? len : 12);
-	if (len >= 14) {
-		frame[12] = 0x88;
-		frame[13] = 0xb5;
-	}
-}
-
-void vm_wait(bool (*check)(void *arg), void *arg, const char *what)
-{
-	uint64_t deadline_ns = gw_now_ns() + VM_DEADLINE_MS * 1000000ull;
-
-	while (!check(arg)) {
-		if (gw_now_ns() > deadline_ns)
-			fail_msg("not within %u ms: %s", VM_DEADLINE_MS, what);
-		sched_yield();
-	}
 }

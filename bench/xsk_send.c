@@ -2,7 +2,7 @@
 /*
  * A bare AF_XDP sender: the ceiling of an interface in copy mode.
  *
- *	xsk_send IFNAME FRAME_BYTES SECONDS WARM_UP_SECONDS
+ *	xsk_send [--fed CPU PIECES [--write]] IFNAME FRAME_BYTES SECONDS WARM_UP_SECONDS
  *
  * No guest, no ring but the kernel's: descriptors of frames that were written once go round,
  * and nothing else is done. What a back-end adds to that is what it costs. Frames lie in
@@ -10,6 +10,9 @@
  * the kernel is told is what that driver tells it: the length of the ring, descriptors for a
  * call, descriptors that one call may work off, room for frames in flight. A frame longer than
  * a page takes several descriptors.
+ *
+ * With --fed, frames are made available on another processor (xsk_feed.h), in so many pieces;
+ * with --write their bytes are written there, too.
  *
  * It waits until its standard input is closed, sends, waits for the last completion, and says
  *
@@ -19,6 +22,7 @@
  */
 #include "atomic.h"
 #include "fd.h"
+#include "xsk_feed.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/if_xdp.h>
@@ -51,9 +55,11 @@
 #define CHUNK_BYTES  4096u
 #define FILL_RING    64u /* nothing is received, but the kernel wants one */
 
+#define PARTS_MAX (FEED_PIECES_MAX + 2) /* descriptors of a frame */
+
 #define FRAME_MIN  14u
 #define FRAME_MAX  9014u
-#define FRAMES     1024u
+#define FRAMES     FEED_FRAMES
 #define ETHERTYPE  0x88b5 /* for local experiments: the far end has no use for it */
 #define NS_PER_S   1000000000ll
 #define STUCK_NS   (5 * NS_PER_S)
@@ -69,8 +75,13 @@ struct ring {
 static struct ring tx, completions;
 static uint8_t *frames;
 static size_t frames_bytes, stride;
-static uint32_t frame_len, parts;
-static uint64_t sent, completed; /* frames, and descriptors */
+static uint32_t frame_len;
+static uint64_t sent, home;        /* frames */
+static uint64_t put, completed;    /* descriptors */
+static uint64_t put_until[FRAMES]; /* with which a frame ends */
+static struct feed_shape fed;      /* pieces: 0: nobody feeds us */
+static struct feed *feed;
+static uint32_t fed_at, fed_cpu;
 static int fd = -1;
 
 static void die(const char *what)
@@ -98,12 +109,14 @@ static void make_frames(void)
 	};
 
 	stride = (frame_len + CHUNK_BYTES - 1) / CHUNK_BYTES * CHUNK_BYTES;
-	parts = (frame_len + CHUNK_BYTES - 1) / CHUNK_BYTES;
-	frames_bytes = FRAMES * stride;
-	frames = mmap(NULL, frames_bytes, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	frames_bytes = fed.pieces ? feed_bytes(&fed) : FRAMES * stride;
+	frames =
+		mmap(NULL, frames_bytes, PROT_READ | PROT_WRITE,
+		     (fed.pieces ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (frames == MAP_FAILED)
 		die("memory for frames");
+	if (fed.pieces)
+		return;
 	for (size_t i = 0; i < frames_bytes; i++)
 		frames[i] = (uint8_t)(i * 31 + i / stride);
 	for (uint32_t i = 0; i < FRAMES; i++)
@@ -166,7 +179,7 @@ static void bind_to(const char *ifname)
 	};
 	const struct timespec nap = { .tv_nsec = BIND_NS };
 
-	if (parts > 1)
+	if (frame_len > CHUNK_BYTES)
 		address.sxdp_flags |= XDP_USE_SG;
 	/* Whoever had the queue before lets go of it a little after his end. */
 	for (unsigned int i = 0; i < BIND_TRIES; i++) {
@@ -188,35 +201,62 @@ static bool reap(void)
 	completions.at += count;
 	gw_store_release(completions.consumer, completions.at);
 	completed += count;
+	for (; home < sent && put_until[home % FRAMES] <= completed; home++)
+		;
+	if (feed)
+		gw_store_release(&feed->home, (uint32_t)home);
 	return count;
 }
 
-static void put_frame(uint32_t number)
+/* A piece of a frame, in as many descriptors as it takes. */
+static void put_piece(uint64_t at, uint32_t left, bool more)
 {
 	struct xdp_desc *desc = tx.entry;
-	uint32_t left = frame_len;
 
-	for (uint64_t at = number * stride; left; at += CHUNK_BYTES) {
+	for (; left; at += CHUNK_BYTES, put++) {
 		uint32_t len = left < CHUNK_BYTES ? left : CHUNK_BYTES;
 
 		left -= len;
-		desc[tx.at++ % RING] = (struct xdp_desc){ .addr = at,
-							  .len = len,
-							  .options = left ? XDP_PKT_CONTD : 0 };
+		desc[tx.at++ % RING] = (struct xdp_desc){
+			.addr = at, .len = len, .options = left || more ? XDP_PKT_CONTD : 0
+		};
 	}
+}
+
+static bool put_fed(void)
+{
+	const struct feed_entry *entry;
+
+	if (gw_load_acquire(&feed->available) == fed_at)
+		return false;
+	do {
+		entry = &feed->entry[fed_at++ % FEED_ENTRIES];
+		put_piece(entry->at, entry->len, entry->more);
+	} while (entry->more);
+	return true;
+}
+
+static bool put_frame(void)
+{
+	if (!feed)
+		put_piece(sent % FRAMES * stride, frame_len, false);
+	else if (!put_fed())
+		return false;
+	put_until[sent++ % FRAMES] = put;
+	return true;
 }
 
 static bool has_room(void)
 {
-	return sent * parts - completed + parts <= RING;
+	return sent - home < FRAMES && put - completed <= RING - PARTS_MAX;
 }
 
 static uint32_t put_batch(void)
 {
 	uint32_t count = 0;
 
-	for (; count < BATCH && has_room(); count++)
-		put_frame((uint32_t)(sent++ % FRAMES));
+	while (count < BATCH && has_room() && put_frame())
+		count++;
 	gw_store_release(tx.producer, tx.at);
 	return count;
 }
@@ -237,7 +277,7 @@ struct point {
 
 static struct point point_now(void)
 {
-	return (struct point){ now_ns(), completed / parts };
+	return (struct point){ now_ns(), home };
 }
 
 /* Descriptors that the kernel refuses are no frames. */
@@ -256,7 +296,7 @@ static void drain(void)
 {
 	int64_t last_ns = now_ns();
 
-	while (completed < sent * parts) {
+	while (home < sent) {
 		call_kernel();
 		if (reap())
 			last_ns = now_ns();
@@ -285,9 +325,11 @@ static void run(double seconds, double warm_up_s)
 	int64_t end_ns = warm_ns + (int64_t)(seconds * (double)NS_PER_S);
 	struct point from = { 0 }, to;
 
+	if (fed.pieces && !(feed = feed_start(&fed, frames, fed_cpu)))
+		die("who makes frames available");
 	do {
-		put_batch();
-		call_kernel();
+		if (put_batch())
+			call_kernel();
 		reap();
 		to = point_now();
 		if (!from.ns && to.ns >= warm_ns)
@@ -307,16 +349,32 @@ static void wait_for_word(void)
 		;
 }
 
+/* How many words they are. */
+static int options(int argc, char **argv)
+{
+	int count = 0;
+
+	if (argc > 4 && !strcmp(argv[1], "--fed")) {
+		fed_cpu = (uint32_t)strtoul(argv[2], NULL, 10);
+		fed.pieces = (uint32_t)strtoul(argv[3], NULL, 10);
+		fed.writes = !strcmp(argv[4], "--write");
+		count = fed.writes ? 4 : 3;
+	}
+	if (argc - count == 5 && fed.pieces < FEED_PIECES_MAX)
+		return count;
+	fputs("usage: xsk_send [--fed CPU PIECES [--write]] IFNAME FRAME_BYTES SECONDS "
+	      "WARM_UP_SECONDS\n",
+	      stderr);
+	exit(2);
+}
+
 int main(int argc, char **argv)
 {
 	const struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
 	double seconds, warm_up_s;
 
-	if (argc != 5) {
-		fputs("usage: xsk_send IFNAME FRAME_BYTES SECONDS WARM_UP_SECONDS\n", stderr);
-		return 2;
-	}
-	frame_len = (uint32_t)strtoul(argv[2], NULL, 10);
+	argv += options(argc, argv);
+	frame_len = fed.frame_len = (uint32_t)strtoul(argv[2], NULL, 10);
 	seconds = atof(argv[3]);
 	warm_up_s = atof(argv[4]);
 	if (frame_len < FRAME_MIN || frame_len > FRAME_MAX || seconds <= 0 || warm_up_s < 0) {

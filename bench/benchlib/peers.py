@@ -157,8 +157,15 @@ class Testpmd(Back_end):
         return self.telemetry.greeting["version"]
 
 
+def pieces_of(work):
+    """Descriptors of a frame."""
+    return work.shape[work.shape.index("--descriptors") + 1]
+
+
 class Xsk_send(Back_end):
-    """A bare AF_XDP sender: no guest, so that it makes its load itself."""
+    """A bare AF_XDP sender: no guest, so that it makes its load itself. With
+    a word it is fed from the guests' processor, with frames in as many pieces
+    as a guest's."""
 
     SINKS = ("veth",)
     sink = process = None
@@ -172,8 +179,10 @@ class Xsk_send(Back_end):
         return self.process.pid
 
     def load(self, bench, work):
+        fed = [self.words, bench.guest_cpu, pieces_of(work)] \
+            if self.words else []
         self.process = self.t.spawn(
-            [tool(self.t, "xsk_send"), self.sink.near, work.size,
+            [tool(self.t, "xsk_send"), *fed, self.sink.near, work.size,
              bench.seconds, bench.warm_up_s], "xsk_send", ns=self.sink.ns)
         self.process.wait_line("^ready$", START_TIMEOUT_S,
                                stream=self.process.err)

@@ -59,7 +59,8 @@ SUPER_BYTES = 65536
 
 # who is compared with the others
 OURS = "guestwire"
-NEVER, DPDK, BARE, ONE = "loan=never", "dpdk", "af_xdp", "one guest"
+NEVER, DPDK, ONE = "loan=never", "dpdk", "one guest"
+BARE, FED = "af_xdp", "af_xdp fed"
 ALWAYS = "copybreak=0"
 PAIR, RINGS, HEADERS = "one pair", "rings only", "headers only"
 OVS, QEMU = "ovs-dpdk", "qemu tap"
@@ -137,12 +138,13 @@ WORKS = (
          {NEVER: None, DPDK: 1.8}, **SUPERS),
 
     load("veth-64", "guest to xdp on veth, 64 B", "veth",
-         {NEVER: None, DPDK: 1.0, BARE: 0.9}, size=64),
+         {NEVER: None, DPDK: 1.0, BARE: 0.9, FED: None}, size=64),
     load("veth-1500", "guest to xdp on veth, 1500 B", "veth",
-         {NEVER: None, DPDK: 1.05, BARE: 0.93, OVS: None}, size=1500,
-         quick=True),
+         {NEVER: None, DPDK: 1.05, BARE: 0.93, FED: None, OVS: None},
+         size=1500, quick=True),
     load("veth-9000", "guest to xdp on veth, 9000 B", "veth",
-         {NEVER: None, DPDK: None, BARE: 0.95}, size=9000, shape=FRAGMENTS),
+         {NEVER: None, DPDK: None, BARE: 0.95, FED: None}, size=9000,
+         shape=FRAGMENTS),
 
     load("pass-64", "guest to guest, 64 B", "guests",
          {DPDK: 1.0, OVS: None}, size=64, trial=PASSING),
@@ -227,6 +229,9 @@ CONTESTANTS = (
                "and does nothing else", backends.Ring_sink, "--read"),
     Contestant(BARE, "a bare AF_XDP sender, without a guest",
                peers.Xsk_send, "", own_load=True),
+    Contestant(FED, "the same, with frames laid out as a guest's, that another "
+               "processor makes available", peers.Xsk_send, "--fed",
+               own_load=True),
 )
 CEILING = Contestant(CEILED, "a ring consumer that does nothing",
                      backends.Ring_sink, "")

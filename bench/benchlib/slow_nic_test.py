@@ -21,7 +21,8 @@ class Read(unittest.TestCase):
     def test_a_figure(self):
         for result, text in (
                 ("ok  ", KEPT), ("FAIL", KEPT),
-                ("ok  ", f"(attempt 2 of 3: too slow), {KEPT}; more")):
+                ("ok  ", f"(attempt 2 of 3: too slow), {KEPT}; more"),
+                ("ok  ", f"(attempt 2 of 3: others keep 40.0 %), {KEPT}")):
             said = LINE.format(result, text) + "1 passed, 0 failed\n"
             self.assertEqual(slow_nic.read(said), 98.4)
 

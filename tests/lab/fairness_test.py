@@ -155,6 +155,8 @@ def test_a_slow_nic(lab):
     median = statistics.median(kept)
     said = (f"others keep {median:.1f} % of their rate ({min(kept):.1f} to "
             f"{max(kept):.1f}); the slow NIC took {taken} of {sent[-1]} frames")
-    check(median >= KEPT_MIN, said)
+    # a machine that was busy in two of the periods looks the same: not so again
+    if median < KEPT_MIN:
+        raise Slow(said)
     lab.test.note(said)
     be.stop()

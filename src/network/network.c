@@ -196,41 +196,45 @@ static unsigned int deliver_handed(struct lane *lane, struct gw_frame **frames, 
 	return count;
 }
 
-/* One frame for all other ports. With one other port it may have to wait. */
-static enum desk_verdict flood(struct lane *lane, struct port_queue *source, struct gw_frame *frame)
+/* One frame for all other ports: none of them may make others wait. */
+static void flood(struct lane *lane, struct port_queue *source, struct gw_frame *frame)
 {
-	bool may_wait = lane->count == 2;
-
 	for (unsigned int i = 0; i < lane->count; i++)
-		if (lane->queue[i] != source &&
-		    desk_offer(lane->queue[i], frame, may_wait) == DESK_WAIT)
-			return DESK_WAIT;
-	return DESK_TAKEN;
+		if (lane->queue[i] != source)
+			desk_offer(lane->queue[i], frame, false);
 }
 
-/*
- * Where a frame goes: frames that are found together are of one flow mostly, and then the
- * table knows nothing else about the second.
- */
-struct route {
-	uint64_t destination, source;
-	unsigned int slot; /* MAC_NONE: all other ports */
+/* Frames that are found together are of one flow mostly: all of one station, to one. */
+struct flow {
+	unsigned int count;
+	unsigned int slot; /* MAC_NONE: to all other ports */
 };
 
-/* No frame has such addresses. */
-static const struct route no_route = { .destination = UINT64_MAX };
+#define ADDRESSES_BYTES (2 * MAC_BYTES)
 
-static void find_route(struct lane *lane, const struct gw_frame *frame, struct route *route)
+static unsigned int count_alike(struct gw_frame *const *frames, unsigned int count)
 {
-	uint64_t destination = mac_read(frame->snapshot);
-	uint64_t source = mac_read(frame->snapshot + MAC_BYTES);
+	const uint8_t *first = frames[0]->snapshot;
+	unsigned int n = 1;
 
-	if (destination == route->destination && source == route->source)
-		return;
-	*route = (struct route){ destination, source, MAC_NONE };
-	learn(lane, frame->pair, source);
+	while (n < count && !memcmp(frames[n]->snapshot, first, ADDRESSES_BYTES))
+		n++;
+	return n;
+}
+
+/* The table knows nothing else about the second of a flow than about the first. */
+static struct flow find_flow(struct lane *lane, struct gw_frame *const *frames, unsigned int count)
+{
+	struct flow flow = { .count = count_alike(frames, count), .slot = MAC_NONE };
+	uint64_t destination = mac_read(frames[0]->snapshot);
+
+	learn(lane, frames[0]->pair, mac_read(frames[0]->snapshot + MAC_BYTES));
 	if (!mac_is_multicast(destination))
-		route->slot = mac_lookup(&lane->macs, destination, lane->now_s);
+		flow.slot = mac_lookup(&lane->macs, destination, lane->now_s);
+	/* All others are one. */
+	if (flow.slot == MAC_NONE && lane->count == 2)
+		flow.slot = !frames[0]->pair;
+	return flow;
 }
 
 static enum desk_verdict forward(struct lane *lane, struct port_queue *source,
@@ -240,8 +244,10 @@ static enum desk_verdict forward(struct lane *lane, struct port_queue *source,
 		desk_drop(source, GW_DROP_NO_EGRESS);
 		return DESK_TAKEN;
 	}
-	if (slot == MAC_NONE)
-		return flood(lane, source, frame);
+	if (slot == MAC_NONE) {
+		flood(lane, source, frame);
+		return DESK_TAKEN;
+	}
 	if (slot == frame->pair) {
 		desk_drop(source, GW_DROP_SAME_PORT);
 		return DESK_TAKEN;
@@ -249,25 +255,58 @@ static enum desk_verdict forward(struct lane *lane, struct port_queue *source,
 	return desk_offer(lane->queue[slot], frame, lane->count == 2);
 }
 
+/* Frames of a flow are tried together again so often after nothing came of it. */
+#define LEND_TRIES 2u
+
+/*
+ * Frames of a flow: together while that goes, the others one by one. Returns how many were
+ * taken; fewer: the next one has to wait.
+ */
+static unsigned int forward_flow(struct lane *lane, struct port_queue *source,
+				 struct gw_frame **frames, const struct flow *flow, uint64_t *bytes)
+{
+	bool one = flow->slot != MAC_NONE && flow->slot != frames[0]->pair;
+	unsigned int tries = one ? LEND_TRIES : 0;
+	unsigned int n = 0;
+
+	while (n < flow->count) {
+		uint32_t len;
+
+		if (tries) {
+			unsigned int lent = desk_lend_run(lane->queue[flow->slot], frames + n,
+							  flow->count - n, lane->count == 2, bytes);
+
+			tries = lent ? LEND_TRIES : tries - 1;
+			n += lent;
+			if (n == flow->count)
+				break;
+		}
+		len = frames[n]->len;
+		if (forward(lane, source, frames[n], flow->slot) == DESK_WAIT)
+			break;
+		*bytes += len;
+		desk_put(frames[n++]);
+	}
+	return n;
+}
+
 unsigned int lane_forward(struct lane *lane, struct port_queue *source, struct gw_frame **frames,
 			  unsigned int count)
 {
-	struct route route = no_route;
 	uint64_t bytes = 0;
-	unsigned int i;
+	unsigned int n = 0;
 
 	if (is_crossing(lane, source))
 		return deliver_handed(lane, frames, count);
-	for (i = 0; i < count; i++) {
-		uint32_t len = frames[i]->len;
+	while (n < count) {
+		struct flow flow = find_flow(lane, frames + n, count - n);
+		unsigned int taken = forward_flow(lane, source, frames + n, &flow, &bytes);
 
-		find_route(lane, frames[i], &route);
-		if (forward(lane, source, frames[i], route.slot) == DESK_WAIT)
+		n += taken;
+		if (taken < flow.count)
 			break;
-		bytes += len;
-		desk_put(frames[i]);
 	}
-	if (i)
-		desk_came_in(source, i, bytes);
-	return i;
+	if (n)
+		desk_came_in(source, n, bytes);
+	return n;
 }

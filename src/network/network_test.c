@@ -201,6 +201,121 @@ static void flooding_goes_on_beside_a_port_that_takes_nothing(void **state)
 	rig_close(rig);
 }
 
+/* ---- frames that are found together ---- */
+
+struct arrivals {
+	uint32_t id[16];
+	unsigned int count;
+};
+
+static void note_arrival(void *arg, const struct gw_frame *frame)
+{
+	struct arrivals *arrivals = arg;
+
+	arrivals->id[arrivals->count++] = frame->id;
+}
+
+/* Port i lends from the first one's memory; what reaches it is noted. */
+static void lends(struct rig *rig, unsigned int i, struct arrivals *arrivals)
+{
+	struct gw_port *port = rig->network.port[i];
+
+	pair_set_answer(port->queue[0]->pair_from[0], &fake_template.answer, NULL,
+			port->answer_stamp);
+	fake_at(rig, i)->in_tx = note_arrival;
+	fake_at(rig, i)->in_arg = arrivals;
+}
+
+static void check_arrivals(const struct arrivals *arrivals, const uint32_t *ids, unsigned int count)
+{
+	assert_int_equal(arrivals->count, count);
+	assert_memory_equal(arrivals->id, ids, count * sizeof(*ids));
+}
+
+static void each_flow_goes_its_own_way_and_keeps_its_order(void **state)
+{
+	static const uint8_t to[] = { 0xb0, 0xb0, 0xc0, 0xff, 0xc0, 0xc0, 0xa1, 0xb0, 0xb0 };
+	struct rig *rig = rig_open(3);
+	struct arrivals at_b = { .count = 0 }, at_c = { .count = 0 };
+	struct gw_frame *frames[9];
+	struct lane *lane = rig->network.lane[0];
+
+	forward(rig, 1, 0xff, 0xb0);
+	forward(rig, 2, 0xff, 0xc0);
+	forward(rig, 0, 0xff, 0xa1);
+	lends(rig, 1, &at_b);
+	lends(rig, 2, &at_c);
+	for (unsigned int i = 0; i < 9; i++)
+		frames[i] = make(rig, 0, to[i], i == 8 ? 0xa2 : 0xa0);
+	assert_int_equal(lane_forward(lane, lane->queue[0], frames, 9), 9);
+	settle(rig);
+	check_arrivals(&at_b, (uint32_t[]){ 1, 2, 4, 8, 9 }, 5);
+	check_arrivals(&at_c, (uint32_t[]){ 3, 4, 5, 6 }, 4);
+	assert_int_equal(lane->queue[1]->pair_from[0]->lent_frames, 5);
+	assert_int_equal(lane->queue[0]->rx_drops[GW_DROP_SAME_PORT], 1);
+	assert_int_equal(lane->queue[0]->rx_frames, 10);
+	assert_int_equal(lane->queue[0]->rx_bytes, 10 * LEN);
+	/* Of each flow the sender was learned. */
+	at_b.count = 0;
+	forward(rig, 2, 0xa2, 0xc0);
+	assert_int_equal(fake_at(rig, 0)->taken, 3);
+	assert_int_equal(at_b.count, 0);
+	rig_close(rig);
+}
+
+/* One batch of the egress, and each source's books. */
+static void frames_of_two_sources_are_counted_by_source(void **state)
+{
+	struct rig *rig = rig_open(3);
+	struct arrivals arrivals = { .count = 0 };
+	struct lane *lane = rig->network.lane[0];
+	const struct port_queue *egress = lane->queue[2];
+
+	forward(rig, 2, 0xff, 0xc0);
+	lends(rig, 2, &arrivals);
+	pair_set_answer(egress->pair_from[1], &fake_template.answer, NULL,
+			egress->port->answer_stamp);
+	for (unsigned int i = 0; i < 2; i++) {
+		struct gw_frame *frames[3];
+
+		for (unsigned int k = 0; k < 1 + 2 * i; k++)
+			frames[k] = make(rig, i, 0xc0, (uint8_t)(0xa0 + 0x10 * i));
+		lane_forward(lane, lane->queue[i], frames, 1 + 2 * i);
+	}
+	assert_int_equal(egress->pair_from[0]->loans_out, 1);
+	settle(rig);
+	assert_int_equal(arrivals.count, 4);
+	assert_int_equal(egress->pair_from[0]->lent_frames, 1);
+	assert_int_equal(egress->pair_from[1]->lent_frames, 3);
+	assert_int_equal(egress->pair_from[1]->lent_bytes, 3 * LEN);
+	rig_close(rig);
+}
+
+/* Lent as far as there are loans, copied as far as there are buffers; the next one waits. */
+static void a_flow_is_taken_as_far_as_there_is_room(void **state)
+{
+	struct rig *rig = rig_open(2);
+	struct arrivals arrivals = { .count = 0 };
+	struct gw_frame *frames[14];
+	struct lane *lane = rig->network.lane[0];
+	struct pair *pair = lane->queue[1]->pair_from[0];
+
+	lends(rig, 1, &arrivals);
+	pair->loans_max = 3;
+	for (unsigned int i = 0; i < 14; i++)
+		frames[i] = make(rig, 0, 0xff, 0xa0);
+	assert_int_equal(lane_forward(lane, lane->queue[0], frames, 14), 11);
+	assert_int_equal(lane->queue[0]->rx_frames, 11);
+	settle(rig);
+	assert_int_equal(pair->lent_frames, 3);
+	assert_int_equal(pair->reasons[GW_COPY_LOANS_OUT], 8);
+	assert_int_equal(lane_forward(lane, lane->queue[0], frames + 11, 3), 3);
+	settle(rig);
+	assert_int_equal(pair->lent_frames, 6);
+	assert_int_equal(arrivals.count, 14);
+	rig_close(rig);
+}
+
 static void a_network_has_room_for_so_many_ports(void **state)
 {
 	static struct network network;
@@ -247,6 +362,9 @@ int main(void)
 		cmocka_unit_test(a_port_alone_has_no_egress),
 		cmocka_unit_test(only_with_two_ports_does_the_source_wait),
 		cmocka_unit_test(flooding_goes_on_beside_a_port_that_takes_nothing),
+		cmocka_unit_test(each_flow_goes_its_own_way_and_keeps_its_order),
+		cmocka_unit_test(frames_of_two_sources_are_counted_by_source),
+		cmocka_unit_test(a_flow_is_taken_as_far_as_there_is_room),
 		cmocka_unit_test(a_network_has_room_for_so_many_ports),
 		cmocka_unit_test(connecting_fails_as_a_whole),
 	};

@@ -21,21 +21,6 @@ static void ask(struct pair *pair, const struct gw_frame *frame, uint64_t stamp)
 	pair->egress->host->ask(pair);
 }
 
-/* Segments after cutting at every page boundary. */
-static unsigned int page_pieces(const struct gw_frame *frame, uint32_t page_bytes)
-{
-	unsigned int pieces = 0, shift = page_bytes ? (unsigned int)__builtin_ctz(page_bytes) : 12;
-
-	for (unsigned int i = 0; i < frame->seg_count; i++) {
-		uintptr_t first = (uintptr_t)frame->seg[i].iov_base;
-
-		pieces += (unsigned int)(((first + frame->seg[i].iov_len - 1) >> shift) -
-					 (first >> shift)) +
-			  1;
-	}
-	return pieces;
-}
-
 static bool share_used_up(const struct pair *pair, struct gw_frame *frame)
 {
 	const struct port_queue *source = pair->from;
@@ -103,7 +88,8 @@ enum gw_reason desk_decide(struct pair *pair, struct gw_frame *frame)
 	/* Longer arrays belong to the home for one visit only. */
 	if (frame->seg_count > GW_FRAME_SEGS)
 		return GW_COPY_SEGMENTS;
-	if (answer->single_page_segs && page_pieces(frame, answer->page_bytes) > answer->max_segs)
+	if (answer->single_page_segs &&
+	    desk_page_pieces(frame, answer->page_bytes) > answer->max_segs)
 		return GW_COPY_PAGES;
 	if (egress->stalled)
 		return GW_COPY_DEVICE_STALLED;
@@ -124,10 +110,7 @@ static void loan_begin(struct pair *pair, struct gw_frame *frame)
 	lender->holders++;
 	if (!lender->loans++)
 		pair->from->lent_out++;
-	pair->loans_out++;
-	gw_store_relaxed(&pair->loans_now, pair->loans_out);
-	if (pair->loans_out > pair->loans_peak)
-		gw_store_relaxed(&pair->loans_peak, pair->loans_out);
+	desk_loans_add(pair, 1);
 }
 
 void desk_count_drop(struct pair *pair, enum gw_reason reason, uint32_t bytes, uint32_t count)
@@ -198,19 +181,12 @@ enum desk_verdict desk_copy(struct port_queue *egress, struct pair *pair, struct
 static enum desk_verdict offer_now(struct port_queue *egress, struct pair *pair,
 				   struct gw_frame *frame, bool may_wait)
 {
-	struct port_offer *offer = &egress->offer;
-
 	desk_flush(egress);
-	if (!offer->count)
+	if (!egress->offer.count)
 		return DESK_TAKEN;
-	offer->count--;
+	desk_take_out_last(egress);
 	desk_loan_refused(pair, frame);
 	return desk_no_room(egress, pair, frame, may_wait, egress->queue.refusal);
-}
-
-static inline bool asks_for_something(const struct gw_frame *frame)
-{
-	return frame->header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM || frame->header.gso_type;
 }
 
 /* What the frames of the wire will be long at least, each but the last, going by the header. */
@@ -287,7 +263,7 @@ enum desk_verdict desk_offer(struct port_queue *egress, struct gw_frame *frame, 
 	   as one that goes out. */
 	if (__builtin_expect(egress->full, 0) && !may_wait)
 		return desk_no_room(egress, pair, frame, false, GW_DROP_EGRESS_FULL);
-	if (asks_for_something(frame) &&
+	if (desk_asks_for_something(frame) &&
 	    (frame->cut == CUT_BEGUN || !device_does_it(egress, pair, frame)))
 		return desk_offer_partial(egress, pair, frame, may_wait);
 	/* Of a super-frame that the device cuts it has told the longest, above. */
@@ -304,7 +280,8 @@ void desk_reset(struct port_queue *queue)
 	queue->refused = queue->full = false;
 	queue->owing_since_ns = 0;
 	queue->lent_out = queue->held = queue->held_loans = 0;
-	queue->offer.count = queue->home_count = queue->home_undone = 0;
+	queue->offer.count = queue->offer.runs = queue->home_count = queue->home_undone = 0;
+	queue->undelivered = false;
 	queue->trace = (struct trace_tap){ 0 };
 	queue->waiting_count = queue->waiting_next = 0;
 	gw_store_relaxed(&queue->quarantined, (uint64_t)0);

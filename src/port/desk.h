@@ -50,6 +50,14 @@ static inline void desk_came_in(struct port_queue *source, uint64_t frames, uint
 
 /* Offers a frame to one egress. may_wait: the source has no other egress. */
 enum desk_verdict desk_offer(struct port_queue *egress, struct gw_frame *frame, bool may_wait);
+/*
+ * Lends the first of these frames, of one source, to one egress, as many of them as desk_offer
+ * would lend as they are; returns how many, and adds up their bytes. The caller's hold on
+ * them becomes the egress's. What comes next is for desk_offer, which has the last word;
+ * that nothing was lent may have reasons that last.
+ */
+unsigned int desk_lend_run(struct port_queue *egress, struct gw_frame *const *frames,
+			   unsigned int count, bool may_wait, uint64_t *bytes);
 /* Counts a frame that has no egress at all, or is not allowed one. */
 void desk_drop(struct port_queue *source, enum gw_reason reason);
 /* It has no holder any more: goes home (desk_release), without having been in a device. */

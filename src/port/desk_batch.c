@@ -19,146 +19,218 @@
 
 /* ---- into tx ---- */
 
-/* Neighbours in a batch, of one pair and decided alike: the books are written once for them. */
-struct run {
-	unsigned int first, end;
+/* What tx delivered of a run. */
+struct delivered {
 	uint64_t frames, bytes, header_bytes;
 };
 
-static struct run find_run(const struct port_offer *offer, unsigned int first, unsigned int count)
+static struct delivered look_at_each(const struct port_run *run, struct gw_frame *const *frames,
+				     unsigned int count)
 {
-	unsigned int end = first + 1;
+	struct delivered sum = { 0 };
 
-	while (end < count && offer->pair[end] == offer->pair[first] &&
-	       offer->reason[end] == offer->reason[first])
-		end++;
-	return (struct run){ .first = first, .end = end };
-}
-
-static void count_frames(const struct port_offer *offer, struct run *run)
-{
-	struct pair *pair = offer->pair[run->first];
-
-	for (unsigned int i = run->first; i < run->end; i++) {
-		struct gw_frame *frame = offer->frame[i];
+	for (unsigned int i = 0; i < count; i++) {
+		struct gw_frame *frame = frames[i];
 
 		if (__builtin_expect(frame->dropped, 0)) {
 			frame->dropped = 0;
 			continue;
 		}
-		if (__builtin_expect(pair->trace.on, 0))
-			trace_accepted(pair, frame, offer->reason[i]);
-		run->frames++;
-		run->bytes += frame->len;
+		if (__builtin_expect(run->pair->trace.on, 0))
+			trace_accepted(run->pair, frame, run->reason);
+		sum.frames++;
+		sum.bytes += frame->len;
 		if (frame->cut)
-			run->header_bytes += frame->seg[0].iov_len;
+			sum.header_bytes += frame->seg[0].iov_len;
+	}
+	return sum;
+}
+
+/* As a rule the run knows it all. */
+static struct delivered what_was_delivered(const struct port_queue *egress,
+					   const struct port_run *run,
+					   struct gw_frame *const *frames, unsigned int count,
+					   bool whole)
+{
+	if (whole && run->plain && !egress->undelivered && !run->pair->trace.on)
+		return (struct delivered){ .frames = count, .bytes = run->bytes };
+	return look_at_each(run, frames, count);
+}
+
+static void count_delivered(struct port_queue *egress, const struct port_run *run,
+			    const struct delivered *sum)
+{
+	struct pair *pair = run->pair;
+
+	gw_counter_add(&egress->tx_frames, sum->frames);
+	gw_counter_add(&egress->tx_bytes, sum->bytes);
+	if (run->reason == GW_REASON_NONE) {
+		gw_counter_add(&pair->lent_frames, sum->frames);
+		gw_counter_add(&pair->lent_bytes, sum->bytes - sum->header_bytes);
+		gw_counter_add(&pair->header_bytes_copied, sum->header_bytes);
+	} else {
+		gw_counter_add(&pair->copied_frames, sum->frames);
+		gw_counter_add(&pair->copied_bytes, sum->bytes);
+		gw_counter_add(&pair->reasons[run->reason], sum->frames);
+		gw_counter_add(&pair->reason_bytes[run->reason], sum->bytes);
+	}
+	if (gw_load_relaxed(&egress->port->reads) == GW_READS_KERNEL_COPY) {
+		gw_counter_add(&pair->kernel_copied_frames, sum->frames);
+		gw_counter_add(&pair->kernel_copied_bytes, sum->bytes);
 	}
 }
 
-static void count_run(struct port_queue *egress, const struct port_offer *offer, struct run *run)
+/*
+ * How long they took from being found. Mostly all were found at once; what waited for room
+ * may be older than what came behind it.
+ */
+static void count_forward(const struct pair *pair, struct gw_frame *const *frames,
+			  unsigned int count, uint64_t now_ns)
 {
-	struct pair *pair = offer->pair[run->first];
-	enum gw_reason reason = offer->reason[run->first];
+	struct histogram *forward = &pair->from->forward;
 
-	count_frames(offer, run);
-	gw_counter_add(&egress->tx_frames, run->frames);
-	gw_counter_add(&egress->tx_bytes, run->bytes);
-	if (reason == GW_REASON_NONE) {
-		gw_counter_add(&pair->lent_frames, run->frames);
-		gw_counter_add(&pair->lent_bytes, run->bytes - run->header_bytes);
-		gw_counter_add(&pair->header_bytes_copied, run->header_bytes);
-	} else {
-		gw_counter_add(&pair->copied_frames, run->frames);
-		gw_counter_add(&pair->copied_bytes, run->bytes);
-		gw_counter_add(&pair->reasons[reason], run->frames);
-		gw_counter_add(&pair->reason_bytes[reason], run->bytes);
+	if (frames[0]->found_ns == frames[count - 1]->found_ns) {
+		histogram_add(forward, now_ns - frames[0]->found_ns, count);
+		return;
 	}
-	if (gw_load_relaxed(&egress->port->reads) == GW_READS_KERNEL_COPY) {
-		gw_counter_add(&pair->kernel_copied_frames, run->frames);
-		gw_counter_add(&pair->kernel_copied_bytes, run->bytes);
+	for (unsigned int i = 0; i < count; i++)
+		histogram_add(forward, now_ns - frames[i]->found_ns, 1);
+}
+
+static void finish(const struct port_run *run, struct gw_frame *const *frames, unsigned int count)
+{
+	if (run->plain && !run->pair->trace.on) {
+		desk_run_end(run, frames, count);
+		return;
 	}
+	for (unsigned int i = 0; i < count; i++)
+		desk_finish(run->pair, frames[i]);
 }
 
 static void count_accepted(struct port_queue *egress, unsigned int accepted)
 {
 	const struct port_offer *offer = &egress->offer;
-	struct run run;
+	const struct port_run *run = offer->run;
+	unsigned int end;
 
-	for (unsigned int i = 0; i < accepted; i = run.end) {
-		run = find_run(offer, i, accepted);
-		count_run(egress, offer, &run);
+	for (unsigned int i = 0; i < accepted; i = end, run++) {
+		struct gw_frame *const *frames = offer->frame + i;
+		struct delivered sum;
+
+		end = run->end < accepted ? run->end : accepted;
+		sum = what_was_delivered(egress, run, frames, end - i, end == run->end);
+		count_forward(run->pair, frames, end - i, egress->clock->now_ns);
+		count_delivered(egress, run, &sum);
 	}
+	egress->undelivered = false;
 }
 
-/*
- * How long they took from being found. Mostly all are of one source and were found at
- * once; what waited for room may be older than what came behind it.
- */
-static void count_forward(const struct port_offer *offer, unsigned int accepted, uint64_t now_ns)
+/* The device was done with them when tx returned. */
+static void finish_accepted(struct port_queue *egress, unsigned int accepted)
 {
-	unsigned int last = accepted - 1;
+	const struct port_offer *offer = &egress->offer;
+	const struct port_run *run = offer->run;
+	unsigned int end;
 
-	if (offer->frame[0]->found_ns == offer->frame[last]->found_ns &&
-	    offer->pair[0] == offer->pair[last]) {
-		histogram_add(&offer->pair[0]->from->forward, now_ns - offer->frame[0]->found_ns,
-			      accepted);
-		return;
+	for (unsigned int i = 0; i < accepted; i = end, run++) {
+		end = run->end < accepted ? run->end : accepted;
+		finish(run, offer->frame + i, end - i);
 	}
-	for (unsigned int i = 0; i < accepted; i++)
-		histogram_add(&offer->pair[i]->from->forward, now_ns - offer->frame[i]->found_ns,
-			      1);
+	egress->progress = true;
+}
+
+/* Until reap reports them. */
+static void hold_accepted(struct port_queue *egress, unsigned int accepted)
+{
+	const struct port_offer *offer = &egress->offer;
+	const struct port_run *run = offer->run;
+	unsigned int end;
+
+	for (unsigned int i = 0; i < accepted; i = end, run++) {
+		end = run->end < accepted ? run->end : accepted;
+		if (run->reason == GW_REASON_NONE)
+			egress->held_loans += end - i;
+	}
+	egress->held += accepted;
 }
 
 static void offers_accepted(struct port_queue *egress, unsigned int accepted)
 {
-	struct port_offer *offer = &egress->offer;
 	bool over = !egress->driver->reap;
 
 	if (!accepted)
 		return;
-	count_forward(offer, accepted, port_tick(egress));
+	port_tick(egress);
 	if (over)
 		port_done(egress);
 	count_accepted(egress, accepted);
-	for (unsigned int i = 0; i < accepted; i++) {
-		if (over) {
-			desk_finish(offer->pair[i], offer->frame[i]);
-			continue;
-		}
-		egress->held++;
-		egress->held_loans += !offer->frame[i]->bounce;
-	}
-	egress->progress |= over;
-}
-
-static void drop_offered(struct port_offer *offer, unsigned int i, enum gw_reason reason)
-{
-	struct pair *pair = offer->pair[i];
-	struct gw_frame *frame = offer->frame[i];
-
-	desk_count_drop(pair, reason, frame->len, 1);
-	if (frame->bounce)
-		bounce_undo(pair, frame);
+	if (over)
+		finish_accepted(egress, accepted);
 	else
-		desk_loan_refused(pair, frame);
+		hold_accepted(egress, accepted);
 }
 
-/* From the last to the first: a driver's own bounce slots go back in that order. */
+/* ---- what tx did not take ---- */
+
+static void drop_offered(const struct port_run *run, struct gw_frame *frame, enum gw_reason reason)
+{
+	desk_count_drop(run->pair, reason, frame->len, 1);
+	if (frame->bounce)
+		bounce_undo(run->pair, frame);
+	else
+		desk_loan_refused(run->pair, frame);
+}
+
+static unsigned int run_first(const struct port_offer *offer, unsigned int r)
+{
+	return r ? offer->run[r - 1].end : 0;
+}
+
+static void offers_clear(struct port_offer *offer)
+{
+	offer->count = offer->runs = 0;
+}
+
+/*
+ * The first are gone; drops all others. From the last to the first: a driver's own bounce
+ * slots go back in that order.
+ */
 static void drop_offers_from(struct port_offer *offer, unsigned int first, enum gw_reason reason)
 {
-	for (unsigned int i = offer->count; i > first; i--)
-		drop_offered(offer, i - 1, reason);
-	offer->count = first;
+	for (unsigned int r = offer->runs; r > 0; r--) {
+		const struct port_run *run = &offer->run[r - 1];
+		unsigned int begin = run_first(offer, r - 1);
+
+		for (unsigned int i = run->end; i > begin && i > first; i--)
+			drop_offered(run, offer->frame[i - 1], reason);
+	}
+	offers_clear(offer);
 }
 
+/* Some of its frames are gone. */
+static void sum_bytes(const struct port_offer *offer, struct port_run *run, unsigned int first)
+{
+	run->bytes = 0;
+	for (unsigned int i = first; run->plain && i < run->end; i++)
+		run->bytes += offer->frame[i]->len;
+}
+
+/* The first `by` frames are gone, but not all. */
 static void offers_shift(struct port_offer *offer, unsigned int by)
 {
-	unsigned int left = offer->count - by;
+	unsigned int gone = 0;
 
-	memmove(offer->frame, offer->frame + by, left * sizeof(offer->frame[0]));
-	memmove(offer->pair, offer->pair + by, left * sizeof(offer->pair[0]));
-	memmove(offer->reason, offer->reason + by, left * sizeof(offer->reason[0]));
-	offer->count = left;
+	if (!by)
+		return;
+	while (offer->run[gone].end <= by)
+		gone++;
+	offer->count -= by;
+	offer->runs -= gone;
+	memmove(offer->frame, offer->frame + by, offer->count * sizeof(offer->frame[0]));
+	memmove(offer->run, offer->run + gone, offer->runs * sizeof(offer->run[0]));
+	for (unsigned int r = 0; r < offer->runs; r++)
+		offer->run[r].end -= by;
+	sum_bytes(offer, &offer->run[0], 0);
 }
 
 /*
@@ -191,7 +263,7 @@ unsigned int desk_flush(struct port_queue *egress)
 		offers_accepted(egress, accepted);
 	}
 	if (accepted == offered) {
-		offer->count = 0;
+		offers_clear(offer);
 		return offered;
 	}
 	egress->refused = true;
@@ -199,7 +271,6 @@ unsigned int desk_flush(struct port_queue *egress)
 	if (!batch_waits(egress)) {
 		drop_offers_from(offer, accepted, egress->queue.refusal);
 		accepted = offered;
-		offer->count = 0;
 	} else {
 		offers_shift(offer, accepted);
 	}
@@ -218,22 +289,53 @@ void desk_abandon(struct port_queue *queue, enum gw_reason reason)
 	queue->waiting_next = queue->waiting_count = 0;
 }
 
+/* Moves the frames of a run that stay to where frame number `kept` is; returns their number. */
+static unsigned int keep_of_run(struct port_offer *offer, struct port_run *run, unsigned int first,
+				unsigned int kept, const struct port_queue *source)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = first; i < run->end; i++) {
+		struct gw_frame *frame = offer->frame[i];
+
+		if (run->pair->from == source && !frame->bounce)
+			drop_offered(run, frame, GW_DROP_EGRESS_FULL);
+		else
+			offer->frame[kept + count++] = frame;
+	}
+	return count;
+}
+
 /* Copies in an offer hold no memory of their source: they stay, in their order. */
 static void take_back_offers(struct port_queue *egress, const struct port_queue *source)
 {
 	struct port_offer *offer = &egress->offer;
-	unsigned int kept = 0;
+	unsigned int first = 0, kept = 0, runs = 0;
 
-	for (unsigned int i = 0; i < offer->count; i++) {
-		if (offer->pair[i]->from == source && !offer->frame[i]->bounce) {
-			drop_offered(offer, i, GW_DROP_EGRESS_FULL);
+	for (unsigned int r = 0; r < offer->runs; r++) {
+		struct port_run run = offer->run[r];
+		unsigned int count = keep_of_run(offer, &run, first, kept, source);
+
+		first = run.end;
+		run.end = kept + count;
+		if (!count)
 			continue;
-		}
-		offer->frame[kept] = offer->frame[i];
-		offer->pair[kept] = offer->pair[i];
-		offer->reason[kept++] = offer->reason[i];
+		sum_bytes(offer, &run, kept);
+		kept = run.end;
+		offer->run[runs++] = run;
 	}
 	offer->count = kept;
+	offer->runs = runs;
+}
+
+void desk_take_out_last(struct port_queue *egress)
+{
+	struct port_offer *offer = &egress->offer;
+	struct port_run *run = &offer->run[offer->runs - 1];
+
+	offer->count--;
+	if (run_first(offer, offer->runs - 1) == --run->end)
+		offer->runs--;
 }
 
 void desk_drop_waiting(struct port_queue *egress, struct gw_frame *frame)

@@ -5,6 +5,8 @@
  */
 #include "desk_inside.h"
 
+#include <string.h>
+
 void desk_go_home(struct gw_frame *frame)
 {
 	desk_come_home(frame);
@@ -17,6 +19,14 @@ void desk_put_done(struct gw_frame *frame)
 		desk_come_home(frame);
 }
 
+/* There is room. */
+static void come_home_together(struct port_queue *home, struct gw_frame *const *frames,
+			       unsigned int count)
+{
+	memcpy(home->home + home->home_count, frames, count * sizeof(*frames));
+	home->home_count += count;
+}
+
 void desk_loan_refused(struct pair *pair, struct gw_frame *frame)
 {
 	struct gw_frame *lender = desk_lender(frame);
@@ -24,6 +34,26 @@ void desk_loan_refused(struct pair *pair, struct gw_frame *frame)
 
 	desk_loan_end(pair, frame);
 	pair->from->home_undone += last;
+}
+
+void desk_run_end(const struct port_run *run, struct gw_frame *const *frames, unsigned int count)
+{
+	struct pair *pair = run->pair;
+	struct port_queue *home = pair->from;
+	unsigned int room = GW_BATCH - home->home_count;
+
+	home->lent_out -= count;
+	pair->loans_out -= count;
+	gw_store_relaxed(&pair->loans_now, pair->loans_out);
+	if (!pair->loans_out && pair->watch_zero)
+		pair->egress->host->drained(pair);
+	if (count > room) {
+		come_home_together(home, frames, room);
+		desk_release(home);
+		frames += room;
+		count -= room;
+	}
+	come_home_together(home, frames, count);
 }
 
 /* All of them were over in this visit, or before it, when a port was stopped. */

@@ -3,6 +3,7 @@
  * What the files of the desk share.
  *
  *	desk.c		decides, and offers a frame to an egress
+ *	desk_run.c	lends frames together that need no decision of their own
  *	desk_partial.c	frames whose header was left partial
  *	desk_batch.c	what was offered, until tx takes it
  *	desk_home.c	what is over, until it is home
@@ -12,6 +13,35 @@
 #include "desk.h"
 
 /* ---- desk.c ---- */
+
+/* It was left partial, or is to be cut. */
+static inline bool desk_asks_for_something(const struct gw_frame *frame)
+{
+	return frame->header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM || frame->header.gso_type;
+}
+
+/* Segments after cutting at every page boundary; 0: pages of 4096 bytes. */
+static inline unsigned int desk_page_pieces(const struct gw_frame *frame, uint32_t page_bytes)
+{
+	unsigned int pieces = 0, shift = page_bytes ? (unsigned int)__builtin_ctz(page_bytes) : 12;
+
+	for (unsigned int i = 0; i < frame->seg_count; i++) {
+		uintptr_t first = (uintptr_t)frame->seg[i].iov_base;
+
+		pieces += (unsigned int)(((first + frame->seg[i].iov_len - 1) >> shift) -
+					 (first >> shift)) +
+			  1;
+	}
+	return pieces;
+}
+
+static inline void desk_loans_add(struct pair *pair, unsigned int count)
+{
+	pair->loans_out += count;
+	gw_store_relaxed(&pair->loans_now, pair->loans_out);
+	if (pair->loans_out > pair->loans_peak)
+		gw_store_relaxed(&pair->loans_peak, pair->loans_out);
+}
 
 /* GW_REASON_NONE: lend. Otherwise: copy, and why. */
 enum gw_reason desk_decide(struct pair *pair, struct gw_frame *frame);
@@ -50,17 +80,32 @@ static inline bool desk_room(struct port_queue *egress)
 	return egress->offer.count < GW_BATCH || desk_flush(egress);
 }
 
+/* The run that the next frame of the batch belongs to. */
+static inline struct port_run *desk_run(struct port_queue *egress, struct pair *pair,
+					enum gw_reason reason, bool plain)
+{
+	struct port_offer *offer = &egress->offer;
+	struct port_run *run = offer->run + offer->runs - 1;
+
+	if (offer->runs && run->pair == pair && run->reason == reason && run->plain == plain)
+		return run;
+	run = &offer->run[offer->runs++];
+	*run = (struct port_run){ .pair = pair, .reason = reason, .plain = plain };
+	return run;
+}
+
 /* Enters into the batch a frame that was lent (reason NONE), or its copy. There is room. */
 static inline void desk_add(struct port_queue *egress, struct pair *pair, struct gw_frame *frame,
 			    enum gw_reason reason)
 {
-	struct port_offer *offer = &egress->offer;
-	unsigned int i = offer->count++;
+	struct port_run *run = desk_run(egress, pair, reason, false);
 
-	offer->frame[i] = frame;
-	offer->pair[i] = pair;
-	offer->reason[i] = reason;
+	egress->offer.frame[egress->offer.count++] = frame;
+	run->end = egress->offer.count;
 }
+
+/* The frame that desk_add entered last is not in the batch any more. */
+void desk_take_out_last(struct port_queue *egress);
 
 /* ---- desk_home.c ---- */
 
@@ -97,7 +142,9 @@ static inline void desk_loan_end(struct pair *pair, struct gw_frame *frame)
 		desk_come_home(lender);
 }
 
-/* The same: no device took it. */
+/* The same for the frames of a run that is plain, which lie side by side. */
+void desk_run_end(const struct port_run *run, struct gw_frame *const *frames, unsigned int count);
+/* desk_loan_end of a frame that no device took. */
 void desk_loan_refused(struct pair *pair, struct gw_frame *frame);
 
 /* The device is done with a frame that tx had accepted. */

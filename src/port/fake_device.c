@@ -135,8 +135,10 @@ static void fake_release(struct gw_queue *queue, struct gw_frame *const *frames,
 {
 	struct fake *fake = queue->priv;
 
-	for (unsigned int i = 0; i < count; i++)
+	for (unsigned int i = 0; i < count; i++) {
 		fake->came_home[frames[i]->id]++;
+		fake->home[fake->home_count++ % FAKE_FRAMES] = frames[i]->id;
+	}
 }
 
 static void read_beginning(struct fake *fake, const struct gw_frame *frame)

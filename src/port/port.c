@@ -242,6 +242,7 @@ void gw_queue_drop(struct gw_queue *queue, const struct gw_frame *frame, enum gw
 		trace_drop(pair, reason, frame->len, 1);
 	/* The flag is the core's; const is a promise of the driver, not of the frame. */
 	((struct gw_frame *)(uintptr_t)frame)->dropped = 1;
+	port_queue_of(queue)->undelivered = true;
 }
 
 void gw_queue_rx_drop(struct gw_queue *queue, enum gw_reason reason, unsigned int n)

@@ -30,12 +30,23 @@ struct port_clock {
 	uint32_t visits;  /* since now_ns */
 };
 
-/* A frame on its way into tx, and what was decided about it. */
+/*
+ * Neighbours in a batch, of one pair and decided alike: decided about together where that
+ * is possible, and the books are written once for them.
+ */
+struct port_run {
+	struct pair *pair;
+	uint64_t bytes;        /* in all of its frames, if it is plain */
+	unsigned int end;      /* it begins where the one before it ends */
+	enum gw_reason reason; /* GW_REASON_NONE: lent */
+	bool plain;            /* desk_lend_run lent all: nobody else holds them, none is a piece */
+};
+
+/* Frames on their way into tx, and what was decided about them. */
 struct port_offer {
+	unsigned int count, runs;
 	struct gw_frame *frame[GW_BATCH];
-	struct pair *pair[GW_BATCH];
-	enum gw_reason reason[GW_BATCH]; /* GW_REASON_NONE: lent */
-	unsigned int count;
+	struct port_run run[GW_BATCH];
 };
 
 struct port_queue {
@@ -52,6 +63,7 @@ struct port_queue {
 	bool progress;           /* something was taken or given back since the last look */
 	bool refused;            /* something found no room since the last look */
 	bool full;               /* its device took no more, and has given nothing back since */
+	bool undelivered;        /* in this tx: gw_queue_drop was called (frame->dropped) */
 	uint64_t owing_since_ns; /* since when something is owed without progress; 0: not */
 	uint32_t lent_out;       /* loans of this queue's frames that devices hold, all pairs */
 	uint32_t held;           /* frames this queue's device holds, lent and bounced, all pairs */

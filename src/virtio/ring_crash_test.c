@@ -133,6 +133,7 @@ static void clone_guest(struct guest *to, const struct guest *from)
 		to->driver.desc = copy_of(driver->desc, size * sizeof(driver->desc[0]));
 		to->driver.chain_len =
 			copy_of(driver->chain_len, size * sizeof(driver->chain_len[0]));
+		to->driver.chain_at = copy_of(driver->chain_at, size * sizeof(driver->chain_at[0]));
 	}
 }
 
@@ -187,6 +188,7 @@ static struct ring *open_ring(const struct rig *rig, const struct guest *guest)
 	struct gw_error err = { 0 };
 	struct ring *ring;
 
+	config.reads_only = true;
 	/* What QEMU says after a back-end died: the used index; packed, nothing it knows. */
 	config.base = guest->driver.packed ? MOCK_PLACE_FIRST | MOCK_PLACE_FIRST << 16
 					   : guest->driver.used->idx;

@@ -100,6 +100,40 @@ static void ring_whose_pages_are_taken_away_waits(void **state)
 	rig_collects(rig, head[0], 0);
 }
 
+/* The same of a run, which in order would go as it is. */
+static void run_is_held_while_a_ring_waits(void **state)
+{
+	struct rig *rig = *state;
+	struct ring_config config;
+	struct gw_error err;
+	uint16_t head[3];
+
+	iova_map_ring(rig);
+	iova_map(rig, BUFFER_IOVA, 0x8000, PAGE, IOTLB_READ);
+	config = iova_config(rig);
+	config.features |= FEATURE(VIRTIO_F_IN_ORDER);
+	assert_int_equal(ring_create(&config, &rig->ring, &err), 0);
+	for (unsigned int i = 0; i < 3; i++) {
+		iova_offer(rig, BUFFER_IOVA, 64, false);
+		assert_int_equal(ring_pop_run(rig->ring, &(struct ring_linear){ 0 }, 1), 0);
+		assert_int_equal(rig_pop(rig), 1);
+		head[i] = rig->chain.head;
+	}
+	/* It moves. */
+	iova_unmap(rig, RING_IOVA, IOVA_RING_BYTES);
+	memcpy(mock_at(&rig->memory, 0x80000), mock_at(&rig->memory, RIG_RING), IOVA_RING_BYTES);
+	ring_push_run(rig->ring, head, 3);
+	assert_false(ring_flush(rig->ring));
+	assert_int_equal(ring_in_flight(rig->ring), 0);
+	iova_map(rig, RING_IOVA, 0x80000, IOVA_RING_BYTES, IOTLB_READ_WRITE);
+	ring_flush(rig->ring);
+	rig_collects_nothing(rig);
+	memcpy(mock_at(&rig->memory, RIG_RING), mock_at(&rig->memory, 0x80000), IOVA_RING_BYTES);
+	for (unsigned int i = 0; i < 3; i++)
+		rig_collects(rig, head[i], 0);
+	rig_collects_nothing(rig);
+}
+
 /* The same I/O address, other memory: the used entry is written there. */
 static void ring_that_moves(void **state)
 {
@@ -145,6 +179,7 @@ int main(void)
 		IOVA_TEST(ring_in_pages_that_lie_apart_is_refused),
 		IOVA_TEST(ring_outside_of_the_front_end_is_refused),
 		IOVA_TEST(ring_whose_pages_are_taken_away_waits),
+		IOVA_TEST(run_is_held_while_a_ring_waits),
 		IOVA_TEST(ring_that_moves),
 		IOVA_TEST(ring_that_moves_outside_breaks),
 	};

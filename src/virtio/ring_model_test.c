@@ -94,6 +94,9 @@ static void make_buffers(struct model *m, uint16_t number, unsigned int count)
 	unsigned int readable = count == 1 ? below(m, 8) != 0 : below(m, count + 1);
 	struct mock_buffer *buffer;
 
+	if (m->config.reads_only)
+		readable = count;
+
 	slot->serial = ++m->serial;
 	slot->count = count;
 	slot->readable = slot->writable = 0;
@@ -421,7 +424,9 @@ static void drain(struct model *m)
 	assert_int_equal(m->driver.free_count, m->driver.size);
 }
 
-static void run(uint64_t features, uint32_t size, uint16_t start, unsigned int operations)
+#define OPERATIONS 60000u /* of each of 24 cells: more than a million */
+
+static void run(uint64_t features, uint32_t size, uint16_t start, bool reads_only)
 {
 	static const struct mock_region regions[] = {
 		{ .guest_addr = 0, .bytes = LOW_BYTES },
@@ -433,35 +438,42 @@ static void run(uint64_t features, uint32_t size, uint16_t start, unsigned int o
 	mock_memory_open(&m->memory, regions, 2, (struct memmap_arena){ .fd = -1 });
 	mock_driver_open(&m->driver, &m->memory, size, RING_ADDR, features | VERSION_1, start);
 	m->config = mock_driver_config(&m->driver);
+	m->config.reads_only = reads_only;
 	assert_int_equal(ring_create(&m->config, &m->ring, NULL), 0);
 	while (m->free_count < size) {
 		m->free_slot[m->free_count] = m->free_count;
 		m->free_count++;
 	}
-	for (unsigned int i = 0; i < operations; i++) {
+	for (unsigned int i = 0; i < OPERATIONS; i++) {
 		steps[below(m, STEPS)](m);
 		if (!below(m, RESTART_EVERY))
 			restart(m);
 	}
 	drain(m);
 	/* It was no idle run: the smallest ring passes one chain in 60 steps. */
-	assert_true(m->collected > operations / 80 && m->in_runs > operations / 200);
+	assert_true(m->collected > OPERATIONS / 80 && m->in_runs > OPERATIONS / 200);
 	ring_destroy(m->ring);
 	mock_driver_close(&m->driver);
 	mock_memory_close(&m->memory);
 	free(m);
 }
 
-#define OPERATIONS 60000u /* of each of 18 cells: a million */
-
 static void each_combination(uint64_t layout, const uint32_t *sizes, unsigned int count,
 			     uint16_t start)
 {
-	static const uint64_t features[] = { 0, EVENT_IDX | INDIRECT, EVENT_IDX | IN_ORDER };
+	static const struct {
+		uint64_t features;
+		bool reads_only;
+	} ring[] = {
+		{ 0, false },
+		{ EVENT_IDX | INDIRECT, false },
+		{ EVENT_IDX | IN_ORDER, false },
+		{ EVENT_IDX | IN_ORDER | INDIRECT, true },
+	};
 
 	for (unsigned int i = 0; i < count; i++)
-		for (unsigned int k = 0; k < 3; k++)
-			run(features[k] | layout, sizes[i], start, OPERATIONS);
+		for (unsigned int k = 0; k < sizeof(ring) / sizeof(ring[0]); k++)
+			run(ring[k].features | layout, sizes[i], start, ring[k].reads_only);
 }
 
 static void split_ring(void **state)

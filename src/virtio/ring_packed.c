@@ -105,6 +105,7 @@ static int packed_locate(struct ring *ring, struct gw_error *err)
 	packed->device_event = at[2];
 	packed->device_event_is = EVENT_UNKNOWN;
 	packed->descs = ring->own;
+	packed->as_one = ring->in_order && ring->reads_only;
 	return 0;
 }
 
@@ -391,14 +392,15 @@ static bool packed_more_ahead(const struct ring *ring)
 static void packed_push(struct ring *ring, uint16_t id, uint32_t written_bytes)
 {
 	struct packed_ring *packed = packed_of(ring);
-	struct vring_packed_desc *desc = &packed->desc[packed->used.at];
-	uint16_t flags = packed->used.wrap ? FLAG_AVAIL | FLAG_USED : 0;
+	struct packed_place place = packed->as_one ? packed->shown : packed->used;
+	struct vring_packed_desc *desc = &packed->desc[place.at];
+	uint16_t flags = place.wrap ? FLAG_AVAIL | FLAG_USED : 0;
 
 	if (written_bytes)
 		flags |= VRING_DESC_F_WRITE; /* section 2.8.4 */
 	gw_write_once(&desc->id, id);
 	gw_write_once(&desc->len, written_bytes);
-	if (packed->batch)
+	if (packed->batch && !packed->as_one)
 		gw_store_release(&desc->flags, flags);
 	else
 		packed->first_flags = flags;

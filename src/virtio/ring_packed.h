@@ -22,7 +22,12 @@ struct packed_ring {
 	struct packed_place foreign;  /* from there on, so many descriptors are not ours */
 	uint32_t foreign_descs;
 	uint16_t first_flags; /* of the used descriptor at shown: stored last */
-	bool signalled;       /* an interrupt was considered before */
+	/*
+	 * In order, the id of a batch's last chain in its first place says that all of it is
+	 * done (section 2.8.8), where nobody has to be told how much was written.
+	 */
+	bool as_one;
+	bool signalled; /* an interrupt was considered before */
 };
 
 static inline struct packed_ring *packed_of(struct ring *ring)

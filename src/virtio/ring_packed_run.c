@@ -116,13 +116,25 @@ unsigned int packed_pop_run(struct ring *ring, struct ring_linear *chain, unsign
 }
 
 /* The first of a batch has its flags when it is flushed. */
-static void write_first(struct packed_ring *packed, uint16_t id, uint16_t flags)
+static void write_first(struct packed_ring *packed, struct packed_place place, uint16_t id)
 {
-	struct vring_packed_desc *desc = &packed->desc[packed->used.at];
+	struct vring_packed_desc *desc = &packed->desc[place.at];
 
 	gw_write_once(&desc->id, id);
 	gw_write_once(&desc->len, 0);
-	packed->first_flags = flags;
+	packed->first_flags = place.wrap ? FLAG_AVAIL | FLAG_USED : 0;
+}
+
+/* The last one's id says it of all. */
+static void write_as_one(struct packed_ring *packed, const uint16_t *id, unsigned int count)
+{
+	uint32_t descs = 0;
+
+	for (unsigned int i = 0; i < count; i++)
+		descs += packed->descs[id[i]];
+	write_first(packed, packed->shown, id[count - 1]);
+	packed->batch += descs;
+	place_on(&packed->used, descs, packed->ring.size);
 }
 
 static void write_used(struct packed_ring *packed, const uint16_t *id, unsigned int count)
@@ -138,7 +150,7 @@ static void write_used(struct packed_ring *packed, const uint16_t *id, unsigned 
 		if (batch)
 			gw_store_release(tail_of(&packed->desc[place.at]), tail.word);
 		else
-			write_first(packed, tail.id, tail.flags);
+			write_first(packed, place, tail.id);
 		batch += descs[tail.id];
 		place_on(&place, descs[tail.id], size);
 	}
@@ -150,7 +162,10 @@ void packed_push_run(struct ring *ring, const uint16_t *id, unsigned int count)
 {
 	struct packed_ring *packed = packed_of(ring);
 
-	write_used(packed, id, count);
+	if (packed->as_one)
+		write_as_one(packed, id, count);
+	else
+		write_used(packed, id, count);
 	if (ring->record)
 		for (unsigned int i = 0; i < count; i++)
 			record_packed_push(ring->record, id[i]);

@@ -10,6 +10,8 @@
 #define STEP    0x40u
 #define LEN     60u
 
+#define IN_ORDER (FEATURE(VIRTIO_F_IN_ORDER) | FEATURE(VIRTIO_F_VERSION_1))
+
 /* A chain that a run is made of; the number decides where it lies. */
 static int linear_at(struct rig *rig, uint64_t addr, uint32_t len)
 {
@@ -221,18 +223,61 @@ static void offer_made_up(struct rig *rig, uint16_t head)
 	driver->slot[at].flags = driver->avail_place & LAP_ONE ? AVAIL : USED;
 }
 
+/*
+ * Behind the table lies what could pass for a descriptor: on a split ring, index and entries
+ * of the available ring.
+ */
 static void ends_before_a_head_beyond_the_ring(void **state)
 {
-	static const uint16_t heads[] = { RIG_RING_SIZE, UINT16_MAX };
 	struct rig *rig = *state;
+	uint32_t size = rig->packed ? 7 : 8;
+	const uint16_t heads[] = { (uint16_t)size, UINT16_MAX };
 
 	for (unsigned int i = 0; i < 2; i++) {
-		rig_open(rig, RIG_RING_SIZE, 0);
-		offer_many(rig, 2);
-		offer_made_up(rig, heads[i]);
-		ends_before(rig, 2, rig->packed ? RING_FAULT_ID : RING_FAULT_HEAD);
-		rig_close(rig);
+		for (unsigned int before = 0; before < 2; before++) {
+			rig_open_at(rig, size, 0, rig->packed ? MOCK_PLACE_FIRST : 2 - before);
+			offer_many(rig, before);
+			offer_made_up(rig, heads[i]);
+			ends_before(rig, before, rig->packed ? RING_FAULT_ID : RING_FAULT_HEAD);
+			rig_close(rig);
+		}
 	}
+}
+
+/* The first of a chain has its id as well, though it need not. */
+static void ends_before_a_list(void **state)
+{
+	struct rig *rig = *state;
+
+	rig_open(rig, RIG_RING_SIZE, 0);
+	offer_many(rig, 2);
+	rig->driver.slot[2] = (struct vring_packed_desc){ ADDR, LEN, 2, AVAIL | NEXT };
+	rig->driver.slot[3] = (struct vring_packed_desc){ ADDR, LEN, 2, AVAIL };
+	run_is(rig, RUN_MAX, 2);
+	run_is(rig, RUN_MAX, 0);
+	assert_int_equal(rig_pop(rig), 1);
+	assert_int_equal(rig->chain.read_bytes, 2 * LEN);
+}
+
+/* There, too, lies what could pass for one. */
+static void goes_on_at_the_beginning(void **state)
+{
+	struct rig *rig = *state;
+
+	rig_open_at(rig, 7, 0, MOCK_PLACE_FIRST | 5);
+	offer_many(rig, 4);
+	rig->driver.slot[7] = (struct vring_packed_desc){ ADDR, LEN, 6, AVAIL };
+	run_is_what_pop_finds(rig, 4);
+}
+
+static void nothing_of_a_broken_ring(void **state)
+{
+	struct rig *rig = *state;
+
+	rig_open(rig, RIG_RING_SIZE, 0);
+	offer_many(rig, 2);
+	ring_break(rig->ring, RING_FAULT_HEADER);
+	run_is(rig, RUN_MAX, 0);
 }
 
 static void ends_before_a_head_that_is_out(void **state)
@@ -368,12 +413,11 @@ static void put_back_behind_a_push(void **state)
 
 /* ---- with what is not in every ring ---- */
 
-static void in_order(void **state)
+static void runs_in_order(struct rig *rig)
 {
-	struct rig *rig = *state;
 	uint16_t head[6];
 
-	rig_open(rig, RIG_RING_SIZE, FEATURE(VIRTIO_F_IN_ORDER) | FEATURE(VIRTIO_F_VERSION_1));
+	rig_open(rig, RIG_RING_SIZE, IN_ORDER);
 	for (unsigned int lap = 0; lap < 20; lap++) {
 		for (unsigned int i = 0; i < 6; i++)
 			head[i] = offer_linear(rig, i);
@@ -392,6 +436,45 @@ static void in_order(void **state)
 		collects_all(rig, head + 4, 2);
 		assert_int_equal(ring_in_flight(rig->ring), 0);
 	}
+}
+
+static void in_order(void **state)
+{
+	struct rig *rig = *state;
+
+	runs_in_order(rig);
+	rig_close(rig);
+	rig->reads_only = true;
+	runs_in_order(rig);
+}
+
+/*
+ * Section 2.8.8: where nothing is written, and only there, a packed batch in order is one used
+ * descriptor, of the last chain in the place of the first.
+ */
+static void in_order_as_one(void **state)
+{
+	struct rig *rig = *state;
+	uint16_t head[RIG_RING_SIZE];
+
+	rig->reads_only = true;
+	rig_open(rig, RIG_RING_SIZE, IN_ORDER);
+	for (unsigned int i = 0; i < 6; i++)
+		head[i] = rig_take(rig, i == 2 ? 2 : 1);
+	ring_push(rig->ring, head[0], 0);
+	ring_push_run(rig->ring, head + 1, 3);
+	ring_push(rig->ring, head[4], 0);
+	ring_flush(rig->ring);
+	assert_int_equal(rig->driver.slot[0].id, head[4]);
+	assert_int_equal(rig->driver.slot[0].flags, AVAIL | USED);
+	for (unsigned int i = 1; i < 7; i++)
+		assert_int_equal(rig->driver.slot[i].flags & (AVAIL | USED), AVAIL);
+	/* The next batch begins behind all of them. */
+	ring_push_run(rig->ring, head + 5, 1);
+	ring_flush(rig->ring);
+	assert_int_equal(rig->driver.slot[6].id, head[5]);
+	assert_int_equal(rig->driver.slot[6].flags, AVAIL | USED);
+	collects_all(rig, head, 6);
 }
 
 /* What was in flight when the run before ended comes first, by ring_pop. */
@@ -434,12 +517,16 @@ int main(void)
 		RING_TEST(ends_before_other_chains),
 		RING_TEST(ends_before_a_bad_buffer),
 		RING_TEST(ends_before_a_head_beyond_the_ring),
+		PACKED_TEST(ends_before_a_list),
+		PACKED_TEST(goes_on_at_the_beginning),
+		RING_TEST(nothing_of_a_broken_ring),
 		RING_TEST(ends_before_a_head_that_is_out),
 		RING_TEST(nothing_of_an_index_that_jumped),
 		RING_TEST(many_laps),
 		RING_TEST(a_batch_in_parts),
 		RING_TEST(put_back_behind_a_push),
 		RING_TEST(in_order),
+		PACKED_TEST(in_order_as_one),
 		RING_TEST(nothing_before_an_earlier_run),
 	};
 

@@ -74,7 +74,9 @@ static void open_packed(struct mock_driver *driver, uint64_t addr, uint16_t star
 	driver->device_event = mock_at(driver->memory, driver->used_addr);
 	driver->desc = calloc(driver->size, sizeof(struct vring_desc));
 	driver->chain_len = calloc(driver->size, sizeof(uint32_t));
-	MOCK_CHECK(driver->desc && driver->chain_len);
+	driver->chain_at = calloc(driver->size, sizeof(uint16_t));
+	driver->last_used = driver->size;
+	MOCK_CHECK(driver->desc && driver->chain_len && driver->chain_at);
 	MOCK_CHECK((start & PLACE_AT_MASK) < driver->size);
 	driver->avail_place = driver->used_place = driver->shown_place = start;
 	for (uint32_t i = 0; i < driver->size; i++)
@@ -112,6 +114,7 @@ void mock_driver_close(struct mock_driver *driver)
 	free(driver->chain_next);
 	free(driver->out);
 	free(driver->chain_len);
+	free(driver->chain_at);
 	if (driver->packed)
 		free(driver->desc);
 }
@@ -298,6 +301,7 @@ static void offer_packed(struct mock_driver *driver, uint16_t id)
 
 	MOCK_CHECK(id < driver->size);
 	driver->chain_len[id] = 0;
+	driver->chain_at[driver->avail_place & PLACE_AT_MASK] = id;
 	do {
 		desc = &driver->desc[i];
 		next = driver->chain_next[i];
@@ -343,17 +347,37 @@ static bool used_packed(const struct mock_driver *driver)
 {
 	uint16_t flags = gw_load_acquire(&driver->slot[driver->used_place & PLACE_AT_MASK].flags);
 
+	if (driver->last_used < driver->size)
+		return true;
 	return (flags & (FLAG_AVAIL | FLAG_USED)) == used_flags(driver->used_place);
 }
 
+/*
+ * Section 2.8.8: in order, one used descriptor can stand for several chains, up to the one
+ * that it names, and then there is nothing to be said of what was written to them.
+ */
 static uint16_t take_used_packed(struct mock_driver *driver, uint32_t *written_bytes)
 {
-	const struct vring_packed_desc *slot = &driver->slot[driver->used_place & PLACE_AT_MASK];
+	uint32_t at = driver->used_place & PLACE_AT_MASK;
+	const struct vring_packed_desc *slot = &driver->slot[at];
 	uint16_t id = slot->id;
 
-	MOCK_CHECK(id < driver->size && driver->out[id]);
-	/* Section 2.8.5: without WRITE the length means nothing. */
-	*written_bytes = slot->flags & VRING_DESC_F_WRITE ? slot->len : 0;
+	*written_bytes = 0;
+	if (driver->last_used == driver->size) {
+		MOCK_CHECK(id < driver->size && driver->out[id]);
+		/* Section 2.8.5: without WRITE the length means nothing. */
+		if (slot->flags & VRING_DESC_F_WRITE)
+			*written_bytes = slot->len;
+		if (has(driver, VIRTIO_F_IN_ORDER) && id != driver->chain_at[at]) {
+			MOCK_CHECK(!*written_bytes);
+			driver->last_used = id;
+		}
+	}
+	if (driver->last_used < driver->size) {
+		id = driver->chain_at[at];
+		if (id == driver->last_used)
+			driver->last_used = driver->size;
+	}
 	driver->used_place = place_after(driver, driver->used_place, driver->chain_len[id]);
 	return id;
 }

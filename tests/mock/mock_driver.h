@@ -99,6 +99,8 @@ struct mock_driver {
 	uint16_t shown_flags;             /* its flags; stored by mock_publish */
 	uint16_t batch;                   /* descriptors since then */
 	uint32_t *chain_len;              /* [size] descriptors, by id */
+	uint16_t *chain_at;               /* [size] id, by the place of the first descriptor */
+	uint32_t last_used;               /* IN_ORDER: id that ends a batch of chains; size: none */
 };
 
 /* Bytes that a ring of size descriptors takes, all three parts. */

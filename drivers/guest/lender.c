@@ -139,21 +139,20 @@ static inline void place_segments(struct gw_frame *frame, const struct iovec *se
 		memcpy(frame->seg, seg, count * sizeof(*seg));
 }
 
-/* A chain that was popped becomes a frame; NULL: it was dropped, or the ring is broken now. */
-static inline struct gw_frame *make_frame(struct lender *lender, const struct ring_chain *chain,
-					  struct iovec *seg)
+/* A chain that was popped becomes a frame. False: it was dropped, or the ring is broken now. */
+static inline bool make_frame(struct lender *lender, struct gw_frame *frame,
+			      const struct ring_chain *chain, struct iovec *seg)
 {
-	struct gw_frame *frame = lender->idle[lender->idle_count - 1];
 	unsigned int first;
 	enum gw_reason reason;
 
 	if (chain->write_count) {
 		ring_break(lender->ring, RING_FAULT_DIRECTION);
-		return NULL;
+		return false;
 	}
 	if (!net_header_strip(seg, chain->read_count, lender->header_len, &frame->header, &first)) {
 		ring_break(lender->ring, RING_FAULT_HEADER);
-		return NULL;
+		return false;
 	}
 	frame->home = lender->queue;
 	frame->memmap = lender->memmap;
@@ -168,28 +167,21 @@ static inline struct gw_frame *make_frame(struct lender *lender, const struct ri
 		gw_queue_rx_drop(lender->queue, reason, 1);
 		ring_push(lender->ring, chain->head, 0);
 		lender->unflushed = true;
-		return NULL;
+		return false;
 	}
 	net_header_tidy(&frame->header, frame->len);
 	place_segments(frame, seg + first, chain->read_count - first);
 	take_snapshot(frame);
-	return frame;
-}
-
-static void flush(struct lender *lender)
-{
-	lender->unflushed = false;
-	if (ring_flush(lender->ring))
-		guest_signal(lender->queue, &lender->call_fd, lender->event_fd);
+	return true;
 }
 
 /*
- * One of a run: header and frame in one piece. NULL as with make_frame, which has the
- * frames that ask for something and those that are none.
+ * The same of a run's, header and frame in one piece; make_frame has those that ask for
+ * something and those that are none.
  */
-static inline struct gw_frame *make_linear(struct lender *lender, const struct ring_linear *linear)
+static inline bool make_linear(struct lender *lender, struct gw_frame *frame,
+			       const struct ring_linear *linear)
 {
-	struct gw_frame *frame = lender->idle[lender->idle_count - 1];
 	uint32_t header_len = lender->header_len, len = linear->len - header_len;
 
 	if (__builtin_expect(!lender->enabled || linear->len < header_len + GW_FRAME_LEN_MIN ||
@@ -200,7 +192,7 @@ static inline struct gw_frame *make_linear(struct lender *lender, const struct r
 						  .read_count = 1,
 						  .read_bytes = linear->len };
 
-		return make_frame(lender, &chain, &seg);
+		return make_frame(lender, frame, &chain, &seg);
 	}
 	frame->home = lender->queue;
 	frame->memmap = lender->memmap;
@@ -212,7 +204,14 @@ static inline struct gw_frame *make_linear(struct lender *lender, const struct r
 	frame->id = linear->head;
 	frame->tag = lender;
 	frame->own[0] = (struct iovec){ linear->base + header_len, len };
-	return frame;
+	return true;
+}
+
+static void flush(struct lender *lender)
+{
+	lender->unflushed = false;
+	if (ring_flush(lender->ring))
+		guest_signal(lender->queue, &lender->call_fd, lender->event_fd);
 }
 
 /* What one visit may still take. */
@@ -227,37 +226,62 @@ static inline bool is_over(const struct visit *visit)
 	return visit->count >= visit->max || !visit->looks || !visit->bytes;
 }
 
-/* A frame was made: it is out. */
-static inline void send_out(struct guest_queue *queue, struct lender *lender, struct visit *visit,
-			    struct gw_frame *frame)
+/* Frames that were made are out, and so many chains were looked at. */
+static inline void send_out(struct lender *lender, struct visit *visit, unsigned int frames,
+			    unsigned int looks)
 {
-	lender->out++;
-	lender->idle_count--;
-	if (__builtin_expect(lender->head != NULL, 0)) {
+	lender->out += frames;
+	lender->idle_count -= frames;
+	visit->count += frames;
+	visit->looks -= looks;
+}
+
+static inline void take_bytes(struct visit *visit, uint32_t len)
+{
+	visit->bytes -= len < visit->bytes ? len : visit->bytes;
+}
+
+/* Most guests have neither. */
+static inline bool is_noted(const struct guest_queue *queue, const struct lender *lender)
+{
+	return lender->head || queue->receiving_count > 1;
+}
+
+/* For who calls frames back (IOMMU), and for steering. */
+static void note(struct guest_queue *queue, struct lender *lender, struct gw_frame *frame)
+{
+	if (lender->head) {
 		lender->head[frame->id] = HEAD_OUT;
 		lender->of_head[frame->id] = frame;
 	}
 	if (queue->receiving_count > 1)
 		steering_sent(&queue->steering, steering_hash(frame), lender->pair);
-	visit->bytes -= frame->len < visit->bytes ? frame->len : visit->bytes;
-	visit->frames[visit->count++] = frame;
 }
 
 /* Chains of a run, as many as come next. Returns how many there were: 0 says nothing. */
 static unsigned int lend_run(struct guest_queue *queue, struct lender *lender, struct visit *visit)
 {
-	unsigned int max = visit->max - visit->count, count, i;
+	unsigned int max = visit->max - visit->count, count, i, made = 0;
+	struct gw_frame **to = visit->frames + visit->count;
+	bool noted = is_noted(queue, lender);
 	struct ring_linear run[RUN_MAX];
 	struct gw_frame *frame;
 
 	max = max < visit->looks ? max : visit->looks;
 	count = ring_pop_run(lender->ring, run, max < RUN_MAX ? max : RUN_MAX);
-	for (i = 0; i < count && visit->bytes && !ring_fault(lender->ring); i++) {
-		frame = make_linear(lender, &run[i]);
-		if (frame)
-			send_out(queue, lender, visit, frame);
+	for (i = 0; i < count && visit->bytes; i++) {
+		frame = lender->idle[lender->idle_count - 1 - made];
+		if (__builtin_expect(make_linear(lender, frame, &run[i]), 1)) {
+			if (noted)
+				note(queue, lender, frame);
+			take_bytes(visit, frame->len);
+			to[made++] = frame;
+		} else if (ring_fault(lender->ring)) {
+			i++;
+			break;
+		}
 	}
-	visit->looks -= i;
+	send_out(lender, visit, made, i);
 	if (__builtin_expect(i < count, 0))
 		ring_unpop(lender->ring, count - i);
 	return count;
@@ -268,15 +292,21 @@ static bool lend_some(struct guest_queue *queue, struct lender *lender, struct v
 {
 	struct gw_frame *frame;
 	struct ring_chain chain;
+	bool made;
 
-	for (unsigned int i = 0; i < SOME_CHAINS && !is_over(visit); i++, visit->looks--) {
+	for (unsigned int i = 0; i < SOME_CHAINS && !is_over(visit); i++) {
 		if (ring_pop(lender->ring, &chain, queue->seg, GW_FRAME_SEGS_MAX) <= 0)
 			return false;
-		frame = make_frame(lender, &chain, queue->seg);
-		if (!frame)
-			continue;
-		send_out(queue, lender, visit, frame);
-		if (frame->seg != frame->own) {
+		frame = lender->idle[lender->idle_count - 1];
+		made = make_frame(lender, frame, &chain, queue->seg);
+		if (made) {
+			if (is_noted(queue, lender))
+				note(queue, lender, frame);
+			take_bytes(visit, frame->len);
+			visit->frames[visit->count] = frame;
+		}
+		send_out(lender, visit, made, 1);
+		if (made && frame->seg != frame->own) {
 			visit->looks = 0;
 			return false;
 		}
@@ -343,14 +373,18 @@ static void head_home(struct lender *lender, uint32_t id)
 	lender->head[id] = HEAD_HOME;
 }
 
-/* Frames of one lender, in the order in which they came back. */
-static void come_home(struct lender *lender, struct gw_frame *const *frames, unsigned int count)
+/* Frames from the first one on that are this lender's. Returns how many. */
+static unsigned int come_home(struct lender *lender, struct gw_frame *const *frames,
+			      unsigned int max)
 {
+	struct gw_frame **idle = lender->idle + lender->idle_count;
 	uint16_t head[RUN_MAX];
+	unsigned int count;
 
-	for (unsigned int i = 0; i < count; i++) {
-		head[i] = (uint16_t)frames[i]->id;
-		lender->idle[lender->idle_count + i] = frames[i];
+	max = max < RUN_MAX ? max : RUN_MAX;
+	for (count = 0; count < max && frames[count]->tag == lender; count++) {
+		head[count] = (uint16_t)frames[count]->id;
+		idle[count] = frames[count];
 	}
 	lender->idle_count += count;
 	lender->out -= count;
@@ -363,30 +397,24 @@ static void come_home(struct lender *lender, struct gw_frame *const *frames, uns
 			head_home(lender, head[i]);
 	if (!lender->out && (lender->stopping || lender->ghost))
 		gw_eventfd_signal(lender->event_fd);
-}
-
-/* Frames from the first one on that are of the same lender. */
-static unsigned int count_same(struct gw_frame *const *frames, unsigned int count)
-{
-	unsigned int same = 1;
-
-	count = count < RUN_MAX ? count : RUN_MAX;
-	while (same < count && frames[same]->tag == frames[0]->tag)
-		same++;
-	return same;
+	return count;
 }
 
 void lender_release(struct gw_queue *queue, struct gw_frame *const *frames, unsigned int count)
 {
-	unsigned int same;
+	unsigned int runs = 0;
 
-	for (unsigned int i = 0; i < count; i += same) {
-		same = count_same(frames + i, count - i);
-		if (__builtin_expect(frames[i]->tag != NULL, 1))
-			come_home(frames[i]->tag, frames + i, same);
-		else
+	for (unsigned int i = 0; i < count; runs++) {
+		if (__builtin_expect(frames[i]->tag != NULL, 1)) {
+			i += come_home(frames[i]->tag, frames + i, count - i);
+		} else {
 			announce_home(queue->priv);
+			i++;
+		}
 	}
+	/* All are one's mostly. */
+	if (runs == 1)
+		count = 1;
 	for (unsigned int i = 0; i < count; i++) {
 		struct lender *lender = frames[i]->tag;
 

@@ -78,8 +78,8 @@ static void long_frames_that_wait_stay_what_they_are(void **state)
 	rig_start(&rig, ports);
 	rig_guest(&rig, &a, "a");
 	rig_guest(&rig, &b, "b");
-	rig_settle(&rig, &a, "a", "b");
 	vm_offer_rx(&b, 1);
+	rig_settle(&rig, &a, "a", "b");
 	vm_receive(&b, bytes, sizeof(bytes));
 	received++;
 	for (unsigned int round = 0; round < 40; round++) {

@@ -28,7 +28,7 @@
 /* Rounds that may be needed for so many: who waits for long is dropped after all. */
 #define FLUSHES_MAX 20u
 /* Longer than an answer takes that waits for nothing; it is not waited for where it comes. */
-#define SHORT_MS    50u
+#define SHORT_MS    20u
 /* For what is answered whatever a device does; without a bound it would be for ever. */
 #define BOUND_MS    8000u
 

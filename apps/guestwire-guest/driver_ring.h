@@ -92,7 +92,8 @@ struct driver_ring {
 	uint16_t *avail_event; /* the device's */
 	uint16_t *next;        /* free list; the shared copy is never read back */
 	uint16_t free_head;
-	uint16_t kicked; /* avail index at the last kick decision */
+	uint16_t kicked;       /* avail index at the last kick decision */
+	uint16_t used_fetched; /* used index up to which elements were fetched */
 
 	struct driver_ring_packed packed;
 

@@ -176,8 +176,9 @@ static enum ring_reaped packed_next_used(struct driver_ring *ring, uint32_t *id,
 
 	if (!packed_has_used(ring))
 		return RING_NOTHING;
-	guest_log_must(ring->log, ring->desc_span.gpa + sizeof(*d) * ring->packed.used_slot,
-		       sizeof(*d));
+	if (ring->log)
+		guest_log_must(ring->log, ring->desc_span.gpa + sizeof(*d) * ring->packed.used_slot,
+			       sizeof(*d));
 	*id = le16toh(d->id);
 	*len = le32toh(d->len);
 	if (driver_ring_out(ring))
@@ -192,6 +193,8 @@ static void packed_put(struct driver_ring *ring, uint16_t head)
 {
 	struct driver_ring_packed *p = &ring->packed;
 
+	/* It is among the next to be written, and the device is through with it. */
+	__builtin_prefetch(&p->desc[p->used_slot], 1);
 	p->ids[p->id_count++] = head;
 	p->used_slot += ring->flight[head].descriptors;
 	if (p->used_slot < ring->size)

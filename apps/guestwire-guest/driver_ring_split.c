@@ -14,6 +14,10 @@
 #define AVAIL_ALIGN 2u
 #define USED_ALIGN  4u
 
+#define CACHE_LINE   64u
+#define USED_A_LINE  (CACHE_LINE / sizeof(struct vring_used_elem))
+#define AVAIL_A_LINE (CACHE_LINE / sizeof(uint16_t))
+
 static void split_reset(struct driver_ring *ring)
 {
 	uint16_t n = ring->size;
@@ -116,9 +120,13 @@ static uint16_t split_add(struct driver_ring *ring, const struct ring_segment *s
 	return head;
 }
 
+/* The next line will be written next: the device had it a round ago. */
 static void split_publish(struct driver_ring *ring)
 {
+	uint16_t next = (uint16_t)(ring->published + AVAIL_A_LINE);
+
 	store_release16(&ring->avail->idx, htole16(ring->published));
+	__builtin_prefetch(&ring->avail->ring[next & (ring->size - 1)], 1);
 }
 
 static bool split_wants_kick(struct driver_ring *ring)
@@ -144,6 +152,26 @@ static bool split_has_used(const struct driver_ring *ring)
 	return split_used_idx(ring) != ring->used_seen;
 }
 
+static void log_used(struct driver_ring *ring, uint16_t at)
+{
+	guest_log_must(ring->log, ring->used_span.gpa, 4); /* flags and index */
+	guest_log_must(ring->log, ring->used_span.gpa + 4 + sizeof(struct vring_used_elem) * at,
+		       sizeof(struct vring_used_elem));
+}
+
+/*
+ * All that is there by now is asked for at once: else the device's processor is waited for
+ * with each line. A hint.
+ */
+static void fetch_used(struct driver_ring *ring, uint16_t used)
+{
+	uint16_t count = (uint16_t)(used - ring->used_seen);
+
+	for (uint16_t i = 0; i < count; i += USED_A_LINE)
+		__builtin_prefetch(&ring->used->ring[(ring->used_seen + i) & (ring->size - 1)]);
+	ring->used_fetched = used;
+}
+
 static enum ring_reaped split_next_used(struct driver_ring *ring, uint32_t *id, uint32_t *len)
 {
 	const volatile struct vring_used_elem *e;
@@ -158,11 +186,11 @@ static enum ring_reaped split_next_used(struct driver_ring *ring, uint32_t *id, 
 		ring->broken = true;
 		return RING_BAD;
 	}
+	if (used != ring->used_fetched)
+		fetch_used(ring, used);
 	e = &ring->used->ring[ring->used_seen & (ring->size - 1)];
-	guest_log_must(ring->log, ring->used_span.gpa, 4); /* flags and index */
-	guest_log_must(ring->log,
-		       ring->used_span.gpa + 4 + sizeof(*e) * (ring->used_seen & (ring->size - 1)),
-		       sizeof(*e));
+	if (ring->log)
+		log_used(ring, ring->used_seen & (ring->size - 1));
 	*id = le32toh(e->id);
 	*len = le32toh(e->len);
 	return RING_DONE;
@@ -174,6 +202,8 @@ static void split_put(struct driver_ring *ring, uint16_t head)
 {
 	uint16_t last = head;
 
+	/* It is among the next to be written, and the device is through with it. */
+	__builtin_prefetch(&ring->desc[head], 1);
 	if (ring->in_order)
 		return;
 	for (uint16_t i = 1; i < ring->flight[head].descriptors; i++)

@@ -6,7 +6,7 @@ static const struct advice table[] = {
 	{ "copybreak", "copybreak>257", "copybreak",
 	  "`copybreak=` is above its default of 256: lower it" },
 	{ "copybreak", NULL, "copybreak",
-	  "nothing: a copy is the fast way for short frames; `copybreak=0` lends even these" },
+	  "nothing: short frames hold no buffer of the guest; `copybreak=0` lends even these" },
 	{ "loan_never", NULL, "",
 	  "take `loan=never` away from the port that has it" },
 	{ "query_pending", NULL, "egress.queries",

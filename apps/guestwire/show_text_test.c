@@ -56,7 +56,7 @@ static void the_whole_picture(void **state)
 		"  bounce buffers              0 now           3 at most of 64\n"
 		"  copied because\n"
 		"    copybreak                   8       800 B  shorter than the port's copybreak: "
-		"a copy is cheaper than a loan\n"
+		"the guest has its buffer back at once\n"
 		"    loans_out                   2    1.17 KiB  the pair's share of loans is in "
 		"the device already\n"
 		"  dropped because\n"

@@ -13,7 +13,7 @@
 
 /* clang-format off */
 #define GW_COPY_REASONS(X) \
-	X(GW_COPY_COPYBREAK,        "copybreak",          "shorter than the port's copybreak: a copy is cheaper than a loan") \
+	X(GW_COPY_COPYBREAK,        "copybreak",          "shorter than the port's copybreak: the guest has its buffer back at once") \
 	X(GW_COPY_LOAN_NEVER,       "loan_never",         "the port is configured with loan=never") \
 	X(GW_COPY_QUERY_PENDING,    "query_pending",      "the egress driver has not answered the query for this memory yet") \
 	X(GW_COPY_MAPPING_PENDING,  "mapping_pending",    "the guest's memory is being pinned for the device in the background") \

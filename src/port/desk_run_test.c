@@ -451,12 +451,12 @@ static void run(unsigned int seed)
 	for (unsigned int w = 0; w < 2; w++)
 		open_world(&worlds[w], cast, memory, w);
 	for (unsigned int step = 0; step < STEPS; step++) {
-		unsigned int complete = below(3) ? FAKE_FRAMES : below(16), todo = below(8);
+		unsigned int complete = below(3) ? FAKE_FRAMES : below(16), what = below(8);
 		bool settles = below(4);
 
-		if (!todo)
+		if (!what)
 			change_something();
-		else if (todo == 1)
+		else if (what == 1)
 			all_well();
 		else
 			send(1 + below(below(2) ? GW_BATCH : 4));

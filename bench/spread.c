@@ -19,10 +19,9 @@
 #include "refill.h"
 
 #include "atomic.h"
-#include <dirent.h>
+#include "worker_threads.h"
 #include <getopt.h>
 #include <guestwire/guestwire.h>
-#include <sched.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -73,99 +72,6 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* ---- threads of a setup: those that were not there before ---- */
-
-static bool is_known(int tid)
-{
-	for (unsigned int s = 0; s < setup_count; s++)
-		for (unsigned int w = 0; w < setups[s].workers; w++)
-			if (setups[s].tid[w] == tid)
-				return true;
-	return false;
-}
-
-/* The number of the worker, or -1. */
-static int worker_of(int tid)
-{
-	char path[64], name[32];
-	unsigned int number;
-	FILE *file;
-	bool is;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/comm", tid);
-	file = fopen(path, "r");
-	is = file && fgets(name, sizeof(name), file) && sscanf(name, "gw-worker-%u", &number) == 1;
-	if (file)
-		fclose(file);
-	return is && number < WORKERS_MAX ? (int)number : -1;
-}
-
-static bool find_workers(struct setup *setup)
-{
-	DIR *dir = opendir("/proc/self/task");
-	struct dirent *entry;
-	bool all = true;
-
-	while (dir && (entry = readdir(dir))) {
-		int tid = atoi(entry->d_name), worker = tid ? worker_of(tid) : -1;
-
-		if (worker >= 0 && !is_known(tid))
-			setup->tid[worker] = tid;
-	}
-	if (dir)
-		closedir(dir);
-	for (unsigned int w = 0; w < setup->workers; w++)
-		all &= setup->tid[w] != 0;
-	return all;
-}
-
-/* A thread names itself, soon after it was made. */
-static void wait_for_workers(struct setup *setup)
-{
-	uint64_t deadline = now_ns() + DEADLINE_NS;
-
-	while (!find_workers(setup)) {
-		if (now_ns() > deadline)
-			die("a worker's thread is not there");
-		usleep(1000);
-	}
-}
-
-static unsigned int processors(void)
-{
-	return (unsigned int)sysconf(_SC_NPROCESSORS_ONLN);
-}
-
-/* tid 0: this thread. */
-static void pin(int tid, unsigned int processor)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(processor % processors(), &set);
-	if (sched_setaffinity(tid, sizeof(set), &set))
-		die("a thread cannot be pinned");
-}
-
-/* Nanoseconds so far: on a processor, and waiting for one that others had. */
-struct account {
-	uint64_t ran_ns, waited_ns;
-};
-
-static struct account account_of(int tid)
-{
-	struct account account = { 0 };
-	char path[64];
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/schedstat", tid);
-	file = fopen(path, "r");
-	if (!file || fscanf(file, "%lu %lu", &account.ran_ns, &account.waited_ns) != 2)
-		die("no schedstat of a worker");
-	fclose(file);
-	return account;
-}
-
 /* ---- setups ---- */
 
 static void port_add(struct setup *setup, const char *spec)
@@ -203,6 +109,20 @@ static void guest_start(struct setup *setup, unsigned int g)
 			   2 * p + 1, options.ring, VM_MEMORY_ADDR + p * room, options.len);
 }
 
+static void wait_for_workers(struct setup *setup)
+{
+	uint64_t deadline = now_ns() + DEADLINE_NS;
+
+	while (!worker_threads_find(setup->tid, setup->workers)) {
+		if (now_ns() > deadline)
+			die("a worker's thread is not there");
+		usleep(1000);
+	}
+	for (unsigned int w = 0; w < setup->workers && options.pin; w++)
+		if (!worker_thread_pin(setup->tid[w], w))
+			die("a thread cannot be pinned");
+}
+
 /* Each guest in a network of its own with a sink. */
 static void setup_start(struct setup *setup)
 {
@@ -225,8 +145,6 @@ static void setup_start(struct setup *setup)
 	if (gw_start(setup->context, &err))
 		die(err.text);
 	wait_for_workers(setup);
-	for (unsigned int w = 0; w < setup->workers && options.pin; w++)
-		pin(setup->tid[w], w);
 	for (unsigned int g = 0; g < setup->guests; g++)
 		guest_start(setup, g);
 }
@@ -293,7 +211,12 @@ struct mark {
 
 static struct mark mark_of(const struct setup *setup, unsigned int worker)
 {
-	return (struct mark){ account_of(setup->tid[worker]), frames_of(setup, worker) };
+	struct mark mark;
+
+	if (!worker_thread_account(setup->tid[worker], &mark.account))
+		die("no schedstat of a worker");
+	mark.frames = frames_of(setup, worker);
+	return mark;
 }
 
 /* What a worker did since `before`, in ns of the clock. */
@@ -413,7 +336,7 @@ static void report_json(void)
 /* ---- options ---- */
 
 static const char help[] =
-	"usage: spread [--rounds N] [--turn MS] [--ring SIZE] [--len BYTES] [--no-pin] [--busy]\n"
+	"usage: spread [--rounds N] [--turn MS] [--ring SIZE] [--len BYTES] [--no-pin]\n"
 	"              [--json] GUESTS:PAIRS:WORKERS...\n";
 
 static unsigned int number(const char *text, unsigned long min, unsigned long max)

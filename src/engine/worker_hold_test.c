@@ -16,12 +16,6 @@
 /* A visit is far shorter, so one that goes on is seen. */
 #define LOOK_NS 50000ull
 
-static void ask_nobody(struct pair *pair)
-{
-}
-
-static const struct port_host host = { .ask = ask_nobody };
-
 /* A network of one port for each worker: its device counts the visits. */
 struct rig {
 	struct worker *worker[WORKERS];
@@ -38,12 +32,8 @@ static void rig_open(struct rig *rig)
 	memset(rig, 0, sizeof(*rig));
 	fake_template_reset();
 	for (unsigned int i = 0; i < WORKERS; i++) {
-		struct gw_port *port;
+		struct gw_port *port = fake_port_open("a=fake:", &fake_host, NULL);
 
-		assert_int_equal(port_parse("a=fake:", fake_drivers, &port, &err), 0);
-		port->host = &host;
-		port->up = true;
-		assert_int_equal(port->driver->open(port, &err), 0);
 		assert_int_equal(network_add(&rig->network[i], port, &err), 0);
 		assert_int_equal(network_connect(&rig->network[i], &err), 0);
 		assert_int_equal(worker_create(i, &rig->worker[i], &err), 0);
@@ -61,12 +51,9 @@ static void rig_start(struct rig *rig)
 static void rig_close(struct rig *rig)
 {
 	for (unsigned int i = 0; i < WORKERS; i++) {
-		struct gw_port *port = rig->network[i].port[0];
-
 		worker_free(rig->worker[i]);
 		network_disconnect(&rig->network[i]);
-		port->driver->close(port);
-		port_free(port);
+		fake_port_close(rig->network[i].port[0]);
 	}
 }
 

@@ -17,17 +17,6 @@
 #define NEAR        0u
 #define DEADLINE_NS 20000000000ull
 
-static void ask_nobody(struct pair *pair)
-{
-}
-
-static void apply_here(struct gw_port *port, void (*fn)(void *arg), void *arg)
-{
-	fn(arg);
-}
-
-static const struct port_host host = { .apply = apply_here, .ask = ask_nobody };
-
 struct rig {
 	struct network network;
 	struct gw_arena *arena;
@@ -43,14 +32,9 @@ static void rig_open(struct rig *rig, const char *const *specs)
 	fake_template_reset();
 	assert_int_equal(arena_create(16u << 20, &rig->arena, &err), 0);
 	for (; specs[rig->count]; rig->count++) {
-		struct gw_port *port;
+		struct gw_port *port = fake_port_open_in(specs[rig->count], &fake_host, rig->arena,
+							 2, rig->count ? NEAR : FAR);
 
-		assert_int_equal(port_parse(specs[rig->count], fake_drivers, &port, &err), 0);
-		assert_int_equal(port_set_lanes(port, 2, rig->count ? NEAR : FAR, &err), 0);
-		port->host = &host;
-		port->arena = rig->arena;
-		port->up = true;
-		assert_int_equal(port->driver->open(port, &err), 0);
 		assert_int_equal(network_add(&rig->network, port, &err), 0);
 	}
 	assert_int_equal(network_connect(&rig->network, &err), 0);
@@ -59,10 +43,8 @@ static void rig_open(struct rig *rig, const char *const *specs)
 static void rig_close(struct rig *rig)
 {
 	network_disconnect(&rig->network);
-	for (unsigned int i = 0; i < rig->count; i++) {
-		rig->network.port[i]->driver->close(rig->network.port[i]);
-		port_free(rig->network.port[i]);
-	}
+	for (unsigned int i = 0; i < rig->count; i++)
+		fake_port_close(rig->network.port[i]);
 	arena_destroy(rig->arena);
 }
 

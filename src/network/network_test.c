@@ -11,17 +11,6 @@
 
 #define LEN 600u
 
-static void ask_nobody(struct pair *pair)
-{
-}
-
-static void apply_here(struct gw_port *port, void (*fn)(void *arg), void *arg)
-{
-	fn(arg);
-}
-
-static const struct port_host host = { .apply = apply_here, .ask = ask_nobody };
-
 struct rig {
 	struct network network;
 	struct gw_arena *arena;
@@ -40,7 +29,7 @@ static struct rig *rig_open(unsigned int count)
 	fake_template_reset();
 	assert_int_equal(arena_create(4u << 20, &rig.arena, &err), 0);
 	for (unsigned int i = 0; i < count; i++) {
-		struct gw_port *port = fake_port_open(specs[i], &host, rig.arena);
+		struct gw_port *port = fake_port_open(specs[i], &fake_host, rig.arena);
 
 		assert_int_equal(network_add(&rig.network, port, &err), 0);
 	}

@@ -315,13 +315,26 @@ const struct gw_driver *const fake_drivers[] = { &fake_device, &fake_live, &fake
 
 /* ---- ports ---- */
 
-struct gw_port *fake_port_open(const char *spec, const struct port_host *host,
-			       struct gw_arena *arena)
+static void ask_nobody(struct pair *pair)
+{
+}
+
+static void apply_here(struct gw_port *port, void (*fn)(void *arg), void *arg)
+{
+	fn(arg);
+}
+
+const struct port_host fake_host = { .apply = apply_here, .ask = ask_nobody };
+
+struct gw_port *fake_port_open_in(const char *spec, const struct port_host *host,
+				  struct gw_arena *arena, unsigned int lanes, unsigned int first)
 {
 	struct gw_error err = { 0 };
 	struct gw_port *port;
 
 	if (port_parse(spec, fake_drivers, &port, &err))
+		fail_msg("%s", err.text);
+	if (lanes > 1 && port_set_lanes(port, lanes, first, &err))
 		fail_msg("%s", err.text);
 	port->host = host;
 	port->arena = arena;
@@ -329,6 +342,12 @@ struct gw_port *fake_port_open(const char *spec, const struct port_host *host,
 	if (port->driver->open(port, &err))
 		fail_msg("%s", err.text);
 	return port;
+}
+
+struct gw_port *fake_port_open(const char *spec, const struct port_host *host,
+			       struct gw_arena *arena)
+{
+	return fake_port_open_in(spec, host, arena, 1, 0);
 }
 
 void fake_port_close(struct gw_port *port)

@@ -60,9 +60,15 @@ extern const struct gw_driver fake_ring;   /* has bounce memory of its own, lend
 extern const struct gw_driver fake_nic;    /* named after an interface */
 extern const struct gw_driver *const fake_drivers[];
 
+/* A host without an engine: it does at once what is to be applied, and asks nobody. */
+extern const struct port_host fake_host;
+
 /* A port with a fake behind it, open and up; a slot and pairs are the caller's to give. */
 struct gw_port *fake_port_open(const char *spec, const struct port_host *host,
 			       struct gw_arena *arena);
+/* The same, of which `first` is the lane that its queue is in, of so many. */
+struct gw_port *fake_port_open_in(const char *spec, const struct port_host *host,
+				  struct gw_arena *arena, unsigned int lanes, unsigned int first);
 void fake_port_close(struct gw_port *port);
 
 /* What the next fake that is opened begins with (a test that has no port yet). */

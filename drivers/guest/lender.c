@@ -175,38 +175,6 @@ static inline bool make_frame(struct lender *lender, struct gw_frame *frame,
 	return true;
 }
 
-/*
- * The same of a run's, header and frame in one piece; make_frame has those that ask for
- * something and those that are none.
- */
-static inline bool make_linear(struct lender *lender, struct gw_frame *frame,
-			       const struct ring_linear *linear)
-{
-	uint32_t header_len = lender->header_len, len = linear->len - header_len;
-
-	if (__builtin_expect(!lender->enabled || linear->len < header_len + GW_FRAME_LEN_MIN ||
-				     len > GW_FRAME_LEN_MAX || net_header_asks_at(linear->base),
-			     0)) {
-		struct iovec seg = { linear->base, linear->len };
-		const struct ring_chain chain = { .head = linear->head,
-						  .read_count = 1,
-						  .read_bytes = linear->len };
-
-		return make_frame(lender, frame, &chain, &seg);
-	}
-	frame->home = lender->queue;
-	frame->memmap = lender->memmap;
-	frame->seg = frame->own;
-	frame->len = len;
-	frame->seg_count = 1;
-	gw_copy_once(frame->snapshot, linear->base + header_len, GW_FRAME_SNAPSHOT);
-	frame->header = (struct virtio_net_hdr_v1){ 0 };
-	frame->id = linear->head;
-	frame->tag = lender;
-	frame->own[0] = (struct iovec){ linear->base + header_len, len };
-	return true;
-}
-
 static void flush(struct lender *lender)
 {
 	lender->unflushed = false;
@@ -258,32 +226,100 @@ static void note(struct guest_queue *queue, struct lender *lender, struct gw_fra
 		steering_sent(&queue->steering, steering_hash(frame), lender->pair);
 }
 
+/*
+ * Frames of the first chains of a run, header and frame in one piece: up to one that asks for
+ * something or is none, or that the visit is over. Returns how many, and their bytes.
+ *
+ * What is the same for all of them is at hand in locals: for all that the compiler knows,
+ * each frame that is written could lie over it.
+ */
+static unsigned int make_plain(struct lender *lender, const struct ring_linear *run,
+			       unsigned int count, struct gw_frame **to, unsigned int bytes_max,
+			       unsigned int *bytes)
+{
+	struct gw_frame *const *idle = lender->idle + lender->idle_count;
+	struct gw_memmap *memmap = lender->memmap;
+	struct gw_queue *home = lender->queue;
+	uint32_t header_len = lender->header_len;
+	unsigned int n, sum = 0;
+
+	for (n = 0; n < count && sum < bytes_max; n++) {
+		struct ring_linear linear = run[n];
+		struct gw_frame *frame = *--idle;
+		/* Of a chain that is shorter than its header this is more than any limit. */
+		uint32_t len = linear.len - header_len;
+
+		if (__builtin_expect(len - GW_FRAME_LEN_MIN > GW_FRAME_LEN_MAX - GW_FRAME_LEN_MIN ||
+					     net_header_asks_at(linear.base),
+				     0))
+			break;
+		frame->home = home;
+		frame->memmap = memmap;
+		frame->seg = frame->own;
+		frame->len = len;
+		frame->seg_count = 1;
+		gw_copy_once(frame->snapshot, linear.base + header_len, GW_FRAME_SNAPSHOT);
+		frame->header = (struct virtio_net_hdr_v1){ 0 };
+		frame->id = linear.head;
+		frame->tag = lender;
+		frame->own[0] = (struct iovec){ linear.base + header_len, len };
+		to[n] = frame;
+		sum += len;
+	}
+	*bytes = sum;
+	return n;
+}
+
+/* One of a run's for which make_frame has the word. */
+static bool make_of_run(struct lender *lender, struct gw_frame *frame,
+			const struct ring_linear *linear)
+{
+	struct iovec seg = { linear->base, linear->len };
+	const struct ring_chain chain = { .head = linear->head,
+					  .read_count = 1,
+					  .read_bytes = linear->len };
+
+	return make_frame(lender, frame, &chain, &seg);
+}
+
+/* The next of a run, one or more. Returns how many frames; *looks: of how many chains. */
+static unsigned int make_some(struct lender *lender, const struct ring_linear *run,
+			      unsigned int count, struct visit *visit, unsigned int *looks)
+{
+	struct gw_frame **to = visit->frames + visit->count;
+	unsigned int made = 0, bytes = 0;
+
+	if (__builtin_expect(lender->enabled, 1))
+		made = make_plain(lender, run, count, to, visit->bytes, &bytes);
+	*looks = made;
+	if (__builtin_expect(!made, 0)) {
+		*looks = 1;
+		*to = lender->idle[lender->idle_count - 1];
+		made = make_of_run(lender, *to, run);
+		bytes = made ? (*to)->len : 0;
+	}
+	take_bytes(visit, bytes);
+	return made;
+}
+
 /* Chains of a run, as many as come next. Returns how many there were: 0 says nothing. */
 static unsigned int lend_run(struct guest_queue *queue, struct lender *lender, struct visit *visit)
 {
-	unsigned int max = visit->max - visit->count, count, i, made = 0;
-	struct gw_frame **to = visit->frames + visit->count;
-	bool noted = is_noted(queue, lender);
+	unsigned int max = visit->max - visit->count, count, made, looks, done = 0;
 	struct ring_linear run[RUN_MAX];
-	struct gw_frame *frame;
 
 	max = max < visit->looks ? max : visit->looks;
 	count = ring_pop_run(lender->ring, run, max < RUN_MAX ? max : RUN_MAX);
-	for (i = 0; i < count && visit->bytes; i++) {
-		frame = lender->idle[lender->idle_count - 1 - made];
-		if (__builtin_expect(make_linear(lender, frame, &run[i]), 1)) {
-			if (noted)
-				note(queue, lender, frame);
-			take_bytes(visit, frame->len);
-			to[made++] = frame;
-		} else if (ring_fault(lender->ring)) {
-			i++;
-			break;
-		}
+	while (done < count && visit->bytes && !ring_fault(lender->ring)) {
+		made = make_some(lender, run + done, count - done, visit, &looks);
+		if (is_noted(queue, lender))
+			for (unsigned int i = 0; i < made; i++)
+				note(queue, lender, visit->frames[visit->count + i]);
+		send_out(lender, visit, made, looks);
+		done += looks;
 	}
-	send_out(lender, visit, made, i);
-	if (__builtin_expect(i < count, 0))
-		ring_unpop(lender->ring, count - i);
+	if (__builtin_expect(done < count, 0))
+		ring_unpop(lender->ring, count - done);
 	return count;
 }
 
@@ -382,9 +418,13 @@ static unsigned int come_home(struct lender *lender, struct gw_frame *const *fra
 	unsigned int count;
 
 	max = max < RUN_MAX ? max : RUN_MAX;
-	for (count = 0; count < max && frames[count]->tag == lender; count++) {
-		head[count] = (uint16_t)frames[count]->id;
-		idle[count] = frames[count];
+	for (count = 0; count < max; count++) {
+		struct gw_frame *frame = frames[count];
+
+		if (frame->tag != lender)
+			break;
+		head[count] = (uint16_t)frame->id;
+		idle[count] = frame;
 	}
 	lender->idle_count += count;
 	lender->out -= count;

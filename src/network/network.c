@@ -173,8 +173,7 @@ void lane_enter(struct lane *lane, struct port_queue *source, struct gw_frame **
 		unsigned int count)
 {
 	if (!is_crossing(lane, source)) {
-		for (unsigned int i = 0; i < count; i++)
-			desk_enter(source, frames[i]);
+		desk_enter(source, frames, count);
 		return;
 	}
 	hear(lane);

@@ -79,7 +79,7 @@ static struct gw_frame *make(struct rig *rig, unsigned int i, uint8_t to, uint8_
 		memcpy(bytes, (uint8_t[]){ 2, 0, 0, 0, 0, to }, 6);
 	memcpy(bytes + 6, (uint8_t[]){ 2, 0, 0, 0, 0, from }, 6);
 	frame = fake_frame(fake_at(rig, i), id, NULL, &seg, 1);
-	desk_enter(rig->network.port[i]->queue[0], frame);
+	desk_enter(rig->network.port[i]->queue[0], &frame, 1);
 	return frame;
 }
 

@@ -33,12 +33,20 @@ static inline void desk_enter_handed(struct gw_frame *frame)
 	frame->loans = 0;
 }
 
-/* A frame enters the network. */
-static inline void desk_enter(struct port_queue *source, struct gw_frame *frame)
+/* Frames enter the network. */
+static inline void desk_enter(const struct port_queue *source, struct gw_frame *const *frames,
+			      unsigned int count)
 {
-	desk_enter_handed(frame);
-	frame->pair = source->port->slot;
-	frame->found_ns = source->found_ns;
+	uint64_t found_ns = source->found_ns;
+	uint32_t slot = source->port->slot;
+
+	for (unsigned int i = 0; i < count; i++) {
+		struct gw_frame *frame = frames[i];
+
+		desk_enter_handed(frame);
+		frame->pair = slot;
+		frame->found_ns = found_ns;
+	}
 }
 
 /* Frames are in the books of the pairs they go to, delivered or dropped: they were received. */

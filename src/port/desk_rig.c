@@ -80,7 +80,7 @@ struct gw_frame *frame_of(struct rig *rig, uint32_t len, unsigned int count)
 		seg[i] = (struct iovec){ bytes + (size_t)i * (len / count), len / count };
 	seg[count - 1].iov_len += len % count;
 	frame = fake_frame(rig->source, rig->next_id++, MEMORY_A, seg, count);
-	desk_enter(rig->port[0]->queue[0], frame);
+	desk_enter(rig->port[0]->queue[0], &frame, 1);
 	return frame;
 }
 

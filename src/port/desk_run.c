@@ -81,17 +81,45 @@ static bool find_lendable(const struct port_queue *egress, const struct pair *pa
 	return lendable->count;
 }
 
-static inline bool is_lendable(const struct lendable *lendable, const struct gw_frame *frame)
+/* What a device asks for of where a frame's bytes lie. */
+static inline bool lies_well(const struct lendable *lendable, const struct gw_frame *frame)
 {
-	if (desk_asks_for_something(frame) || frame->memmap != lendable->memmap ||
-	    frame->len > lendable->len_max || frame->len < lendable->len_min ||
-	    frame->seg_count > lendable->segs_max)
-		return false;
 	if (lendable->pieces_max &&
 	    desk_page_pieces(frame, lendable->page_bytes) > lendable->pieces_max)
 		return false;
 	return !lendable->witness ||
 	       witness_vouches(lendable->witness, frame->seg, frame->seg_count);
+}
+
+/*
+ * Puts the first frames behind those of the batch, up to one that is not lendable. Returns how
+ * many, and their bytes.
+ */
+static unsigned int lend(const struct lendable *lendable, struct gw_frame *const *frames,
+			 struct gw_frame **place, uint64_t *bytes)
+{
+	const struct gw_memmap *memmap = lendable->memmap;
+	uint32_t len_min = lendable->len_min, len_max = lendable->len_max;
+	unsigned int segs_max = lendable->segs_max, count = lendable->count, n;
+	bool picky = lendable->pieces_max || lendable->witness;
+	uint64_t sum = 0;
+
+	for (n = 0; n < count; n++) {
+		struct gw_frame *frame = frames[n];
+		uint32_t len = frame->len;
+
+		if (desk_asks_for_something(frame) || frame->memmap != memmap || len > len_max ||
+		    len < len_min || frame->seg_count > segs_max)
+			break;
+		if (picky && !lies_well(lendable, frame))
+			break;
+		/* The caller's hold becomes the loan's. */
+		frame->loans = 1;
+		place[n] = frame;
+		sum += len;
+	}
+	*bytes = sum;
+	return n;
 }
 
 /* The loans of frames that were put behind those of the batch, and have bytes in all. */
@@ -111,21 +139,15 @@ unsigned int desk_lend_run(struct port_queue *egress, struct gw_frame *const *fr
 			   unsigned int count, bool may_wait, uint64_t *bytes)
 {
 	struct pair *pair = egress->pair_from[frames[0]->pair];
-	struct gw_frame **place = egress->offer.frame + egress->offer.count;
 	struct lendable lendable;
-	uint64_t sum = 0;
+	uint64_t sum;
 	unsigned int n;
 
 	if (!find_lendable(egress, pair, may_wait, &lendable))
 		return 0;
-	if (count > lendable.count)
-		count = lendable.count;
-	for (n = 0; n < count && is_lendable(&lendable, frames[n]); n++) {
-		/* The caller's hold becomes the loan's. */
-		frames[n]->loans = 1;
-		place[n] = frames[n];
-		sum += frames[n]->len;
-	}
+	if (count < lendable.count)
+		lendable.count = count;
+	n = lend(&lendable, frames, egress->offer.frame + egress->offer.count, &sum);
 	if (n)
 		enter_run(egress, pair, n, sum);
 	*bytes += sum;

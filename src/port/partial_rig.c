@@ -35,7 +35,7 @@ struct gw_frame *super_of(struct rig *rig, const struct mock_super_shape *shape,
 	}
 	frame = fake_frame(rig->source, id, MEMORY_A, s->seg, count);
 	frame->header = s->made.header;
-	desk_enter(rig->port[0]->queue[0], frame);
+	desk_enter(rig->port[0]->queue[0], &frame, 1);
 	return frame;
 }
 

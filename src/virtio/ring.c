@@ -247,13 +247,15 @@ static unsigned int push_in_order(struct ring *ring, const uint16_t *head, unsig
 void ring_push_run(struct ring *ring, const uint16_t *head, unsigned int count)
 {
 	unsigned int direct = count;
+	uint8_t *state = ring->state;
+	uint32_t size = ring->size;
 
 	assert(count <= ring->in_flight);
 	if (ring->holding)
 		direct = push_in_order(ring, head, count);
 	for (unsigned int i = 0; i < direct; i++) {
-		assert(head[i] < ring->size && ring->state[head[i]] == HEAD_TAKEN);
-		ring->state[head[i]] = HEAD_FREE;
+		assert(head[i] < size && state[head[i]] == HEAD_TAKEN);
+		state[head[i]] = HEAD_FREE;
 	}
 	ring->in_flight -= direct;
 	if (direct)

@@ -191,6 +191,19 @@ static inline void *ring_translate(struct ring *ring, uint64_t addr, uint64_t le
 	return __builtin_expect(at != NULL, 1) ? at : ring_translate_anew(ring, addr, len);
 }
 
+/* The same with a copy of ring->range, which is kept up. */
+static inline void *ring_translate_near(struct ring *ring, struct memmap_range *range,
+					uint64_t addr, uint64_t len)
+{
+	void *at = memmap_in_range(range, addr, len);
+
+	if (__builtin_expect(at != NULL, 1))
+		return at;
+	at = ring_translate_anew(ring, addr, len);
+	*range = ring->range;
+	return at;
+}
+
 static inline uint32_t ring_slot_after(const struct ring *ring, uint32_t slot)
 {
 	return slot + 1 == ring->size ? 0 : slot + 1;
@@ -209,22 +222,26 @@ static inline void ring_note_pop(struct ring *ring, uint16_t head)
 static inline void ring_note_run(struct ring *ring, const struct ring_linear *chain,
 				 unsigned int count)
 {
-	uint32_t slot = ring->pop_slot, size = ring->size;
+	uint32_t slot = ring->pop_slot, to_end = ring->size - slot;
 	uint16_t *popped = ring->popped;
+	unsigned int i;
 
-	for (unsigned int i = 0; i < count; i++) {
-		popped[slot] = chain[i].head;
-		slot = slot + 1 == size ? 0 : slot + 1;
-	}
-	ring->pop_slot = slot;
 	ring->in_flight += count;
+	ring->pop_slot = count < to_end ? slot + count : count - to_end;
+	for (i = 0; i < count && i < to_end; i++)
+		popped[slot + i] = chain[i].head;
+	for (; i < count; i++)
+		popped[i - to_end] = chain[i].head;
 }
 
-/* Of a frame in one piece: its virtio-net header and its headers, in one line or in two. */
-#define RING_FETCH_HEADERS 64u
+/*
+ * Of a frame in one piece: its virtio-net header and the addresses behind it, which is what is
+ * read of each, in one line or in two.
+ */
+#define RING_FETCH_LAST (sizeof(struct virtio_net_hdr_v1) + GW_FRAME_SNAPSHOT - 1)
 
 static inline void ring_fetch_linear(const uint8_t *base)
 {
 	gw_prefetch(base);
-	gw_prefetch(base + RING_FETCH_HEADERS);
+	gw_prefetch(base + RING_FETCH_LAST);
 }

@@ -51,43 +51,51 @@ static bool begins_linear(const struct split_ring *split)
 static unsigned int read_heads(const struct split_ring *split, struct ring_linear *chain,
 			       unsigned int count)
 {
+	const struct vring_used_elem *used = split->used->ring;
 	const uint16_t *ring = split->avail->ring;
+	const struct vring_desc *table = split->desc;
 	uint16_t mask = split->mask, at = split->avail_next, head;
 
 	for (unsigned int i = 0; i < count; i++, at++) {
 		if (!(at % USED_A_LINE))
 			/* Where it will be shown as used, if none is kept for long. */
-			gw_prefetch_write(&split->used->ring[at & mask]);
+			gw_prefetch_write(&used[at & mask]);
 		head = gw_read_once(&ring[at & mask]);
 		if (__builtin_expect(head > mask, 0))
 			return i;
-		gw_prefetch(&split->desc[head]);
+		gw_prefetch(&table[head]);
 		chain[i].head = head;
 	}
 	return count;
 }
 
-/* Their descriptors, each copied once. Returns how many are as they have to be. */
+/*
+ * Their descriptors, each copied once. Returns how many are as they have to be. The range that
+ * addresses were in last is at hand in locals.
+ */
 static unsigned int read_descs(struct ring *ring, const struct vring_desc *table,
 			       struct ring_linear *chain, unsigned int count)
 {
+	struct memmap_range range = ring->range;
 	bool fetch = ring->reads_only;
 	uint8_t *state = ring->state;
-	struct vring_desc desc;
-	uint16_t head;
 
 	for (unsigned int i = 0; i < count; i++) {
-		head = chain[i].head;
+		uint16_t head = chain[i].head;
+		struct vring_desc desc;
+		uint8_t *base;
+
 		gw_copy_once(&desc, &table[head], sizeof(desc));
 		if (__builtin_expect(!is_linear(&desc) || state[head] != HEAD_FREE, 0))
 			return i;
-		chain[i].base = ring_translate(ring, desc.addr, desc.len);
-		if (__builtin_expect(!chain[i].base, 0))
+		base = ring_translate_near(ring, &range, desc.addr, desc.len);
+		if (__builtin_expect(!base, 0))
 			return i;
+		chain[i].base = base;
 		chain[i].len = desc.len;
 		state[head] = HEAD_TAKEN;
 		if (fetch)
-			ring_fetch_linear(chain[i].base);
+			ring_fetch_linear(base);
 	}
 	return count;
 }
@@ -115,10 +123,9 @@ void split_push_run(struct ring *ring, const uint16_t *head, unsigned int count)
 	struct vring_used_elem *used = split->used->ring;
 	uint16_t mask = split->mask, at = split->used_next;
 
-	for (unsigned int i = 0; i < count; i++, at++) {
-		gw_write_once(&used[at & mask].id, head[i]);
-		gw_write_once(&used[at & mask].len, 0);
-	}
+	/* Nothing was written into them: id and length are one word. */
+	for (unsigned int i = 0; i < count; i++, at++)
+		gw_write_word(&used[at & mask], head[i]);
 	split->used_next = at;
 	if (ring->record)
 		for (unsigned int i = 0; i < count; i++)

@@ -247,7 +247,7 @@ static void offer_it(struct fuzz_input *input, const struct guest *guest, struct
 	how.ends_in_tx = segs > 200;
 	answer(&rig, 1, how);
 	rig.port[1]->network_ports = may_wait ? 2 : 3;
-	desk_enter(rig.port[0]->queue[0], frame);
+	desk_enter(rig.port[0]->queue[0], &frame, 1);
 	while (desk_offer(rig.port[1]->queue[0], frame, may_wait) == DESK_WAIT) {
 		CHECK(may_wait && ++tries < OFFERS_MAX);
 		fake->budget = 1 + fuzz_u8(input) % 8;

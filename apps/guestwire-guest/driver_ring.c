@@ -71,21 +71,22 @@ void driver_ring_close(struct driver_ring *ring)
 }
 
 /* Those that are out first, in their order. */
-static int by_serial(const void *a, const void *b)
+static int by_place(const void *a, const void *b)
 {
 	const struct ring_flight *x = a, *y = b;
 	bool x_out = x->token != DRIVER_RING_NO_TOKEN, y_out = y->token != DRIVER_RING_NO_TOKEN;
 
 	if (x_out != y_out)
 		return x_out ? -1 : 1;
-	return (x->serial > y->serial) - (x->serial < y->serial);
+	/* Those that are out are less than half of all places apart. */
+	return (x->place != y->place) * ((int32_t)(x->place - y->place) < 0 ? -1 : 1);
 }
 
 uint32_t driver_ring_reset(struct driver_ring *ring, uint32_t *tokens)
 {
 	uint32_t count = 0;
 
-	qsort(ring->flight, ring->size, sizeof(*ring->flight), by_serial);
+	qsort(ring->flight, ring->size, sizeof(*ring->flight), by_place);
 	for (uint16_t i = 0; i < ring->size; i++) {
 		if (ring->flight[i].token != DRIVER_RING_NO_TOKEN)
 			tokens[count++] = ring->flight[i].token;
@@ -132,14 +133,27 @@ int driver_ring_add(struct driver_ring *ring, const struct ring_segment *segment
 	ring->flight[head] = (struct ring_flight){
 		.token = token,
 		.writable = device_writes ? total_bytes(segments, count) : 0,
+		.place = (uint32_t)ring->place,
 		.descriptors = need,
-		.serial = ring->serial++,
-		.place = ring->place,
 	};
+	ring->serial++;
 	ring->place += ring->kind == DRIVER_RING_PACKED ? need : 1;
 	/* The size is a power of two. */
 	ring->order[ring->avail_idx++ & (ring->size - 1)] = head;
 	return head;
+}
+
+uint64_t driver_ring_add_run(struct driver_ring *ring, const struct ring_plain *plain,
+			     const uint32_t *tokens, uint32_t count, bool device_writes)
+{
+	uint64_t bytes = ring->ops->add_run(ring, plain, tokens, count,
+					    device_writes ? VRING_DESC_F_WRITE : 0);
+
+	ring->free_count -= (uint16_t)count;
+	ring->avail_idx += (uint16_t)count;
+	ring->serial += count;
+	ring->place += count;
+	return bytes;
 }
 
 void driver_ring_publish(struct driver_ring *ring)
@@ -176,8 +190,8 @@ static enum ring_reaped check_id(struct driver_ring *ring, uint32_t id)
 		driver_ring_note(ring, "id %" PRIu32 " in a ring of %u", id, ring->size);
 	} else if (ring->flight[id].token == DRIVER_RING_NO_TOKEN) {
 		ring->double_completions++;
-		driver_ring_note(ring, "id %" PRIu32 " is not out; last so as chain %" PRIu64, id,
-				 ring->flight[id].serial);
+		driver_ring_note(ring, "id %" PRIu32 " is not out; last so at place %" PRIu32, id,
+				 ring->flight[id].place);
 	} else {
 		return RING_DONE;
 	}
@@ -228,6 +242,43 @@ enum ring_reaped driver_ring_reap(struct driver_ring *ring, uint32_t *token, uin
 	return RING_DONE;
 }
 
+/* The rest of a batch whose last is known. What was skipped was used up (2.7.8.2). */
+static uint32_t reap_batch(struct driver_ring *ring, uint32_t *tokens, uint32_t *lens, uint32_t max)
+{
+	uint32_t count = 0, mask = ring->size - 1u;
+
+	while (count < max && ring->batch_last != DRIVER_RING_NO_TOKEN) {
+		uint16_t head = ring->order[(ring->used_seen + count) & mask];
+		bool last = head == ring->batch_last;
+
+		lens[count] = last ? ring->batch_len : ring->flight[head].writable;
+		if (!driver_ring_take_plain(ring, head, &tokens[count]))
+			break;
+		count++;
+		if (last)
+			ring->batch_last = DRIVER_RING_NO_TOKEN;
+	}
+	ring->ops->put_run(ring, count);
+	return count;
+}
+
+uint32_t driver_ring_reap_run(struct driver_ring *ring, uint32_t *tokens, uint32_t *lens,
+			      uint32_t max)
+{
+	uint32_t count;
+
+	if (ring->broken)
+		return 0;
+	if (ring->in_order)
+		count = reap_batch(ring, tokens, lens, max);
+	else
+		count = ring->log ? 0 : ring->ops->reap_run(ring, tokens, lens, max);
+	ring->free_count += (uint16_t)count;
+	ring->used_seen += (uint16_t)count;
+	ring->home += count;
+	return count;
+}
+
 bool driver_ring_has_used(const struct driver_ring *ring)
 {
 	return !ring->broken &&
@@ -263,12 +314,12 @@ uint32_t driver_ring_base(const struct driver_ring *ring)
 
 uint32_t driver_ring_lost(const struct driver_ring *ring, uint32_t base)
 {
-	uint64_t place = ring->ops->place(ring, base);
+	uint32_t place = (uint32_t)ring->ops->place(ring, base);
 	uint32_t lost = 0;
 
 	for (uint16_t i = 0; i < ring->size; i++)
 		lost += ring->flight[i].token != DRIVER_RING_NO_TOKEN &&
-			ring->flight[i].place < place;
+			(int32_t)(ring->flight[i].place - place) < 0;
 	return lost;
 }
 

@@ -17,6 +17,10 @@
  *
  * With IN_ORDER the device may write one used element for many buffers, that of the
  * last; reap gives them one after the other all the same.
+ *
+ * Chains of one descriptor, which is what a load is made of, go by runs: added in one
+ * loop, reaped in another. A run decides nothing: it ends before what is not plain and has
+ * not touched it, and the way for one has the last word.
  */
 #pragma once
 
@@ -43,12 +47,18 @@ struct ring_segment {
 	uint32_t len;
 };
 
+/* A chain of one descriptor, as a run has it: of buffers that its caller keeps. */
+struct ring_plain {
+	uint64_t gpa;
+	uint32_t len;
+};
+
+/* Four a cache line: what is out is touched twice for each frame. */
 struct ring_flight {
 	uint32_t token; /* DRIVER_RING_NO_TOKEN: this head is not out */
 	uint32_t writable;
-	uint16_t descriptors; /* in the ring: one, with a table */
-	uint64_t serial;      /* chains added before this one, over all the life of the ring */
-	uint64_t place;       /* the same in what the device counts: chains, or descriptors */
+	uint32_t place;       /* of the ring's, when it was added; the lower half */
+	uint32_t descriptors; /* in the ring: one, with a table */
 };
 
 /* What a packed ring has; positions are of descriptors (2.8.1). */
@@ -79,9 +89,9 @@ struct driver_ring {
 
 	struct ring_flight *flight; /* by head */
 	uint16_t *order;            /* heads as they were added, by chain */
-	uint64_t serial;            /* of the next chain */
-	uint64_t place;
-	uint32_t batch_last; /* IN_ORDER: head that ends the batch at hand, or NO_TOKEN */
+	uint64_t serial;            /* chains added, over all the life of the ring */
+	uint64_t place;             /* the same in what the device counts: chains, or descriptors */
+	uint32_t batch_last;        /* IN_ORDER: head that ends the batch at hand, or NO_TOKEN */
 	uint32_t batch_len;
 
 	/* split */
@@ -125,6 +135,13 @@ void driver_ring_close(struct driver_ring *ring);
 int driver_ring_add(struct driver_ring *ring, const struct ring_segment *segments, uint16_t count,
 		    bool device_writes, const struct guest_span *table, uint32_t token);
 
+/*
+ * Adds count chains of one descriptor each; there is room. Chain i is plain[tokens[i]], and
+ * its token is tokens[i]. Returns how many bytes all of them have.
+ */
+uint64_t driver_ring_add_run(struct driver_ring *ring, const struct ring_plain *plain,
+			     const uint32_t *tokens, uint32_t count, bool device_writes);
+
 /* Makes all added chains available; driver_ring_kick then tells the device if it
  * wants to be told. */
 void driver_ring_publish(struct driver_ring *ring);
@@ -132,6 +149,9 @@ void driver_ring_kick(struct driver_ring *ring);
 void driver_ring_kick_always(struct driver_ring *ring);
 
 enum ring_reaped driver_ring_reap(struct driver_ring *ring, uint32_t *token, uint32_t *len);
+/* Up to max chains that are home. 0 says nothing: ask driver_ring_reap. */
+uint32_t driver_ring_reap_run(struct driver_ring *ring, uint32_t *tokens, uint32_t *lens,
+			      uint32_t max);
 /* The device has used something that was not reaped yet. */
 bool driver_ring_has_used(const struct driver_ring *ring);
 

@@ -11,6 +11,9 @@
 #define BUFFER_ALIGN  64u
 #define SEGMENT_STEP  64u
 #define SEGMENT_BYTES 10u /* of the first */
+#define AVAIL_BIT     (1u << VRING_PACKED_DESC_F_AVAIL)
+#define USED_BIT      (1u << VRING_PACKED_DESC_F_USED)
+#define KINDS         (VRING_DESC_F_NEXT | VRING_DESC_F_WRITE | VRING_DESC_F_INDIRECT)
 
 int bed_setup(void **state)
 {
@@ -41,6 +44,64 @@ int bed_teardown(void **state)
 	driver_ring_close(&bed->ring);
 	guest_memory_close(&bed->memory);
 	return 0;
+}
+
+static bool is_packed(const struct bed *bed)
+{
+	return bed->ring.kind == DRIVER_RING_PACKED;
+}
+
+static void advance(struct place *place, uint32_t count)
+{
+	place->slot += (uint16_t)count;
+	if (place->slot < BED_RING_SIZE)
+		return;
+	place->slot -= BED_RING_SIZE;
+	place->wrap = !place->wrap;
+}
+
+static bool take_packed(struct bed *bed, struct bed_taken *taken)
+{
+	const struct vring_packed_desc *d = &bed->ring.packed.desc[bed->avail.slot];
+	bool avail = d->flags & AVAIL_BIT, used = d->flags & USED_BIT;
+
+	if (avail != bed->avail.wrap || used == bed->avail.wrap)
+		return false;
+	*taken = (struct bed_taken){ d->addr, d->id, d->len, d->flags & KINDS };
+	advance(&bed->avail, 1);
+	return true;
+}
+
+bool bed_take(struct bed *bed, struct bed_taken *taken)
+{
+	const struct driver_ring *ring = &bed->ring;
+	const struct vring_desc *d;
+	uint16_t head;
+
+	if (is_packed(bed))
+		return take_packed(bed, taken);
+	if (bed->avail.slot == ring->avail->idx)
+		return false;
+	head = ring->avail->ring[bed->avail.slot++ % BED_RING_SIZE];
+	d = &ring->desc[head];
+	*taken = (struct bed_taken){ d->addr, head, d->len, d->flags };
+	return true;
+}
+
+void bed_use(struct bed *bed, uint32_t id, uint32_t len, uint32_t count)
+{
+	struct vring_packed_desc *d = &bed->ring.packed.desc[bed->used.slot];
+	struct vring_used *used = bed->ring.used;
+
+	if (!is_packed(bed)) {
+		used->ring[used->idx % BED_RING_SIZE] = (struct vring_used_elem){ id, len };
+		used->idx += (uint16_t)count;
+		return;
+	}
+	d->id = (uint16_t)id;
+	d->len = len;
+	d->flags = bed->used.wrap ? AVAIL_BIT | USED_BIT : 0;
+	advance(&bed->used, count);
 }
 
 void reset_gives_back_what_is_out(void **state)

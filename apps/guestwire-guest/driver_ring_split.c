@@ -13,8 +13,12 @@
 #define DESC_ALIGN  16u
 #define AVAIL_ALIGN 2u
 #define USED_ALIGN  4u
+/* Nothing that the device writes shares a line with what we write. */
+#define CACHE_LINE  64u
+_Static_assert(CACHE_LINE % DESC_ALIGN == 0 && CACHE_LINE % AVAIL_ALIGN == 0 &&
+		       CACHE_LINE % USED_ALIGN == 0,
+	       "VIRTIO 1.2 section 2.7");
 
-#define CACHE_LINE   64u
 #define USED_A_LINE  (CACHE_LINE / sizeof(struct vring_used_elem))
 #define AVAIL_A_LINE (CACHE_LINE / sizeof(uint16_t))
 
@@ -39,13 +43,13 @@ static int split_open(struct driver_ring *ring, struct guest_memory *memory, str
 	ring->next = calloc(n, sizeof(*ring->next));
 	if (!ring->next)
 		return fail_set(fail, -ENOMEM, "no memory for a ring of %u", n);
-	rc = guest_memory_alloc(memory, sizeof(struct vring_desc) * n, DESC_ALIGN, &ring->desc_span,
+	rc = guest_memory_alloc(memory, sizeof(struct vring_desc) * n, CACHE_LINE, &ring->desc_span,
 				fail);
 	/* 6 bytes beside the elements: flags, idx, and the other side's event. */
 	if (!rc)
-		rc = guest_memory_alloc(memory, 6 + 2ull * n, AVAIL_ALIGN, &ring->avail_span, fail);
+		rc = guest_memory_alloc(memory, 6 + 2ull * n, CACHE_LINE, &ring->avail_span, fail);
 	if (!rc)
-		rc = guest_memory_alloc(memory, 6 + sizeof(struct vring_used_elem) * n, USED_ALIGN,
+		rc = guest_memory_alloc(memory, 6 + sizeof(struct vring_used_elem) * n, CACHE_LINE,
 					&ring->used_span, fail);
 	if (rc)
 		return rc;
@@ -244,11 +248,14 @@ const struct driver_ring_kind_ops driver_ring_split_ops = {
 	.close = split_close,
 	.reset = split_reset,
 	.add = split_add,
+	.add_run = split_add_run,
 	.publish = split_publish,
 	.wants_kick = split_wants_kick,
 	.has_used = split_has_used,
 	.next_used = split_next_used,
 	.put = split_put,
+	.reap_run = split_reap_run,
+	.put_run = split_put_run,
 	.want_call = split_want_call,
 	.refuse_call = split_refuse_call,
 	.used_idx = split_used_idx,

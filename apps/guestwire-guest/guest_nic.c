@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "guest_nic.h"
+#include "guest_nic_inside.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -199,9 +199,10 @@ int guest_nic_prepare(struct guest_nic *nic, uint64_t features, struct fail *fai
 	rc = make_slots(nic, &nic->rx, rx_total, fail);
 	if (!rc)
 		rc = make_slots(nic, &nic->tx, nic->header_len + nic->options->size.high, fail);
-	if (!rc)
-		build_rx(nic, rx_total);
-	return rc;
+	if (rc)
+		return rc;
+	build_rx(nic, rx_total);
+	return guest_nic_prepare_runs(nic, fail);
 }
 
 /* Never more descriptors than it had. */
@@ -240,6 +241,7 @@ static void close_side(struct nic_side *side)
 	free(side->slots);
 	free(side->segments);
 	free(side->free);
+	free(side->plain);
 }
 
 void guest_nic_close(struct guest_nic *nic)
@@ -249,12 +251,6 @@ void guest_nic_close(struct guest_nic *nic)
 	free(nic->frame);
 	free(nic->rx_frame);
 	memset(nic, 0, sizeof(*nic));
-}
-
-/* The frame after the last one: sizes go round their range. */
-static uint32_t next_size(const struct guest_nic *nic)
-{
-	return options_size(nic->options, nic->sent);
 }
 
 static void fill_tx(struct guest_nic *nic, const struct nic_slot *slot, uint64_t stream)
@@ -285,18 +281,28 @@ static struct guest_span tx_span(const struct guest_nic *nic, struct nic_slot *s
 	return slot->span;
 }
 
-static void build_tx(struct guest_nic *nic, struct nic_slot *slot, uint64_t sequence)
+/* Frame number turn: sizes go round their range. */
+static void build_tx(struct guest_nic *nic, struct nic_slot *slot, uint64_t turn, uint64_t sequence)
 {
 	struct nic_side *tx = &nic->tx;
 	struct guest_span span = tx_span(nic, slot);
 
-	slot->frame_len = next_size(nic);
+	slot->frame_len = options_size(nic->options, turn);
 	slot->sequence = sequence;
 	slot->count = layout_place(&tx->shape, &span, nic->header_len, slot->frame_len, tx->turn++,
 				   slot->segments);
 	if (slot->count > 1)
 		layout_guard(slot->segments, slot->count);
 	fill_tx(nic, slot, nic->stream);
+}
+
+const struct ring_segment *guest_nic_build_fixed(struct guest_nic *nic, uint32_t number)
+{
+	struct nic_slot *slot = &nic->tx.slots[number];
+
+	build_tx(nic, slot, number, PATTERN_FIXED | number);
+	slot->built = true;
+	return slot->segments;
 }
 
 uint32_t guest_nic_rewrite(struct guest_nic *nic, uint32_t stream)
@@ -324,7 +330,7 @@ static bool send_one(struct guest_nic *nic)
 		/* Direct chains may be this long; build no frame that cannot go. */
 		if (tx->ring.free_count < tx->shape.pieces_high)
 			return false;
-		build_tx(nic, slot, fixed ? PATTERN_FIXED | number : nic->sent_pieces);
+		build_tx(nic, slot, nic->sent, fixed ? PATTERN_FIXED | number : nic->sent_pieces);
 		slot->built = fixed;
 	}
 	table = use_table(nic, slot->count, nic->sent);
@@ -344,7 +350,7 @@ static bool send_one(struct guest_nic *nic)
 
 uint32_t guest_nic_send(struct guest_nic *nic, uint32_t limit)
 {
-	uint32_t done = 0;
+	uint32_t done = nic->tx.plain ? guest_nic_send_run(nic, limit) : 0;
 
 	while (done < limit && nic->tx.free_count && send_one(nic))
 		done++;
@@ -359,12 +365,18 @@ uint32_t guest_nic_reap(struct guest_nic *nic)
 {
 	struct nic_side *tx = &nic->tx;
 	enum ring_reaped reaped;
-	uint32_t token, len, seen = 0;
+	uint32_t token, len, run, seen = 0;
 
-	while (seen < tx->ring.size &&
-	       (reaped = driver_ring_reap(&tx->ring, &token, &len)) != RING_NOTHING) {
+	while (seen < tx->ring.size) {
 		struct nic_slot *slot;
 
+		run = tx->plain ? guest_nic_reap_run(nic) : 0;
+		/* What is there by now is looked for in the next visit. */
+		if (run)
+			return seen + run;
+		reaped = driver_ring_reap(&tx->ring, &token, &len);
+		if (reaped == RING_NOTHING)
+			break;
 		seen++;
 		if (reaped == RING_BAD)
 			continue;

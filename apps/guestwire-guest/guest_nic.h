@@ -8,7 +8,8 @@
  * publish to completion nobody here touches it, but for --rewrite, which shows who
  * reads what, and when; after it, it is scribbled over when asked. Receive: every RX
  * slot is out all the time but while its frame is looked at; guard bytes around the
- * pieces show a device that writes beyond them.
+ * pieces show a device that writes beyond them. Where all frames are alike and in one
+ * piece they go by runs (guest_nic_run.c).
  *
  * Ring errors are counted in the rings, frame errors here and in the tally.
  */
@@ -41,7 +42,7 @@ struct nic_slot {
 	struct ring_segment *segments;
 	uint16_t count;
 	bool built; /* fixed pattern: already holds its frame */
-	bool out;   /* TX: sent and not seen used */
+	bool out;   /* TX: sent and not seen used; runs do without */
 	bool in_plugged;
 	uint64_t sequence;
 	uint32_t frame_len;
@@ -54,6 +55,7 @@ struct nic_side {
 	struct nic_slot *slots;
 	struct ring_segment *segments; /* of all slots */
 	uint32_t *free;                /* stack of slot numbers (TX) */
+	struct ring_plain *plain;      /* by slot, where frames go by runs (TX); or NULL */
 	uint32_t free_count;
 	uint64_t turn;
 };

@@ -36,9 +36,20 @@ static inline uint16_t load_acquire16(const uint16_t *from)
 	return __atomic_load_n(from, __ATOMIC_ACQUIRE);
 }
 
+/* The same for a packed descriptor's second half, flags and all. */
+static inline uint64_t load_acquire64(const uint64_t *from)
+{
+	return __atomic_load_n(from, __ATOMIC_ACQUIRE);
+}
+
 /* Pairs with the device's acquire of avail->idx, or of a packed descriptor's flags: other
  * descriptors and avail elements are written before it (2.7.13.3.1, 2.8.21). */
 static inline void store_release16(uint16_t *to, uint16_t value)
+{
+	__atomic_store_n(to, value, __ATOMIC_RELEASE);
+}
+
+static inline void store_release64(uint64_t *to, uint64_t value)
 {
 	__atomic_store_n(to, value, __ATOMIC_RELEASE);
 }

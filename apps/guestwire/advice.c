@@ -3,10 +3,8 @@
 
 /* clang-format off */
 static const struct advice table[] = {
-	{ "copybreak", "copybreak>257", "copybreak",
-	  "`copybreak=` is above its default of 256: lower it" },
 	{ "copybreak", NULL, "copybreak",
-	  "nothing: short frames hold no buffer of the guest; `copybreak=0` lends even these" },
+	  "`copybreak=` is above its default of 0: lower it, and shorter frames are lent, too" },
 	{ "loan_never", NULL, "",
 	  "take `loan=never` away from the port that has it" },
 	{ "query_pending", NULL, "egress.queries",

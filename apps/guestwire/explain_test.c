@@ -107,9 +107,7 @@ static void advice_depends_on_what_is_so(void **state)
 	expect_advice(&scene, 0, "loans_out", "tx_queue_size=1024");
 	scene.pairs[0].loans_peak = 128;
 	expect_advice(&scene, 0, "loans_out", "a higher loans=N");
-	expect_advice(&scene, 0, "copybreak", "nothing: short frames hold no buffer");
-	scene.pairs[0].copybreak = 1000;
-	expect_advice(&scene, 0, "copybreak", "above its default of 256");
+	expect_advice(&scene, 0, "copybreak", "above its default of 0: lower it");
 	expect_advice(&scene, 0, ADVICE_KERNEL, "a NIC whose driver has AF_XDP zero-copy");
 	scene.ports[1].driver = "tap";
 	expect_advice(&scene, 0, ADVICE_KERNEL, "a tap always copies");

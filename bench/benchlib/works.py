@@ -61,7 +61,6 @@ SUPER_BYTES = 65536
 OURS = "guestwire"
 NEVER, DPDK, ONE = "loan=never", "dpdk", "one guest"
 BARE, FED = "af_xdp", "af_xdp fed"
-ALWAYS = "copybreak=0"
 PAIR, RINGS, HEADERS = "one pair", "rings only", "headers only"
 OVS, QEMU = "ovs-dpdk", "qemu tap"
 MANY_GUESTS = 64
@@ -100,10 +99,10 @@ def other(name, title, trial_, unit, limit=None, most=False, against=None,
 
 
 def curve(sink, what):
-    """Where lending begins to pay, on one sink."""
+    """From what size on lending pays, on one sink."""
     return tuple(
         load(f"break-{sink}-{size}", f"lent or copied, {what}, {size} B", sink,
-             {NEVER: None, ALWAYS: None}, size=size, curve=f"break-{sink}",
+             {NEVER: None}, size=size, curve=f"break-{sink}",
              rounds=FEW)
         for size in CURVE_SIZES)
 
@@ -214,8 +213,6 @@ CONTESTANTS = (
     Contestant(OURS, "Guestwire", backends.Guestwire, ""),
     Contestant(NEVER, "Guestwire that copies every frame",
                backends.Guestwire, ",loan=never"),
-    Contestant(ALWAYS, "Guestwire that lends every frame, however short",
-               backends.Guestwire, ",copybreak=0"),
     Contestant(ONE, "Guestwire with one guest", backends.Guestwire, ""),
     Contestant(PAIR, "Guestwire with one queue pair on one worker, to null",
                None, ""),

@@ -201,7 +201,7 @@ const struct gw_option *gw_port_options(void)
 {
 	static const struct gw_option options[] = {
 		{ "network", "NAME", "default", "who hears whom" },
-		{ "copybreak", "BYTES", "256", "shorter frames are copied" },
+		{ "copybreak", "BYTES", "0", "shorter frames are copied" },
 		{ 0 },
 	};
 

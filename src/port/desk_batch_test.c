@@ -272,9 +272,10 @@ static void abandoning_gives_everything_home(void **state)
 
 static void taking_back_leaves_copies_and_what_the_device_holds(void **state)
 {
+	static const char *const some[] = { "a=fake:", "d=fake:,copybreak=256", NULL };
 	struct rig rig;
 
-	rig_open(&rig, two);
+	rig_open(&rig, some);
 	answer(&rig, 1, yes());
 	device(&rig, 1)->budget = 1;
 	for (unsigned int i = 0; i < 3; i++)

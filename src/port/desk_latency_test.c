@@ -63,7 +63,7 @@ static struct gw_latency back_of(const struct rig *rig)
 	return latency;
 }
 
-static const char *const two[] = { "a=fake:", "d=fake:,bounce=4", NULL };
+static const char *const two[] = { "a=fake:", "d=fake:,bounce=4,copybreak=256", NULL };
 
 static void from_being_found_until_the_device_took_it(void **state)
 {

@@ -15,7 +15,7 @@
 #define LENGTH    2000u /* longest frame that the egress takes */
 #define LOG_BYTES (64u * 1024u)
 
-static const char *const two[] = { "a=fake:", "d=fake:,loans=40,bounce=24", NULL };
+static const char *const two[] = { "a=fake:", "d=fake:,loans=40,bounce=24,copybreak=256", NULL };
 static const char *const three[] = { "a=fake:", "d=fake:,loans=40,bounce=24", "e=fake:", NULL };
 static const char *const sinks[] = { "a=fake:", "d=sink:,bounce=24", "e=sink:", NULL };
 static const char *const sink[] = { "a=fake:", "d=sink:,bounce=24", NULL };

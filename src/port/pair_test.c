@@ -51,8 +51,8 @@ static void whose_word_counts(void **state)
 	static const struct share table[] = {
 		{ "a=fake:", "d=fake:", PORT_COPYBREAK_DEFAULT, PORT_LOANS_DEFAULT,
 		  PORT_BOUNCE_DEFAULT, false },
-		{ "a=fake:,copybreak=0,loans=200,bounce=100", "d=fake:", 0, 200, 100, false },
-		{ "a=fake:", "d=fake:,copybreak=0,loans=200,bounce=100", 0, 200, 100, false },
+		{ "a=fake:,copybreak=256,loans=200,bounce=100", "d=fake:", 256, 200, 100, false },
+		{ "a=fake:", "d=fake:,copybreak=256,loans=200,bounce=100", 256, 200, 100, false },
 		{ "a=fake:,copybreak=0,loans=200,bounce=9", "d=fake:,copybreak=9,loans=7,bounce=10",
 		  9, 7, 9, false },
 		{ "a=fake:,loan=never", "d=fake:", PORT_COPYBREAK_DEFAULT, PORT_LOANS_DEFAULT,

@@ -27,7 +27,8 @@
  */
 #define PORT_DOUBT (1ull << 32)
 
-#define PORT_COPYBREAK_DEFAULT 256u
+/* None is too short to be lent: docs/performance.md, "When a copy beats a loan". */
+#define PORT_COPYBREAK_DEFAULT 0u
 /* A super-frame of 64 KiB at an MTU of 1500 is 45 loans: room for eleven. */
 #define PORT_LOANS_DEFAULT     512u
 #define PORT_BOUNCE_DEFAULT    64u

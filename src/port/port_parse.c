@@ -19,7 +19,7 @@
 
 const struct gw_option port_common_options[] = {
 	{ "network", "NAME", "default", "ports of one network hear each other" },
-	{ "copybreak", "BYTES", NULL, "shorter frames are copied, not lent (default 256)" },
+	{ "copybreak", "BYTES", NULL, "shorter frames are copied, not lent (default 0: none)" },
 	{ "loan", "auto|never", "auto", "never: copy every frame from or to this port" },
 	{ "loans", "COUNT", NULL, "frames of one source that a device may hold (default 512)" },
 	{ "bounce", "COUNT", NULL, "bounce buffers of 4 KiB for each source (default 64)" },

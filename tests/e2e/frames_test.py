@@ -73,7 +73,7 @@ def test_guest_in_hugepages(t, driver):
 
 # option of the port, and: the copybreak then, the reason to copy all
 OPTIONS = {
-    "copybreak=0": (0, None),
+    "copybreak=256": (256, None),
     "copybreak=1000": (1000, None),
     "loan=never": (0, "loan_never"),
 }

@@ -34,7 +34,7 @@ def check_ledger(be, side):
           f"only {pair.lent_bytes} bytes were lent; copies by reason: "
           f"{pair.copies()}")
     check(pair.lent_share() >= LENT_SHARE_MIN,
-          f"{pair.lent_share():.2%} of the bytes above the copybreak lent; "
+          f"{pair.lent_share():.2%} of the bytes lent; "
           f"copies by reason: {pair.copies()}")
     check(pair.kernel_copied_bytes >= pair.lent_bytes,
           f"the kernel copies what is lent to {side.driver}: "

@@ -26,8 +26,6 @@ DATAGRAMS = 16
 STREAM_PAGES = 64
 TIMEOUT_S = 30
 DRIVERS = ("xdp", "tap")
-# the end of a stream too, however short
-LEND_ALL = ",copybreak=0"
 
 
 class Trace:
@@ -114,7 +112,7 @@ def check_no_copies(trace):
 
 def start(t, driver, guest_options=""):
     need_pinning(driver)
-    side = Side(t, driver, guest_options=guest_options, options=LEND_ALL,
+    side = Side(t, driver, guest_options=guest_options,
                 image_options=("--add", t.program("guest-tool")))
     be = start_site(t, [side])
     side.reach()

@@ -249,7 +249,7 @@ static bool is_idle(void *arg)
 /* What a device keeps is not lost for a move: the pair stays, and goes on. */
 static void a_pair_whose_frames_a_device_keeps_stays(void **state)
 {
-	static const char *const ports[] = { "a=guest:%s/a", "d=loop:,hold=on,copybreak=0", NULL };
+	static const char *const ports[] = { "a=guest:%s/a", "d=loop:,hold=on", NULL };
 	struct gw_error err = { 0 };
 	struct guest guest;
 	struct seen seen = { 0 };

@@ -24,9 +24,7 @@ SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|UndefinedBehavior|"
 # names in the output of `guestwire show --json`
 SOURCE, EGRESS = "source", "egress"
 COPIES, DROPS = "copied_by_reason", "drops_by_reason"
-# a frame that is copied for this reason is below the copybreak
-REASON_SMALL = "copybreak"
-# what one frame above the copybreak has at most, without jumbo frames
+# what one frame has at most, without jumbo frames
 FRAME_MAX_BYTES = 1514
 SETTLE_TIMEOUT_S = 3
 ADDRESSES = re.compile(r"^[0-9a-f]+-[0-9a-f]+ ")
@@ -53,14 +51,8 @@ class Pair:
         return {r: n for r, n in self.__getattr__(DROPS).items() if n}
 
     def lent_share(self):
-        """Of the bytes in frames above the copybreak, the share lent.
-
-        At least so much: reasons are counted in frames, and every frame that
-        was not small is taken for a full-size one.
-        """
-        frames = sum(n for r, n in self.copies().items() if r != REASON_SMALL)
-        above = min(frames * FRAME_MAX_BYTES, self.copied_bytes)
-        total = self.lent_bytes + above
+        """Of all bytes, those that were lent."""
+        total = self.lent_bytes + self.copied_bytes
         return self.lent_bytes / total if total else 0.0
 
     def problem(self):

@@ -31,7 +31,6 @@ RING_SIZE = 1024
 MEMORY_MIB = 16
 # a guest's memory and the daemon's own, while registered twice
 PINNED_MIB = 2 * MEMORY_MIB + 16
-COPYBREAK_BYTES = 256
 EXCHANGE_TIMEOUT_S = 30
 ASKED_TIMEOUT_S = 10
 # of the frames that a guest sends before a device was asked
@@ -48,8 +47,8 @@ INTERFACE_FAULTS = FAULTS + ("kernel_drops",)
 #   verdict, reason  what its driver answers
 #   reads            by whom they are read
 #   kernel_copies    does the kernel copy each of them?
-#   copybreak        are short frames cheaper to copy? Not where a loan is
-#                    over when the frame is handed over
+#   copybreak        does that count? Not where a loan is over when the frame
+#                    is handed over
 Device = collections.namedtuple(
     "Device", "verdict reason reads kernel_copies copybreak")
 DEVICES = {
@@ -239,7 +238,7 @@ class Wire:
 
     # the ledger
 
-    def check_ledger(self, sweep, copybreak=COPYBREAK_BYTES, runs=1,
+    def check_ledger(self, sweep, copybreak=0, runs=1,
                      why=None, also=()):
         """What went from the guest to the device.
 

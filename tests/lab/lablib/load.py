@@ -16,7 +16,6 @@ from . import judge
 from .host import result
 
 ATTEMPTS = 3
-COPYBREAK_BYTES = 256
 LEAD_PER_SECOND = 100
 LOANS = 1024
 # while memory is mapped the port rests, and all that comes then is kept as copies
@@ -144,7 +143,7 @@ class Load:
             judge.check_stream(self.pcap, self.stream, self.sizes, self.count)
         if set(SLOW) & set(self.ledger.copies):
             raise Slow(f"too slow for the daemon: {self.ledger.copies}")
-        check(self.ledger.frames == self.count - self.ahead() and
+        check(self.ledger.frames == self.counted() and
               not self.ledger.drops and not self.ledger.loans_out,
               f"the ledger: {self.ledger}")
         return self.ledger
@@ -154,11 +153,9 @@ class Load:
         self.wait()
         return self.finish()
 
-    def above(self, least=COPYBREAK_BYTES):
-        """Of the frames that were counted, those of at least so many bytes."""
-        low, high = self.sizes
-        return sum(low + i % (high - low + 1) >= least
-                   for i in range(self.ahead(), self.count))
+    def counted(self):
+        """Frames that the ledger has."""
+        return self.count - self.ahead()
 
     def ahead(self):
         """Frames of this guest that went before the ledger is counted."""

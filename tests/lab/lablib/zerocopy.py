@@ -5,7 +5,7 @@ from lib.proc import check
 
 from . import mutation
 from .ktrace import Counter
-from .load import COPYBREAK_BYTES, Load, guest_port, patient
+from .load import Load, guest_port, patient
 
 FRAMES = 10000
 SIZES = (60, 1514)
@@ -43,10 +43,9 @@ def every_frame(lab, ifname, memory):
     load = Load(lab, be, "a", "up", ifname, FRAMES, SIZES,
                 options=MEMORY[memory])
     ledger = load.run()
-    above = load.above(COPYBREAK_BYTES)
     paged = ledger.copies.get("pages", 0)
-    check(set(ledger.copies) <= {"copybreak", "pages"}, f"{ledger}")
-    check(ledger.lent_frames + paged == above, f"{above} to lend: {ledger}")
+    check(set(ledger.copies) <= {"pages"}, f"{ledger}")
+    check(ledger.lent_frames + paged == load.counted(), f"all lent: {ledger}")
     check(ledger.kernel_copied_frames == 0, f"{ledger}")
     if memory == "hugetlb":
         check(not paged, f"2 MiB pages have no ends in frames: {ledger}")

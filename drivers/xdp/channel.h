@@ -30,6 +30,7 @@ struct tx_slot {
 	uint16_t head;       /* slot of the frame's first descriptor */
 	uint16_t left;       /* in the head's slot: descriptors of the frame still out */
 	uint16_t generation; /* counts uses: part of the cookie */
+	bool untaken;        /* in the head's slot, only within tx_settle */
 };
 
 struct xdp_tx {
@@ -136,6 +137,11 @@ void tx_publish(struct xdp_channel *ch);
 void tx_kick(struct xdp_channel *ch);
 /* All that is still out is over, not transmitted: the kernel has let go. In apply. */
 void tx_abandon(struct xdp_channel *ch);
+/*
+ * The same before a socket is closed whose kernel copies: what that has taken is a copy in
+ * the device's queue, which nobody takes away. In apply.
+ */
+void tx_settle(struct xdp_channel *ch);
 /* Frames in the kernel's hands. */
 uint32_t tx_out(const struct xdp_channel *ch);
 /* Before sleep: true if there is something to report. *poll_us as in arm, or 0. */

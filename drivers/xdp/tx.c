@@ -118,10 +118,15 @@ static void slot_free(struct xdp_tx *tx, uint32_t index)
 	tx->free[tx->free_count++] = (uint16_t)index;
 }
 
+static uint32_t slot_index(const struct xdp_tx *tx, uint64_t word)
+{
+	return (uint32_t)(word >> COOKIE_SHIFT) & (tx->slot_count - 1);
+}
+
 static void complete(struct xdp_channel *ch, uint64_t word)
 {
 	struct xdp_tx *tx = &ch->tx;
-	uint32_t index = (uint32_t)(word >> COOKIE_SHIFT) & (tx->slot_count - 1);
+	uint32_t index = slot_index(tx, word);
 	struct tx_slot *slot = &tx->slot[index], *head;
 
 	if (!slot->word || (slot->word ^ word) & ~LOST_BITS) {
@@ -177,9 +182,11 @@ void tx_collect(struct xdp_channel *ch)
 		check_invalid(ch);
 }
 
-void tx_abandon(struct xdp_channel *ch)
+/* taken: what it is for frames that are not marked. */
+static void end_all(struct xdp_channel *ch, enum gw_done_status taken)
 {
 	struct xdp_tx *tx = &ch->tx;
+	enum gw_done_status status;
 
 	for (uint32_t i = 0; i < tx->slot_count; i++) {
 		struct tx_slot *slot = &tx->slot[i], *head;
@@ -190,9 +197,37 @@ void tx_abandon(struct xdp_channel *ch)
 		slot_free(tx, i);
 		if (--head->left)
 			continue;
-		frame_over(ch, slot->frame, GW_DONE_FAILED);
-		gw_counter_add(&tx->abandoned, 1);
+		status = head->untaken ? GW_DONE_FAILED : taken;
+		frame_over(ch, slot->frame, status);
+		gw_counter_add(&tx->abandoned, status == GW_DONE_FAILED);
 	}
+}
+
+void tx_abandon(struct xdp_channel *ch)
+{
+	end_all(ch, GW_DONE_FAILED);
+}
+
+/* Frames of which a descriptor is still in the ring. */
+static void mark_untaken(struct xdp_channel *ch, uint32_t count, bool untaken)
+{
+	const struct xsk_ring *ring = &ch->xsk->tx;
+	struct xdp_tx *tx = &ch->tx;
+
+	for (uint32_t i = 1; i <= count && i <= ring->size; i++) {
+		uint64_t word = xsk_desc(ring, ring->mine - i)->addr;
+
+		tx->slot[tx->slot[slot_index(tx, word)].head].untaken = untaken;
+	}
+}
+
+void tx_settle(struct xdp_channel *ch)
+{
+	uint32_t untaken = xsk_untaken(&ch->xsk->tx);
+
+	mark_untaken(ch, untaken, true);
+	end_all(ch, gw_load_relaxed(&ch->broken) ? GW_DONE_FAILED : GW_DONE_OK);
+	mark_untaken(ch, untaken, false);
 }
 
 /* ---- wake-ups of the kernel ---- */

@@ -24,8 +24,9 @@
  *   5. the worker takes the new socket, all free buffers are filled in, and the
  *      XDP program's map points to it; a port that paused resumes.
  *
- * Other channels send and receive all the while. Where the kernel copies during sendto, 4
- * is true at the close already.
+ * Other channels send and receive all the while. Where the kernel copies, it reads in our own
+ * calls of sendto only: nothing of it is in use any more when the worker lets go, and what it
+ * has taken goes out, whoever has the queue then. What it has not is reported as failed.
  */
 #include "xdp.h"
 
@@ -39,8 +40,9 @@
 #include <sys/resource.h>
 #include <syslog.h>
 
-/* For what is in flight when sockets change places. */
-#define DRAIN_MS       50u
+/* For what is in flight when sockets change places: as long as a device may take its time before
+   its port is stalled. */
+#define DRAIN_MS       200u
 /* For what has arrived to be read: the worker is seldom longer away. */
 #define READ_MS        10u
 /* For the kernel to unpin the pages of a closed socket. */
@@ -126,6 +128,8 @@ static void detach_apply(void *arg)
 	struct xdp_channel *ch = arg;
 
 	watch_drop(ch);
+	if (ch->reads == GW_READS_KERNEL_COPY)
+		tx_settle(ch);
 	xsk_count(ch->xsk, ch->counts);
 	ch->counts[GW_DEVICE_RX_UNREAD] += rx_unread(ch);
 	ch->xsk = NULL;
@@ -213,7 +217,7 @@ static void read_out(struct xdp_channel *ch)
 	while (look_unread(ch) && gw_now_ns() < end_ns);
 }
 
-/* Steps 2 and, if the copies are made, 4. */
+/* Step 2 and, where the kernel copies, 4. */
 static void old_away(struct xdp_channel *ch)
 {
 	struct gw_port *port = ch->p->port;
@@ -224,8 +228,6 @@ static void old_away(struct xdp_channel *ch)
 	(void)look_out(ch); /* completions of the last moment */
 	gw_port_apply(port, detach_apply, ch);
 	xsk_close(old);
-	if (ch->reads == GW_READS_KERNEL_COPY)
-		gw_port_apply(port, abandon_apply, ch);
 	ch->mapped = NULL;
 	ch->unreleased = look_out(ch) > 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The books of a channel: what is out, and what is not. A slot that is free believes no
- * completion, what was refused half described leaves no trace, and there is an end to
- * frames that are over and not asked for.
+ * completion, what was refused half described leaves no trace, there is an end to
+ * frames that are over and not asked for, and what a socket leaves when it is closed is known.
  */
 #include "host.h"
 #include "xdp_fake.h"
@@ -138,6 +138,61 @@ static void there_is_an_end_to_what_is_not_reaped(void **state)
 	assert_int_equal(offer(f, &frame), 1);
 }
 
+/* Of four one has come back, one was taken, one was taken in part, and one is in the ring. */
+static void leave_four(struct fixture *f, struct gw_frame *frame)
+{
+	for (unsigned int i = 0; i < 4; i++) {
+		make_frame(f, &frame[i], true);
+		assert_int_equal(offer(f, &frame[i]), 1);
+	}
+	for (unsigned int i = 0; i < SEGS; i++)
+		fake_completes(&f->kernel, fake_takes(&f->kernel).addr);
+	for (unsigned int i = 0; i < SEGS + 1; i++)
+		fake_takes(&f->kernel);
+	xdp_collect(f->ch->p);
+}
+
+static void check_four(struct fixture *f, const struct gw_frame *frame, enum gw_done_status taken)
+{
+	const enum gw_done_status wanted[] = { GW_DONE_OK, taken, GW_DONE_FAILED, GW_DONE_FAILED };
+	struct gw_done done[GW_BATCH];
+
+	assert_int_equal(reap(f, done), 4);
+	for (unsigned int i = 0; i < 4; i++)
+		assert_int_equal(done[i].status, wanted[done[i].frame - frame]);
+	check_nothing_out(f);
+}
+
+/* The kernel has a copy of what it has taken, and the device sends that. */
+static void what_a_kernel_that_copies_has_taken_goes_out(void **state)
+{
+	struct fixture *f = *state;
+	struct gw_frame frame[4];
+
+	leave_four(f, frame);
+	tx_settle(f->ch);
+	assert_int_equal(f->ch->tx.abandoned, 2);
+	check_four(f, frame, GW_DONE_OK);
+	/* Nothing of that is left for a frame that has the same slots. */
+	f->kernel.taken = f->kernel.tx.consumer = f->kernel.tx.producer;
+	leave_four(f, frame);
+	tx_settle(f->ch);
+	check_four(f, frame, GW_DONE_OK);
+}
+
+/* Unless it has lost its way: then nobody knows. */
+static void what_a_broken_socket_has_taken_is_lost(void **state)
+{
+	struct fixture *f = *state;
+	struct gw_frame frame[4];
+
+	leave_four(f, frame);
+	gw_store_relaxed(&f->ch->broken, 1);
+	tx_settle(f->ch);
+	gw_store_relaxed(&f->ch->broken, 0);
+	check_four(f, frame, GW_DONE_FAILED);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -145,6 +200,8 @@ int main(void)
 		TEST(a_free_slot_believes_nothing),
 		TEST(what_was_half_described_leaves_no_trace),
 		TEST(there_is_an_end_to_what_is_not_reaped),
+		TEST(what_a_kernel_that_copies_has_taken_goes_out),
+		TEST(what_a_broken_socket_has_taken_is_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, host_end);

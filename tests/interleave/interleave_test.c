@@ -8,11 +8,11 @@
  * done in the state at hand, and is then brought to its end, where nothing may be
  * missing. It is over when everything was done in every state.
  *
- *     interleave_test [-d DEPTH] [-n RUNS] [-s SEED -w WALKS] [PLAY...]
+ *     interleave_test [-d DEPTH] [-n RUNS] [-s SEED -w WALKS] [-p PART/PARTS] [PLAY...]
  *
  * -d: no states beyond so many steps from the opening (0: what the play says; more: hours).
- * -n: at most so many runs of each play. -w: instead
- * of all orders, so many random ones.
+ * -n: at most so many runs of each play. -w: instead of all orders, so many random ones.
+ * -p: plays are dealt out in turn to so many programs; this is number PART, from 0 on.
  */
 #include "world.h"
 
@@ -153,6 +153,12 @@ static const struct play plays[] = {
 	  .devices = 1,
 	  .spread = true,
 	  .budget = { [EVENT_SEND] = 2, [EVENT_COMPLETE] = 1, [EVENT_MOVE] = 1 } },
+	{ .name = "move-receives",
+	  .depth = 18,
+	  .devices = 1,
+	  .spread = true,
+	  .receives = true,
+	  .budget = { [EVENT_ARRIVE] = 2, [EVENT_MOVE] = 1 } },
 	{ .name = "end",
 	  .depth = 14,
 	  .devices = 1,
@@ -172,6 +178,9 @@ static unsigned int path_len;
 static const struct play *current_play;
 static unsigned long runs, steps;
 static bool finished;
+/* What can happen now: found out once in each state, since each look asks the kernel a lot. */
+static struct event events[WORLD_EVENTS_MAX];
+static unsigned int event_count;
 
 static void print_path(void)
 {
@@ -214,17 +223,22 @@ static void on_exit_early(void)
 		print_path();
 }
 
+static void begin(const struct play *play)
+{
+	path_len = 0;
+	world_begin(play);
+	event_count = world_events(events);
+}
+
 static void take(const struct event *event)
 {
-	struct event events[WORLD_EVENTS_MAX];
-
 	if (path_len == DEPTH_MAX)
 		violation("a run of more steps than this program has room for");
-	path[path_len++] = *event;
+	path[path_len] = *event;
 	steps++;
-	world_do(event);
+	world_do(&path[path_len++]);
 	/* To look whether an epoll has something changes the order in which it tells it. */
-	world_events(events);
+	event_count = world_events(events);
 }
 
 /* ---- states ---- */
@@ -244,12 +258,10 @@ static uint32_t state_count;
 /* The state at hand: found, or new. */
 static uint32_t look_up(void)
 {
-	struct event events[WORLD_EVENTS_MAX];
-	unsigned int count = world_events(events);
 	uint64_t number = world_state();
 	uint32_t at;
 
-	for (unsigned int i = 0; i < count; i++)
+	for (unsigned int i = 0; i < event_count; i++)
 		number = (number ^ (events[i].kind << 8 | events[i].which)) * 0x100000001b3ull;
 	for (at = (uint32_t)(number >> 32) % SEEN_SIZE; by_number[at]; at = (at + 1) % SEEN_SIZE)
 		if (states[by_number[at] - 1].number == number)
@@ -261,7 +273,7 @@ static uint32_t look_up(void)
 		.number = number,
 		.way = malloc((path_len + 1) * sizeof(path[0])),
 		.len = (uint16_t)path_len,
-		.count = (uint8_t)count,
+		.count = (uint8_t)event_count,
 	};
 	if (!states[state_count].way)
 		violation("no memory");
@@ -283,13 +295,8 @@ static void repeat(uint32_t to)
 /* From a state on: what was not done there yet, and so on in the state that this brings. */
 static void go_on(uint32_t at, unsigned int depth)
 {
-	struct event events[WORLD_EVENTS_MAX];
-
 	while (states[at].taken < states[at].count && path_len < depth) {
-		struct event *event = &events[states[at].taken++];
-
-		world_events(events);
-		take(event);
+		take(&events[states[at].taken++]);
 		at = look_up();
 	}
 }
@@ -311,9 +318,8 @@ static void explore(const struct play *play, unsigned int depth, unsigned long r
 	runs = steps = state_count = 0;
 	current_play = play;
 	do {
-		path_len = 0;
 		runs++;
-		world_begin(play);
+		begin(play);
 		if (state_count)
 			repeat(next);
 		else
@@ -335,18 +341,11 @@ static void explore(const struct play *play, unsigned int depth, unsigned long r
 
 static void walk(const struct play *play, unsigned long walks)
 {
-	struct event events[WORLD_EVENTS_MAX];
-
 	current_play = play;
 	for (unsigned long i = 0; i < walks; i++) {
-		world_begin(play);
-		for (path_len = 0; path_len < DEPTH_MAX;) {
-			unsigned int count = world_events(events);
-
-			if (!count)
-				break;
-			take(&events[(unsigned int)random() % count]);
-		}
+		begin(play);
+		while (event_count && path_len < DEPTH_MAX)
+			take(&events[(unsigned int)random() % event_count]);
 		world_end();
 	}
 	printf("%-13s %lu random orders\n", play->name, walks);
@@ -363,10 +362,10 @@ static bool chosen(const char *name, char **names, int count)
 int main(int argc, char **argv)
 {
 	unsigned long runs_max = RUNS_MAX, walks = 0;
-	unsigned int depth = 0, played = 0;
+	unsigned int depth = 0, played = 0, part = 0, parts = 1;
 	int option;
 
-	while ((option = getopt(argc, argv, "d:n:s:w:")) != -1) {
+	while ((option = getopt(argc, argv, "d:n:s:w:p:")) != -1) {
 		if (option == 'd')
 			depth = (unsigned int)strtoul(optarg, NULL, 10);
 		else if (option == 'n')
@@ -375,7 +374,7 @@ int main(int argc, char **argv)
 			srandom((unsigned int)strtoul(optarg, NULL, 10));
 		else if (option == 'w')
 			walks = strtoul(optarg, NULL, 10);
-		else
+		else if (option != 'p' || sscanf(optarg, "%u/%u", &part, &parts) != 2 || !parts)
 			return 2;
 	}
 	atexit(on_exit_early);
@@ -387,7 +386,7 @@ int main(int argc, char **argv)
 	signal(SIGABRT, on_signal);
 	signal(SIGSEGV, on_signal);
 	for (unsigned int i = 0; i < sizeof(plays) / sizeof(plays[0]); i++) {
-		if (!chosen(plays[i].name, argv + optind, argc - optind))
+		if (i % parts != part || !chosen(plays[i].name, argv + optind, argc - optind))
 			continue;
 		played++;
 		if (walks)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Stacks, and who runs on them. Where a thread blocks, it comes to strand_calls.c. */
+#undef _FORTIFY_SOURCE /* to it a jump to another stack is a fault */
 #include "strand.h"
 
 #include "strand_inside.h"
@@ -11,11 +12,12 @@
 
 #define STACK_BYTES (512u * 1024u)
 #define FRAMES_MAX  24
+#define POLLS_MAX   64u
 #define BEGIN_NS    (1000 * NS_PER_S)
 
 struct strands strands = { .current = -1 };
 
-static ucontext_t test_context;
+static jmp_buf test_here;
 static void (*hand_job)(void *arg);
 static void *hand_arg;
 
@@ -56,7 +58,7 @@ static void tls_load(const uint8_t *from)
 		memcpy(tls.at, from, tls.bytes);
 }
 
-/* ---- switching ---- */
+/* ---- switching: swapcontext() is two system calls each time ---- */
 
 static uint64_t mix(uint64_t hash, uint64_t word)
 {
@@ -84,7 +86,8 @@ void strand_yield(enum wait wait)
 
 	strand->wait = wait;
 	strand->place = place_of(strand);
-	swapcontext(&strand->context, &test_context);
+	if (!_setjmp(strand->here))
+		_longjmp(test_here, 1);
 }
 
 bool strand_inside(void)
@@ -100,7 +103,7 @@ static void strand_main(void)
 
 	strand->fn(strand->arg);
 	strand->wait = WAIT_OVER;
-	/* uc_link is the test's. */
+	_longjmp(test_here, 1);
 }
 
 /* By itself: to a compiler getcontext returns twice, with what the caller has in registers lost. */
@@ -109,7 +112,7 @@ static void make_context(struct strand *strand)
 	getcontext(&strand->context);
 	strand->context.uc_stack.ss_sp = strand->stack;
 	strand->context.uc_stack.ss_size = STACK_BYTES;
-	strand->context.uc_link = &test_context;
+	strand->context.uc_link = NULL; /* it never returns */
 	makecontext(&strand->context, strand_main, 0);
 }
 
@@ -140,10 +143,28 @@ unsigned int strand_spawn(void *(*fn)(void *arg), void *arg, enum strand_role ro
 	return i;
 }
 
-bool strand_can_run(unsigned int i)
+/* What the kernel is asked about, and for whom. */
+struct question {
+	struct pollfd polls[POLLS_MAX];
+	struct strand *of[POLLS_MAX];
+	unsigned int count;
+};
+
+static void ask(struct question *question, struct strand *strand, const struct pollfd *polls,
+		nfds_t count)
 {
-	struct strand *strand = &strands.strand[i];
-	struct pollfd epoll = { .fd = strand->fd, .events = POLLIN };
+	if (count > POLLS_MAX - question->count)
+		mistake("too many descriptors");
+	for (nfds_t k = 0; k < count; k++) {
+		question->polls[question->count] = polls[k];
+		question->of[question->count++] = strand;
+	}
+}
+
+/* As far as it can be told without the kernel. */
+static bool can_run(struct strand *strand, struct question *question)
+{
+	const struct pollfd epoll = { .fd = strand->fd, .events = POLLIN };
 
 	if (strand->wait == WAIT_OVER)
 		return false;
@@ -153,9 +174,11 @@ bool strand_can_run(unsigned int i)
 	case WAIT_NOT:
 		return true;
 	case WAIT_EPOLL:
-		return strand_fds_ready(&epoll, 1);
+		ask(question, strand, &epoll, 1);
+		break;
 	case WAIT_POLL:
-		return strand_fds_ready(strand->polls, strand->poll_count);
+		ask(question, strand, strand->polls, strand->poll_count);
+		break;
 	case WAIT_COND:
 		return !strand->cond;
 	case WAIT_JOIN:
@@ -168,12 +191,42 @@ bool strand_can_run(unsigned int i)
 	return false;
 }
 
+void strands_look(void)
+{
+	struct question question;
+
+	question.count = 0;
+	for (unsigned int i = 0; i < strands.count; i++)
+		strands.strand[i].can_run = can_run(&strands.strand[i], &question);
+	if (!question.count || !strand_fds_ready(question.polls, question.count))
+		return;
+	for (unsigned int k = 0; k < question.count; k++)
+		if (question.polls[k].revents)
+			question.of[k]->can_run = true;
+}
+
+bool strand_can_run(unsigned int i)
+{
+	return strands.strand[i].can_run;
+}
+
+/* Until it yields. By itself: setjmp returns twice. */
+static void go_on(struct strand *strand)
+{
+	if (_setjmp(test_here))
+		return;
+	if (strand->begun)
+		_longjmp(strand->here, 1);
+	strand->begun = true;
+	setcontext(&strand->context);
+}
+
 void strand_run(unsigned int i)
 {
 	tls_save(tls.test);
 	tls_load(strands.strand[i].tls);
 	strands.current = (int)i;
-	swapcontext(&test_context, &strands.strand[i].context);
+	go_on(&strands.strand[i]);
 	strands.current = -1;
 	tls_save(strands.strand[i].tls);
 	tls_load(tls.test);

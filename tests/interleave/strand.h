@@ -40,7 +40,12 @@ bool strand_idle(void); /* it has no job */
 unsigned int strand_count(void);
 enum strand_role strand_role(unsigned int i);
 bool strand_over(unsigned int i);
-/* Has something to do: runs, or what it waits for has come, or its time is over. */
+/*
+ * Finds out who has something to do: runs, or what it waits for has come, or its time is
+ * over. That asks the kernel, which is most of a run's time: so once after each step, and
+ * whoever asks about a strand hears what was found then.
+ */
+void strands_look(void);
 bool strand_can_run(unsigned int i);
 void strand_run(unsigned int i);
 /* The first moment at which the time of one that waits is over; 0: none. Without workers. */

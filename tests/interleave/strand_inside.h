@@ -6,6 +6,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <ucontext.h>
 
 #define TLS_BYTES_MAX 512u
@@ -16,7 +17,9 @@
 enum wait { WAIT_NOT, WAIT_EPOLL, WAIT_POLL, WAIT_COND, WAIT_JOIN, WAIT_JOB, WAIT_OVER };
 
 struct strand {
-	ucontext_t context;
+	ucontext_t context; /* in which it begins */
+	jmp_buf here;       /* where it goes on */
+	bool begun;
 	void *stack;
 	enum strand_role role;
 	enum wait wait;
@@ -30,6 +33,7 @@ struct strand {
 	void *(*fn)(void *arg);
 	void *arg;
 	uint64_t place;
+	bool can_run;      /* when it was looked at last */
 	unsigned int naps; /* nanosleep() */
 	uint8_t tls[TLS_BYTES_MAX];
 };

@@ -50,7 +50,12 @@ static void job_begin_world(void *arg)
 	world.guest = world.device[0]->port->queue[0]->pair_from[0]->source;
 	vm_connect(&world.vm, path);
 	vm_share_memory(&world.vm);
-	vm_start_tx(&world.vm);
+	if (world.play->receives) {
+		vm_start_rings(&world.vm);
+		vm_offer_rx(&world.vm, WORLD_FRAMES_MAX);
+	} else {
+		vm_start_tx(&world.vm);
+	}
 	world.running = world.connected = true;
 }
 
@@ -142,8 +147,11 @@ static void look_at_job(void)
 /* The front-end's own side of the socket has no order that matters. */
 void world_run_hand(void)
 {
-	while (world.job != EVENT_END && strand_can_run(0))
+	strands_look();
+	while (world.job != EVENT_END && strand_can_run(0)) {
 		strand_run(0);
+		strands_look();
+	}
 	look_at_job();
 }
 
@@ -167,6 +175,7 @@ static void run_to_rest(const char *what)
 {
 	uint64_t until_ns = strand_now_ns() + MINUTE_NS;
 
+	strands_look();
 	for (unsigned int steps = 0; steps < STEPS_MAX; steps++) {
 		if (run_one())
 			continue;
@@ -175,6 +184,7 @@ static void run_to_rest(const char *what)
 		if (!strand_deadline_ns() || strand_deadline_ns() > until_ns)
 			violation("it never ends: %s", what);
 		strand_advance(strand_deadline_ns());
+		strands_look();
 	}
 	violation("it does not come to rest: %s", what);
 }

@@ -10,7 +10,8 @@
  *   - a device reads no memory that it was not told of, and it is told before the
  *     first loan, untold after the last (drivers/loop asserts both);
  *   - a queue pair that is to move is with the other worker then, or stays because a
- *     device keeps frames of it; no frame overtakes another on its way to a device;
+ *     device keeps frames of it; no frame overtakes another on its way to a device or
+ *     to the guest, and what came from the wire is in the guest's buffers at the end;
  *   - the books agree with the devices: loans of the pairs, frames of the ports;
  *   - at the end nothing is lost: each frame came back, or its ring was stopped
  *     while a device kept it; no memory is mapped, no descriptor and no thread left.
@@ -30,6 +31,7 @@
 #define EVENTS(X) \
 	X(EVENT_STEP,     "step")     /* a thread goes on to its next wait */ \
 	X(EVENT_SEND,     "send")     /* the guest makes a chain available, and kicks */ \
+	X(EVENT_ARRIVE,   "arrive")   /* device 0 has a frame from the wire */ \
 	X(EVENT_COMPLETE, "complete") /* a device completes one of its frames */ \
 	X(EVENT_FAIL,     "fail")     /* the same, not transmitted */ \
 	X(EVENT_AGAIN,    "again")    /* a device completes the last one once more */ \
@@ -59,6 +61,7 @@ struct play {
 	unsigned int depth; /* steps after the opening, as far as not said otherwise */
 	bool asked;         /* the devices have answered before it begins */
 	bool spread;        /* two workers: the devices with the first, the guest with the other */
+	bool receives;      /* the guest has a receive ring, and buffers for all */
 	enum event_kind opening[WORLD_OPENING_MAX]; /* what happens first, each to its end */
 	unsigned int budget[EVENT_KINDS];           /* opening included; of STEP: not used */
 };
@@ -71,7 +74,7 @@ void world_begin(const struct play *play);
 /* What can happen now; in the same order in each run. */
 unsigned int world_events(struct event *events);
 void world_do(const struct event *event);
-/* Two states with the same number are taken for the same. */
+/* Two states with the same number and the same events are taken for the same. */
 uint64_t world_state(void);
 /* All that is under way comes to its end, and everything is taken down. */
 void world_end(void);

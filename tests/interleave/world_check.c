@@ -72,6 +72,21 @@ static void check_used(void)
 			violation("frame %u came back, and a device may still read it", s);
 }
 
+/* What arrived, one after the other. */
+static void check_received(void)
+{
+	struct mock_driver *driver = &world.vm.rx.driver;
+	uint8_t bytes[SERIAL_AT + 1];
+
+	while (driver->size && driver->used_next != driver->used->idx) {
+		vm_receive(&world.vm, bytes, sizeof(bytes));
+		if (bytes[SERIAL_AT] != world.received)
+			violation("the guest received frame %u from the wire, not %u",
+				  bytes[SERIAL_AT], world.received);
+		world.received++;
+	}
+}
+
 static void check_books(unsigned int d)
 {
 	struct loop *loop = world.device[d];
@@ -202,6 +217,7 @@ void world_check(void)
 	if (world.ended)
 		return;
 	check_used();
+	check_received();
 	check_ways();
 	for (unsigned int d = 0; d < world.play->devices; d++)
 		check_books(d);
@@ -238,6 +254,9 @@ void world_check_nothing_lost(void)
 		if (!sent->used && !sent->lost && !taken_back)
 			violation("frame %u is lost", s);
 	}
+	if (world.connected && world.received != world.done[EVENT_ARRIVE])
+		violation("%u frames came from the wire, and the guest received %u",
+			  world.done[EVENT_ARRIVE], world.received);
 	check_current();
 }
 

@@ -24,6 +24,19 @@ void world_send(void)
 	world.sent[serial].head = vm_send(&world.vm, frame, LEN);
 }
 
+/* It has its number, too. */
+void world_arrive(void)
+{
+	struct loop *loop = world.device[0];
+	uint8_t frame[LEN];
+
+	vm_frame(frame, LEN, 0xe0, 0xd0, 0);
+	frame[SERIAL_AT] = (uint8_t)(world.done[EVENT_ARRIVE] - 1);
+	if (!loop_receive(loop, frame, LEN, NULL))
+		violation("the device has no room for a frame from the wire");
+	gw_eventfd_signal(loop->wake_fd);
+}
+
 void world_complete(unsigned int d, unsigned int i, bool failed)
 {
 	struct loop *loop = world.device[d];
@@ -66,6 +79,8 @@ static bool possible(enum event_kind kind)
 		return world.vm.tx.driver.size && !world.frozen && !world.ended &&
 		       world.sent_count < WORLD_FRAMES_MAX &&
 		       !(world.job_waits && world.job == EVENT_START);
+	case EVENT_ARRIVE:
+		return world.connected && !world.ended;
 	case EVENT_STOP:
 	case EVENT_MEMORY:
 		return hand && (kind == EVENT_MEMORY || world.running);
@@ -116,9 +131,9 @@ static unsigned int device_events(struct event *events, unsigned int n, unsigned
 
 unsigned int world_events(struct event *events)
 {
-	static const enum event_kind others[] = { EVENT_SEND,   EVENT_STOP,    EVENT_START,
-						  EVENT_MEMORY, EVENT_MOVE,    EVENT_GONE,
-						  EVENT_END,    EVENT_DEADLINE };
+	static const enum event_kind others[] = { EVENT_SEND,  EVENT_ARRIVE, EVENT_STOP,
+						  EVENT_START, EVENT_MEMORY, EVENT_MOVE,
+						  EVENT_GONE,  EVENT_END,    EVENT_DEADLINE };
 	unsigned int n = 0;
 
 	for (unsigned int i = 0; i < strand_count(); i++)
@@ -142,6 +157,9 @@ static void act(const struct event *event)
 		break;
 	case EVENT_SEND:
 		world_send();
+		break;
+	case EVENT_ARRIVE:
+		world_arrive();
 		break;
 	case EVENT_COMPLETE:
 	case EVENT_FAIL:

@@ -37,8 +37,9 @@ struct world {
 
 	struct sent sent[WORLD_FRAMES_MAX];
 	unsigned int sent_count;
-	unsigned int ring;    /* counts runs of the transmit ring */
-	bool running, frozen; /* frozen: its stop was answered, nothing may come back */
+	unsigned int received; /* of what has arrived */
+	unsigned int ring;     /* counts runs of the transmit ring */
+	bool running, frozen;  /* frozen: its stop was answered, nothing may come back */
 	bool connected, ended;
 	enum event_kind job;
 	bool job_waits;  /* its end was not looked at yet */
@@ -78,6 +79,7 @@ unsigned int world_serial(const struct iovec *seg);
 
 /* ---- world_events.c ---- */
 void world_send(void);
+void world_arrive(void);
 void world_complete(unsigned int device, unsigned int i, bool failed);
 void world_complete_all(void);
 void world_revive(unsigned int device);

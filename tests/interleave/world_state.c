@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A number for the state of the played world: two with the same number are taken for the
- * same. What is left out is time, but for who waits how long, and where things lie.
+ * A number for the state of the played world: two with the same number, in which the same
+ * can happen, are taken for the same. What is left out is time, but for who waits how long,
+ * and where things lie.
  */
 #include "world_inside.h"
 
@@ -82,6 +83,7 @@ static uint64_t device_state(uint64_t hash, unsigned int d)
 	hash = add_word(hash, world.dead[d] | loop->stopping << 1 | world.has_last[d] << 2);
 	hash = add_word(hash, loop->map_count);
 	hash = add_word(hash, loop->bogus);
+	hash = add_word(hash, loop->received_count);
 	for (unsigned int i = 0; i < world_held(d); i++) {
 		const struct gw_frame *frame = world_held_frame(d, i);
 
@@ -105,7 +107,6 @@ uint64_t world_state(void)
 				      world.ended << 3 | world.job_waits << 4);
 	for (unsigned int i = 0; i < strand_count(); i++) {
 		hash = add_word(hash, strand_over(i) ? 0 : strand_place(i));
-		hash = add_word(hash, strand_can_run(i));
 		hash = add_word(hash, strand_over(i) ? 0 : strand_patience(i));
 	}
 	if (world.ended)
@@ -118,6 +119,7 @@ uint64_t world_state(void)
 					      driver->used->ring[driver->size].id);
 	hash = port_state_of(hash, world.guest);
 	hash = add_word(hash, world.guest->place[0]);
+	hash = add_word(hash, world.received);
 	for (unsigned int l = 0; l < world.guest->lanes; l++)
 		hash = crossing_state(hash, holder_of(world.guest)->network->lane[l]);
 	for (unsigned int d = 0; d < world.play->devices; d++)

@@ -43,42 +43,38 @@ static inline void step(uint16_t *slot, bool *wrap, uint16_t size)
 	*wrap = !*wrap;
 }
 
-/* The first of a batch has its flags when it is published. */
-static inline void write_plain(struct driver_ring_packed *p, struct vring_packed_desc *d,
-			       const struct ring_plain *plain, uint16_t id, uint16_t flags)
+/* The first of a batch has its flags when it is published; until then those it had. */
+static void hold_first(struct driver_ring_packed *p, struct vring_packed_desc *d, union tail *tail)
 {
-	union tail tail = { .len = htole32(plain->len), .id = htole16(id) };
-
-	d->addr = htole64(plain->gpa);
-	if (p->head) {
-		tail.flags = htole16(flags);
-		store_release64(tail_of(d), tail.word);
-		return;
-	}
-	d->len = tail.len;
-	d->id = tail.id;
 	p->head = &d->flags;
-	p->head_flags = htole16(flags);
+	p->head_flags = tail->flags;
+	tail->flags = d->flags;
 }
 
 uint64_t packed_add_run(struct driver_ring *ring, const struct ring_plain *plain,
 			const uint32_t *tokens, uint32_t count, uint16_t flags)
 {
 	struct driver_ring_packed *p = &ring->packed;
+	const uint16_t *ids = p->ids + p->id_count;
 	uint16_t slot = p->slot, size = ring->size;
 	bool wrap = p->wrap;
 	uint64_t bytes = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
 		const struct ring_plain *of = &plain[tokens[i]];
-		uint16_t id = p->ids[--p->id_count];
+		struct vring_packed_desc *d = &p->desc[slot];
+		uint16_t id = *--ids, shown = flags | (wrap ? AVAIL_BIT : USED_BIT);
+		union tail tail = { { htole32(of->len), htole16(id), htole16(shown) } };
 
-		write_plain(p, &p->desc[slot], of, id,
-			    (uint16_t)(flags | (wrap ? AVAIL_BIT : USED_BIT)));
+		d->addr = htole64(of->gpa);
+		if (__builtin_expect(!p->head, 0))
+			hold_first(p, d, &tail);
+		store_release64(tail_of(d), tail.word);
 		driver_ring_note_plain(ring, i, id, tokens[i], flags ? of->len : 0);
 		bytes += of->len;
 		step(&slot, &wrap, size);
 	}
+	p->id_count -= (uint16_t)count;
 	p->slot = slot;
 	p->wrap = wrap;
 	p->added += (uint16_t)count;
@@ -96,20 +92,26 @@ uint32_t packed_reap_run(struct driver_ring *ring, uint32_t *tokens, uint32_t *l
 {
 	struct driver_ring_packed *p = &ring->packed;
 	uint32_t out = driver_ring_out(ring), i;
+	uint16_t *ids = p->ids + p->id_count;
+	uint16_t slot = p->used_slot;
+	bool wrap = p->used_wrap;
 
 	max = max < out ? max : out;
 	for (i = 0; i < max; i++) {
-		uint16_t want = p->used_wrap ? AVAIL_BIT | USED_BIT : 0;
-		union tail tail = { .word = load_acquire64(tail_of(&p->desc[p->used_slot])) };
+		uint16_t want = wrap ? AVAIL_BIT | USED_BIT : 0;
+		union tail tail = { .word = load_acquire64(tail_of(&p->desc[slot])) };
 
 		if ((le16toh(tail.flags) & (AVAIL_BIT | USED_BIT)) != want ||
 		    !driver_ring_take_plain(ring, le16toh(tail.id), &tokens[i]))
 			break;
 		lens[i] = le32toh(tail.len);
-		p->ids[p->id_count++] = le16toh(tail.id);
-		fetch_line(p, p->used_slot);
-		step(&p->used_slot, &p->used_wrap, ring->size);
+		ids[i] = le16toh(tail.id);
+		fetch_line(p, slot);
+		step(&slot, &wrap, ring->size);
 	}
+	p->id_count += (uint16_t)i;
+	p->used_slot = slot;
+	p->used_wrap = wrap;
 	return i;
 }
 

@@ -296,13 +296,12 @@ static void build_tx(struct guest_nic *nic, struct nic_slot *slot, uint64_t turn
 	fill_tx(nic, slot, nic->stream);
 }
 
-const struct ring_segment *guest_nic_build_fixed(struct guest_nic *nic, uint32_t number)
+void guest_nic_build_fixed(struct guest_nic *nic, uint32_t number)
 {
 	struct nic_slot *slot = &nic->tx.slots[number];
 
 	build_tx(nic, slot, number, PATTERN_FIXED | number);
 	slot->built = true;
-	return slot->segments;
 }
 
 uint32_t guest_nic_rewrite(struct guest_nic *nic, uint32_t stream)

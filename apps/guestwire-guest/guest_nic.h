@@ -55,7 +55,7 @@ struct nic_side {
 	struct nic_slot *slots;
 	struct ring_segment *segments; /* of all slots */
 	uint32_t *free;                /* stack of slot numbers (TX) */
-	struct ring_plain *plain;      /* by slot, where frames go by runs (TX); or NULL */
+	struct ring_plain *plain;      /* by slot, where chains are added by runs; or NULL */
 	uint32_t free_count;
 	uint64_t turn;
 };

@@ -4,10 +4,10 @@
 
 #include "guest_nic.h"
 
-/* Writes the frame that a slot will hold for good. Returns its only piece. */
-const struct ring_segment *guest_nic_build_fixed(struct guest_nic *nic, uint32_t number);
+/* Writes the frame that a slot will hold for good. */
+void guest_nic_build_fixed(struct guest_nic *nic, uint32_t number);
 
-/* guest_nic_run.c: nic->tx.plain is NULL if frames go one by one. */
+/* guest_nic_run.c. tx.plain is NULL if frames are sent one by one. */
 int guest_nic_prepare_runs(struct guest_nic *nic, struct fail *fail);
 /* Adds up to limit frames; returns how many. */
 uint32_t guest_nic_send_run(struct guest_nic *nic, uint32_t limit);

@@ -6,6 +6,8 @@
  *
  * What wants a look at each frame (a sequence number, its address in the log, a table, memory
  * that comes and goes, another frame in its place) goes one by one, in guest_nic.c.
+ *
+ * Receive buffers of one descriptor are always offered again by runs (guest_nic_receive.c).
  */
 #include "guest_nic_inside.h"
 
@@ -20,27 +22,41 @@ static bool all_alike(const struct guest_nic *nic)
 
 	if (!o->send_given || o->pattern != GUEST_PATTERN_FIXED)
 		return false;
-	if (nic->tx.shape.pieces_high > 1 || guest_nic_pieces_max(nic) > 1 ||
-	    (nic->indirect && o->indirect == INDIRECT_ALWAYS))
-		return false;
-	return !o->addresses && !o->scribble && !o->plug_ms && !o->rewrite_given;
+	return guest_nic_pieces_max(nic) == 1 && !o->addresses && !o->scribble && !o->plug_ms &&
+	       !o->rewrite_given;
+}
+
+static bool in_one_descriptor(const struct guest_nic *nic, const struct nic_side *side)
+{
+	return side->shape.pieces_high == 1 &&
+	       !(nic->indirect && nic->options->indirect == INDIRECT_ALWAYS);
+}
+
+/* Of slots whose segments are there for good. */
+static int make_plain(struct nic_side *side, struct fail *fail)
+{
+	side->plain = calloc(side->ring.size, sizeof(*side->plain));
+	if (!side->plain)
+		return fail_set(fail, -ENOMEM, "no memory for %u slots", side->ring.size);
+	for (uint32_t i = 0; i < side->ring.size; i++) {
+		const struct ring_segment *only = side->slots[i].segments;
+
+		side->plain[i] = (struct ring_plain){ only->gpa, only->len };
+	}
+	return 0;
 }
 
 int guest_nic_prepare_runs(struct guest_nic *nic, struct fail *fail)
 {
-	struct nic_side *tx = &nic->tx;
+	int rc = 0;
 
-	if (!all_alike(nic))
-		return 0;
-	tx->plain = calloc(tx->ring.size, sizeof(*tx->plain));
-	if (!tx->plain)
-		return fail_set(fail, -ENOMEM, "no memory for %u frames", tx->ring.size);
-	for (uint32_t i = 0; i < tx->ring.size; i++) {
-		const struct ring_segment *only = guest_nic_build_fixed(nic, i);
-
-		tx->plain[i] = (struct ring_plain){ only->gpa, only->len };
-	}
-	return 0;
+	if (in_one_descriptor(nic, &nic->rx))
+		rc = make_plain(&nic->rx, fail);
+	if (rc || !in_one_descriptor(nic, &nic->tx) || !all_alike(nic))
+		return rc;
+	for (uint32_t i = 0; i < nic->tx.ring.size; i++)
+		guest_nic_build_fixed(nic, i);
+	return make_plain(&nic->tx, fail);
 }
 
 uint32_t guest_nic_send_run(struct guest_nic *nic, uint32_t limit)

@@ -47,6 +47,9 @@ static struct tally_stream *find_stream(struct tally *tally, const struct patter
 
 	if (!found->has_stream && tally->stream_count)
 		return &tally->streams[0];
+	if (tally->stream_count && !found->stream_low_only &&
+	    tally->streams[tally->last].id == found->stream)
+		return &tally->streams[tally->last];
 	from = found->stream_low_only ? 0 : tally->last;
 	for (uint32_t i = 0; i < tally->stream_count; i++) {
 		uint32_t at = (from + i) % tally->stream_count;

@@ -8,6 +8,16 @@
 #define USED_BIT   (1u << VRING_PACKED_DESC_F_USED)
 #define WRAP_SHIFT VRING_PACKED_EVENT_F_WRAP_CTR
 
+#define CACHE_LINE  64u
+#define USED_A_LINE (CACHE_LINE / sizeof(struct vring_used_elem))
+#define AHEAD       (4 * USED_A_LINE)
+
+/* Of descriptors in a packed ring (2.8.1). */
+struct place {
+	uint16_t slot;
+	bool wrap;
+};
+
 /* Nobody has to kick: we look all the time. */
 static void refuse_kicks(struct sink_ring *ring)
 {
@@ -49,69 +59,65 @@ uint16_t sink_ring_has(const struct sink_ring *ring)
 
 void sink_ring_take(struct sink_ring *ring, uint16_t count, uint32_t len)
 {
-	const struct vring_avail *avail = ring->driver;
+	const uint16_t *avail = ((const struct vring_avail *)ring->driver)->ring;
 	struct vring_used *used = ring->device;
-	uint16_t mask = (uint16_t)(ring->size - 1);
+	uint16_t mask = (uint16_t)(ring->size - 1), at = ring->next;
 
-	for (uint16_t i = 0; i < count; i++, ring->next++)
-		used->ring[ring->next & mask] =
-			(struct vring_used_elem){ .id = avail->ring[ring->next & mask],
-						  .len = len };
-	if (count)
-		gw_store_release(&used->idx, ring->next);
-}
-
-static bool is_available(const struct sink_ring *ring, uint16_t flags)
-{
-	return !!(flags & AVAIL_BIT) == ring->wrap && !!(flags & USED_BIT) != ring->wrap;
-}
-
-static void step(struct sink_ring *ring)
-{
-	if (++ring->next == ring->size) {
-		ring->next = 0;
-		ring->wrap = !ring->wrap;
+	for (uint16_t i = 0; i < count; i++, at++) {
+		/* The guest had the lines of the next ones a round ago. */
+		if (!(at % USED_A_LINE))
+			gw_prefetch_write(&used->ring[(at + AHEAD) & mask]);
+		used->ring[at & mask] =
+			(struct vring_used_elem){ .id = avail[at & mask], .len = len };
 	}
+	ring->next = at;
+	if (count)
+		gw_store_release(&used->idx, at);
 }
 
-/* To the end of a chain; its id is in the last descriptor (2.8.6). */
-static uint16_t pass_chain(struct sink_ring *ring, const struct vring_packed_desc *desc)
+static bool is_available(struct place place, uint16_t flags)
 {
-	uint16_t flags, id;
-
-	do {
-		flags = desc[ring->next].flags;
-		id = desc[ring->next].id;
-		step(ring);
-	} while (flags & VRING_DESC_F_NEXT);
-	return id;
+	return (flags & (AVAIL_BIT | USED_BIT)) == (place.wrap ? AVAIL_BIT : USED_BIT);
 }
 
-static void put_used(struct vring_packed_desc *desc, uint16_t id, bool wrap)
+static void step(struct place *place, uint32_t size)
 {
-	desc->id = id;
-	desc->len = 0;
-	gw_store_release(&desc->flags, wrap ? AVAIL_BIT | USED_BIT : 0);
+	if (++place->slot < size)
+		return;
+	place->slot = 0;
+	place->wrap = !place->wrap;
+}
+
+static void put_used(struct vring_packed_desc *desc, struct place place, uint16_t id)
+{
+	desc[place.slot].id = id;
+	desc[place.slot].len = 0;
+	gw_store_release(&desc[place.slot].flags, place.wrap ? AVAIL_BIT | USED_BIT : 0);
 }
 
 /* 2.8: with IN_ORDER one used element stands for all chains of a visit. */
 uint32_t sink_ring_take_packed(struct sink_ring *ring, bool in_order)
 {
 	struct vring_packed_desc *desc = ring->desc;
-	uint32_t count = 0;
-	uint16_t first = ring->next, id = 0;
-	bool first_wrap = ring->wrap;
+	struct place begin = { ring->next, ring->wrap }, place = begin, first;
+	uint32_t count = 0, size = ring->size;
+	uint16_t flags, id = 0;
 
-	while (count < ring->size && is_available(ring, gw_load_acquire(&desc[ring->next].flags))) {
-		uint16_t slot = ring->next;
-		bool wrap = ring->wrap;
-
-		id = pass_chain(ring, desc);
+	for (; count < size; count++) {
+		flags = gw_load_acquire(&desc[place.slot].flags);
+		if (!is_available(place, flags))
+			break;
+		/* To the end of the chain; its id is in the last descriptor (2.8.6). */
+		for (first = place; flags & VRING_DESC_F_NEXT; flags = desc[place.slot].flags)
+			step(&place, size);
+		id = desc[place.slot].id;
+		step(&place, size);
 		if (!in_order)
-			put_used(&desc[slot], id, wrap);
-		count++;
+			put_used(desc, first, id);
 	}
 	if (count && in_order)
-		put_used(&desc[first], id, first_wrap);
+		put_used(desc, begin, id);
+	ring->next = place.slot;
+	ring->wrap = place.wrap;
 	return count;
 }

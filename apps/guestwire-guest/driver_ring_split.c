@@ -210,7 +210,7 @@ static void split_put(struct driver_ring *ring, uint16_t head)
 	__builtin_prefetch(&ring->desc[head], 1);
 	if (ring->in_order)
 		return;
-	for (uint16_t i = 1; i < ring->flight[head].descriptors; i++)
+	for (uint32_t i = 1; i < ring->flight[head].descriptors; i++)
 		last = ring->next[last];
 	ring->next[last] = ring->free_head;
 	ring->free_head = head;

@@ -113,9 +113,26 @@ static void frame_over(struct xdp_channel *ch, struct gw_frame *frame, enum gw_d
 
 static void slot_free(struct xdp_tx *tx, uint32_t index)
 {
-	tx->slot[index].word = 0;
-	tx->slot[index].generation++;
 	tx->free[tx->free_count++] = (uint16_t)index;
+}
+
+/*
+ * A descriptor is over. True if it was the frame's last; until then the head's slot counts
+ * those that are left, and is nobody else's.
+ */
+static bool slot_over(struct xdp_tx *tx, uint32_t index)
+{
+	struct tx_slot *slot = &tx->slot[index];
+	uint32_t head = slot->head;
+
+	slot->word = 0;
+	slot->generation++;
+	if (index != head)
+		slot_free(tx, index);
+	if (--tx->slot[head].left)
+		return false;
+	slot_free(tx, head);
+	return true;
 }
 
 static uint32_t slot_index(const struct xdp_tx *tx, uint64_t word)
@@ -127,15 +144,13 @@ static void complete(struct xdp_channel *ch, uint64_t word)
 {
 	struct xdp_tx *tx = &ch->tx;
 	uint32_t index = slot_index(tx, word);
-	struct tx_slot *slot = &tx->slot[index], *head;
+	const struct tx_slot *slot = &tx->slot[index];
 
 	if (!slot->word || (slot->word ^ word) & ~LOST_BITS) {
 		gw_counter_add(&tx->bogus, 1);
 		return;
 	}
-	head = &tx->slot[slot->head];
-	slot_free(tx, index);
-	if (--head->left == 0)
+	if (slot_over(tx, index))
 		frame_over(ch, slot->frame, GW_DONE_OK);
 }
 
@@ -189,15 +204,11 @@ static void end_all(struct xdp_channel *ch, enum gw_done_status taken)
 	enum gw_done_status status;
 
 	for (uint32_t i = 0; i < tx->slot_count; i++) {
-		struct tx_slot *slot = &tx->slot[i], *head;
+		const struct tx_slot *slot = &tx->slot[i];
 
-		if (!slot->word)
+		if (!slot->word || !slot_over(tx, i))
 			continue;
-		head = &tx->slot[slot->head];
-		slot_free(tx, i);
-		if (--head->left)
-			continue;
-		status = head->untaken ? GW_DONE_FAILED : taken;
+		status = tx->slot[slot->head].untaken ? GW_DONE_FAILED : taken;
 		frame_over(ch, slot->frame, status);
 		gw_counter_add(&tx->abandoned, status == GW_DONE_FAILED);
 	}

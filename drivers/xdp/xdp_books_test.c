@@ -118,6 +118,33 @@ static void what_was_half_described_leaves_no_trace(void **state)
 	check_nothing_out(f);
 }
 
+/* It counts the others. It was free with its own descriptor once, for the next frame. */
+static void a_heads_slot_is_kept_until_its_frame_is_over(void **state)
+{
+	struct fixture *f = *state;
+	struct gw_done done[GW_BATCH];
+	struct gw_frame first, second;
+	uint64_t rest[SEGS];
+
+	make_frame(f, &first, true);
+	make_frame(f, &second, true);
+	assert_int_equal(offer(f, &first), 1);
+	for (unsigned int i = 0; i < SEGS; i++)
+		rest[i] = fake_takes(&f->kernel).addr;
+	fake_completes(&f->kernel, rest[0]);
+	assert_int_equal(offer(f, &second), 1);
+	for (unsigned int i = 0; i < SEGS; i++)
+		fake_completes(&f->kernel, fake_takes(&f->kernel).addr);
+	assert_int_equal(reap(f, done), 1);
+	assert_ptr_equal(done[0].frame, &second);
+	fake_completes(&f->kernel, rest[1]);
+	assert_int_equal(reap(f, done), 0);
+	fake_completes(&f->kernel, rest[2]);
+	assert_int_equal(reap(f, done), 1);
+	assert_ptr_equal(done[0].frame, &first);
+	check_nothing_out(f);
+}
+
 /* Each is over as soon as it is taken; nobody asks for them. */
 static void there_is_an_end_to_what_is_not_reaped(void **state)
 {
@@ -199,6 +226,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_free_slot_believes_nothing),
 		TEST(what_was_half_described_leaves_no_trace),
+		TEST(a_heads_slot_is_kept_until_its_frame_is_over),
 		TEST(there_is_an_end_to_what_is_not_reaped),
 		TEST(what_a_kernel_that_copies_has_taken_goes_out),
 		TEST(what_a_broken_socket_has_taken_is_lost),

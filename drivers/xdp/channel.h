@@ -25,7 +25,7 @@ struct xdp_port;
  * finds it without a look-up; `word` is what must come back (but see LOST_BITS).
  */
 struct tx_slot {
-	uint64_t word; /* as submitted; 0: the slot is free */
+	uint64_t word; /* as submitted; 0: it is not out */
 	struct gw_frame *frame;
 	uint16_t head;       /* slot of the frame's first descriptor */
 	uint16_t left;       /* in the head's slot: descriptors of the frame still out */
@@ -153,6 +153,11 @@ enum put { PUT_OK, PUT_FULL, PUT_BAD };
 
 /* Puts a frame into the ring; the kernel does not see it before tx_publish. */
 enum put tx_put(struct xdp_channel *ch, struct gw_frame *frame);
+/*
+ * The same for frames of one source that ask for nothing, with a descriptor for each segment.
+ * Ends before whatever is otherwise, or finds no room: how many are in.
+ */
+unsigned int tx_put_run(struct xdp_channel *ch, struct gw_frame *const *frames, unsigned int count);
 
 /* ---- rx.c: frames in ---- */
 

@@ -43,8 +43,8 @@ struct place {
  * the frame is of the memmap we are bound to. The first 64 KiB are refused: the
  * cookie needs them.
  */
-static bool place_find(const struct xdp_channel *ch, const struct gw_frame *frame, const void *at,
-		       size_t len, struct place *place)
+static inline bool place_find(const struct xdp_channel *ch, const struct gw_frame *frame,
+			      const void *at, size_t len, struct place *place)
 {
 	const struct xdp_tx *tx = &ch->tx;
 	uint64_t from = (uintptr_t)at - (uintptr_t)ch->p->arena.iov_base;
@@ -66,8 +66,8 @@ static bool place_find(const struct xdp_channel *ch, const struct gw_frame *fram
  * The longest piece that one descriptor may have at this address. Huge pages begin at
  * multiples of their size in addresses, not in offsets.
  */
-static size_t piece_len(const struct xdp_tx *tx, const struct place *place, uintptr_t at,
-			size_t len)
+static inline size_t piece_len(const struct xdp_tx *tx, const struct place *place, uintptr_t at,
+			       size_t len)
 {
 	size_t most = tx->piece_bytes, page_left;
 
@@ -78,23 +78,31 @@ static size_t piece_len(const struct xdp_tx *tx, const struct place *place, uint
 	return len < most ? len : most;
 }
 
+/* The word that is submitted. */
+static inline uint64_t slot_fill(struct xdp_tx *tx, uint16_t index, uint16_t head,
+				 struct gw_frame *frame, uint64_t offset)
+{
+	struct tx_slot *slot = &tx->slot[index];
+	uint64_t cookie = (index | (uint32_t)slot->generation << tx->slot_bits) & COOKIE_MAX;
+	uint64_t word = (offset - cookie) | cookie << COOKIE_SHIFT;
+
+	slot->word = word;
+	slot->frame = frame;
+	slot->head = head;
+	return word;
+}
+
 static void put_piece(struct xdp_channel *ch, struct gw_frame *frame, struct put_state *state,
 		      uint64_t offset, uint32_t len)
 {
-	struct xdp_tx *tx = &ch->tx;
+	const uint16_t *free = ch->tx.free + ch->tx.free_count - 1;
 	struct xsk_ring *ring = &ch->xsk->tx;
 	uint32_t at = ring->mine + state->taken;
-	uint16_t index = tx->free[tx->free_count - 1 - state->taken];
-	struct tx_slot *slot = &tx->slot[index];
-	uint64_t cookie = (index | (uint32_t)slot->generation << tx->slot_bits) & COOKIE_MAX;
-	struct xdp_desc *desc = xsk_desc(ring, at);
 
-	slot->word = (offset - cookie) | cookie << COOKIE_SHIFT;
-	slot->frame = frame;
-	slot->head = tx->free[tx->free_count - 1];
-	desc->addr = slot->word;
-	desc->len = len;
-	desc->options = 0;
+	*xsk_desc(ring, at) = (struct xdp_desc){
+		.addr = slot_fill(&ch->tx, *(free - state->taken), *free, frame, offset),
+		.len = len,
+	};
 	if (state->taken)
 		xsk_desc(ring, at - 1)->options = XDP_PKT_CONTD;
 	state->taken++;
@@ -180,4 +188,80 @@ enum put tx_put(struct xdp_channel *ch, struct gw_frame *frame)
 	tx->held++;
 	ch->p->source[frame->pair % XDP_SOURCES].out[ch->index]++;
 	return PUT_OK;
+}
+
+/* ---- by runs ---- */
+
+/* Frames that there is room for in our books, of so many. */
+static unsigned int books_room(const struct xdp_tx *tx, unsigned int count)
+{
+	uint32_t room = tx->held > tx->done_mask ? 0 : tx->done_mask + 1 - tx->held;
+
+	return room < count ? room : count;
+}
+
+/* Descriptors that there is room for, and slots. */
+static uint32_t descriptors_room(struct xdp_channel *ch)
+{
+	struct xsk_ring *ring = &ch->xsk->tx;
+	uint32_t room = xsk_room(ring, ring->size);
+
+	return ch->tx.free_count < room ? ch->tx.free_count : room;
+}
+
+static inline bool is_plain(const struct gw_frame *frame, unsigned int pair)
+{
+	return frame->pair == pair && frame->seg_count && !frame->header.gso_type &&
+	       !(frame->header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM);
+}
+
+/* A descriptor for each segment, behind `taken` others; no trace is left if that will not do. */
+static inline bool put_whole(struct xdp_channel *ch, struct gw_frame *frame, uint32_t taken)
+{
+	const uint16_t *free = ch->tx.free + ch->tx.free_count - 1 - taken;
+	const struct xsk_ring *ring = &ch->xsk->tx;
+	const struct iovec *seg = frame->seg;
+	unsigned int count = frame->seg_count;
+	struct place place;
+
+	for (unsigned int i = 0; i < count; i++) {
+		uintptr_t at = (uintptr_t)seg[i].iov_base;
+		size_t len = seg[i].iov_len;
+
+		if (!len || !place_find(ch, frame, seg[i].iov_base, len, &place) ||
+		    piece_len(&ch->tx, &place, at, len) != len) {
+			while (i--)
+				ch->tx.slot[*(free - i)].word = 0;
+			return false;
+		}
+		*xsk_desc(ring, ring->mine + taken + i) = (struct xdp_desc){
+			.addr = slot_fill(&ch->tx, *(free - i), *free, frame, place.offset),
+			.len = (uint32_t)len,
+			.options = i + 1 < count ? XDP_PKT_CONTD : 0,
+		};
+	}
+	ch->tx.slot[*free].left = (uint16_t)count;
+	return true;
+}
+
+unsigned int tx_put_run(struct xdp_channel *ch, struct gw_frame *const *frames, unsigned int count)
+{
+	struct xdp_tx *tx = &ch->tx;
+	uint32_t room = descriptors_room(ch), taken = 0;
+	unsigned int pair = frames[0]->pair, n;
+
+	count = books_room(tx, count);
+	for (n = 0; n < count; n++) {
+		uint32_t segs = frames[n]->seg_count;
+
+		if (!is_plain(frames[n], pair) || segs > tx->pieces_max || segs > room - taken ||
+		    !put_whole(ch, frames[n], taken))
+			break;
+		taken += segs;
+	}
+	tx->free_count -= taken;
+	ch->xsk->tx.mine += taken; /* the kernel sees it with the batch */
+	tx->held += n;
+	ch->p->source[pair % XDP_SOURCES].out[ch->index] += n;
+	return n;
 }

@@ -89,6 +89,11 @@ static void drop(struct xdp_channel *ch, struct gw_frame *frame, enum gw_reason 
 	tx_done(ch, frame, GW_DONE_OK);
 }
 
+static bool is_open(const struct xdp_channel *ch)
+{
+	return channel_takes(ch) && !ch->tx.link_down && !gw_load_relaxed(&ch->broken);
+}
+
 /*
  * Takes a frame, or says why not (p->queue->refusal). What one channel has no room
  * for must not stop the frames behind it, which may be other guests' and go through
@@ -104,7 +109,7 @@ static bool take(struct xdp_channel *ch, struct gw_frame *frame)
 		ch->p->queue->refusal = GW_DROP_EGRESS_FULL;
 		return false;
 	}
-	if (channel_takes(ch) && !ch->tx.link_down && !gw_load_relaxed(&ch->broken)) {
+	if (is_open(ch)) {
 		switch (tx_put(ch, frame)) {
 		case PUT_OK:
 			return true;
@@ -127,16 +132,19 @@ static bool take(struct xdp_channel *ch, struct gw_frame *frame)
 unsigned int xdp_tx(struct gw_queue *queue, struct gw_frame *const *frames, unsigned int count)
 {
 	struct xdp_port *p = queue->priv;
-	unsigned int touched = 0, i;
+	unsigned int touched = 0, i, taken;
 
 	for (i = 0; i < p->channel_count; i++)
 		if (p->channel[i].xsk && p->channel[i].tx.link_down)
 			tx_kick(&p->channel[i]);
 	xdp_collect(p);
-	for (i = 0; i < count; i++) {
+	for (i = 0; i < count; i += taken) {
 		struct xdp_channel *ch = channel_for(p, frames[i]);
 
-		if (!take(ch, frames[i]))
+		taken = is_open(ch) ? tx_put_run(ch, frames + i, count - i) : 0;
+		if (!taken)
+			taken = take(ch, frames[i]);
+		if (!taken)
 			break;
 		touched |= 1u << ch->index;
 	}

@@ -49,6 +49,7 @@
 #pragma once
 
 #include "atomic.h"
+#include "ring.h"
 #include "ring_record.h"
 #include <linux/virtio_ring.h>
 
@@ -197,6 +198,24 @@ static inline void record_split_pop(struct ring_record *record, uint16_t head)
 	gw_compiler_barrier();
 }
 
+/*
+ * The same for a run. Stores of volatile words stay in their order, which is all that a kill
+ * asks for: each is in the record before the next one.
+ */
+static inline void record_split_pop_run(struct ring_record *record, const struct ring_linear *chain,
+					unsigned int count)
+{
+	struct record_split_desc *desc = record->split->desc;
+	uint64_t counter = record->counter;
+
+	for (unsigned int i = 0; i < count; i++) {
+		gw_write_once(&desc[chain[i].head].counter, counter++);
+		gw_write_once(&desc[chain[i].head].inflight, 1);
+	}
+	gw_compiler_barrier();
+	record->counter = counter;
+}
+
 static inline void record_split_unpop(struct ring_record *record, uint16_t head)
 {
 	gw_write_once(&record->split->desc[head].inflight, 0);
@@ -217,12 +236,37 @@ static inline void record_split_push(struct ring_record *record, uint16_t head)
 	record->last_batch_head = head;
 }
 
+/* The same for a run: the list is asked for when the ring's used index was stored, not before. */
+static inline void record_split_push_run(struct ring_record *record, const uint16_t *head,
+					 unsigned int count)
+{
+	struct record_split_desc *desc = record->split->desc;
+	uint16_t *batch = record->batch + record->batch_count;
+	uint32_t room = record->size - record->batch_count;
+	uint16_t last = record->last_batch_head;
+
+	count = count < room ? count : room;
+	for (unsigned int i = 0; i < count; i++) {
+		batch[i] = head[i];
+		gw_write_once(&desc[head[i]].next, last);
+		last = head[i];
+	}
+	gw_write_once(&record->split->last_batch_head, last);
+	gw_compiler_barrier();
+	record->last_batch_head = last;
+	record->batch_count += count;
+}
+
 /* After the ring's used index was stored. */
 static inline void record_split_flushed(struct ring_record *record, uint16_t used_idx)
 {
+	struct record_split_desc *desc = record->split->desc;
+	const uint16_t *batch = record->batch;
+	uint32_t count = record->batch_count;
+
 	gw_compiler_barrier();
-	for (uint32_t i = 0; i < record->batch_count; i++)
-		gw_write_once(&record->split->desc[record->batch[i]].inflight, 0);
+	for (uint32_t i = 0; i < count; i++)
+		gw_write_once(&desc[batch[i]].inflight, 0);
 	gw_compiler_barrier();
 	gw_write_once(&record->split->used_idx, used_idx);
 	gw_compiler_barrier();

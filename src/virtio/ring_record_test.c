@@ -2,7 +2,7 @@
 /*
  * A record that is not believed: the ring begins as the front-end's base says, and
  * nothing of what was read from the record stays. What a good record does is in
- * ring_crash_test.c.
+ * ring_crash_test.c, but for what others read in it.
  */
 #include "ring_test_rig.h"
 
@@ -206,6 +206,53 @@ static void a_record_ends_with_one_store(void **state)
 	assert_int_equal(ring_resubmitted(rig->ring), 0);
 }
 
+/* ---- what other back-ends read in it ---- */
+
+#define SPLIT_LAST_HEAD 12u
+#define SPLIT_NEXT      6u
+
+static uint16_t word_at(unsigned int at)
+{
+	uint16_t word;
+
+	memcpy(&word, record + at, sizeof(word));
+	return word;
+}
+
+/*
+ * vhost-user, "Inflight I/O tracking": what was given back since the ring's index was shown is
+ * a list, by which a back-end of somebody else finds what it need not do again. Whether it was
+ * given back by a run or by itself makes no difference.
+ */
+static void what_is_given_back_is_a_list(void **state)
+{
+	struct rig *rig = *state;
+	uint16_t order[5], head[5];
+
+	rig->record = record;
+	rig_open(rig, RIG_RING_SIZE, 0);
+	for (unsigned int i = 0; i < 5; i++)
+		head[i] = rig_take(rig, 1);
+	order[0] = head[2];
+	order[1] = head[0];
+	order[2] = head[3];
+	order[3] = head[4];
+	order[4] = head[1];
+	ring_push_run(rig->ring, order, 3);
+	assert_int_equal(word_at(SPLIT_LAST_HEAD), order[2]);
+	ring_push(rig->ring, order[3], 0);
+	ring_push_run(rig->ring, order + 4, 1);
+	assert_int_equal(word_at(SPLIT_LAST_HEAD), order[4]);
+	for (unsigned int i = 4; i > 0; i--)
+		assert_int_equal(word_at(SPLIT_DESC(order[i]) + SPLIT_NEXT), order[i - 1]);
+	for (unsigned int i = 0; i < 5; i++)
+		assert_int_equal(record[SPLIT_DESC(order[i])], 1);
+	ring_flush(rig->ring);
+	for (unsigned int i = 0; i < 5; i++)
+		assert_int_equal(record[SPLIT_DESC(order[i])], 0);
+	assert_int_equal(word_at(SPLIT_LAST), 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +261,7 @@ int main(void)
 		PACKED_TEST(a_ring_that_is_ahead_of_its_record),
 		SPLIT_TEST(a_ring_that_gave_back_what_it_cannot_have),
 		RING_TEST(a_record_ends_with_one_store),
+		SPLIT_TEST(what_is_given_back_is_a_list),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -111,8 +111,7 @@ unsigned int split_pop_run(struct ring *ring, struct ring_linear *chain, unsigne
 	count = read_descs(ring, split->desc, chain, count);
 	split->avail_next += (uint16_t)count;
 	if (ring->record)
-		for (unsigned int i = 0; i < count; i++)
-			record_split_pop(ring->record, chain[i].head);
+		record_split_pop_run(ring->record, chain, count);
 	ring_note_run(ring, chain, count);
 	return count;
 }
@@ -128,6 +127,5 @@ void split_push_run(struct ring *ring, const uint16_t *head, unsigned int count)
 		gw_write_word(&used[at & mask], head[i]);
 	split->used_next = at;
 	if (ring->record)
-		for (unsigned int i = 0; i < count; i++)
-			record_split_push(ring->record, head[i]);
+		record_split_push_run(ring->record, head, count);
 }

@@ -194,7 +194,7 @@ static void packed_put(struct driver_ring *ring, uint16_t head)
 	struct driver_ring_packed *p = &ring->packed;
 
 	/* It is among the next to be written, and the device is through with it. */
-	__builtin_prefetch(&p->desc[p->used_slot], 1);
+	fetch_to_write(&p->desc[p->used_slot]);
 	p->ids[p->id_count++] = head;
 	p->used_slot += ring->flight[head].descriptors;
 	if (p->used_slot < ring->size)

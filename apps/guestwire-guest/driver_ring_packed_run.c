@@ -85,7 +85,7 @@ uint64_t packed_add_run(struct driver_ring *ring, const struct ring_plain *plain
 static inline void fetch_line(const struct driver_ring_packed *p, uint16_t slot)
 {
 	if (!(slot % DESC_A_LINE))
-		__builtin_prefetch(&p->desc[slot], 1);
+		fetch_to_write(&p->desc[slot]);
 }
 
 uint32_t packed_reap_run(struct driver_ring *ring, uint32_t *tokens, uint32_t *lens, uint32_t max)

@@ -130,7 +130,7 @@ static void split_publish(struct driver_ring *ring)
 	uint16_t next = (uint16_t)(ring->published + AVAIL_A_LINE);
 
 	store_release16(&ring->avail->idx, htole16(ring->published));
-	__builtin_prefetch(&ring->avail->ring[next & (ring->size - 1)], 1);
+	fetch_to_write(&ring->avail->ring[next & (ring->size - 1)]);
 }
 
 static bool split_wants_kick(struct driver_ring *ring)
@@ -207,7 +207,7 @@ static void split_put(struct driver_ring *ring, uint16_t head)
 	uint16_t last = head;
 
 	/* It is among the next to be written, and the device is through with it. */
-	__builtin_prefetch(&ring->desc[head], 1);
+	fetch_to_write(&ring->desc[head]);
 	if (ring->in_order)
 		return;
 	for (uint32_t i = 1; i < ring->flight[head].descriptors; i++)

@@ -49,7 +49,7 @@ static void fetch_used(struct driver_ring *ring, uint32_t count)
 static inline void put_plain(struct driver_ring *ring, uint16_t head)
 {
 	if (head / DESC_A_LINE != ring->free_head / DESC_A_LINE)
-		__builtin_prefetch(&ring->desc[head], 1);
+		fetch_to_write(&ring->desc[head]);
 	ring->next[head] = ring->free_head;
 	ring->free_head = head;
 }
@@ -83,6 +83,6 @@ void split_put_run(struct driver_ring *ring, uint32_t count)
 	for (uint32_t i = 0; i < count; i += DESC_A_LINE) {
 		uint16_t head = ring->order[(ring->used_seen + i) & (ring->size - 1)];
 
-		__builtin_prefetch(&ring->desc[head], 1);
+		fetch_to_write(&ring->desc[head]);
 	}
 }

@@ -7,6 +7,16 @@
 
 #include <stdint.h>
 
+/*
+ * A hint: a line that will be written soon comes as one that may be. On x86 the built-in
+ * would fetch it for reading, and the store would wait for the other processor after all.
+ */
+#ifdef __x86_64__
+#define fetch_to_write(p) __asm__ volatile("prefetchw %0" : : "m"(*(const char *)(p)))
+#else
+#define fetch_to_write(p) __builtin_prefetch((p), 1)
+#endif
+
 /* One access, not torn and not repeated by the compiler. */
 static inline uint16_t load_once16(const uint16_t *from)
 {

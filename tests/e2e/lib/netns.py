@@ -20,6 +20,8 @@ from .proc import DIE_WITH_US, Failure, Skip, run
 
 CLONE_NEWNET = 0x40000000
 TUN = "/dev/net/tun"
+# of /proc/net/packet, and of /proc/net/softnet_stat since Linux 5.10
+RMEM, BACKLOG = 6, 11
 HOLD = "ip link set lo up && echo ready && exec cat"
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -109,6 +111,24 @@ class NetNs:
                     words = [int(w) for w in rest.split()]
                     return dict(zip(names, words[:4] + words[8:12]))
         raise Failure(f"no interface '{ifname}' in {self.name}")
+
+    def packets_are_read(self):
+        """Whether raw sockets here have nothing to read, and the kernel has no
+        frame on its way to any socket. False says: look again."""
+        return not _backlog() and not self._unread() and not _backlog()
+
+    def _unread(self):
+        """Bytes in the receive buffers of raw sockets."""
+        with self.entered(), open("/proc/thread-self/net/packet",
+                                  encoding="ascii") as f:
+            return sum(int(line.split()[RMEM]) for line in list(f)[1:])
+
+
+def _backlog():
+    """Frames that processors have received and not looked at yet."""
+    with open("/proc/net/softnet_stat", encoding="ascii") as f:
+        rows = [line.split() for line in f]
+    return sum(int(row[BACKLOG], 16) for row in rows if len(row) > BACKLOG)
 
 
 def veth(ns_a, if_a, ns_b, if_b, address_b=None, mtu=None):

@@ -177,7 +177,7 @@ static void runs_are_as_one_by_one(void **state)
 			assert_int_equal(n, put_singly(f, batch));
 			f->longest = n > f->longest ? n : f->longest;
 			compare_shown(f);
-			/* Of a frame that is out only its source is looked at: it may be made anew. */
+			/* Of a frame that is out only its source is looked at. */
 			complete_some(f, below(FAKE_ENTRIES));
 			reap_all(f);
 		}

@@ -135,10 +135,10 @@ static void take_slot(struct guest_nic *nic, uint32_t number, uint32_t len)
 	first->host[nic->header_len < first->len ? nic->header_len : 0] ^= 0xff;
 }
 
-/* It was the device's processor that wrote there. A hint. */
+/* The device's processor wrote there. A hint; as one to write the line would come later. */
 static void fetch_slot(const struct guest_nic *nic, uint32_t number)
 {
-	__builtin_prefetch(nic->rx.slots[number].segments[0].host, 1);
+	__builtin_prefetch(nic->rx.slots[number].segments[0].host);
 }
 
 /* All that is there of chains of one descriptor; 0 says nothing. */

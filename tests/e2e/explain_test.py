@@ -284,7 +284,10 @@ def test_pieces_of_a_super_frame_are_the_guests_payload(t):
 def test_questions_are_seen(t):
     be = loop_daemon(t, "copybreak=0")
     trace = start_trace(t, be, "d", "--queries")
-    send(t, t.path("a.sock"), COUNT, "--size", FRAME_BYTES)
+    process = start_sending(t)
+    be.wait_show(lambda _: be.pair("a", "d").lent_frames, TIMEOUT_S,
+                 "the memory to be mapped")
+    stop_sending(process)
     be.wait_show(lambda _: be.port("a")["status"].startswith("listening"),
                  TIMEOUT_S, "the guest to have gone")
     be.stop()

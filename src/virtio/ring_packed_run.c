@@ -78,18 +78,6 @@ static inline unsigned int read_descs(struct packed_ring *packed, struct packed_
 	return count;
 }
 
-/* Each is in the record before the next one, as if they had been popped one by one. */
-static void record_run(const struct packed_ring *packed, const struct ring_linear *chain,
-		       unsigned int count)
-{
-	struct packed_place place = packed->avail;
-
-	for (unsigned int i = 0; i < count; i++) {
-		record_packed_pop(packed->ring.record, packed->desc, place.at, 1, chain[i].head);
-		place_on(&place, 1, packed->ring.size);
-	}
-}
-
 unsigned int packed_pop_run(struct ring *ring, struct ring_linear *chain, unsigned int max)
 {
 	struct packed_ring *packed = packed_of(ring);
@@ -107,8 +95,8 @@ unsigned int packed_pop_run(struct ring *ring, struct ring_linear *chain, unsign
 		place_on(&place, more, ring->size);
 		count += more;
 	}
-	if (ring->record)
-		record_run(packed, chain, count);
+	if (ring->record && count)
+		record_packed_pop_run(ring->record, packed->desc, packed->avail.at, chain, count);
 	packed->avail = place;
 	packed->out += count;
 	ring_note_run(ring, chain, count);
@@ -167,6 +155,5 @@ void packed_push_run(struct ring *ring, const uint16_t *id, unsigned int count)
 	else
 		write_used(packed, id, count);
 	if (ring->record)
-		for (unsigned int i = 0; i < count; i++)
-			record_packed_push(ring->record, id[i]);
+		record_packed_push_run(ring->record, id, count);
 }

@@ -292,6 +292,9 @@ bool record_packed_begin(struct ring_record *record, struct vring_packed_desc *t
 /* A chain of count descriptors from table[at] on; there are as many free entries. */
 void record_packed_pop(struct ring_record *record, const struct vring_packed_desc *table,
 		       uint32_t at, uint32_t count, uint16_t id);
+/* A run of chains of one descriptor from table[at] on; there are as many free entries. */
+void record_packed_pop_run(struct ring_record *record, const struct vring_packed_desc *table,
+			   uint32_t at, const struct ring_linear *chain, unsigned int count);
 void record_packed_unpop(struct ring_record *record, uint16_t id);
 
 /* Descriptor number i of a chain that is to be popped again: *entry goes from -1 on. */
@@ -301,6 +304,17 @@ void record_packed_desc(const struct ring_record *record, uint16_t id, int32_t *
 static inline void record_packed_push(struct ring_record *record, uint16_t id)
 {
 	record->batch[record->batch_count++] = record->entry[id];
+}
+
+static inline void record_packed_push_run(struct ring_record *record, const uint16_t *id,
+					  unsigned int count)
+{
+	uint16_t *batch = record->batch + record->batch_count;
+	const uint16_t *entry = record->entry;
+
+	for (unsigned int i = 0; i < count; i++)
+		batch[i] = entry[id[i]];
+	record->batch_count += count;
 }
 
 /* Before and after the flags of the batch's first used descriptor are stored. */

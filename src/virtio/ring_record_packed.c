@@ -261,6 +261,43 @@ void record_packed_pop(struct ring_record *record, const struct vring_packed_des
 	gw_compiler_barrier();
 }
 
+/*
+ * Who is on the list of free entries is free, whatever else is in it: so one store takes all of
+ * a run off it.
+ */
+void record_packed_pop_run(struct ring_record *record, const struct vring_packed_desc *table,
+			   uint32_t at, const struct ring_linear *chain, unsigned int count)
+{
+	struct record_packed_desc *desc = record->packed->desc;
+	uint16_t *entry = record->entry, *last = record->last;
+	uint64_t counter = record->counter;
+	const uint16_t *next = record->next;
+	uint16_t i = record->free.head;
+	uint32_t size = record->size;
+	struct vring_packed_desc copy;
+
+	for (unsigned int n = 0; n < count; n++) {
+		gw_copy_once(&copy, &table[at], sizeof(copy));
+		desc[i].addr = copy.addr;
+		desc[i].len = copy.len;
+		desc[i].flags = copy.flags;
+		desc[i].id = chain[n].head;
+		desc[i].last = i;
+		desc[i].num = 1;
+		desc[i].counter = counter++;
+		desc[i].inflight = 1;
+		entry[chain[n].head] = i;
+		last[i] = i;
+		i = next[i];
+		at = at + 1 == size ? 0 : at + 1;
+	}
+	record->counter = counter;
+	record->free.head = record->free.old_head = i;
+	gw_compiler_barrier();
+	gw_write_once(&record->packed->free.word, record->free.word);
+	gw_compiler_barrier();
+}
+
 void record_packed_unpop(struct ring_record *record, uint16_t id)
 {
 	struct record_packed *packed = record->packed;
@@ -295,15 +332,19 @@ void record_packed_desc(const struct ring_record *record, uint16_t id, int32_t *
 void record_packed_flush(struct ring_record *record, struct record_place used)
 {
 	struct record_packed *packed = record->packed;
-	uint16_t first, last;
+	struct record_packed_desc *desc = packed->desc;
+	const uint16_t *batch = record->batch, *last_of = record->last;
+	uint16_t *next = record->next, head = record->free.head;
+	uint32_t count = record->batch_count;
 
-	for (uint32_t i = 0; i < record->batch_count; i++) {
-		first = record->batch[i];
-		last = record->last[first];
-		record->next[last] = record->free.head;
-		gw_write_once(&packed->desc[last].next, record->free.head);
-		record->free.head = first;
+	for (uint32_t i = 0; i < count; i++) {
+		uint16_t last = last_of[batch[i]];
+
+		next[last] = head;
+		gw_write_once(&desc[last].next, head);
+		head = batch[i];
 	}
+	record->free.head = head;
 	gw_compiler_barrier();
 	gw_write_once(&packed->free.word, record->free.word);
 	record->used.idx = used.at;
@@ -316,10 +357,13 @@ void record_packed_flush(struct ring_record *record, struct record_place used)
 void record_packed_flushed(struct ring_record *record)
 {
 	struct record_packed *packed = record->packed;
+	struct record_packed_desc *desc = packed->desc;
+	const uint16_t *batch = record->batch;
+	uint32_t count = record->batch_count;
 
 	gw_compiler_barrier();
-	for (uint32_t i = 0; i < record->batch_count; i++)
-		gw_write_once(&packed->desc[record->batch[i]].inflight, 0);
+	for (uint32_t i = 0; i < count; i++)
+		gw_write_once(&desc[batch[i]].inflight, 0);
 	record->batch_count = 0;
 	record->free.old_head = record->free.head;
 	gw_compiler_barrier();

@@ -253,6 +253,41 @@ static void what_is_given_back_is_a_list(void **state)
 	assert_int_equal(word_at(SPLIT_LAST), 5);
 }
 
+/* ---- runs ---- */
+
+#define RUN    5u
+#define BEFORE 6u /* so that the run goes over the end of the ring */
+
+/* A run over the end of a ring is in the record as its chains are: by order, bytes and place. */
+static void a_run_over_the_end_is_taken_again(void **state)
+{
+	struct rig *rig = *state;
+	struct ring_linear run[RUN];
+
+	rig->record = record;
+	rig_open(rig, RIG_RING_SIZE, 0);
+	rig_give(rig, BEFORE);
+	ring_flush(rig->ring);
+	rig_collect_all(rig);
+	for (unsigned int i = 0; i < RUN; i++) {
+		struct mock_buffer buffer = { BUFFER_ADDR + 0x100 * i, 60 + i, false };
+
+		mock_offer(&rig->driver, (uint16_t)mock_chain(&rig->driver, &buffer, 1));
+	}
+	mock_publish(&rig->driver);
+	assert_int_equal(ring_pop_run(rig->ring, run, RUN), RUN);
+	rig_restart(rig, ring_base(rig->ring));
+	assert_null(ring_record_refused(rig->ring));
+	assert_int_equal(ring_resubmitted(rig->ring), RUN);
+	for (unsigned int i = 0; i < RUN; i++) {
+		assert_int_equal(rig_pop(rig), 1);
+		assert_int_equal(rig->chain.head, run[i].head);
+		assert_int_equal(rig->chain.read_bytes, 60 + i);
+		assert_ptr_equal(rig->seg[0].iov_base, run[i].base);
+	}
+	assert_int_equal(rig_pop(rig), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -262,6 +297,7 @@ int main(void)
 		SPLIT_TEST(a_ring_that_gave_back_what_it_cannot_have),
 		RING_TEST(a_record_ends_with_one_store),
 		SPLIT_TEST(what_is_given_back_is_a_list),
+		RING_TEST(a_run_over_the_end_is_taken_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,12 +58,17 @@ static struct port_queue *queue_at(struct rig *rig, unsigned int i, unsigned int
 	return rig->network.port[i]->queue[lane];
 }
 
-/* Lends each frame that reaches the near lane. */
-static void answer(struct rig *rig, unsigned int egress)
+/* The egress has answered there: each frame that reaches that lane is lent. */
+static void answer_in(struct rig *rig, unsigned int egress, unsigned int lane)
 {
-	struct pair *pair = queue_at(rig, egress, NEAR)->pair_from[0];
+	struct pair *pair = queue_at(rig, egress, lane)->pair_from[0];
 
 	pair_set_answer(pair, &fake_template.answer, NULL, rig->network.port[egress]->answer_stamp);
+}
+
+static void answer(struct rig *rig, unsigned int egress)
+{
+	answer_in(rig, egress, NEAR);
 }
 
 /* What a worker does in a visit of the crossing's queue, and at its end. */
@@ -174,6 +179,38 @@ static void a_frame_crosses_and_comes_home(void **state)
 	assert_int_equal(pair->lent_frames + pair->copied_frames, 0);
 	assert_int_equal(pair->handed_out, 0);
 	assert_int_equal(queue_at(&rig, 0, FAR)->lent_out, 0);
+	rig_close(&rig);
+}
+
+/*
+ * A guest's receive ring was in this lane, which lent to it, and has moved away: what was
+ * answered then is still known, and nothing is lent by it, alone or in a run.
+ */
+static void who_has_moved_away_is_lent_nothing_here(void **state)
+{
+	struct port_queue *here, *there;
+	struct rig rig;
+
+	rig_open(&rig, two);
+	here = queue_at(&rig, 1, FAR);
+	there = queue_at(&rig, 1, NEAR);
+	answer_in(&rig, 1, FAR);
+	answer(&rig, 1);
+	for (unsigned int i = 0; i < 3; i++)
+		assert_true(send_frame(&rig, make(&rig, i, 0xff, 0xa0, 1)));
+	assert_int_equal(here->offer.count, 0);
+	assert_int_equal(here->pair_from[0]->loans_out, 0);
+	assert_int_equal(here->pair_from[0]->handed_out, 3);
+	settle(&rig, FAR);
+	assert_int_equal(visit_crossing(&rig, NEAR), 3);
+	settle(&rig, NEAR);
+	assert_int_equal(there->pair_from[0]->lent_frames, 3);
+	fake_at(&rig, 1)->complete = 3;
+	settle(&rig, NEAR);
+	visit_crossing(&rig, FAR);
+	settle(&rig, FAR);
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_equal(fake_at(&rig, 0)->came_home[i], 1);
 	rig_close(&rig);
 }
 
@@ -424,6 +461,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_frame_crosses_and_comes_home),
+		cmocka_unit_test(who_has_moved_away_is_lent_nothing_here),
 		cmocka_unit_test(flooding_hands_over_one_for_each_port),
 		cmocka_unit_test(a_source_has_its_share_of_a_crossing),
 		cmocka_unit_test(long_frames_keep_their_segments),

@@ -135,10 +135,16 @@ static void take_slot(struct guest_nic *nic, uint32_t number, uint32_t len)
 	first->host[nic->header_len < first->len ? nic->header_len : 0] ^= 0xff;
 }
 
-/* The device's processor wrote there. A hint; as one to write the line would come later. */
+/*
+ * The device's processor wrote there, to the end if the frame is as long as the buffer, and
+ * the guard behind it is looked at. A hint; as one to write the line would come later.
+ */
 static void fetch_slot(const struct guest_nic *nic, uint32_t number)
 {
-	__builtin_prefetch(nic->rx.slots[number].segments[0].host);
+	const struct ring_segment *first = nic->rx.slots[number].segments;
+
+	__builtin_prefetch(first->host);
+	__builtin_prefetch(first->host + first->len);
 }
 
 /* All that is there of chains of one descriptor; 0 says nothing. */

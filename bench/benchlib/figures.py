@@ -11,7 +11,9 @@ is none unless
    reached in that run against a ring consumer that does nothing (who is
    excepted makes his load himself; where there is no load, nobody is asked);
  - neither side had to wait for its processor for more than DISTURBED_MAX of the
-   time: on a busy machine both are, and not by the same.
+   time: on a busy machine both are, and not by the same;
+ - the machine was as fast for one side as for the other: rounds in which it was
+   not are left out.
 
 Where there is none the text says why. Its spread is the quartiles of the ratios
 of single rounds, of two measurements that followed each other.
@@ -26,14 +28,20 @@ HEADROOM_MIN = 0.15
 # on it is told, and from here on there is no ratio
 DISTURBED_MIN = 0.02
 DISTURBED_MAX = 0.2
+# Between processors of a virtual machine a cache line may take five times as long
+# as a second ago. Within this factor that is the same speed.
+LINE_SPREAD_MAX = 2.0
 
 # One measurement. rate: frames a second; fault: None, or why it does not count;
 # waited: share of the time in which a side could have run and did not; cpu_ns,
 # cycles, instructions: of the back-end, for a frame; amount: where the work is
-# about something else, what its unit says.
+# about something else, what its unit says; line_ns: what a cache line took from
+# the load's processor to the back-end's, before and after; None where that does
+# not matter.
 Sample = collections.namedtuple(
     "Sample", "run round work who rate fault waited cpu_ns cycles "
-    "instructions amount", defaults=(None, 0.0, None, None, None, None))
+    "instructions amount line_ns",
+    defaults=(None, 0.0, None, None, None, None, None))
 RATE = "rate"
 
 Summary = collections.namedtuple("Summary", "count median low high")
@@ -83,17 +91,34 @@ def fault(samples):
     return next((s.fault for s in samples if s.fault), None)
 
 
+def alike(*samples):
+    """Was the machine as fast for each of them, and all the time?"""
+    seen = [ns for s in samples for ns in s.line_ns or () if ns]
+    return not seen or max(seen) <= LINE_SPREAD_MAX * min(seen)
+
+
+def in_common(ours, theirs):
+    """(samples of the two, of rounds that both have, at one speed of the
+    machine; how many rounds were left out because of that)"""
+    other = {s.round: s for s in theirs}
+    both = [(s, other[s.round]) for s in ours if s.round in other]
+    found = [pair for pair in both if alike(*pair)]
+    return found, len(both) - len(found)
+
+
 def headroom(side, ceiling):
-    """How far the median of a side is below the ceiling, as a share of it."""
+    """How far the median of a side is below the ceiling, as a share of it; of
+    rounds at one speed of the machine, if there are any."""
+    pairs, _ = in_common(side, ceiling)
+    if pairs:
+        side, ceiling = zip(*pairs)
     return 1 - summarize(s.rate for s in side).median / \
         summarize(s.rate for s in ceiling).median
 
 
-def _pairs(ours, theirs, field):
-    """Figures of the two, of rounds that both have."""
-    other = {s.round: getattr(s, field) for s in theirs}
-    return [(getattr(s, field), other[s.round]) for s in ours
-            if s.round in other]
+def left_out_text(count):
+    return (f"{count} more left out, in which the machine changed its speed"
+            if count else "")
 
 
 def _no_side(name, samples):
@@ -160,12 +185,15 @@ def refusal(ours, theirs, ceiling, names, field=RATE, excepted=()):
             return why
     if len({s.run for s in (*ours, *theirs)}) > 1:
         return "not measured in one run"
-    pairs = _pairs(ours, theirs, field)
+    pairs, left_out = in_common(ours, theirs)
     if len(pairs) < ROUNDS_MIN:
-        return f"{len(pairs)} rounds in common, {ROUNDS_MIN} are needed"
-    if any(None in pair or not pair[1] for pair in pairs):
+        return "; ".join(filter(None, (
+            f"{len(pairs)} rounds in common, {ROUNDS_MIN} are needed",
+            left_out_text(left_out))))
+    figures = [[getattr(s, field) for s in pair] for pair in pairs]
+    if any(None in pair or not pair[1] for pair in figures):
         return "not counted on both sides"
-    if any(b < 0 for _, b in pairs):
+    if any(b < 0 for _, b in figures):
         return "nothing to be compared with: less than nothing"
     if disturbance(ours, theirs) > DISTURBED_MAX:
         return disturbed_text(ours, theirs)
@@ -181,9 +209,13 @@ def ratio(ours, theirs, ceiling, names=("ours", "theirs"), field=RATE,
     why = refusal(ours, theirs, ceiling, names, field, excepted)
     if why:
         return Ratio(refusal=why)
-    single = summarize(a / b for a, b in _pairs(ours, theirs, field))
-    notes = ((disturbed_text(ours, theirs),)
-             if disturbance(ours, theirs) > DISTURBED_MIN else ())
-    return Ratio(median([getattr(s, field) for s in ours]) /
-                 median([getattr(s, field) for s in theirs]),
-                 single.low, single.high, None, notes)
+    pairs, left_out = in_common(ours, theirs)
+    ours_of, theirs_of = zip(*((getattr(a, field), getattr(b, field))
+                               for a, b in pairs))
+    single = summarize(a / b for a, b in zip(ours_of, theirs_of))
+    notes = [disturbed_text(ours, theirs)] \
+        if disturbance(ours, theirs) > DISTURBED_MIN else []
+    if left_out:
+        notes.append(f"of {len(pairs)} rounds; {left_out_text(left_out)}")
+    return Ratio(median(ours_of) / median(theirs_of), single.low, single.high,
+                 None, tuple(notes))

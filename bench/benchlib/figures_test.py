@@ -128,6 +128,30 @@ class Figures(unittest.TestCase):
         self.assertFalse(figures.calm([])[0])
         self.assertFalse(figures.calm(side("a", 1, 1, 1, fault="lost"))[0])
 
+    def test_rounds_of_two_speeds_are_left_out(self):
+        """Near and far; and one in which it changed on the way."""
+        ours, theirs = side("a", 60, 30, 60, 32, 58), side("b", 30, 30, 15, 16, 29)
+        near, far, both = (30, 33), (170, 165), (30, 160)
+        speeds = (near, near), (far, near), (near, both), (far, far), (near, near)
+        ours, theirs = ([s._replace(line_ns=pair[n])
+                         for s, pair in zip(samples, speeds)]
+                        for n, samples in enumerate((ours, theirs)))
+        ratio = figures.ratio(ours, theirs, None)
+        self.assertEqual((ratio.value, ratio.low, ratio.high), (2, 2, 2))
+        self.assertEqual(ratio.notes, ("of 3 rounds; 2 more left out, in which "
+                                       "the machine changed its speed",))
+        self.refused("2 rounds in common, 3 are needed; 2 more left out",
+                     ours[:4], theirs[:4], None)
+
+    def test_a_ceiling_is_that_of_the_same_speed(self):
+        slow = [s._replace(line_ns=(170, 170))
+                for s in side("a", 60, 60, 60)]
+        ceiling = [s._replace(line_ns=(170 if s.round else 30,) * 2)
+                   for s in side("ceiling", 200, 62, 62)]
+        self.assertAlmostEqual(figures.headroom(slow, ceiling), 1 - 60 / 62)
+        self.assertAlmostEqual(figures.headroom(slow, ceiling[:1]),
+                               1 - 60 / 200)
+
     def test_a_busy_machine_has_no_ratio(self):
         calm, ours = side("b", 1, 1, 1), side("a", 2, 2, 2, waited=0.3)
         self.refused("disturbed: 30 %", ours, calm)

@@ -7,7 +7,11 @@ import os
 import platform
 import re
 
+from lib.proc import run
+
 from . import counters
+
+LINE_TRIP_TIMEOUT_S = 10
 
 
 def _read(path):
@@ -71,6 +75,15 @@ class Stolen:
         if len(spent) <= self.STEAL or not sum(spent):
             return "not to be seen here"
         return f"{100 * spent[self.STEAL] / sum(spent):.1f} % of the time"
+
+
+def line_ns(program, cpus):
+    """What a cache line takes from one processor to the other, now; where there
+    is but one processor it goes nowhere."""
+    if len(set(cpus)) < 2:
+        return None
+    said = run([program, *cpus], timeout_s=LINE_TRIP_TIMEOUT_S).stdout
+    return json.loads(said)["line_ns"]
 
 
 def facts(build):

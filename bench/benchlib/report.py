@@ -198,12 +198,23 @@ def legend(results):
     return text
 
 
+def line_text(file):
+    """What the machine was like all the while."""
+    seen = [ns for s in file["samples"] for ns in s.get("line_ns") or () if ns]
+    if not seen:
+        return NONE
+    return f"{min(seen):.0f} to {max(seen):.0f} ns, " \
+           f"{figures.median(seen):.0f} in the median"
+
+
 def machine(files):
     rows = [["run", *(f["run"] for f in files)],
             ["begun", *(f["begun"] for f in files)],
             ["processors", *(f"load {f['cpus'][0]}, back-end {f['cpus'][1]}"
                              for f in files)],
             ["rounds", *(f"{f['rounds']} of {f['seconds']:g} s" for f in files)]]
+    rows.append(["a cache line from one to the other",
+                 *map(line_text, files)])
     for what in files[0]["machine"]:
         rows.append([what, *(str(f["machine"].get(what, NONE))
                              for f in files)])

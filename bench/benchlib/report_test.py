@@ -51,6 +51,14 @@ class Report(unittest.TestCase):
         self.assertEqual(row[2], "-")
         self.assertIn("generator", row[6])
 
+    def test_how_far_processors_were_from_each_other(self):
+        file = results()
+        self.assertEqual(report.line_text(file), "-")
+        for sample, line_ns in zip(file["samples"], ([30.4, 31], [160, 31])):
+            sample["line_ns"] = line_ns
+        self.assertEqual(report.line_text(file),
+                         "30 to 160 ns, 31 in the median")
+
     def test_all_tables_in_both_forms(self):
         for form in (report.aligned, report.markdown):
             text = report.show([results()], form)

@@ -35,8 +35,8 @@ from lib import guest, scenario
 from lib.proc import Failure, Skip
 from lib.wire import addresses
 
-from . import counters, loads, sinks
-from .backends import pin
+from . import counters, loads, machine, sinks
+from .backends import pin, tool
 from .figures import Sample, lost
 
 CHECK_FRAMES = 300
@@ -69,6 +69,11 @@ class Bench:
                 yield t
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def line_ns(self):
+        """Of a cache line, from the load to the back-end, now."""
+        return machine.line_ns(tool(self, "line_trip"),
+                               (self.guest_cpu, self.cpu))
 
     @contextlib.contextmanager
     def site(self, contestant, sink, size, fronts=1):
@@ -200,13 +205,18 @@ class Load(collections.namedtuple("Load", "start rate_of fronts",
 
     def measure(self, bench, round_, contestant, work):
         def once():
-            with bench.site(contestant, work.sink, work.size,
-                            self.guests(contestant)) as (t, back_end, sink):
-                said, watch = self._run(bench, t, contestant, back_end, work)
-                return self._judged(bench, round_, work, contestant, said,
-                                    watch, back_end.arrived(sink))
+            before_ns = bench.line_ns()
+            sample = self._sample(bench, round_, contestant, work)
+            return sample._replace(line_ns=(before_ns, bench.line_ns()))
         sample, why = told(once)
         return sample or absent(bench, work, contestant, why, round_)
+
+    def _sample(self, bench, round_, contestant, work):
+        with bench.site(contestant, work.sink, work.size,
+                        self.guests(contestant)) as (t, back_end, sink):
+            said, watch = self._run(bench, t, contestant, back_end, work)
+            return self._judged(bench, round_, work, contestant, said, watch,
+                                back_end.arrived(sink))
 
     def _run(self, bench, t, contestant, back_end, work):
         """(what the load says, what it cost)"""

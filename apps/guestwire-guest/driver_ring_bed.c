@@ -90,14 +90,15 @@ bool bed_take(struct bed *bed, struct bed_taken *taken)
 
 void bed_use(struct bed *bed, uint32_t id, uint32_t len, uint32_t count)
 {
-	struct vring_packed_desc *d = &bed->ring.packed.desc[bed->used.slot];
 	struct vring_used *used = bed->ring.used;
+	struct vring_packed_desc *d;
 
 	if (!is_packed(bed)) {
 		used->ring[used->idx % BED_RING_SIZE] = (struct vring_used_elem){ id, len };
 		used->idx += (uint16_t)count;
 		return;
 	}
+	d = &bed->ring.packed.desc[bed->used.slot];
 	d->id = (uint16_t)id;
 	d->len = len;
 	d->flags = bed->used.wrap ? AVAIL_BIT | USED_BIT : 0;

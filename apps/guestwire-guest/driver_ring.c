@@ -78,6 +78,9 @@ static int by_place(const void *a, const void *b)
 
 	if (x_out != y_out)
 		return x_out ? -1 : 1;
+	/* Those that are home may be any number of places apart, and have no order. */
+	if (!x_out)
+		return 0;
 	/* Those that are out are less than half of all places apart. */
 	return (x->place != y->place) * ((int32_t)(x->place - y->place) < 0 ? -1 : 1);
 }

@@ -24,9 +24,10 @@
  *   5. the worker takes the new socket, all free buffers are filled in, and the
  *      XDP program's map points to it; a port that paused resumes.
  *
- * Other channels send and receive all the while. Where the kernel copies, it reads in our own
- * calls of sendto only: nothing of it is in use any more when the worker lets go, and what it
- * has taken goes out, whoever has the queue then. What it has not is reported as failed.
+ * Other channels send and receive all the while. Where the kernel copies, it reads in the
+ * worker's own calls only (sendto, and a look at the socket by epoll, which sends as well):
+ * nothing is in use any more when the worker lets go, and takes the socket out of its epoll.
+ * What was taken until then goes out, whoever has the queue; what was not is reported as failed.
  */
 #include "xdp.h"
 
@@ -40,9 +41,9 @@
 #include <sys/resource.h>
 #include <syslog.h>
 
-/* For what is in flight when sockets change places: as long as a device may take its time before
-   its port is stalled. */
-#define DRAIN_MS       200u
+/* For what is in flight when sockets change places: less than a device may take before its port is
+   stalled (200 ms), since what waits for the change would be dropped then. */
+#define DRAIN_MS       150u
 /* For what has arrived to be read: the worker is seldom longer away. */
 #define READ_MS        10u
 /* For the kernel to unpin the pages of a closed socket. */

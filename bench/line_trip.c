@@ -74,7 +74,7 @@ static _Noreturn void throw_back(struct court *court)
 }
 
 /* One there and back. */
-static void throw(struct court * court)
+static void serve(struct court *court)
 {
 	uint32_t ball = gw_load_relaxed(&court->ball);
 
@@ -94,11 +94,11 @@ static double line_ns(struct court *court)
 {
 	uint64_t span[SPANS];
 
-	throw(court); /* the other one is there */
+	serve(court); /* the other one is there */
 	for (unsigned int i = 0; i < SPANS; i++) {
 		span[i] = now_ns();
 		for (unsigned int round = 0; round < ROUNDS; round++)
-			throw(court);
+			serve(court);
 		span[i] = now_ns() - span[i];
 	}
 	qsort(span, SPANS, sizeof(*span), by_size);

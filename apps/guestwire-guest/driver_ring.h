@@ -181,5 +181,5 @@ uint16_t driver_ring_avail_idx(const struct driver_ring *ring);
 /* For SET_VRING_BASE: go on behind what is used. */
 uint32_t driver_ring_base(const struct driver_ring *ring);
 /* Of a ring at rest that the device would go on with at base: heads that are out, and
- * not ahead of it. The device forgot them. */
+ * not ahead of it. The device forgot them. Not of one that has been out for 2^31 places. */
 uint32_t driver_ring_lost(const struct driver_ring *ring, uint32_t base);

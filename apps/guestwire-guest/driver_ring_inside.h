@@ -62,9 +62,12 @@ static inline void driver_ring_note_plain(struct driver_ring *ring, uint32_t i, 
 /* What the device says is home, if that is true and it is plain; else nothing. */
 static inline bool driver_ring_take_plain(struct driver_ring *ring, uint32_t head, uint32_t *token)
 {
-	struct ring_flight *flight = &ring->flight[head];
+	struct ring_flight *flight;
 
-	if (head >= ring->size || flight->token == DRIVER_RING_NO_TOKEN || flight->descriptors != 1)
+	if (head >= ring->size)
+		return false;
+	flight = &ring->flight[head];
+	if (flight->token == DRIVER_RING_NO_TOKEN || flight->descriptors != 1)
 		return false;
 	*token = flight->token;
 	flight->token = DRIVER_RING_NO_TOKEN;

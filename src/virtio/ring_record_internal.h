@@ -11,7 +11,7 @@
  * them are below the ring's used index, so the next to pop is used->idx + their number.
  *
  *     pop     counter; then inflight = 1          (the head is consumed from here on)
- *     push    next = last_batch_head; then last_batch_head = the head
+ *     push    next = last_batch_head; then last_batch_head = the head (of a run: its last)
  *     flush   the ring's used->idx                (the batch is the guest's from here on)
  *             inflight = 0 for all of the batch
  *             used_idx = the ring's used->idx

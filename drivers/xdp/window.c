@@ -9,13 +9,13 @@
  * change places:
  *
  *   1. the channel takes no more frames: copies leave through the port's other
- *      channels, and what can leave nowhere else waits or is dropped (dispatch.c). What
- *      is in flight is given DRAIN_MS;
+ *      channels, and what can leave nowhere else waits or is dropped (dispatch.c). If nobody
+ *      could send now, the port pauses: to wait for what is in flight, which is given
+ *      DRAIN_MS, and for the kernel is no stall of the device;
  *   2. the XDP program's map forgets the socket, so that what arrives on this queue
  *      passes to the host (counted: rx_passed), and what has arrived is read (what is not
  *      in time is counted: rx_unread); then the worker lets go of the old socket, which is
- *      closed. If nobody could send now, the
- *      port pauses: to wait for the kernel is no stall of the device;
+ *      closed;
  *   3. the new one is bound. The kernel releases a queue some time after the close:
  *      until then bind says EBUSY, and is tried again;
  *   4. that bind succeeds is the proof that the kernel has let go of the old one (if that
@@ -41,9 +41,10 @@
 #include <sys/resource.h>
 #include <syslog.h>
 
-/* For what is in flight when sockets change places: less than a device may take before its port is
-   stalled (200 ms), since what waits for the change would be dropped then. */
+/* For what is in flight when sockets change places; and where the kernel copies, so that all it has
+   taken goes out anyway. */
 #define DRAIN_MS       150u
+#define DRAIN_COPY_MS  50u
 /* For what has arrived to be read: the worker is seldom longer away. */
 #define READ_MS        10u
 /* For the kernel to unpin the pages of a closed socket. */
@@ -299,17 +300,22 @@ static struct iovec umem_of(const struct xdp_port *p, struct gw_memmap *memmap)
 	return (struct iovec){ window.base, window.len };
 }
 
-/* Of step 1 and 2 all but the end. True if the port should pause. */
-static bool begin_change(struct xdp_channel *ch, unsigned int drain_ms)
+/* The channel takes no more. True if the port should pause. */
+static bool begin_change(struct xdp_channel *ch)
 {
 	struct begin begin = { .ch = ch };
 
 	gw_port_apply(ch->p->port, begin_apply, &begin);
-	if (ch->xsk) {
-		drain(ch, deadline_in(drain_ms));
-		read_out(ch);
-	}
 	return begin.alone;
+}
+
+/* The rest of step 1, and of step 2 all but the end. */
+static void run_dry(struct xdp_channel *ch, unsigned int drain_ms)
+{
+	if (!ch->xsk)
+		return;
+	drain(ch, deadline_in(drain_ms));
+	read_out(ch);
 }
 
 /*
@@ -350,9 +356,10 @@ int window_set(struct xdp_channel *ch, struct gw_memmap *memmap, struct gw_error
 	rc = xsk_open(&config, &fresh, err);
 	if (rc && (!was_ours || rc != -ENOBUFS || !limit_may_do(&config)))
 		return rc;
-	pause = begin_change(ch, DRAIN_MS);
+	pause = begin_change(ch);
 	if (pause)
 		gw_port_pause(p->port);
+	run_dry(ch, ch->reads == GW_READS_KERNEL_COPY ? DRAIN_COPY_MS : DRAIN_MS);
 	old_away(ch);
 	if (rc)
 		rc = open_patiently(&config, &fresh, err);
@@ -384,7 +391,8 @@ uint32_t window_clear(struct xdp_channel *ch, unsigned int limit_ms)
 {
 	uint64_t end_ns = deadline_in(limit_ms), unread;
 
-	(void)begin_change(ch, limit_ms / 2);
+	(void)begin_change(ch);
+	run_dry(ch, limit_ms / 2);
 	ch->passes = false; /* the queue is the host's now */
 	/* The worker's, and what it has written is seen after begin_change. */
 	unread = ch->counts[GW_DEVICE_RX_UNREAD];

@@ -146,8 +146,8 @@ class Figures(unittest.TestCase):
     def test_a_ceiling_is_that_of_the_same_speed(self):
         slow = [s._replace(line_ns=(170, 170))
                 for s in side("a", 60, 60, 60)]
-        ceiling = [s._replace(line_ns=(170 if s.round else 30,) * 2)
-                   for s in side("ceiling", 200, 62, 62)]
+        ceiling = [s._replace(line_ns=(170 if s.round == 2 else 30,) * 2)
+                   for s in side("ceiling", 200, 200, 62)]
         self.assertAlmostEqual(figures.headroom(slow, ceiling), 1 - 60 / 62)
         self.assertAlmostEqual(figures.headroom(slow, ceiling[:1]),
                                1 - 60 / 200)

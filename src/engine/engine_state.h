@@ -1,5 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the files of the engine share. */
+/*
+ * What the engine is made of, for the files that are its rooms:
+ *
+ *   engine.c        made, given ports, read, freed
+ *   engine_start.c  the start, of all that runs
+ *   engine_stop.c   the stop, of whatever there is
+ *   engine_host.c   what ports are given by it (struct port_host)
+ *   engine_trace.c  traces
+ *   question.c      may a device read this memory?
+ *   retire.c        memory that is not to be lent from any more
+ *   renew.c         memory that is mapped anew
+ *   reopen.c        a port's device is stopped, and started again
+ *   links.c         interfaces that come and go
+ *   move.c          a queue pair goes to another worker
+ *   handover.c      ports that are left for another process, or taken
+ */
 #pragma once
 
 #include "chore.h"
@@ -169,6 +184,7 @@ void reopen_retry_now(struct holder *holder);
  * another process (gw_driver leave). On the port's chore.
  */
 unsigned int reopen_stop(struct holder *holder, unsigned int deadline_ms, struct gw_parcel *left);
+
 /* links.c. Without a socket for it, nothing is noticed. */
 void links_open(struct engine *engine);
 void links_close(struct engine *engine);
@@ -180,10 +196,13 @@ void links_whole(struct engine *engine, bool done);
 void handover_forget(struct holder *holder);
 /* All ports are open: if one took something, nobody sends before all can receive. */
 void handover_begin(struct engine *engine);
-/* engine.c. Control: no port is reopened from here on. */
+
+/* engine_host.c */
+extern const struct port_host engine_host;
+
+/* engine_stop.c */
+/* Control: no port is reopened from here on. */
 void engine_closing_call(void *arg);
 /* fn on the chore of each port, all at the same time. */
 void engine_on_all(struct engine *engine, void (*fn)(struct chore_job *job),
 		   unsigned int deadline_ms);
-/* Tells the worker whether rx and tx may be called. */
-void port_set_up(struct holder *holder, bool up);

@@ -41,7 +41,8 @@ static void up_apply(void *arg)
 		desk_abandon(port->queue[i], GW_DROP_EGRESS_DOWN);
 }
 
-void port_set_up(struct holder *holder, bool up)
+/* Tells the worker whether rx and tx may be called. */
+static void port_set_up(struct holder *holder, bool up)
 {
 	struct up_request request = { holder->port, up };
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What is answered about memory that no machine for tests has. */
-#include "host.h"
 #include "xdp_fake.h"
 
 #include <setjmp.h>
@@ -24,15 +23,11 @@ static struct gw_answer answer_about(struct gw_port *port, size_t bytes)
 
 static void more_memory_than_the_kernel_registers_is_said(void **state)
 {
+	struct gw_port *port = fake_open(false);
+	struct xdp_channel *ch = &fake_port(port)->channel[0];
 	struct fake_kernel kernel;
-	struct gw_error err = { 0 };
 	struct gw_answer answer;
-	struct xdp_channel *ch;
-	struct gw_port *port;
 
-	if (host_open(&gw_driver_xdp, "up=lo,receive=off,txring=64", &port, &err))
-		fail_msg("%s", err.text);
-	ch = &((struct xdp_port *)gw_port_priv(port))->channel[0];
 	fake_init(&kernel, ch);
 	ch->reads = GW_READS_KERNEL_COPY;
 	tx_attach(ch, NULL);
@@ -41,8 +36,7 @@ static void more_memory_than_the_kernel_registers_is_said(void **state)
 	assert_int_equal(answer.reason, GW_COPY_MEMORY_LIMIT);
 	assert_non_null(strstr(answer.text, "70 GiB"));
 	assert_int_not_equal(answer_about(port, LIMIT_BYTES / 2).verdict, GW_NO);
-	ch->xsk = NULL;
-	host_close(port);
+	fake_close(port);
 }
 
 int main(void)

@@ -4,7 +4,6 @@
  * completion, what was refused half described leaves no trace, there is an end to
  * frames that are over and not asked for, and what a socket leaves when it is closed is known.
  */
-#include "host.h"
 #include "xdp_fake.h"
 
 #include <setjmp.h>
@@ -26,12 +25,10 @@ struct fixture {
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct gw_error err = { 0 };
 
 	assert_non_null(f);
-	if (host_open(&gw_driver_xdp, "up=lo,receive=off,txring=64", &f->port, &err))
-		fail_msg("%s", err.text);
-	f->ch = &((struct xdp_port *)gw_port_priv(f->port))->channel[0];
+	f->port = fake_open(false);
+	f->ch = &fake_port(f->port)->channel[0];
 	host_memory_create(&f->memory, GUEST_BYTES, 0);
 	fake_init(&f->kernel, f->ch);
 	f->kernel.xsk.multi_buffer = true;
@@ -45,8 +42,7 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
-	f->ch->xsk = NULL;
-	host_close(f->port);
+	fake_close(f->port);
 	host_memory_destroy(&f->memory);
 	free(f);
 	return 0;

@@ -3,7 +3,6 @@
  * A kernel that runs out of buffers in the middle of a burst: sendto is this test's, and
  * takes as many descriptors as it is told to before it says ENOBUFS.
  */
-#include "host.h"
 #include "xdp_fake.h"
 
 #include <errno.h>
@@ -46,13 +45,9 @@ ssize_t __wrap_sendto(int fd, const void *buf, size_t len, int flags, const stru
 
 static struct gw_port *open_port(struct host_memory *memory)
 {
-	struct gw_error err = { 0 };
-	struct xdp_channel *ch;
-	struct gw_port *port;
+	struct gw_port *port = fake_open(false);
+	struct xdp_channel *ch = &fake_port(port)->channel[0];
 
-	if (host_open(&gw_driver_xdp, "up=lo,receive=off,txring=64", &port, &err))
-		fail_msg("%s", err.text);
-	ch = &((struct xdp_port *)gw_port_priv(port))->channel[0];
 	host_memory_create(memory, GUEST_BYTES, 0);
 	fake_init(&world.kernel, ch);
 	world.kernel.tx.flags = XDP_RING_NEED_WAKEUP;
@@ -64,8 +59,7 @@ static struct gw_port *open_port(struct host_memory *memory)
 
 static void close_port(struct gw_port *port, struct host_memory *memory)
 {
-	((struct xdp_port *)gw_port_priv(port))->channel[0].xsk = NULL;
-	host_close(port);
+	fake_close(port);
 	host_memory_destroy(memory);
 }
 

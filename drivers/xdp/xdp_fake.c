@@ -6,6 +6,43 @@
 #include <string.h>
 #include <cmocka.h>
 
+struct gw_port *fake_open(bool receives)
+{
+	struct gw_error err = { 0 };
+	struct gw_port *port;
+
+	if (host_open(&gw_driver_xdp,
+		      receives ? "up=lo,txring=64,rxring=64" : "up=lo,receive=off,txring=64", &port,
+		      &err))
+		fail_msg("%s", err.text);
+	return port;
+}
+
+struct xdp_port *fake_port(struct gw_port *port)
+{
+	return gw_port_priv(port);
+}
+
+void fake_second_channel(struct gw_port *port)
+{
+	struct xdp_port *p = fake_port(port);
+
+	p->channel_count = 2;
+	p->channel[1].p = p;
+	p->channel[1].index = 1;
+	assert_int_equal(tx_init(&p->channel[1], FAKE_ENTRIES), 0);
+}
+
+/* The sockets are the test's. */
+void fake_close(struct gw_port *port)
+{
+	struct xdp_port *p = fake_port(port);
+
+	for (unsigned int i = 0; i < p->channel_count; i++)
+		p->channel[i].xsk = NULL;
+	host_close(port);
+}
+
 static void ring_init(struct xsk_ring *ring, struct fake_ring *fake)
 {
 	ring->producer = &fake->producer;

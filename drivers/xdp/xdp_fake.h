@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The kernel's side of a channel's rings, played by a test. */
+/* A port without a socket, and the kernel's side of a channel's rings, played by a test. */
 #pragma once
 
+#include "host.h"
 #include "xdp.h"
 
 #define FAKE_ENTRIES 64u
@@ -19,6 +20,13 @@ struct fake_kernel {
 	struct xsk xsk;
 	uint32_t taken; /* descriptors that it took so far */
 };
+
+/* A port on lo, which has one queue, with the least rings; it is never started. */
+struct gw_port *fake_open(bool receives);
+struct xdp_port *fake_port(struct gw_port *port);
+/* One more channel, as if there were a queue for it. */
+void fake_second_channel(struct gw_port *port);
+void fake_close(struct gw_port *port);
 
 /* The channel has its rings here from now on, and a socket that is none. */
 void fake_init(struct fake_kernel *kernel, struct xdp_channel *ch);

@@ -3,7 +3,6 @@
  * Two channels, two guests, and a kernel that does what the test says: which frame
  * takes which channel, in which order, and who pays when one of them is full.
  */
-#include "host.h"
 #include "xdp_fake.h"
 
 #include <setjmp.h>
@@ -25,20 +24,14 @@ struct fixture {
 	unsigned int frames;
 };
 
-/* lo has one queue: the second is made up. */
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct gw_error err = { 0 };
 
 	assert_non_null(f);
-	if (host_open(&gw_driver_xdp, "up=lo,receive=off,txring=64", &f->port, &err))
-		fail_msg("%s", err.text);
-	f->p = gw_port_priv(f->port);
-	f->p->channel_count = GUESTS;
-	f->p->channel[1].p = f->p;
-	f->p->channel[1].index = 1;
-	assert_int_equal(tx_init(&f->p->channel[1], FAKE_ENTRIES), 0);
+	f->port = fake_open(false);
+	f->p = fake_port(f->port);
+	fake_second_channel(f->port);
 	for (unsigned int i = 0; i < GUESTS; i++) {
 		struct xdp_channel *ch = &f->p->channel[i];
 
@@ -57,9 +50,7 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
-	for (unsigned int i = 0; i < GUESTS; i++)
-		f->p->channel[i].xsk = NULL;
-	host_close(f->port);
+	fake_close(f->port);
 	for (unsigned int i = 0; i < GUESTS; i++)
 		host_memory_destroy(&f->memory[i]);
 	free(f);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Receiving, from a kernel that this test plays: what no real one does on purpose. */
-#include "host.h"
 #include "xdp_fake.h"
 
 #include <setjmp.h>
@@ -21,12 +20,10 @@ struct fixture {
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct gw_error err = { 0 };
 
 	assert_non_null(f);
-	if (host_open(&gw_driver_xdp, "up=lo,txring=64,rxring=64", &f->port, &err))
-		fail_msg("%s", err.text);
-	f->p = gw_port_priv(f->port);
+	f->port = fake_open(true);
+	f->p = fake_port(f->port);
 	f->p->rx_len_max = MTU_LEN;
 	f->ch = &f->p->channel[0];
 	fake_init(&f->kernel, f->ch);
@@ -41,8 +38,7 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
-	f->ch->xsk = NULL;
-	host_close(f->port);
+	fake_close(f->port);
 	free(f);
 	return 0;
 }

@@ -3,7 +3,6 @@
  * The worker's side of sending, on rings whose other side is this test: what no
  * kernel can be made to do on purpose.
  */
-#include "host.h"
 #include "xdp_fake.h"
 
 #include <setjmp.h>
@@ -34,12 +33,10 @@ static void attach(struct fixture *f, bool zerocopy, bool multi_buffer)
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct gw_error err = { 0 };
 
 	assert_non_null(f);
-	if (host_open(&gw_driver_xdp, "up=lo,receive=off,txring=64", &f->port, &err))
-		fail_msg("%s", err.text);
-	f->p = gw_port_priv(f->port);
+	f->port = fake_open(false);
+	f->p = fake_port(f->port);
 	f->ch = &f->p->channel[0];
 	host_memory_create(&f->memory, GUEST_BYTES, 0);
 	fake_init(&f->kernel, f->ch);
@@ -52,8 +49,7 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
-	f->ch->xsk = NULL;
-	host_close(f->port);
+	fake_close(f->port);
 	host_memory_destroy(&f->memory);
 	free(f);
 	return 0;

@@ -4,7 +4,6 @@
  * channels that are given the same, at random. What the kernel is shown has to be alike to the
  * bit, and so does what is refused, what is dropped, and what is left when all came back.
  */
-#include "host.h"
 #include "xdp_fake.h"
 
 #include <setjmp.h>
@@ -56,20 +55,14 @@ static void attach(struct fixture *f)
 	f->out_count = 0;
 }
 
-/* lo has one queue: the second is made up. */
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct gw_error err = { 0 };
 
 	assert_non_null(f);
-	if (host_open(&gw_driver_xdp, "up=lo,receive=off,txring=64", &f->port, &err))
-		fail_msg("%s", err.text);
-	f->p = gw_port_priv(f->port);
-	f->p->channel_count = WAYS;
-	f->p->channel[SINGLES].p = f->p;
-	f->p->channel[SINGLES].index = SINGLES;
-	assert_int_equal(tx_init(&f->p->channel[SINGLES], FAKE_ENTRIES), 0);
+	f->port = fake_open(false);
+	f->p = fake_port(f->port);
+	fake_second_channel(f->port);
 	host_memory_create(&f->memory, GUEST_BYTES, 0);
 	f->private = host_arena_buffer(f->port);
 	*state = f;
@@ -80,9 +73,7 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
-	for (unsigned int i = 0; i < WAYS; i++)
-		f->p->channel[i].xsk = NULL;
-	host_close(f->port);
+	fake_close(f->port);
 	host_memory_destroy(&f->memory);
 	free(f);
 	return 0;

@@ -50,9 +50,9 @@ struct front {
 	int memory_fd;
 
 	/* How the owner behaves. */
-	bool late;       /* ring_stop is answered by front_stop_rings only */
-	bool late_iotlb; /* ops->iotlb with a stale range is answered by front_iotlb_done only */
-	uint32_t stop_base[SESSION_RINGS_MAX]; /* what it is answered with */
+	bool late;                             /* ring_stop is answered by front_stop_rings only */
+	bool late_iotlb;                       /* so is ops->iotlb with a stale range */
+	uint32_t stop_base[SESSION_RINGS_MAX]; /* what ring_stop is answered with */
 	int start_ret, send_ret, load_ret;
 	unsigned int rings; /* that front_connect and front_start are about */
 	char state[64];     /* of the device: what is saved, and what was loaded */
@@ -87,20 +87,27 @@ struct front {
 	char note[512];
 };
 
+/* ---- session_front_owner.c ---- */
+
 void front_open(struct front *front);
 /* With other features, protocol features, and so many queue pairs. */
 void front_open_as(struct front *front, uint64_t features, uint64_t protocol_features,
 		   unsigned int pairs);
 /* What its session was made with: for one that takes over. */
 const struct session_config *front_config(struct front *front);
+/* Answers what waits for it, as the driver would: ring_stop, ops->iotlb. Then goes on. */
+int front_stop_rings(struct front *front);
 /* Disconnects (a ring that is stopping is answered), and compares the descriptors. */
 void front_close(struct front *front);
+unsigned int front_count_fds(void);
 
 /* cmocka's, of a test file's `front`: front_open, unless setup is another; and front_close. */
 int front_setup(void **state);
 int front_teardown(void **state);
 #define FRONT_TEST(name, setup) \
 	cmocka_unit_test_prestate_setup_teardown(name, setup, front_teardown, &front)
+
+/* ---- session_front.c ---- */
 
 /* Each of these returns what session_input said; fds are given away. */
 int front_bytes(struct front *front, const void *bytes, size_t len, const int *fds,
@@ -131,11 +138,7 @@ void front_start(struct front *front, uint16_t base);
 /* ... and with. */
 void front_connect_start(struct front *front);
 
-/* Answers all ring_stop that were not; as the driver would, then goes on. */
-int front_stop_rings(struct front *front);
-
-/* Exactly one reply, of this request, with a u64; returns it. */
-/* The one reply there is, of exactly this size. */
+/* The one reply there is, of exactly this request and size. */
 void front_reply_payload(const struct front *front, uint32_t request, void *payload, uint32_t size);
 uint64_t front_reply_u64(const struct front *front, uint32_t request);
 struct message_vring_state front_reply_state(const struct front *front, uint32_t request);
@@ -149,5 +152,3 @@ void front_expect_noted(struct front *front, int ret);
 /* Descriptors that are neither eventfd nor memory; kind < FRONT_OTHER_FDS. */
 #define FRONT_OTHER_FDS 5u
 int front_other_fd(unsigned int kind);
-
-unsigned int front_count_fds(void);

@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A guest behind an IOMMU (VIRTIO_F_ACCESS_PLATFORM): what it names are I/O addresses,
- * rings included, and the front-end tells piece by piece where they lie.
- *
- * What a ring misses, or will soon, is asked for on the back-end's channel, each page
- * once, and at most SESSION_MISSES_MAX at one time: a front-end that answers none is
- * asked no more. An answer is an update; after each the owner tells again what rings
- * wait for. What is missed still after MISS_PATIENCE further messages is asked for anew.
+ * rings included, and the front-end tells piece by piece where they lie. What it has not
+ * told is asked for (session_miss.c).
  *
  * An invalidation, and an update that maps a piece to another place, take something
  * away. The front-end may give that memory to something else as soon as it is
@@ -28,155 +24,14 @@
  */
 #include "session_state.h"
 
-#include "fd.h"
-#include "log.h"
 #include "net_header.h"
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-/* Longer than it takes to answer all the others first. */
-#define MISS_PATIENCE (SESSION_MISSES_MAX + 16u)
-/*
- * Questions of one write, and their bytes. The front-end chooses how much its socket
- * takes, but not less than so much in one piece: there is all of a write, or nothing.
- */
-#define ASK_MAX       32u
-#define ASK_BYTES     (VHOST_USER_HEADER_BYTES + sizeof(struct message_iotlb))
 /* Pieces of one change; what comes in more is told as all of the guest's memory. */
-#define STALE_MAX     1024u
-
-/* ---- the channel ---- */
-
-int session_set_backend_req_fd(struct session *session, struct message *message,
-			       struct gw_error *err)
-{
-	int domain = 0, type = 0;
-	socklen_t domain_len = sizeof(domain), type_len = sizeof(type);
-
-	if (getsockopt(message->fds[0], SOL_SOCKET, SO_DOMAIN, &domain, &domain_len) ||
-	    getsockopt(message->fds[0], SOL_SOCKET, SO_TYPE, &type, &type_len) ||
-	    domain != AF_UNIX || type != SOCK_STREAM)
-		return gw_error_set(err, -EINVAL,
-				    "vhost-user SET_BACKEND_REQ_FD: the descriptor is no stream "
-				    "socket of this host");
-	session->has_channel = true;
-	session->channel_noted = false;
-	session->config.ops->backend_channel(session->config.arg, message_take_fd(message, 0));
-	return 0;
-}
-
-/* ---- misses ---- */
-
-static bool same_page(uint64_t a, uint64_t b)
-{
-	return a / IOTLB_PAGE_BYTES == b / IOTLB_PAGE_BYTES;
-}
-
-/* The place for this miss; NULL: it was asked for, or too many are. */
-static struct session_miss *place_for(struct session *session, const struct iotlb_miss *wanted)
-{
-	struct session_miss *place = NULL;
-
-	for (unsigned int i = 0; i < SESSION_MISSES_MAX; i++) {
-		struct session_miss *miss = &session->miss[i];
-		bool old = session->iotlb_messages - miss->asked >= MISS_PATIENCE;
-
-		if (miss->used && same_page(miss->wanted.iova, wanted->iova) &&
-		    (miss->wanted.access & wanted->access) == wanted->access)
-			return old ? miss : NULL;
-		if (!miss->used || (old && !place))
-			place = miss;
-	}
-	return place;
-}
-
-/* Questions that go out in one write. */
-struct asking {
-	struct session_miss *place[ASK_MAX];
-	unsigned int count;
-	uint8_t bytes[ASK_MAX * ASK_BYTES];
-	size_t len;
-};
-
-static void note_channel(struct session *session, const struct asking *asking, int ret)
-{
-	if (!session->channel_noted)
-		session_note(session, LOG_WARNING,
-			     "I/O address 0x%llx is not mapped, and the front-end cannot be asked: "
-			     "%s",
-			     (unsigned long long)asking->place[0]->wanted.iova,
-			     session->has_channel ? strerror(-ret) : "it gave no channel for that");
-	session->channel_noted = true;
-}
-
-static void ask(struct session *session, struct asking *asking)
-{
-	int ret = -ENOTCONN;
-
-	if (!asking->count)
-		return;
-	if (session->has_channel)
-		ret = session->config.ops->backend_send(session->config.arg, asking->bytes,
-							asking->len);
-	if (ret) {
-		note_channel(session, asking, ret);
-		for (unsigned int i = 0; i < asking->count; i++)
-			asking->place[i]->used = false;
-	}
-	asking->count = 0;
-	asking->len = 0;
-}
-
-static void add_question(struct session *session, struct asking *asking,
-			 const struct iotlb_miss *miss)
-{
-	struct session_miss *place = place_for(session, miss);
-	const struct message_iotlb payload = {
-		.iova = miss->iova,
-		.access = miss->access,
-		.type = VHOST_USER_IOTLB_MISS,
-	};
-
-	if (!place)
-		return;
-	*place = (struct session_miss){ true, *miss, session->iotlb_messages };
-	asking->place[asking->count++] = place;
-	asking->len += message_encode_request(VHOST_USER_BACKEND_IOTLB_MSG, &payload,
-					      sizeof(payload), asking->bytes + asking->len,
-					      sizeof(asking->bytes) - asking->len);
-	if (asking->count == ASK_MAX)
-		ask(session, asking);
-}
-
-void session_iotlb_miss(struct session *session, const struct iotlb_miss *miss, unsigned int count)
-{
-	struct asking asking = { .count = 0, .len = 0 };
-
-	if (!session->iotlb || session->dead || session->closed)
-		return;
-	for (unsigned int i = 0; i < count; i++)
-		if (!iotlb_answers(session->iotlb, &miss[i]))
-			add_question(session, &asking, &miss[i]);
-	ask(session, &asking);
-}
-
-/* A message came: what is mapped now was answered, what lies in [first, last] is void. */
-static void settle_misses(struct session *session, uint64_t first, uint64_t last)
-{
-	session->iotlb_messages++;
-	for (unsigned int i = 0; i < SESSION_MISSES_MAX; i++) {
-		struct session_miss *miss = &session->miss[i];
-
-		if (iotlb_answers(session->iotlb, &miss->wanted) ||
-		    (miss->wanted.iova >= first && miss->wanted.iova <= last))
-			miss->used = false;
-	}
-}
+#define STALE_MAX 1024u
 
 /* ---- rings ---- */
 
@@ -392,7 +247,7 @@ int session_iotlb_swap(struct session *session)
 
 	session->iotlb = session->op_iotlb;
 	session->op_iotlb = NULL;
-	settle_misses(session, session->op_first, session->op_last);
+	session_misses_settle(session, session->op_first, session->op_last);
 	session->op = SESSION_OP_IOTLB_WAIT;
 	session->beginning = true;
 	if (stale.count)
@@ -453,11 +308,6 @@ int session_iotlb_msg(struct session *session, struct message *message, struct g
 
 /* ---- with and without ---- */
 
-static void forget_misses(struct session *session)
-{
-	memset(session->miss, 0, sizeof(session->miss));
-}
-
 int session_iotlb_apply(struct session *session, struct gw_error *err)
 {
 	bool wanted = virtio_has(session->features, VIRTIO_F_ACCESS_PLATFORM);
@@ -466,7 +316,7 @@ int session_iotlb_apply(struct session *session, struct gw_error *err)
 		session_iotlb_drop(session);
 	if (!wanted || session->iotlb)
 		return 0;
-	forget_misses(session);
+	session_misses_forget(session);
 	session->iotlb = iotlb_create();
 	if (!session->iotlb)
 		return gw_error_sys(err, -ENOMEM, "vhost-user: an I/O address table");
@@ -483,7 +333,7 @@ static void replace_table(struct session *session, struct iotlb *to)
 	if (before || to)
 		session->config.ops->iotlb(session->config.arg, to, NULL);
 	iotlb_put(before);
-	forget_misses(session);
+	session_misses_forget(session);
 	for (unsigned int i = 0; i < session->rings; i++)
 		session->ring[i].set.config.iotlb = NULL;
 }

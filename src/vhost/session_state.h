@@ -4,8 +4,9 @@
  * session_negotiate.c (features, owner, status), session_vring.c (messages about a
  * ring), session_ring.c (starting and stopping them), session_memory.c (the memory
  * table, and slots), session_log.c (the dirty log), session_iotlb.c (I/O addresses),
- * session_inflight.c (the record of heads in flight), session_device.c (what is the
- * device's own) and session_carry.c (hand-over). Nobody else includes it.
+ * session_miss.c (those that are asked for), session_inflight.c (the record of heads
+ * in flight), session_device.c (what is the device's own) and session_carry.c
+ * (hand-over). Nobody else includes it.
  *
  * A ring is in one of three states:
  *
@@ -92,6 +93,8 @@ struct session {
 	unsigned int stale_count;
 	bool stale_done;            /* session_iotlb_done came from inside ops->iotlb */
 	uint64_t op_first, op_last; /* OP_IOTLB: the misses that it makes void */
+
+	/* ---- session_miss.c ---- */
 	struct session_miss miss[SESSION_MISSES_MAX];
 	uint64_t iotlb_messages;
 	bool has_channel;   /* the owner has the back-end's channel */
@@ -195,7 +198,7 @@ void session_log_drop(struct session *session);
 
 /* ---- session_iotlb.c ---- */
 
-session_handler session_iotlb_msg, session_set_backend_req_fd;
+session_handler session_iotlb_msg;
 /* Features changed: a table, or none. -ENOMEM with a text. */
 int session_iotlb_apply(struct session *session, struct gw_error *err);
 /* The parts of a ring can be translated, or never will: what is missing is asked for. */
@@ -205,6 +208,13 @@ int session_iotlb_swap(struct session *session);
 /* A ring was stopped for good: nothing is known any more if it was the last one. -ENOMEM. */
 int session_iotlb_idle(struct session *session, struct gw_error *err);
 void session_iotlb_drop(struct session *session);
+
+/* ---- session_miss.c ---- */
+
+session_handler session_set_backend_req_fd;
+/* A message came: what is mapped now was answered, what lies in [first, last] is void. */
+void session_misses_settle(struct session *session, uint64_t first, uint64_t last);
+void session_misses_forget(struct session *session);
 
 /* ---- session_inflight.c ---- */
 

@@ -7,72 +7,14 @@
  *      consumer stores `wanted` and then loads `shown`. Without it both could read old
  *      values, and a wake-up would be lost.
  */
-#include "crossing.h"
+#include "crossing_inside.h"
 
 #include "desk.h"
 #include "fd.h"
-#include "text.h"
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-
-#define LINE      64u
-#define WAY_BYTES ((sizeof(struct way) + PORT_QUEUE_ALIGN - 1) & -(size_t)PORT_QUEUE_ALIGN)
 
 _Static_assert((CROSSING_ENTRIES & (CROSSING_ENTRIES - 1)) == 0, "a power of two");
 _Static_assert((CROSSING_NEWS & (CROSSING_NEWS - 1)) == 0, "a power of two");
-
-struct handed {
-	struct gw_frame frame; /* first: found by it. The lane's that it was handed to */
-	/* the lane's that handed it over */
-	struct gw_frame *origin;
-	struct pair *pair;
-	uint32_t slot;      /* of the egress */
-	struct iovec *segs; /* a long array; NULL: the origin's is good */
-	/* the other one's */
-	struct way *way;     /* that it came by */
-	bool lent;           /* a device has it, or had */
-	uint64_t done_ns;    /* when that was done with it; 0: none had it */
-	struct handed *next; /* waits for room on the way back */
-};
-
-struct ring_of_handed {
-	/* ---- the producer ---- */
-	uint32_t put;   /* entries written */
-	uint32_t shown; /* atomic: of these, those that the other end may read */
-	/* ---- the consumer ---- */
-	uint32_t taken __attribute__((aligned(LINE))); /* atomic */
-	uint32_t wanted;                               /* atomic: it is to be woken */
-	struct handed *entry[CROSSING_ENTRIES] __attribute__((aligned(LINE)));
-};
-
-/* One direction between two lanes. */
-struct way {
-	struct ring_of_handed out, back;
-	struct handed *kept, **kept_end; /* the far lane's: found no room in `back` */
-	unsigned int near_lane;          /* that hands over */
-	int near_fd, far_fd;             /* wake it, and the other one */
-	/* addresses */
-	uint32_t news_put __attribute__((aligned(LINE)));   /* atomic: the near lane's. Pair H */
-	uint32_t news_taken __attribute__((aligned(LINE))); /* atomic: the far lane's. Pair I */
-	uint64_t news[CROSSING_NEWS];
-};
-
-struct crossing {
-	struct port_queue queue; /* first: found by it */
-	struct gw_port port;     /* that the queue needs to have */
-	unsigned int index, count;
-	struct way *to[PORT_LANES_MAX], *from[PORT_LANES_MAX]; /* by lane; NULL: itself */
-	unsigned int turn;                                     /* who is read first */
-	unsigned int hear_next;                                /* whose news are read */
-	uint64_t put_to, put_back; /* bits of lanes: something is to be shown */
-	struct handed *handed;     /* CROSSING_HANDED */
-	struct handed **idle;      /* a stack */
-	unsigned int idle_count;
-	struct iovec (*segs)[GW_FRAME_SEGS_MAX]; /* CROSSING_LONG */
-	unsigned int segs_idle[CROSSING_LONG], segs_count;
-};
 
 /* ---- rings ---- */
 
@@ -423,101 +365,10 @@ bool crossing_is_clear(const struct crossing *crossing)
 	return !crossing->queue.waiting_count;
 }
 
-/* ---- life ---- */
-
-static const struct gw_driver crossing_driver = {
+const struct gw_driver crossing_driver = {
 	.name = "crossing",
 	.rx = crossing_rx,
 	.release = crossing_release,
 	.reap = crossing_reap,
 	.arm = crossing_arm,
 };
-
-static void queue_init(struct crossing *crossing)
-{
-	struct port_queue *queue = &crossing->queue;
-
-	gw_text_copy(crossing->port.name, sizeof(crossing->port.name), "crossing");
-	crossing->port.driver = &crossing_driver;
-	crossing->port.up = true;
-	crossing->port.lanes = 1;
-	crossing->port.queue[0] = queue;
-	queue->port = queue->queue.port = &crossing->port;
-	queue->driver = &crossing_driver;
-	queue->clock = &queue->own_clock;
-	for (unsigned int i = 1; i < GW_QUEUE_FDS; i++)
-		queue->queue.fd[i].fd = -1;
-	queue->queue.fd[0].fd = gw_eventfd();
-	queue->queue.fd[0].events = EPOLLIN;
-}
-
-static bool allocate(struct crossing *crossing)
-{
-	crossing->handed = calloc(CROSSING_HANDED, sizeof(*crossing->handed));
-	crossing->idle = calloc(CROSSING_HANDED, sizeof(*crossing->idle));
-	crossing->segs = calloc(CROSSING_LONG, sizeof(*crossing->segs));
-	if (!crossing->handed || !crossing->idle || !crossing->segs)
-		return false;
-	for (; crossing->idle_count < CROSSING_HANDED; crossing->idle_count++)
-		crossing->idle[crossing->idle_count] =
-			&crossing->handed[CROSSING_HANDED - 1 - crossing->idle_count];
-	for (; crossing->segs_count < CROSSING_LONG; crossing->segs_count++)
-		crossing->segs_idle[crossing->segs_count] = crossing->segs_count;
-	for (unsigned int i = 0; i < crossing->count; i++) {
-		if (i == crossing->index)
-			continue;
-		crossing->to[i] = aligned_alloc(PORT_QUEUE_ALIGN, WAY_BYTES);
-		if (!crossing->to[i])
-			return false;
-		memset(crossing->to[i], 0, sizeof(*crossing->to[i]));
-	}
-	return true;
-}
-
-int crossing_create(unsigned int index, unsigned int count, struct crossing **out,
-		    struct gw_error *err)
-{
-	struct crossing *crossing = aligned_alloc(PORT_QUEUE_ALIGN, sizeof(*crossing));
-
-	if (!crossing)
-		return gw_error_sys(err, -ENOMEM, "a crossing of %u lanes", count);
-	memset(crossing, 0, sizeof(*crossing));
-	crossing->index = index;
-	crossing->count = count;
-	queue_init(crossing);
-	if (!allocate(crossing) || crossing->queue.queue.fd[0].fd < 0) {
-		crossing_free(crossing);
-		return gw_error_sys(err, -ENOMEM, "a crossing of %u lanes", count);
-	}
-	*out = crossing;
-	return 0;
-}
-
-void crossing_free(struct crossing *crossing)
-{
-	if (!crossing)
-		return;
-	gw_fd_close(&crossing->queue.queue.fd[0].fd);
-	for (unsigned int i = 0; i < crossing->count; i++)
-		free(crossing->to[i]);
-	free(crossing->handed);
-	free(crossing->idle);
-	free(crossing->segs);
-	free(crossing);
-}
-
-void crossing_connect(struct crossing *const *crossings, unsigned int count)
-{
-	for (unsigned int x = 0; x < count; x++) {
-		for (unsigned int y = 0; y < count; y++) {
-			struct way *way = crossings[x]->to[y];
-
-			crossings[y]->from[x] = way;
-			if (!way)
-				continue;
-			way->near_lane = x;
-			way->near_fd = crossings[x]->queue.queue.fd[0].fd;
-			way->far_fd = crossings[y]->queue.queue.fd[0].fd;
-		}
-	}
-}

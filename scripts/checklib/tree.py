@@ -70,3 +70,11 @@ def tool(argv):
     if done.returncode:
         return output.splitlines() or [f"{argv[0]}: exit {done.returncode}"]
     return []
+
+
+def output(argv):
+    """What a tool says that has to succeed, as lines."""
+    need(argv[0])
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, check=True)
+    return done.stdout.splitlines()

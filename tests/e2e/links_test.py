@@ -8,10 +8,10 @@ from lib import guest, netns
 from lib.gaps import Gaps
 from lib.proc import check, wait_for
 from lib.scenario import cases, deadline
-from lib.wire import RATE, Wire, addresses, check_end, release
+from lib.wire import Wire, addresses, check_end, release
 
 TIMEOUT_S = 20
-FRAMES = 100
+FRAMES, RATE = 100, 1000
 GONE = "there is none of that name now"
 AGAIN = "there is an interface"
 # of these each event has one; a veth has no carrier until its peer is up

@@ -26,13 +26,16 @@ from .daemon import Daemon
 from .proc import check
 
 WINDOW = 32
-RATE = 1000
+# how far a later guest may be ahead: with the window less than any queue between the
+# ends, of which an xdp port's 512 receive buffers are the shortest
+AHEAD_MAX = 256
 RING_SIZE = 1024
 MEMORY_MIB = 16
 # a guest's memory and the daemon's own, while registered twice
 PINNED_MIB = 2 * MEMORY_MIB + 16
 EXCHANGE_TIMEOUT_S = 30
 ASKED_TIMEOUT_S = 10
+LEAD_RATE = AHEAD_MAX // ASKED_TIMEOUT_S
 # of the frames that a guest sends before a device was asked
 PENDING = ("query_pending", "mapping_pending")
 # the first window, and what comes until the worker has the answer
@@ -174,13 +177,16 @@ class Wire:
         """Both ways at once, until finish() has what the two ends say.
 
         A device may still have the memory of an earlier guest, and is asked
-        again when a frame comes after that: a later guest sends at a rate,
-        and what says that its memory is registered is a loan.
+        again when a frame comes after that: a later guest sends a few
+        before the far end begins, and what says that its memory is registered
+        is a loan. By as many the far end's window is wider: it may send them
+        in one burst.
         """
         fresh = self.is_fresh()
         if not fresh:
             self._wait_quiet()
-        pace = ["--window", WINDOW] if fresh else ["--rate", RATE]
+        pace = ["--window", WINDOW] if fresh else [
+            "--window", AHEAD_MAX, "--start-fd", 0, "--lead", LEAD_RATE]
         both = [*sweep.arguments(), "--receive", sweep.count()]
         mark = len(self.be.process.err.lines)
         far = self.start_far(*addresses(self.far_stream, self.stream), *both,
@@ -192,6 +198,8 @@ class Wire:
         elif self.device.verdict != "no":
             self._wait_lent()
         release(far)
+        if not fresh:
+            release(a)
         return a, far
 
     def is_fresh(self):

@@ -185,8 +185,8 @@ def test_a_file_that_is_cut_off_costs_its_session_only(t, what):
                                "--duration", TIMEOUT_S)
         check(said["misbehave"]["outcome"] == "closed", f"{what}: {said}")
     check_unharmed(bad.be)
-    count = bad.be.process.err.text().count(SHORTENED)
-    check(count == 3, f"{count} sessions ended because of '{SHORTENED}'")
+    wait_for(lambda: bad.be.process.err.text().count(SHORTENED) == 3, TIMEOUT_S,
+             f"all sessions to end because of '{SHORTENED}'")
     good_guest.stop()
     bad.be.stop()
 

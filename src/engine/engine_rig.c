@@ -87,17 +87,21 @@ struct pair rig_pair(struct engine_rig *rig, unsigned int s, unsigned int e)
 struct send {
 	struct engine_rig *rig;
 	struct gw_memmap *memmap;
-	unsigned int count;
+	unsigned int count, sent;
 };
 
-/* The next frame that nobody holds. */
+/* The next frame that nobody holds; FAKE_FRAMES: there is none. */
 static unsigned int idle_frame(struct engine_rig *rig)
 {
 	struct fake *fake = rig_fake(rig, 0);
 
-	while (fake->frame[rig->next_id % FAKE_FRAMES].holders)
-		rig->next_id++;
-	return rig->next_id++ % FAKE_FRAMES;
+	for (unsigned int i = 0; i < FAKE_FRAMES; i++) {
+		unsigned int id = rig->next_id++ % FAKE_FRAMES;
+
+		if (!fake->frame[id].holders)
+			return id;
+	}
+	return FAKE_FRAMES;
 }
 
 static void send_apply(void *arg)
@@ -111,9 +115,11 @@ static void send_apply(void *arg)
 	if (send->memmap)
 		bytes = memmap_translate(send->memmap, GUEST_ADDR, RIG_LEN);
 	seg = (struct iovec){ bytes, RIG_LEN };
-	for (unsigned int i = 0; i < send->count; i++) {
+	for (; send->sent < send->count; send->sent++) {
 		unsigned int id = idle_frame(send->rig);
 
+		if (id == FAKE_FRAMES)
+			return;
 		fake_frame(rig_fake(send->rig, 0), id, send->memmap, &seg, 1);
 		rig_fake(send->rig, 0)->frame[id].holders = 1;
 		fake_lend(rig_fake(send->rig, 0), id);
@@ -122,49 +128,57 @@ static void send_apply(void *arg)
 
 void rig_send(struct engine_rig *rig, struct gw_memmap *memmap, unsigned int count)
 {
-	struct send send = { rig, memmap, count };
+	struct send send = { .rig = rig, .memmap = memmap, .count = count };
 
 	gw_port_apply(rig_port(rig, 0), send_apply, &send);
+	/* Here, not on the worker: who waits for it would wait for ever. */
+	if (send.sent < count)
+		fail_msg("all %u frames of the sender are held", FAKE_FRAMES);
 }
 
 struct home {
 	struct engine_rig *rig;
-	unsigned int count;
-	bool twice;
+	bool all, too_often;
 };
 
 static void home_apply(void *arg)
 {
 	struct home *home = arg;
+	const struct fake *fake = rig_fake(home->rig, 0);
 
-	assert_true(home->rig->next_id <= FAKE_FRAMES);
-	for (unsigned int i = 0; i < home->rig->next_id; i++) {
-		home->count += rig_fake(home->rig, 0)->came_home[i];
-		home->twice |= rig_fake(home->rig, 0)->came_home[i] > 1;
+	for (unsigned int i = 0; i < FAKE_FRAMES; i++) {
+		int8_t more = (int8_t)(fake->came_home[i] - fake->went_out[i]);
+
+		home->all &= !more;
+		home->too_often |= more > 0;
 	}
 }
 
 bool rig_decides(struct engine_rig *rig, struct gw_memmap *memmap, enum gw_reason reason)
 {
 	struct pair before = rig_pair(rig, 0, 1), after;
+	uint64_t end_ns = rig_end_ns();
 
 	rig_send(rig, memmap, 1);
-	do {
+	for (;;) {
 		after = rig_pair(rig, 0, 1);
-	} while (after.lent_frames + after.copied_frames ==
-		 before.lent_frames + before.copied_frames);
+		if (after.lent_frames + after.copied_frames !=
+		    before.lent_frames + before.copied_frames)
+			break;
+		rig_yield(end_ns, "a frame to be lent or copied");
+	}
 	if (reason == GW_REASON_NONE)
 		return after.lent_frames > before.lent_frames;
 	return after.reasons[reason] > before.reasons[reason];
 }
 
-unsigned int rig_home(struct engine_rig *rig)
+bool rig_all_home(struct engine_rig *rig)
 {
-	struct home home = { .rig = rig };
+	struct home home = { .rig = rig, .all = true };
 
 	gw_port_apply(rig_port(rig, 0), home_apply, &home);
-	assert_false(home.twice);
-	return home.count;
+	assert_false(home.too_often);
+	return home.all;
 }
 
 struct completion {
@@ -186,15 +200,24 @@ void rig_complete(struct engine_rig *rig, unsigned int i, unsigned int count)
 	gw_port_apply(rig_port(rig, i), complete_apply, &completion);
 }
 
+uint64_t rig_end_ns(void)
+{
+	return gw_now_ns() + DEADLINE_NS;
+}
+
+void rig_yield(uint64_t end_ns, const char *what)
+{
+	if (gw_now_ns() > end_ns)
+		fail_msg("waited in vain for %s", what);
+	sched_yield();
+}
+
 void rig_wait(bool (*check)(struct engine_rig *rig), struct engine_rig *rig, const char *what)
 {
-	uint64_t end_ns = gw_now_ns() + DEADLINE_NS;
+	uint64_t end_ns = rig_end_ns();
 
-	while (!check(rig)) {
-		if (gw_now_ns() > end_ns)
-			fail_msg("waited in vain for %s", what);
-		sched_yield();
-	}
+	while (!check(rig))
+		rig_yield(end_ns, what);
 }
 
 struct gw_memmap *rig_memory(void)

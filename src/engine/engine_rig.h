@@ -26,16 +26,22 @@ struct fake *rig_fake(struct engine_rig *rig, unsigned int i);
 /* A copy of the worker's part of the pair from port s to port e, made on the worker. */
 struct pair rig_pair(struct engine_rig *rig, unsigned int s, unsigned int e);
 
-/* Port 0 lends count frames of RIG_LEN bytes to all, out of `memmap`; NULL: private memory. */
+/*
+ * Port 0 lends count frames of RIG_LEN bytes to all, out of `memmap`; NULL: private memory.
+ * It has FAKE_FRAMES, and the test fails if all are held.
+ */
 void rig_send(struct engine_rig *rig, struct gw_memmap *memmap, unsigned int count);
 /* Sends one such frame, and waits for port 1's verdict: whether it was this one. NONE: lent. */
 bool rig_decides(struct engine_rig *rig, struct gw_memmap *memmap, enum gw_reason reason);
-/* How many of port 0's frames have come home; each at most once. For FAKE_FRAMES at most. */
-unsigned int rig_home(struct engine_rig *rig);
+/* Whether all frames that port 0 lent have come home, none of them twice. */
+bool rig_all_home(struct engine_rig *rig);
 /* The device of port i: reports `count` frames at its next reaps (UINT32_MAX: all for ever). */
 void rig_complete(struct engine_rig *rig, unsigned int i, unsigned int count);
 
-/* Until check() is true; fails, naming what, after a deadline. */
+/* For a loop that waits: its deadline, and each time round; fails, naming what, after it. */
+uint64_t rig_end_ns(void);
+void rig_yield(uint64_t end_ns, const char *what);
+/* Until check() is true; fails in the same way. */
 void rig_wait(bool (*check)(struct engine_rig *rig), struct engine_rig *rig, const char *what);
 
 /* Memory of one region; its bytes are broadcast frames. The caller holds one reference. */

@@ -6,7 +6,6 @@
 #include "engine_rig.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -34,17 +33,26 @@ static unsigned int egress;
 static bool egress_lends(struct engine_rig *rig)
 {
 	struct pair before = rig_pair(rig, 0, egress);
+	uint64_t end_ns = rig_end_ns();
 
 	rig_send(rig, memory, 1);
 	while (rig_pair(rig, 0, egress).lent_frames + rig_pair(rig, 0, egress).copied_frames ==
 	       before.lent_frames + before.copied_frames)
-		sched_yield();
+		rig_yield(end_ns, "a frame to be lent or copied");
 	return rig_pair(rig, 0, egress).lent_frames > before.lent_frames;
 }
 
-static bool all_home(struct engine_rig *rig)
+static unsigned int loans_wanted;
+
+static bool loans_are_out(struct engine_rig *rig)
 {
-	return rig_home(rig) == rig->next_id;
+	return rig_pair(rig, 0, 1).loans_out >= loans_wanted;
+}
+
+static void wait_loans(struct engine_rig *rig, unsigned int count)
+{
+	loans_wanted = count;
+	rig_wait(loans_are_out, rig, "loans");
 }
 
 static bool running(struct engine_rig *rig)
@@ -113,7 +121,6 @@ static void it_starts_and_stops_again_and_again(void **state)
 	rig_create(&rig, two);
 	assert_int_equal(engine_stop(rig.engine, 100), 0);
 	for (unsigned int round = 1; round <= 5; round++) {
-		rig.next_id = 0;
 		assert_int_equal(engine_start(rig.engine, &err), 0);
 		rig_wait(lent, &rig, "a loan");
 		rig_send(&rig, memory, 100);
@@ -145,25 +152,16 @@ static void quarantine_ends_with_the_run(void **state)
 	rig_run(&rig, two);
 	rig_wait(lent, &rig, "a loan");
 	assert_true(lent(&rig));
-	while (rig_pair(&rig, 0, 1).loans_out != 2)
-		sched_yield();
+	wait_loans(&rig, 2);
 	assert_true(engine_stop(rig.engine, 100) >= 2);
 	assert_int_equal(rig_port(&rig, 1)->queue[0]->quarantined, 0);
 	assert_false(rig_port(&rig, 1)->queue[0]->untrusted);
 	fake_template.keep_at_stop = false;
-	rig.next_id = 0;
 	assert_int_equal(engine_start(rig.engine, &err), 0);
 	rig_wait(lent, &rig, "a loan");
 	assert_int_equal(engine_stop(rig.engine, 500), 0);
 	rig_free(&rig);
 	memmap_put(memory);
-}
-
-static unsigned int loans_wanted;
-
-static bool loans_are_out(struct engine_rig *rig)
-{
-	return rig_pair(rig, 0, 1).loans_out >= loans_wanted;
 }
 
 /* More than one call of reap reports. */
@@ -175,9 +173,8 @@ static void all_that_a_device_lets_go_of_is_taken_at_its_stop(void **state)
 	memory = rig_memory();
 	rig_run(&rig, specs);
 	rig_wait(lent, &rig, "a loan");
-	loans_wanted = 3 * GW_BATCH;
-	rig_send(&rig, memory, loans_wanted);
-	rig_wait(loans_are_out, &rig, "many loans");
+	rig_send(&rig, memory, 3 * GW_BATCH);
+	wait_loans(&rig, 3 * GW_BATCH);
 	assert_int_equal(engine_stop(rig.engine, 500), 0);
 	rig_free(&rig);
 	memmap_put(memory);
@@ -219,6 +216,11 @@ static void a_recall_without_loans_is_over_at_once(void **state)
 	rig_free(&rig);
 }
 
+static bool both_hold_loans(struct engine_rig *rig)
+{
+	return rig_pair(rig, 0, 1).loans_out && rig_pair(rig, 0, 2).loans_out;
+}
+
 static void a_recall_brings_loans_home_from_all_devices(void **state)
 {
 	static const char *const three[] = { "a=fake:", "d=fake:", "e=fake:", NULL };
@@ -228,11 +230,10 @@ static void a_recall_brings_loans_home_from_all_devices(void **state)
 	rig_run(&rig, three);
 	for (egress = 1; egress < 3; egress++)
 		rig_wait(egress_lends, &rig, "a loan");
-	while (!rig_pair(&rig, 0, 1).loans_out || !rig_pair(&rig, 0, 2).loans_out)
-		sched_yield();
+	rig_wait(both_hold_loans, &rig, "a loan to each");
 	recall(&rig);
 	rig_wait(recall_over, &rig, "the recall to end");
-	rig_wait(all_home, &rig, "all frames to come home");
+	rig_wait(rig_all_home, &rig, "all frames to come home");
 	for (unsigned int i = 1; i < 3; i++) {
 		assert_int_equal(rig_count(&rig, i, stops), 1);
 		assert_int_equal(rig_count(&rig, i, starts), 2);
@@ -260,13 +261,12 @@ static void a_device_that_does_not_start_is_tried_again(void **state)
 	memory = rig_memory();
 	rig_run(&rig, two);
 	rig_wait(lent, &rig, "a loan");
-	while (!rig_pair(&rig, 0, 1).loans_out)
-		sched_yield();
+	wait_loans(&rig, 1);
 	gw_port_apply(rig_port(&rig, 1), starts_fail_apply, rig_fake(&rig, 1));
 	recall(&rig);
 	rig_wait(recall_over, &rig, "the recall to end");
 	assert_int_equal(port_state(rig_port(&rig, 1)), GW_PORT_FAILED);
-	rig_wait(all_home, &rig, "all frames to come home");
+	rig_wait(rig_all_home, &rig, "all frames to come home");
 	rig_wait(running, &rig, "the device to be started again");
 	assert_int_equal(rig_count(&rig, 1, starts), 3);
 	assert_int_equal(rig_count(&rig, 1, stops), 1);
@@ -285,8 +285,7 @@ static void frames_of_a_failed_device_are_told_at_the_end(void **state)
 	fake_template.keep_at_stop = true;
 	rig_run(&rig, two);
 	rig_wait(lent, &rig, "a loan");
-	while (!rig_pair(&rig, 0, 1).loans_out)
-		sched_yield();
+	wait_loans(&rig, 1);
 	gw_port_apply(rig_port(&rig, 1), starts_fail_apply, rig_fake(&rig, 1));
 	recall(&rig);
 	rig_wait(recall_over, &rig, "the recall to end");
@@ -306,8 +305,7 @@ static void a_device_in_quarantine_is_not_stopped_again(void **state)
 	fake_template.keep_at_stop = true;
 	rig_run(&rig, two);
 	rig_wait(lent, &rig, "a loan");
-	while (!rig_pair(&rig, 0, 1).loans_out)
-		sched_yield();
+	wait_loans(&rig, 1);
 	recall(&rig);
 	rig_wait(recall_over, &rig, "the recall to end");
 	assert_true(port_quarantined(rig_port(&rig, 1)) > 0);

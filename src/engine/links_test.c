@@ -68,20 +68,18 @@ static uint64_t seen(const struct pair *pair)
 static bool is_lent(struct engine_rig *r)
 {
 	struct pair before = rig_pair(r, 0, 1), after;
+	uint64_t end_ns = rig_end_ns();
 
 	if (port_state(rig_port(r, 1)) != GW_PORT_RUNNING)
 		return false;
 	rig_send(r, memory, 1);
-	do {
+	for (;;) {
 		after = rig_pair(r, 0, 1);
-		sched_yield();
-	} while (seen(&after) == seen(&before));
+		if (seen(&after) != seen(&before))
+			break;
+		rig_yield(end_ns, "a frame to be lent, copied or dropped");
+	}
 	return after.lent_frames > before.lent_frames;
-}
-
-static bool home(struct engine_rig *r)
-{
-	return rig_home(r) == r->next_id;
 }
 
 /* Its interface went before the engine looked: the port is stopped until there is one. */
@@ -113,10 +111,10 @@ static void loans_come_home_when_the_interface_goes(void **state)
 	rig_wait(is_lent, &rig, "a loan");
 	hear(7, NAME, true, false);
 	rig_wait(failed, &rig, "the port to be stopped");
-	rig_wait(home, &rig, "all frames to come home");
+	rig_wait(rig_all_home, &rig, "all frames to come home");
 	assert_true(status_says("there is none of that name now"));
 	rig_send(&rig, memory, 3);
-	rig_wait(home, &rig, "frames to be dropped");
+	rig_wait(rig_all_home, &rig, "frames to be dropped");
 	assert_true(rig_pair(&rig, 0, 1).reasons[GW_DROP_EGRESS_DOWN] >= 3);
 	/* What else there is to hear is of others. */
 	hear(7, NAME, true, false);

@@ -2,7 +2,6 @@
 /* Memory that goes in the wrong moment: nothing of it is left. (More is in question_test.c.) */
 #include "engine_rig.h"
 
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -24,6 +23,11 @@ static bool nothing_mapped(struct engine_rig *rig)
 	return rig_mappings("rig-memory") == 0;
 }
 
+static bool is_asking(struct engine_rig *rig)
+{
+	return rig_pair(rig, 0, 1).asking;
+}
+
 struct late {
 	struct engine_rig *rig;
 	struct gw_memmap *memmap;
@@ -35,8 +39,7 @@ static void ask_and_retire(void *arg)
 	struct late *late = arg;
 
 	rig_send(late->rig, late->memmap, 1);
-	while (!rig_pair(late->rig, 0, 1).asking)
-		sched_yield();
+	rig_wait(is_asking, late->rig, "the question");
 	retire_memory(rig_port(late->rig, 0), late->memmap);
 }
 

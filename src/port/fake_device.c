@@ -270,6 +270,7 @@ struct gw_frame *fake_frame(struct fake *fake, unsigned int id, struct gw_memmap
 
 void fake_lend(struct fake *fake, unsigned int id)
 {
+	fake->went_out[id]++;
 	fake->lend[fake->lend_count++ % FAKE_FRAMES] = id;
 }
 

@@ -33,7 +33,7 @@ struct fake {
 
 	/* ---- lending ---- */
 	struct gw_frame frame[FAKE_FRAMES];
-	uint8_t came_home[FAKE_FRAMES];
+	uint8_t went_out[FAKE_FRAMES], came_home[FAKE_FRAMES]; /* how often; they wrap */
 	unsigned int home[FAKE_FRAMES], home_count, home_next; /* numbers, as they came home */
 	unsigned int lend[FAKE_FRAMES], lend_count, lend_next;
 	gw_counter rx_calls;

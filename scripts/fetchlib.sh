@@ -87,7 +87,7 @@ cached()
 
 download()
 {
-	echo "$PROG: downloading $* (nothing is installed)" >&2
+	echo "$PROG: downloading $* to $store (nothing is installed)" >&2
 	(cd "$tmp" && apt_run apt-get download "$@" >&2)
 }
 

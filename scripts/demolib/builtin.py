@@ -18,6 +18,7 @@ MEMORY_MIB = 16
 # what an ordinary user may pin is 8 MiB, guest and bounce memory together
 SMALL_MEMORY_MIB = 2
 WHAT = "built-in"
+IF_LITTLE_IS_PINNED = "the guests are small."
 
 
 class Wire:

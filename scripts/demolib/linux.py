@@ -16,6 +16,9 @@ FILE_BYTES = 16 << 20
 TRANSFER_TIMEOUT_S = 60
 MEMORY_MIB = 256
 WHAT = "Linux, QEMU"
+IF_LITTLE_IS_PINNED = (
+    f"unless the {MEMORY_MIB} MiB of guest A may be, all of its frames are "
+    "copied. Run the demo as root to see them lent.")
 # in the guest: one file in, one out, at once; two digests come back
 SCRIPT = """
 head -c 1048576 /dev/urandom >/tmp/mib

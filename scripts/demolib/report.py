@@ -31,6 +31,10 @@ KERNEL_COPIES = (
     "that could fetch a frame, so the kernel copied each one once, out of the "
     "guest's memory; guestwired did not. On a NIC with AF_XDP zero-copy that "
     "last copy goes too, and the port says 'dma'.")
+SUPER_FRAMES = (
+    "{guest} sent frames of {size} on average, more than the MTU: {device} takes "
+    "super-frames (offloads on), so that the guest need not cut them.")
+ETHERNET_FRAME_BYTES = 1514
 # reasons that stand for an answer while there is none yet
 PENDING = ("query_pending", "mapping_pending")
 
@@ -190,16 +194,24 @@ def used_reasons(sides):
     return [(name, text) for name, text in reasons.table() if name in names]
 
 
+def remarks(side):
+    """What a veth cannot show; and why one guest sends fewer frames."""
+    out = side.out
+    if out.lent_frames and out.kernel_copied_frames:
+        yield KERNEL_COPIES.format(device=side.device)
+    mean = out.bytes // max(out.frames, 1)
+    if mean > ETHERNET_FRAME_BYTES:
+        yield SUPER_FRAMES.format(guest=side.guest, size=picture.size(mean),
+                                  device=side.device)
+
+
 def draw_words(canvas, sides):
-    """What the names mean, and what a veth can and cannot show."""
+    """What the names mean, and what there is to say of each side."""
     for name, text in used_reasons(sides):
         canvas.line((name, "bold"), f": {text}")
-    for side in sides:
-        if not side.out.lent_frames or not side.out.kernel_copied_frames:
-            continue
+    for remark in (r for side in sides for r in remarks(side)):
         canvas.line()
-        for line in picture.wrap(KERNEL_COPIES.format(device=side.device),
-                                 picture.WIDTH):
+        for line in picture.wrap(remark, picture.WIDTH):
             canvas.line(line)
 
 

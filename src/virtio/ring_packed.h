@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The packed ring, for the files that it is made of: ring_packed.c, ring_packed_run.c. */
+/* The packed ring, for the files that it is made of: ring_packed.c, and those named below. */
 #pragma once
 
 #include "ring_internal.h"
@@ -46,6 +46,11 @@ static inline bool look_for_avail(const struct packed_ring *packed)
 {
 	return available_at(packed, packed->avail);
 }
+
+/* ---- ring_packed_begin.c: of struct ring_layout, struct ring_ops ---- */
+int packed_check(const struct ring_config *config, struct gw_error *err);
+int packed_locate(struct ring *ring, struct gw_error *err);
+void packed_begin(struct ring *ring);
 
 /* ---- ring_packed_run.c ---- */
 unsigned int packed_pop_run(struct ring *ring, struct ring_linear *chain, unsigned int max);

@@ -440,10 +440,8 @@ static void run(uint64_t features, uint32_t size, uint16_t start, bool reads_onl
 	m->config = mock_driver_config(&m->driver);
 	m->config.reads_only = reads_only;
 	assert_int_equal(ring_create(&m->config, &m->ring, NULL), 0);
-	while (m->free_count < size) {
+	for (; m->free_count < size; m->free_count++)
 		m->free_slot[m->free_count] = m->free_count;
-		m->free_count++;
-	}
 	for (unsigned int i = 0; i < OPERATIONS; i++) {
 		steps[below(m, STEPS)](m);
 		if (!below(m, RESTART_EVERY))
@@ -480,7 +478,6 @@ static void split_ring(void **state)
 {
 	static const uint32_t sizes[] = { 2, 16, 256 };
 
-	(void)state;
 	each_combination(0, sizes, 3, 65000);
 }
 
@@ -488,7 +485,6 @@ static void packed_ring(void **state)
 {
 	static const uint32_t sizes[] = { 1, 17, 300 };
 
-	(void)state;
 	each_combination(PACKED, sizes, 3, MOCK_PLACE_FIRST);
 }
 

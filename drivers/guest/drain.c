@@ -88,7 +88,7 @@ static void ring_stopped(struct guest *guest, struct lender *lender)
 	uint32_t base;
 
 	gw_port_apply(guest->port, end, &tally);
-	rings_forget_kick(lender->queue, lender->kick_fd);
+	wake_forget(lender->queue, lender->kick_fd);
 	lender->handed = tally.out && lender->kept && session_hands_runs(guest->session);
 	record_end(guest, index, lender->ring, lender->kept, !tally.out);
 	base = ring_base(lender->ring);

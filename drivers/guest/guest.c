@@ -189,7 +189,7 @@ static void start_call(void *arg)
 	struct guest *guest = request->guest;
 
 	request->ret = gw_watch_start(guest->loop, &guest->event_watch, guest->event_fd, EPOLLIN,
-				      rings_event);
+				      wake_event);
 	if (request->ret)
 		gw_error_sys(request->err, request->ret, "port %s: watch",
 			     gw_port_name(guest->port));
@@ -277,5 +277,5 @@ const struct gw_driver gw_driver_guest = {
 	.rx = lender_rx,
 	.release = lender_release,
 	.tx = receiver_tx,
-	.arm = rings_arm,
+	.arm = wake_arm,
 };

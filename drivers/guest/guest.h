@@ -7,6 +7,7 @@
  *   connection.c  one front-end's connection: reading, replying, its end
  *   offer.c       features and protocol features that a guest is offered
  *   rings.c       starting rings, and what changes while they run
+ *   wake.c        kicks, interrupts, and news for control
  *   place.c       which worker has which queue pair, and moving one
  *   drain.c       stopping them: loans come home, or do not
  *   iommu.c       I/O addresses, and asking for them ahead
@@ -271,17 +272,18 @@ void announce_home(struct guest_queue *queue);
 extern const struct session_ops guest_session_ops;
 /* By gw_port_apply: which rings run has changed. */
 void rings_list(struct guest *guest);
-/* Worker: sleep or wake for rings; the driver's arm. */
-bool rings_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us);
-/* Control: the ring is over, its kick descriptor is not waited for any more. */
-void rings_forget_kick(const struct gw_queue *queue, int fd);
-/* Control: it is waited for with `to`, if that is one, and not with `from`. fd -1: nothing. */
-void rings_move_kick(const struct gw_queue *from, const struct gw_queue *to, int fd);
-/* Control: the worker signalled event_fd. */
-void rings_event(struct gw_watch *watch, uint32_t events);
 void rings_show_state(struct guest *guest);
 /* Control: of rings that start and stop. */
 int rings_log_level(const struct guest *guest);
+
+/* ---- wake.c ---- */
+/* Control: the queue sleeps on this kick descriptor, too, and does not any more. -1: none. */
+void wake_watch(const struct gw_queue *queue, int fd);
+void wake_forget(const struct gw_queue *queue, int fd);
+/* Worker: sleep or wake for rings; the driver's arm. */
+bool wake_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us);
+/* Control: the worker signalled event_fd. */
+void wake_event(struct gw_watch *watch, uint32_t events);
 /*
  * Tells control and the front-end that a ring broke. Worker; once for each ring.
  */

@@ -157,18 +157,18 @@ static void move_call(void *arg)
 		moving->to = from;
 	/* First there, then no more here: no kick falls between the two. */
 	if (lender)
-		rings_move_kick(NULL, moving->to, lender->kick_fd);
+		wake_watch(moving->to, lender->kick_fd);
 	if (receiver)
-		rings_move_kick(NULL, moving->to, receiver->kick_fd);
+		wake_watch(moving->to, receiver->kick_fd);
 	gw_port_apply(guest->port, move_apply, moving);
 	if (moving->ret)
 		from = moving->to;
 	if (from == place_of(guest, moving->pair))
 		return;
 	if (lender)
-		rings_move_kick(from, NULL, lender->kick_fd);
+		wake_forget(from, lender->kick_fd);
 	if (receiver)
-		rings_move_kick(from, NULL, receiver->kick_fd);
+		wake_forget(from, receiver->kick_fd);
 }
 
 int place_move(struct gw_port *port, unsigned int pair, struct gw_queue *to, struct gw_error *err)

@@ -1,21 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a session asks of rings: to start them, and to change what they go by while
- * they run. Stopping is in drain.c.
+ * they run. Stopping those that lend is in drain.c.
  *
  * Each change is a function that the worker runs between two visits (gw_port_apply).
  */
 #include "guest.h"
 
-#include "fd.h"
 #include "log.h"
 #include "net_features.h"
 #include "net_header.h"
 #include "services.h"
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/epoll.h>
 
 /* ---- hand-over to the worker ---- */
 
@@ -140,36 +135,6 @@ static void enable_change(void *arg)
 	rings_list(h->guest);
 }
 
-/* ---- kick descriptors: any thread may change an epoll set ---- */
-
-static void kick_add(const struct gw_queue *queue, int fd)
-{
-	const struct guest_queue *own = queue->priv;
-	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
-
-	if (fd >= 0 && epoll_ctl(own->kick_fd, EPOLL_CTL_ADD, fd, &event) && errno != EEXIST)
-		gw_port_log(queue->port, LOG_ERR, "cannot watch a kick descriptor: %s",
-			    strerror(errno));
-}
-
-/* The front-end has a copy of it, so that closing ours would not take it out. */
-void rings_forget_kick(const struct gw_queue *queue, int fd)
-{
-	const struct guest_queue *own = queue->priv;
-	struct epoll_event event = { 0 };
-
-	if (fd >= 0)
-		epoll_ctl(own->kick_fd, EPOLL_CTL_DEL, fd, &event);
-}
-
-void rings_move_kick(const struct gw_queue *from, const struct gw_queue *to, int fd)
-{
-	if (to)
-		kick_add(to, fd);
-	if (from)
-		rings_forget_kick(from, fd);
-}
-
 /* ---- starting ---- */
 
 /* Behind an IOMMU those that lend stop whenever a guest drops all that it has unmapped. */
@@ -217,7 +182,7 @@ static int op_ring_start(void *arg, unsigned int index, const struct session_rin
 	else
 		h.receiver->kept = ring->config.record;
 	record_tell(guest, index, h.lender ? h.lender->ring : h.receiver->ring);
-	kick_add(queue, ring->kick_fd);
+	wake_watch(queue, ring->kick_fd);
 	place_show(guest, pair);
 	gw_port_apply(guest->port, h.lender ? lender_begin : receiver_begin, &h);
 	gw_port_log(guest->port, rings_log_level(guest), "%s ring %u of %u started at 0x%x%s",
@@ -259,8 +224,8 @@ static void op_ring_fds(void *arg, unsigned int index, const struct session_ring
 		before = h.receiver->kick_fd;
 	h.ring = ring;
 	if (before != ring->kick_fd) {
-		rings_forget_kick(queue, before);
-		kick_add(queue, ring->kick_fd);
+		wake_forget(queue, before);
+		wake_watch(queue, ring->kick_fd);
 	}
 	gw_port_apply(h.guest->port, fds_change, &h);
 }
@@ -273,7 +238,7 @@ static void stop_receiver(struct guest *guest, unsigned int pair)
 	uint32_t base;
 
 	gw_port_apply(guest->port, receiver_end, &h);
-	rings_forget_kick(h.receiver->queue, h.receiver->kick_fd);
+	wake_forget(h.receiver->queue, h.receiver->kick_fd);
 	record_end(guest, 2 * pair, h.receiver->ring, h.receiver->kept, true);
 	base = ring_base(h.receiver->ring);
 	gw_port_log(guest->port, rings_log_level(guest), "receive ring %u stopped at 0x%x", pair,
@@ -407,96 +372,3 @@ const struct session_ops guest_session_ops = {
 	.dispose = op_dispose,
 	.note = op_note,
 };
-
-/* ---- the worker ---- */
-
-void guest_signal(struct gw_queue *queue, int *fd, int event_fd)
-{
-	struct guest_queue *own = queue->priv;
-
-	if (*fd < 0 || !gw_eventfd_signal(*fd))
-		return;
-	*fd = -1;
-	gw_store_release(&own->guest->blocked, 1u);
-	gw_eventfd_signal(event_fd);
-}
-
-void guest_tell_broken(struct gw_queue *queue, struct ring *ring, const char *which,
-		       unsigned int pair, bool *told, int *err_fd, int event_fd)
-{
-	enum ring_fault fault = ring_fault(ring);
-
-	if (*told)
-		return;
-	*told = true;
-	if (fault != RING_FAULT_NONE)
-		gw_port_log(queue->port, LOG_WARNING,
-			    "the guest broke a rule on its %s ring %u (%s): %s; the ring is "
-			    "ignored until it is started anew",
-			    which, pair, ring_fault_name(fault), ring_fault_text(fault));
-	guest_signal(queue, err_fd, event_fd);
-	gw_eventfd_signal(event_fd);
-}
-
-/* One ring: true if there is work. What waits for an address, or is broken, is not asked. */
-static bool arm_ring(struct ring *ring, bool wanted, bool polled, unsigned int *poll_us)
-{
-	if (!wanted) {
-		ring_no_kick(ring);
-		return false;
-	}
-	if (polled)
-		*poll_us = GUEST_POLL_US;
-	return ring_want_kick(ring);
-}
-
-/* Behind an IOMMU the first buffers are news too, when nothing waits for them yet. */
-static bool arm_receiver(struct receiver *receiver, unsigned int wants, unsigned int *poll_us)
-{
-	bool work = arm_ring(receiver->ring, wants & GW_WANT_TX, receiver->kick_fd < 0, poll_us);
-
-	if (!receiver->iommu)
-		return work;
-	if (ring_look_short(receiver->ring))
-		ring_want_kick(receiver->ring);
-	receiver_look(receiver);
-	return work;
-}
-
-bool rings_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us)
-{
-	struct guest_queue *own = queue->priv;
-	bool work = wants & GW_WANT_RX && own->announcement;
-
-	for (unsigned int i = 0; i < own->lending_count; i++) {
-		struct lender *lender = own->lending[i];
-
-		if (!lender->stopping && !lender->parted && !lender->told && !lender->asking)
-			work |= arm_ring(lender->ring, wants & GW_WANT_RX, lender->kick_fd < 0,
-					 poll_us);
-	}
-	for (unsigned int i = 0; i < own->receiving_count; i++) {
-		struct receiver *receiver = own->receiving[i];
-
-		if (!receiver->told && !receiver->asking)
-			work |= arm_receiver(receiver, wants, poll_us);
-	}
-	return work;
-}
-
-/* ---- news from the worker ---- */
-
-void rings_event(struct gw_watch *watch, uint32_t events)
-{
-	struct guest *guest = gw_container_of(watch, struct guest, event_watch);
-
-	gw_eventfd_clear(guest->event_fd);
-	/* It may be ending already, and this the news that its loans are home. */
-	memory_check(guest);
-	if (gw_load_acquire(&guest->blocked)) {
-		connection_fail(guest, "an eventfd of the front-end blocked; it may come back in "
-				       "a while");
-	}
-	iommu_look(guest);
-	drain_look(guest);
-}

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What a guest without a machine sends and receives, once its rings run. */
-#include "vm.h"
+#include "vm_inside.h"
 
 #include "loop.h"
-#include "vm_inside.h"
 #include <sched.h>
 #include <string.h>
 #include <unistd.h>

@@ -14,7 +14,7 @@
  *
  * The suite plays the loan desk: it asks the query, maps, lends from a pretended
  * guest's memory where the answer allows, and copies to bounce memory where it
- * does not. Cases are in cases_*.c; what they share is here.
+ * does not. Cases are in cases_*.c; what they share is here, and in rig*.c.
  */
 #pragma once
 
@@ -29,6 +29,8 @@
 #define DEADLINE_MS           3000u
 /* Frames that a case has in a device at most. */
 #define PARCELS               2048u
+/* Bounce memory of the suite: four frames of 64 KiB. */
+#define ARENA_BUFFERS         68u
 /* The EtherType of all frames here: IEEE 802 local experimental. */
 #define CONFORMANCE_ETHERTYPE 0x88b5
 

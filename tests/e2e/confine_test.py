@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What a running daemon could still do to its host, as the kernel sees it.
 
-What the walls keep out is tried by apps/guestwired/confine_test.c, in processes
-that confine themselves. That the daemon does its work behind them is shown by
-all other tests here: they run it as it is.
+What the walls keep out is tried by apps/guestwired/confine_test.c, and beside it
+confine_rights_test.c, in processes that confine themselves. That the daemon does
+its work behind them is shown by all other tests here: they run it as it is.
 """
 
 import contextlib

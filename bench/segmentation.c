@@ -23,11 +23,10 @@
 #include "mock_super.h"
 #include "veth.h"
 #include "vm.h"
-#include <dirent.h>
+#include "worker_threads.h"
 #include <getopt.h>
 #include <guestwire/guestwire.h>
 #include <linux/virtio_net.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,68 +85,32 @@ static void die(const char *what)
 
 /* ---- the worker's time ---- */
 
-static int find_worker(void)
-{
-	DIR *dir = opendir("/proc/self/task");
-	struct dirent *entry;
-	char path[300], name[32];
-	int tid = 0;
-
-	while (dir && (entry = readdir(dir))) {
-		FILE *file;
-
-		snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
-		file = fopen(path, "r");
-		if (file && fgets(name, sizeof(name), file) && !strncmp(name, "gw-worker", 9))
-			tid = atoi(entry->d_name);
-		if (file)
-			fclose(file);
-	}
-	if (dir)
-		closedir(dir);
-	if (!tid)
-		die("no worker thread");
-	return tid;
-}
-
 static int worker_tid(void)
 {
 	static int tid;
 
-	if (!tid)
-		tid = find_worker();
+	if (!tid && !worker_threads_find(&tid, 1))
+		die("no worker thread");
 	return tid;
 }
 
 /* Nanoseconds on a processor so far. */
 static uint64_t worker_ns(void)
 {
-	char path[64];
-	uint64_t ns = 0;
-	FILE *file;
+	struct account account;
 
-	snprintf(path, sizeof(path), "/proc/self/task/%d/schedstat", worker_tid());
-	file = fopen(path, "r");
-	if (!file || fscanf(file, "%lu", &ns) != 1)
+	if (!worker_thread_account(worker_tid(), &account))
 		die("no schedstat of the worker");
-	fclose(file);
-	return ns;
+	return account.ran_ns;
 }
 
-/* Of that, what was not in the kernel: in ticks of the clock, so for long runs only. */
 static uint64_t worker_user_ticks(void)
 {
-	char path[64];
-	unsigned long user = 0;
-	FILE *file;
+	uint64_t ticks;
 
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", worker_tid());
-	file = fopen(path, "r");
-	if (!file || fscanf(file, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu",
-			    &user) != 1)
+	if (!worker_thread_user_ticks(worker_tid(), &ticks))
 		die("no stat of the worker");
-	fclose(file);
-	return user;
+	return ticks;
 }
 
 /* ---- the guests ---- */

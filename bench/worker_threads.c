@@ -77,3 +77,18 @@ bool worker_thread_account(int tid, struct account *account)
 		fclose(file);
 	return is;
 }
+
+bool worker_thread_user_ticks(int tid, uint64_t *ticks)
+{
+	char path[64];
+	FILE *file;
+	bool is;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	file = fopen(path, "r");
+	is = file && fscanf(file, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu",
+			    ticks) == 1;
+	if (file)
+		fclose(file);
+	return is;
+}

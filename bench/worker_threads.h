@@ -21,3 +21,5 @@ bool worker_threads_find(int *tid, unsigned int count);
 /* tid 0: this thread. */
 bool worker_thread_pin(int tid, unsigned int processor);
 bool worker_thread_account(int tid, struct account *account);
+/* Of ran_ns, what was not in the kernel: in ticks of the clock, so for long runs only. */
+bool worker_thread_user_ticks(int tid, uint64_t *ticks);

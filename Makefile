@@ -56,7 +56,7 @@ help:
 	@echo 'make demo               two built-in guests, two networks, one picture; installs what it needs'
 	@echo 'make demo GUEST=qemu    the same with two Linux guests in QEMU (downloads a kernel to a cache)'
 	@echo 'make bench              us and our peers in turn: tables, JSON and plots in $(BUILD)/bench; wants root'
-	@echo 'make bench QUICK=1      the same in a few minutes, with some works only'
+	@echo 'make bench QUICK=1      the same in two minutes, with some works only'
 	@echo 'make check              all tests, quickly: some 25 minutes; installs what it needs'
 	@echo 'make check-full         the long ones too, with all their cases and rounds: about an hour'
 	@echo 'make check-lab          NICs under QEMU that send from guest memory (downloads a kernel to a cache)'

@@ -27,7 +27,7 @@ FULL = Plan(5, 0.7, 0.2, False)
 QUICK = Plan(3, 0.6, 0.2, True)
 CPUS_MIN = 2
 # at most so many times those that were asked for, where rounds have to be left out
-MORE_ROUNDS = 1.6
+MORE_ROUNDS = 2
 
 
 def parse_arguments(argv):

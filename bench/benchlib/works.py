@@ -62,6 +62,7 @@ OURS = "guestwire"
 NEVER, DPDK, ONE = "loan=never", "dpdk", "one guest"
 BARE, FED = "af_xdp", "af_xdp fed"
 PAIR, RINGS, HEADERS = "one pair", "rings only", "headers only"
+HEADERS_ONE = "headers of one"
 OVS, QEMU = "ovs-dpdk", "qemu tap"
 MANY_GUESTS = 64
 FEW = 3
@@ -72,8 +73,8 @@ CEILED = "ceiling"
 SENDING = trial.Load(loads.guest)
 SECOND = trial.Load(virtio_user.Virtio_user)
 PASSING = trial.Load(loads.passing, "received_per_second")
-HERD = {"trial": trial.Load(loads.herd, fronts={OURS: MANY_GUESTS,
-                                                CEILED: MANY_GUESTS}),
+HERD = {"trial": trial.Load(loads.herd, fronts={
+            who: MANY_GUESTS for who in (OURS, HEADERS, CEILED)}),
         "ring": SPLIT_SHORT, "figure": "cpu_ns", "unit": "ns", "most": True}
 
 SETUPS = {OURS: "1:2:2", PAIR: "1:1:1"}
@@ -153,9 +154,10 @@ WORKS = (
          {DPDK: 1.8, OVS: None}, **SUPERS, trial=PASSING),
 
     load("herd-64", f"{MANY_GUESTS} guests to null, 64 B, for each frame",
-         "null", {ONE: 1.3}, **HERD, size=64),
+         "null", {ONE: 1.3, HEADERS: None, HEADERS_ONE: None}, **HERD, size=64),
     load("herd-1518", f"{MANY_GUESTS} guests to null, 1518 B, for each frame",
-         "null", {ONE: 1.3}, **HERD, size=1518),
+         "null", {ONE: 1.3, HEADERS: None, HEADERS_ONE: None}, **HERD,
+         size=1518),
 
     load("virtio-user-64", "virtio-user to null, 64 B", "null",
          {DPDK: None}, size=64, trial=SECOND, rounds=FEW),
@@ -224,6 +226,8 @@ CONTESTANTS = (
     Contestant(QEMU, "QEMU's own tap back-end", stream.Qemu_tap, ""),
     Contestant(HEADERS, "a ring consumer that reads descriptors and headers, "
                "and does nothing else", backends.Ring_sink, "--read"),
+    Contestant(HEADERS_ONE, "the same with one guest", backends.Ring_sink,
+               "--read"),
     Contestant(BARE, "a bare AF_XDP sender, without a guest",
                peers.Xsk_send, "", own_load=True),
     Contestant(FED, "the same, with frames laid out as a guest's, that another "

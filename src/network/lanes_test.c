@@ -271,6 +271,41 @@ static void a_source_has_its_share_of_a_crossing(void **state)
 	}
 }
 
+/* Before a sleep: how long at most. */
+static unsigned int arm_crossing(struct rig *rig, unsigned int number)
+{
+	struct port_queue *queue = crossing_queue(rig->network.lane[number]->crossing);
+	unsigned int poll_us = 0;
+
+	queue->driver->arm(&queue->queue, GW_WANT_RX, &poll_us);
+	return poll_us;
+}
+
+/* Who has been woken, and does not come, gives no sign when there is room again. */
+static void what_finds_no_room_on_the_way_back_is_not_slept_over(void **state)
+{
+	static const char *const four[] = { "a=fake:", "b=fake:", "c=fake:", "d=fake:", NULL };
+	const unsigned int count = CROSSING_ENTRIES / 3 + 10; /* to each of three */
+	struct rig rig;
+
+	rig_open(&rig, four);
+	for (unsigned int i = 0; i < count; i++) {
+		assert_true(send_frame(&rig, make(&rig, i, 0xff, 0xa0, 1)));
+		settle(&rig, FAR);
+		while (visit_crossing(&rig, NEAR))
+			settle(&rig, NEAR);
+		assert_int_equal(arm_crossing(&rig, NEAR) > 0, (i + 1) * 3 > CROSSING_ENTRIES);
+	}
+	visit_crossing(&rig, FAR);
+	settle(&rig, NEAR);
+	assert_int_equal(arm_crossing(&rig, NEAR), 0);
+	visit_crossing(&rig, FAR);
+	settle(&rig, FAR);
+	for (unsigned int i = 0; i < count; i++)
+		assert_int_equal(fake_at(&rig, 0)->came_home[i], 1);
+	rig_close(&rig);
+}
+
 /* The home keeps long arrays for one visit only. */
 static void long_frames_keep_their_segments(void **state)
 {
@@ -464,6 +499,7 @@ int main(void)
 		cmocka_unit_test(who_has_moved_away_is_lent_nothing_here),
 		cmocka_unit_test(flooding_hands_over_one_for_each_port),
 		cmocka_unit_test(a_source_has_its_share_of_a_crossing),
+		cmocka_unit_test(what_finds_no_room_on_the_way_back_is_not_slept_over),
 		cmocka_unit_test(long_frames_keep_their_segments),
 		cmocka_unit_test(an_address_is_told_to_other_lanes),
 		cmocka_unit_test(a_lane_that_sleeps_is_woken),

@@ -293,6 +293,9 @@ void crossing_show(struct crossing *crossing)
 	}
 }
 
+/* How often what found no room is offered anew: nobody tells when there is some. */
+#define KEPT_LOOK_US 1000u
+
 static bool crossing_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_us)
 {
 	struct crossing *crossing = crossing_of(queue);
@@ -306,6 +309,9 @@ static bool crossing_arm(struct gw_queue *queue, unsigned int wants, unsigned in
 	}
 	if (!wants)
 		return false;
+	/* All else has been shown. */
+	if (crossing->put_back)
+		*poll_us = KEPT_LOOK_US;
 	gw_fence(); /* pair J */
 	for (unsigned int i = 0; i < crossing->count; i++)
 		if (crossing->to[i])

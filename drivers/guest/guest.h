@@ -38,6 +38,7 @@
 #pragma once
 
 #include "atomic.h"
+#include "frame_pool.h"
 #include "list.h"
 #include "loop.h"
 #include "memmap.h"
@@ -63,8 +64,6 @@
 #define GUEST_DISPOSING_MAX   64u
 #define GUEST_DISPOSING_BEGIN 16u
 
-#define GUEST_CACHE_LINE 64u
-
 /* How often a ring without a kick descriptor is looked at. */
 #define GUEST_POLL_US 50u
 
@@ -80,10 +79,14 @@ enum guest_offloads { GUEST_OFFLOADS_AUTO, GUEST_OFFLOADS_ON, GUEST_OFFLOADS_OFF
 /* Where the frame of a head is, kept where frames may have to be called back (IOMMU). */
 enum { HEAD_HOME = 0, HEAD_OUT, HEAD_STALE };
 
-/* What is written for a frame of one or two segments is in two lines then, not in three. */
-struct lent_frame {
-	struct gw_frame frame;
-} __attribute__((aligned(GUEST_CACHE_LINE)));
+/* The worker's frames, which are taken first, and the lender's own. */
+enum { FROM_SHARED = 0, FROM_OWN, FROM_COUNT };
+
+/* Who lent a frame, and out of which pool: its tag. */
+struct lent_from {
+	struct lender *lender;
+	struct frame_pool *pool;
+};
 
 /* One run of a transmit ring. */
 struct lender {
@@ -96,7 +99,6 @@ struct lender {
 	unsigned int pair;         /* queue pair */
 	void *kept;                /* the record, if the front-end keeps it; NULL: it does not */
 	int event_fd;              /* the guest's: signalled when control should look */
-	void *frames;              /* struct lent_frame, as many as heads, from the next line on */
 	uint8_t *head;             /* HEAD_..., one for each head; NULL: no IOMMU */
 	struct gw_frame **of_head; /* that one's frame, while it is out; NULL: no IOMMU */
 
@@ -108,11 +110,10 @@ struct lender {
 	bool told;   /* control knows that the ring or the memory is broken */
 	bool asking; /* control is to ask for I/O addresses, or has, and the ring waits */
 	bool unflushed;
-	uint32_t out; /* frames lent and not home yet */
-	/* A stack: what came home last, and is in the cache, is lent first. */
-	struct gw_frame **idle;
-	uint32_t idle_count;
+	uint32_t out;   /* frames lent and not home yet */
 	uint32_t stale; /* of these, with bytes that an IOMMU took away */
+	struct lent_from from[FROM_COUNT];
+	struct frame_pool own; /* as many as heads */
 
 	/* control */
 	struct gw_list node; /* among the ghosts */
@@ -232,11 +233,8 @@ struct guest {
 int lender_create(struct gw_queue *queue, unsigned int pair, const struct session_ring *ring,
 		  int event_fd, struct lender **lender, struct gw_error *err);
 void lender_free(struct lender *lender); /* NULL is fine; nothing may be out */
-/*
- * The bytes of these ranges are taken away: counts the frames that are out with some
- * of them, whose coming home is told through event_fd. Worker.
- */
-void lender_mark_stale(struct lender *lender, const struct session_stale *stale);
+/* It is in this queue from now on; nothing may be out. Before it begins, or by gw_port_apply. */
+void lender_place(struct lender *lender, struct gw_queue *queue);
 /* The driver's rx and release. */
 unsigned int lender_rx(struct gw_queue *queue, struct gw_frame **frames, unsigned int max);
 void lender_release(struct gw_queue *queue, struct gw_frame *const *frames, unsigned int count);

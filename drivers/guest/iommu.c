@@ -71,6 +71,46 @@ void iommu_look(struct guest *guest)
 	session_iotlb_miss(guest->session, misses.miss, misses.count);
 }
 
+/* ---- bytes are taken away ---- */
+
+static bool touches(const struct iovec *seg, const struct session_stale *stale)
+{
+	for (unsigned int i = 0; i < stale->count; i++) {
+		uintptr_t a = (uintptr_t)seg->iov_base, b = (uintptr_t)stale->range[i].iov_base;
+
+		if (a < b ? b - a < seg->iov_len : a - b < stale->range[i].iov_len)
+			return true;
+	}
+	return false;
+}
+
+static bool is_stale(const struct gw_frame *frame, const struct session_stale *stale)
+{
+	/* Pieces of it are out, and the array may be another frame's by now. */
+	if (frame->seg != frame->own)
+		return true;
+	for (unsigned int i = 0; i < frame->seg_count; i++)
+		if (touches(&frame->seg[i], stale))
+			return true;
+	return false;
+}
+
+/*
+ * Counts the frames that are out with some bytes of these ranges: their coming home is told
+ * through event_fd. Worker.
+ */
+static void mark_stale(struct lender *lender, const struct session_stale *stale)
+{
+	if (!lender->head)
+		return;
+	for (uint32_t id = 0; id < ring_size(lender->ring); id++) {
+		if (lender->head[id] != HEAD_OUT || !is_stale(lender->of_head[id], stale))
+			continue;
+		lender->head[id] = HEAD_STALE;
+		lender->stale++;
+	}
+}
+
 /* ---- another table ---- */
 
 struct change {
@@ -98,7 +138,7 @@ static void apply_change(void *arg)
 		ring_set_iotlb(lender->ring, change->iotlb);
 		lender->asking = note_waiting(lender->ring, &change->misses);
 		if (change->stale)
-			lender_mark_stale(lender, change->stale);
+			mark_stale(lender, change->stale);
 		change->stale_out += lender->stale;
 	}
 }

@@ -3,9 +3,9 @@
  * Lending out of the guest's transmit rings.
  *
  * A chain becomes a frame whose segments are the chain's own, less the
- * virtio-net header, which is read once into the frame. There are as many frames as
- * heads, so there is always one. The head is completed when the frame comes home, in
- * whatever order that is.
+ * virtio-net header, which is read once into the frame. Frames are the worker's, while it has
+ * some, and then the ring's own, as many as heads: so there is always one (frame_pool.h). The
+ * head is completed when the frame comes home, in whatever order that is.
  *
  * A frame with more segments than it has room for borrows an array of the guest's and
  * ends the batch; the core passes such a frame on, or copies it, before it calls
@@ -18,6 +18,7 @@
 #include "atomic.h"
 #include "fd.h"
 #include "net_header.h"
+#include "port_queue.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,26 +28,24 @@
 /* Of those that are no run, before the next one is looked for. */
 #define SOME_CHAINS 8u
 
-static bool allocate_frames(struct lender *lender, const struct ring_config *config)
+static bool allocate(struct lender *lender, const struct ring_config *config)
 {
-	uint32_t size = config->size;
-	struct lent_frame *frame;
-
-	/* Memory that was never written costs nothing: what is idle at the bottom stays so. */
-	lender->frames = calloc(size + 1, sizeof(*frame));
-	lender->idle = calloc(size, sizeof(*lender->idle));
-	if (config->iotlb) {
-		lender->head = calloc(size, sizeof(*lender->head));
-		lender->of_head = calloc(size, sizeof(*lender->of_head));
-	}
-	if (!lender->frames || !lender->idle ||
-	    (config->iotlb && (!lender->head || !lender->of_head)))
+	if (frame_pool_init(&lender->own, config->size))
 		return false;
-	frame = (struct lent_frame *)(((uintptr_t)lender->frames + GUEST_CACHE_LINE - 1) &
-				      ~(uintptr_t)(GUEST_CACHE_LINE - 1));
-	for (; lender->idle_count < size; lender->idle_count++)
-		lender->idle[lender->idle_count] = &frame[size - 1 - lender->idle_count].frame;
-	return true;
+	if (!config->iotlb)
+		return true;
+	lender->head = calloc(config->size, sizeof(*lender->head));
+	lender->of_head = calloc(config->size, sizeof(*lender->of_head));
+	return lender->head && lender->of_head;
+}
+
+void lender_place(struct lender *lender, struct gw_queue *queue)
+{
+	struct frame_pool *shared = port_queue_of(queue)->frames;
+
+	lender->queue = queue;
+	lender->from[FROM_SHARED] = (struct lent_from){ lender, shared ? shared : &lender->own };
+	lender->from[FROM_OWN] = (struct lent_from){ lender, &lender->own };
 }
 
 int lender_create(struct gw_queue *queue, unsigned int pair, const struct session_ring *ring,
@@ -59,7 +58,7 @@ int lender_create(struct gw_queue *queue, unsigned int pair, const struct sessio
 	if (!lender)
 		return gw_error_sys(err, -ENOMEM, "transmit ring");
 	config.reads_only = true;
-	lender->queue = queue;
+	lender_place(lender, queue);
 	lender->pair = pair;
 	lender->memmap = ring->config.memmap;
 	lender->features = ring->config.features;
@@ -70,8 +69,8 @@ int lender_create(struct gw_queue *queue, unsigned int pair, const struct sessio
 	lender->enabled = ring->enabled;
 	lender->kick_fd = ring->kick_fd;
 	gw_list_init(&lender->node);
-	ret = allocate_frames(lender, &config) ? ring_create(&config, &lender->ring, err)
-					       : gw_error_sys(err, -ENOMEM, "transmit ring");
+	ret = allocate(lender, &config) ? ring_create(&config, &lender->ring, err)
+					: gw_error_sys(err, -ENOMEM, "transmit ring");
 	if (ret) {
 		lender_free(lender);
 		return ret;
@@ -86,8 +85,7 @@ void lender_free(struct lender *lender)
 	if (!lender)
 		return;
 	ring_destroy(lender->ring);
-	free(lender->frames);
-	free(lender->idle);
+	frame_pool_destroy(&lender->own);
 	free(lender->head);
 	free(lender->of_head);
 	free(lender);
@@ -139,10 +137,22 @@ static inline void place_segments(struct gw_frame *frame, const struct iovec *se
 		memcpy(frame->seg, seg, count * sizeof(*seg));
 }
 
+/*
+ * Where the next frames are to come from, at most so many: one pool for all of them, so that
+ * nothing is asked for each.
+ */
+static inline struct lent_from *choose(struct lender *lender, unsigned int count)
+{
+	bool enough = lender->from[FROM_SHARED].pool->idle_count >= count;
+
+	return &lender->from[enough ? FROM_SHARED : FROM_OWN];
+}
+
 /* A chain that was popped becomes a frame. False: it was dropped, or the ring is broken now. */
-static inline bool make_frame(struct lender *lender, struct gw_frame *frame,
+static inline bool make_frame(struct lent_from *from, struct gw_frame *frame,
 			      const struct ring_chain *chain, struct iovec *seg)
 {
+	struct lender *lender = from->lender;
 	unsigned int first;
 	enum gw_reason reason;
 
@@ -156,7 +166,7 @@ static inline bool make_frame(struct lender *lender, struct gw_frame *frame,
 	}
 	frame->home = lender->queue;
 	frame->memmap = lender->memmap;
-	frame->tag = lender;
+	frame->tag = from;
 	frame->id = chain->head;
 	/* More than 4 GiB in one chain is cut here and is too long in either case. */
 	frame->len = chain->read_bytes - lender->header_len > UINT32_MAX
@@ -195,11 +205,11 @@ static inline bool is_over(const struct visit *visit)
 }
 
 /* Frames that were made are out, and so many chains were looked at. */
-static inline void send_out(struct lender *lender, struct visit *visit, unsigned int frames,
+static inline void send_out(struct lent_from *from, struct visit *visit, unsigned int frames,
 			    unsigned int looks)
 {
-	lender->out += frames;
-	lender->idle_count -= frames;
+	from->lender->out += frames;
+	frame_pool_took(from->pool, frames);
 	visit->count += frames;
 	visit->looks -= looks;
 }
@@ -233,11 +243,12 @@ static void note(struct guest_queue *queue, struct lender *lender, struct gw_fra
  * What is the same for all of them is at hand in locals: for all that the compiler knows,
  * each frame that is written could lie over it.
  */
-static unsigned int make_plain(struct lender *lender, const struct ring_linear *run,
+static unsigned int make_plain(struct lent_from *from, const struct ring_linear *run,
 			       unsigned int count, struct gw_frame **to, unsigned int bytes_max,
 			       unsigned int *bytes)
 {
-	struct gw_frame *const *idle = lender->idle + lender->idle_count;
+	struct gw_frame *const *idle = frame_pool_end(from->pool);
+	const struct lender *lender = from->lender;
 	struct gw_memmap *memmap = lender->memmap;
 	struct gw_queue *home = lender->queue;
 	uint32_t header_len = lender->header_len;
@@ -261,7 +272,7 @@ static unsigned int make_plain(struct lender *lender, const struct ring_linear *
 		gw_copy_once(frame->snapshot, linear.base + header_len, GW_FRAME_SNAPSHOT);
 		frame->header = (struct virtio_net_hdr_v1){ 0 };
 		frame->id = linear.head;
-		frame->tag = lender;
+		frame->tag = from;
 		frame->own[0] = (struct iovec){ linear.base + header_len, len };
 		to[n] = frame;
 		sum += len;
@@ -271,7 +282,7 @@ static unsigned int make_plain(struct lender *lender, const struct ring_linear *
 }
 
 /* One of a run's for which make_frame has the word. */
-static bool make_of_run(struct lender *lender, struct gw_frame *frame,
+static bool make_of_run(struct lent_from *from, struct gw_frame *frame,
 			const struct ring_linear *linear)
 {
 	struct iovec seg = { linear->base, linear->len };
@@ -279,23 +290,23 @@ static bool make_of_run(struct lender *lender, struct gw_frame *frame,
 					  .read_count = 1,
 					  .read_bytes = linear->len };
 
-	return make_frame(lender, frame, &chain, &seg);
+	return make_frame(from, frame, &chain, &seg);
 }
 
 /* The next of a run, one or more. Returns how many frames; *looks: of how many chains. */
-static unsigned int make_some(struct lender *lender, const struct ring_linear *run,
+static unsigned int make_some(struct lent_from *from, const struct ring_linear *run,
 			      unsigned int count, struct visit *visit, unsigned int *looks)
 {
 	struct gw_frame **to = visit->frames + visit->count;
 	unsigned int made = 0, bytes = 0;
 
-	if (__builtin_expect(lender->enabled, 1))
-		made = make_plain(lender, run, count, to, visit->bytes, &bytes);
+	if (__builtin_expect(from->lender->enabled, 1))
+		made = make_plain(from, run, count, to, visit->bytes, &bytes);
 	*looks = made;
 	if (__builtin_expect(!made, 0)) {
 		*looks = 1;
-		*to = lender->idle[lender->idle_count - 1];
-		made = make_of_run(lender, *to, run);
+		*to = frame_pool_end(from->pool)[-1];
+		made = make_of_run(from, *to, run);
 		bytes = made ? (*to)->len : 0;
 	}
 	take_bytes(visit, bytes);
@@ -307,15 +318,17 @@ static unsigned int lend_run(struct guest_queue *queue, struct lender *lender, s
 {
 	unsigned int max = visit->max - visit->count, count, made, looks, done = 0;
 	struct ring_linear run[RUN_MAX];
+	struct lent_from *from;
 
 	max = max < visit->looks ? max : visit->looks;
 	count = ring_pop_run(lender->ring, run, max < RUN_MAX ? max : RUN_MAX);
 	while (done < count && visit->bytes && !ring_fault(lender->ring)) {
-		made = make_some(lender, run + done, count - done, visit, &looks);
+		from = choose(lender, count - done);
+		made = make_some(from, run + done, count - done, visit, &looks);
 		if (is_noted(queue, lender))
 			for (unsigned int i = 0; i < made; i++)
 				note(queue, lender, visit->frames[visit->count + i]);
-		send_out(lender, visit, made, looks);
+		send_out(from, visit, made, looks);
 		done += looks;
 	}
 	if (__builtin_expect(done < count, 0))
@@ -327,21 +340,23 @@ static unsigned int lend_run(struct guest_queue *queue, struct lender *lender, s
 static bool lend_some(struct guest_queue *queue, struct lender *lender, struct visit *visit)
 {
 	struct gw_frame *frame;
+	struct lent_from *from;
 	struct ring_chain chain;
 	bool made;
 
 	for (unsigned int i = 0; i < SOME_CHAINS && !is_over(visit); i++) {
 		if (ring_pop(lender->ring, &chain, queue->seg, GW_FRAME_SEGS_MAX) <= 0)
 			return false;
-		frame = lender->idle[lender->idle_count - 1];
-		made = make_frame(lender, frame, &chain, queue->seg);
+		from = choose(lender, 1);
+		frame = frame_pool_end(from->pool)[-1];
+		made = make_frame(from, frame, &chain, queue->seg);
 		if (made) {
 			if (is_noted(queue, lender))
 				note(queue, lender, frame);
 			take_bytes(visit, frame->len);
 			visit->frames[visit->count] = frame;
 		}
-		send_out(lender, visit, made, 1);
+		send_out(from, visit, made, 1);
 		if (made && frame->seg != frame->own) {
 			visit->looks = 0;
 			return false;
@@ -409,11 +424,12 @@ static void head_home(struct lender *lender, uint32_t id)
 	lender->head[id] = HEAD_HOME;
 }
 
-/* Frames from the first one on that are this lender's. Returns how many. */
-static unsigned int come_home(struct lender *lender, struct gw_frame *const *frames,
+/* Frames from the first one on that are of this lender and pool. Returns how many. */
+static unsigned int come_home(const struct lent_from *from, struct gw_frame *const *frames,
 			      unsigned int max)
 {
-	struct gw_frame **idle = lender->idle + lender->idle_count;
+	struct gw_frame **idle = frame_pool_end(from->pool);
+	struct lender *lender = from->lender;
 	uint16_t head[RUN_MAX];
 	unsigned int count;
 
@@ -421,12 +437,12 @@ static unsigned int come_home(struct lender *lender, struct gw_frame *const *fra
 	for (count = 0; count < max; count++) {
 		struct gw_frame *frame = frames[count];
 
-		if (frame->tag != lender)
+		if (frame->tag != from)
 			break;
 		head[count] = (uint16_t)frame->id;
 		idle[count] = frame;
 	}
-	lender->idle_count += count;
+	frame_pool_got(from->pool, count);
 	lender->out -= count;
 	if (!lender->ghost) {
 		ring_push_run(lender->ring, head, count);
@@ -456,45 +472,9 @@ void lender_release(struct gw_queue *queue, struct gw_frame *const *frames, unsi
 	if (runs == 1)
 		count = 1;
 	for (unsigned int i = 0; i < count; i++) {
-		struct lender *lender = frames[i]->tag;
+		const struct lent_from *from = frames[i]->tag;
 
-		if (lender && lender->unflushed)
-			flush(lender);
-	}
-}
-
-/* ---- an IOMMU takes bytes away ---- */
-
-static bool touches(const struct iovec *seg, const struct session_stale *stale)
-{
-	for (unsigned int i = 0; i < stale->count; i++) {
-		uintptr_t a = (uintptr_t)seg->iov_base, b = (uintptr_t)stale->range[i].iov_base;
-
-		if (a < b ? b - a < seg->iov_len : a - b < stale->range[i].iov_len)
-			return true;
-	}
-	return false;
-}
-
-static bool is_stale(const struct gw_frame *frame, const struct session_stale *stale)
-{
-	/* Pieces of it are out, and the array may be another frame's by now. */
-	if (frame->seg != frame->own)
-		return true;
-	for (unsigned int i = 0; i < frame->seg_count; i++)
-		if (touches(&frame->seg[i], stale))
-			return true;
-	return false;
-}
-
-void lender_mark_stale(struct lender *lender, const struct session_stale *stale)
-{
-	if (!lender->head)
-		return;
-	for (uint32_t id = 0; id < ring_size(lender->ring); id++) {
-		if (lender->head[id] != HEAD_OUT || !is_stale(lender->of_head[id], stale))
-			continue;
-		lender->head[id] = HEAD_STALE;
-		lender->stale++;
+		if (from && from->lender->unflushed)
+			flush(from->lender);
 	}
 }

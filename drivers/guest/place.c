@@ -136,8 +136,8 @@ static void move_apply(void *arg)
 		moving->ret = -EBUSY;
 		return;
 	}
-	if (lender)
-		lender->queue = moving->to;
+	if (lender && lender->queue != moving->to)
+		lender_place(lender, moving->to);
 	if (receiver)
 		receiver->queue = moving->to;
 	guest->place[moving->pair] = (uint8_t)moving->to->index;

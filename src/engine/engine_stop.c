@@ -121,7 +121,7 @@ unsigned int engine_stop(struct engine *engine, unsigned int deadline_ms)
 	if (engine->pair)
 		questions_close(engine);
 	close_ports(engine);
-	/* Workers first: they take their clock back from the queues that they had. */
+	/* Workers first: they take clock and frames back from the queues that they had. */
 	for (unsigned int w = 0; w < engine->config.workers; w++) {
 		worker_free(engine->worker[w]);
 		engine->worker[w] = NULL;

@@ -26,6 +26,10 @@ int worker_create(unsigned int index, struct worker **out, struct gw_error *err)
 	gw_list_init(&worker->commands);
 	worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	worker->event_fd = gw_eventfd();
+	if (frame_pool_init(&worker->frames, FRAME_POOL_SHARED)) {
+		worker_free(worker);
+		return gw_error_sys(err, -ENOMEM, "worker %u: frames", index);
+	}
 	if (worker->epoll_fd < 0 || worker->event_fd < 0 ||
 	    epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, worker->event_fd, &event)) {
 		int code = -errno;
@@ -37,15 +41,22 @@ int worker_create(unsigned int index, struct worker **out, struct gw_error *err)
 	return 0;
 }
 
+static void leave_seat(struct port_queue *queue)
+{
+	queue->clock = &queue->own_clock;
+	queue->frames = NULL;
+}
+
 void worker_free(struct worker *worker)
 {
 	if (!worker)
 		return;
 	worker_stop(worker);
 	for (unsigned int i = 0; i < worker->seat_count; i++)
-		worker->seat[i].queue->clock = &worker->seat[i].queue->own_clock;
+		leave_seat(worker->seat[i].queue);
 	gw_fd_close(&worker->epoll_fd);
 	gw_fd_close(&worker->event_fd);
+	frame_pool_destroy(&worker->frames);
 	pthread_cond_destroy(&worker->done);
 	pthread_mutex_destroy(&worker->lock);
 	free(worker);
@@ -57,6 +68,7 @@ static void add_seat(struct worker *worker, struct lane *lane, struct port_queue
 
 	*seat = (struct seat){ .queue = queue, .lane = lane };
 	queue->clock = &worker->clock;
+	queue->frames = &worker->frames;
 	for (unsigned int k = 0; k < GW_QUEUE_FDS; k++)
 		seat->watched[k] = -1;
 }

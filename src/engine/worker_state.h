@@ -32,7 +32,8 @@ struct worker {
 	int epoll_fd, event_fd;
 	struct seat seat[WORKER_SEATS_MAX];
 	unsigned int seat_count;
-	struct port_clock clock; /* its ports' */
+	struct port_clock clock;  /* its ports' */
+	struct frame_pool frames; /* the same */
 	struct waiting waiting;
 
 	pthread_mutex_t lock; /* of the three below */

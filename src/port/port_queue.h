@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include "frame_pool.h"
 #include "histogram.h"
 #include "loop.h"
 #include "port.h"
@@ -56,6 +57,7 @@ struct port_queue {
 	struct crossing *crossing;      /* to other lanes; NULL: there are none */
 	struct pair *pair_from[PORT_NETWORK_MAX]; /* by slot of the source; NULL: itself */
 	struct port_clock *clock;                 /* the worker's; own_clock if there is none */
+	struct frame_pool *frames;                /* the worker's; NULL: there is none */
 
 	/* ---- the owning worker ---- */
 	bool stalled;            /* no progress for a while although something is owed */

@@ -61,7 +61,8 @@ static const struct gw_option packet_options[] = {
 	{ "offloads", "on|checksum|off", "on",
 	  "what is left to the kernel; on: super-frames, too, in slots of 64 KiB" },
 	{ "qdisc", "on|off", "on", "off: past the queueing disciplines (tc) of the interface" },
-	{ "txring", "N", "256", "frames in the transmit ring, 16 to 4096" },
+	{ "txring", "N", "256",
+	  "frames in the transmit ring, 16 to 4096, rounded down to a power of two" },
 	{ NULL, NULL, NULL, NULL },
 };
 
@@ -319,7 +320,7 @@ static void apply_look(void *arg)
 	if (packet_is_waiting(packet))
 		packet_kick(packet);
 	for (uint32_t at = packet->done; at != packet->sent; at++) {
-		enum slot_status status = tx_ring_status(&packet->ring, at % packet->slots);
+		enum slot_status status = tx_ring_status(&packet->ring, packet_index(packet, at));
 
 		state->busy |= status == SLOT_SENDING || (status == SLOT_WAITING && !packet->down);
 	}
@@ -332,8 +333,8 @@ static void apply_stop(void *arg)
 	struct gw_queue *queue = gw_port_queue(packet->port, 0);
 
 	for (uint32_t at = packet->done; packet->running && at != packet->sent; at++)
-		packet->slot[at % packet->slots].failed =
-			tx_ring_status(&packet->ring, at % packet->slots) != SLOT_IDLE;
+		packet->slot[packet_index(packet, at)].failed =
+			tx_ring_status(&packet->ring, packet_index(packet, at)) != SLOT_IDLE;
 	packet->running = false;
 	queue->fd[0].fd = queue->fd[1].fd = -1;
 }

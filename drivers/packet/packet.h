@@ -28,14 +28,20 @@ struct packet {
 	struct tx_ring ring;
 	uint32_t takes; /* GW_OFFLOAD_ bits */
 	bool running;
-	bool down;                /* the last kick said so */
-	uint32_t stuck;           /* position that the kernel did not take, */
-	uint64_t stuck_ns;        /* since then; 0: it takes them */
-	struct packet_slot *slot; /* [slots] */
-	struct gw_frame *frames;  /* [slots] */
-	uint32_t slots;
+	bool down;                 /* the last kick said so */
+	uint32_t stuck;            /* position that the kernel did not take, */
+	uint64_t stuck_ns;         /* since then; 0: it takes them */
+	struct packet_slot *slot;  /* [slots] */
+	struct gw_frame *frames;   /* [slots] */
+	uint32_t slots;            /* a power of two, for positions to be so across 2^32 */
 	uint32_t done, sent, head; /* positions, modulo 2^32; see packet.c */
 };
+
+/* The slot of a position. */
+static inline uint32_t packet_index(const struct packet *packet, uint32_t position)
+{
+	return position & (packet->slots - 1);
+}
 
 /* Puts each of slots frames into its slot. */
 void packet_slots_init(struct packet *packet);

@@ -22,7 +22,7 @@
 
 static struct packet_slot *slot_at(const struct packet *packet, uint32_t position)
 {
-	return &packet->slot[position % packet->slots];
+	return &packet->slot[packet_index(packet, position)];
 }
 
 /* The frame that is to lie in a slot knows so. */
@@ -48,7 +48,7 @@ struct gw_frame *packet_bounce(struct gw_queue *queue, uint32_t len)
 	if (!packet->running || packet->head - packet->done == packet->slots ||
 	    len > packet->ring.len_max)
 		return NULL;
-	assert(tx_ring_status(&packet->ring, packet->head % packet->slots) == SLOT_IDLE);
+	assert(tx_ring_status(&packet->ring, packet_index(packet, packet->head)) == SLOT_IDLE);
 	frame = slot_at(packet, packet->head)->frame;
 	packet->head++;
 	frame->home = queue;
@@ -80,7 +80,7 @@ static bool give_up(struct packet *packet, int error)
 	uint32_t at = packet->done;
 
 	while (at != packet->sent &&
-	       tx_ring_status(&packet->ring, at % packet->slots) != SLOT_WAITING)
+	       tx_ring_status(&packet->ring, packet_index(packet, at)) != SLOT_WAITING)
 		at++;
 	if (at == packet->sent)
 		return false;
@@ -90,7 +90,7 @@ static bool give_up(struct packet *packet, int error)
 	}
 	if (error == -ENOBUFS && gw_now_ns() - packet->stuck_ns < PATIENCE_NS)
 		return false;
-	tx_ring_spoil(&packet->ring, at % packet->slots);
+	tx_ring_spoil(&packet->ring, packet_index(packet, at));
 	return true;
 }
 
@@ -108,7 +108,8 @@ void packet_kick(struct packet *packet)
 bool packet_is_waiting(const struct packet *packet)
 {
 	return packet->sent != packet->done &&
-	       tx_ring_status(&packet->ring, (packet->sent - 1) % packet->slots) == SLOT_WAITING;
+	       tx_ring_status(&packet->ring, packet_index(packet, packet->sent - 1)) ==
+		       SLOT_WAITING;
 }
 
 /*
@@ -176,8 +177,8 @@ static struct gw_done done_with(const struct packet *packet, const struct packet
  */
 static bool close_gap(struct packet *packet)
 {
-	uint32_t gap = packet->done % packet->slots;
-	uint32_t last = (packet->sent - 1) % packet->slots;
+	uint32_t gap = packet_index(packet, packet->done);
+	uint32_t last = packet_index(packet, packet->sent - 1);
 	struct gw_frame *frame = packet->slot[gap].frame;
 
 	if (packet->head != packet->sent)
@@ -204,7 +205,7 @@ static unsigned int take_back(struct packet *packet, struct gw_done *done, unsig
 		packet->sent--;
 		packet->head--;
 		done[count++] = done_with(packet, slot_at(packet, packet->sent), true);
-		tx_ring_unmark(&packet->ring, packet->sent % packet->slots);
+		tx_ring_unmark(&packet->ring, packet_index(packet, packet->sent));
 	}
 	return count;
 }
@@ -218,7 +219,7 @@ unsigned int packet_reap(struct gw_queue *queue, struct gw_done *done, unsigned 
 		struct packet_slot *slot = slot_at(packet, packet->done);
 		enum slot_status status =
 			packet->running
-				? tx_ring_status(&packet->ring, packet->done % packet->slots)
+				? tx_ring_status(&packet->ring, packet_index(packet, packet->done))
 				: SLOT_IDLE;
 
 		if (status == SLOT_IDLE) {
@@ -251,7 +252,7 @@ bool packet_arm(struct gw_queue *queue, unsigned int wants, unsigned int *poll_u
 		packet_kick(packet);
 	if (packet->sent != packet->done) {
 		enum slot_status first =
-			tx_ring_status(&packet->ring, packet->done % packet->slots);
+			tx_ring_status(&packet->ring, packet_index(packet, packet->done));
 
 		if (first == SLOT_IDLE || first == SLOT_REFUSED ||
 		    (packet->down && packet_is_waiting(packet)))

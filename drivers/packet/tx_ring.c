@@ -28,7 +28,13 @@ uint8_t *tx_ring_data(const struct tx_ring *ring, uint32_t index)
 	return ring->memory + (size_t)index * ring->slot_bytes + FRAME_OFFSET;
 }
 
-/* Powers of two, so that slots fill blocks and blocks fill pages. */
+/* The highest power of two that is not above. */
+static uint32_t power_below(uint32_t count)
+{
+	return 1u << (31 - __builtin_clz(count));
+}
+
+/* Powers of two, so that slots fill blocks, blocks fill pages, and positions need no division. */
 static struct tpacket_req geometry(const struct tx_ring_config *config)
 {
 	struct tpacket_req req = { .tp_frame_size =
@@ -41,6 +47,7 @@ static struct tpacket_req geometry(const struct tx_ring_config *config)
 		slots = TX_RING_BYTES_MAX / req.tp_frame_size;
 	if (slots < TX_RING_SLOTS_MIN)
 		slots = TX_RING_SLOTS_MIN;
+	slots = power_below(slots);
 	req.tp_block_size =
 		req.tp_frame_size > BLOCK_BYTES_MIN ? req.tp_frame_size : BLOCK_BYTES_MIN;
 	req.tp_block_nr = slots / (req.tp_block_size / req.tp_frame_size);

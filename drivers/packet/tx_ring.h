@@ -29,7 +29,7 @@ struct tx_ring {
 	int fd;
 	uint8_t *memory;
 	size_t memory_bytes;
-	uint32_t slots;
+	uint32_t slots; /* a power of two */
 	uint32_t slot_bytes;
 	uint32_t len_max; /* of a frame in a slot */
 };
@@ -38,7 +38,7 @@ struct tx_ring_config {
 	int ifindex;
 	uint32_t max_len; /* of a frame of the wire */
 	bool super;       /* slots for super-frames: 64 KiB */
-	uint32_t slots;   /* wanted; fewer if they would take too much memory */
+	uint32_t slots;   /* wanted; fewer for a power of two, or if they took too much memory */
 	bool qdisc_bypass;
 };
 

@@ -25,6 +25,7 @@ ROOTS = (
     "worker_visit",
     # the driver API, of those that carry frames
     "null_tx", "tap_tx", "tap_rx", "tap_release",
+    "packet_bounce", "packet_tx", "packet_reap",
     "xdp_tx", "xdp_rx", "xdp_reap", "xdp_release",
     "lender_rx", "lender_release", "receiver_tx",
     "crossing_rx", "crossing_reap", "crossing_release",
@@ -39,6 +40,7 @@ BESIDE = {
     "gw_eventfd_signal": "interrupts and wake-ups, at the end of a batch",
     "crossing_show": "what a batch handed to other lanes",
     "tx_kick": "sendto, for a batch of AF_XDP",
+    "packet_kick": "sendto, for a batch of a packet socket",
     "packet_rx_read": "recvmmsg, where AF_XDP does not receive",
     "watch_busy": "an xdp port begins to be busy, or ends",
     "dirty_log_mark": "while memory migrates: bits that the front-end clears",

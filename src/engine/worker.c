@@ -151,16 +151,15 @@ int worker_start(struct worker *worker, struct gw_error *err)
 {
 	int ret;
 
+	/* Who does something in its place, since it does not run, ends first. */
+	pthread_mutex_lock(&worker->lock);
 	worker_watch(worker);
 	worker_wants(worker);
 	gw_store_release(&worker->quit, 0u);
-	worker->running = true;
 	ret = pthread_create(&worker->thread, NULL, worker_main, worker);
-	if (ret) {
-		worker->running = false;
-		return gw_error_sys(err, -ret, "worker %u: thread", worker->index);
-	}
-	return 0;
+	worker->running = !ret;
+	pthread_mutex_unlock(&worker->lock);
+	return ret ? gw_error_sys(err, -ret, "worker %u: thread", worker->index) : 0;
 }
 
 void worker_stop(struct worker *worker)

@@ -2,6 +2,7 @@
 /* Several workers that stand still while something is changed. */
 #include "worker.h"
 
+#include "atomic.h"
 #include "fake_device.h"
 #include "loop.h"
 #include <pthread.h>
@@ -13,6 +14,7 @@
 
 #define WORKERS 3u
 #define CALLS   200u
+#define STARTS  40u
 /* A visit is far shorter, so one that goes on is seen. */
 #define LOOK_NS 50000ull
 
@@ -142,11 +144,47 @@ static void many_threads_hold_them_one_after_the_other(void **state)
 	rig_close(&rig);
 }
 
+struct looker {
+	struct rig *rig;
+	unsigned int end;
+};
+
+static void *look_many(void *arg)
+{
+	struct looker *looker = arg;
+
+	while (!gw_load_acquire(&looker->end))
+		worker_apply_all(looker->rig->worker, WORKERS, look_apply, looker->rig);
+	return NULL;
+}
+
+/* What is done in the place of one that does not run is over before it does. */
+static void workers_do_not_start_in_the_middle(void **state)
+{
+	struct looker looker = { 0 };
+	pthread_t thread;
+	struct rig rig;
+
+	rig_open(&rig);
+	looker.rig = &rig;
+	assert_int_equal(pthread_create(&thread, NULL, look_many, &looker), 0);
+	for (unsigned int i = 0; i < STARTS; i++) {
+		rig_start(&rig);
+		for (unsigned int k = 0; k < WORKERS; k++)
+			worker_stop(rig.worker[k]);
+	}
+	gw_store_release(&looker.end, 1u);
+	pthread_join(thread, NULL);
+	assert_false(rig.moved);
+	rig_close(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_stand_still),
 		cmocka_unit_test(many_threads_hold_them_one_after_the_other),
+		cmocka_unit_test(workers_do_not_start_in_the_middle),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

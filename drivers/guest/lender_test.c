@@ -20,7 +20,7 @@
 #define WORKERS  2u
 #define RING_GAP 0x10000ull
 
-/* rings.c's and announce.c's, which are not asked here. */
+/* wake.c's and announce.c's, which are not asked here. */
 void guest_signal(struct gw_queue *queue, int *fd, int event_fd)
 {
 }

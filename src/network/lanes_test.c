@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Two lanes of a network: frames that cross, and addresses that are told. */
-#include "network.h"
+/* Two lanes of a network: frames that cross, addresses that are told, and who is woken. */
+#include "lanes_rig.h"
 
-#include "fake_device.h"
 #include "loop.h"
 #include <poll.h>
 #include <pthread.h>
@@ -12,136 +11,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-#define LEN         600u
-#define FAR         1u /* the lane that the sender is in; the others are in lane 0 */
-#define NEAR        0u
 #define DEADLINE_NS 20000000000ull
-
-struct rig {
-	struct network network;
-	struct gw_arena *arena;
-	unsigned int count;
-};
-
-static uint8_t bytes[LEN * 2];
-static struct gw_error err;
-
-static void rig_open(struct rig *rig, const char *const *specs)
-{
-	memset(rig, 0, sizeof(*rig));
-	fake_template_reset();
-	assert_int_equal(arena_create(16u << 20, &rig->arena, &err), 0);
-	for (; specs[rig->count]; rig->count++) {
-		struct gw_port *port = fake_port_open_in(specs[rig->count], &fake_host, rig->arena,
-							 2, rig->count ? NEAR : FAR);
-
-		assert_int_equal(network_add(&rig->network, port, &err), 0);
-	}
-	assert_int_equal(network_connect(&rig->network, &err), 0);
-}
-
-static void rig_close(struct rig *rig)
-{
-	network_disconnect(&rig->network);
-	for (unsigned int i = 0; i < rig->count; i++)
-		fake_port_close(rig->network.port[i]);
-	arena_destroy(rig->arena);
-}
-
-static struct fake *fake_at(struct rig *rig, unsigned int i)
-{
-	return fake_of(rig->network.port[i]);
-}
-
-static struct port_queue *queue_at(struct rig *rig, unsigned int i, unsigned int lane)
-{
-	return rig->network.port[i]->queue[lane];
-}
-
-/* The egress has answered there: each frame that reaches that lane is lent. */
-static void answer_in(struct rig *rig, unsigned int egress, unsigned int lane)
-{
-	struct pair *pair = queue_at(rig, egress, lane)->pair_from[0];
-
-	pair_set_answer(pair, &fake_template.answer, NULL, rig->network.port[egress]->answer_stamp);
-}
-
-static void answer(struct rig *rig, unsigned int egress)
-{
-	answer_in(rig, egress, NEAR);
-}
-
-/* What a worker does in a visit of the crossing's queue, and at its end. */
-static unsigned int visit_crossing(struct rig *rig, unsigned int number)
-{
-	struct lane *lane = rig->network.lane[number];
-	struct port_queue *queue = crossing_queue(lane->crossing);
-	unsigned int done;
-
-	desk_reap(queue);
-	if (!queue->waiting_count) {
-		queue->waiting_count = queue->driver->rx(&queue->queue, queue->waiting, GW_BATCH);
-		queue->waiting_next = 0;
-		lane_enter(lane, queue, queue->waiting, queue->waiting_count);
-	}
-	done = lane_forward(lane, queue, queue->waiting + queue->waiting_next,
-			    queue->waiting_count - queue->waiting_next);
-	queue->waiting_next += done;
-	if (queue->waiting_next == queue->waiting_count)
-		queue->waiting_next = queue->waiting_count = 0;
-	return done;
-}
-
-static void settle(struct rig *rig, unsigned int number)
-{
-	struct lane *lane = rig->network.lane[number];
-
-	for (unsigned int i = 0; i < lane->count; i++)
-		if (port_queue_has_device(lane->queue[i])) {
-			desk_flush(lane->queue[i]);
-			desk_reap(lane->queue[i]);
-		}
-	for (unsigned int i = 0; i < lane->count; i++)
-		desk_release(lane->queue[i]);
-	desk_release(crossing_queue(lane->crossing));
-	crossing_show(lane->crossing);
-}
-
-static void address(uint8_t to, uint8_t from)
-{
-	memset(bytes, 0, 12);
-	memcpy(bytes, (uint8_t[]){ to & 1, 0, 0, 0, 0, to }, 6);
-	memcpy(bytes + 6, (uint8_t[]){ 2, 0, 0, 0, 0, from }, 6);
-}
-
-/* Of the bytes as they are. */
-static struct gw_frame *make_same(struct rig *rig, unsigned int id, unsigned int segs)
-{
-	static struct iovec seg[GW_FRAME_SEGS_MAX];
-
-	for (unsigned int i = 0; i < segs; i++)
-		seg[i] = (struct iovec){ bytes + i * (LEN / segs), LEN / segs };
-	return fake_frame(fake_at(rig, 0), id, NULL, seg, segs);
-}
-
-static struct gw_frame *make(struct rig *rig, unsigned int id, uint8_t to, uint8_t from,
-			     unsigned int segs)
-{
-	address(to, from);
-	return make_same(rig, id, segs);
-}
-
-/* The sender lends it in the far lane; true if it is not to be offered again. */
-static bool send_frame(struct rig *rig, struct gw_frame *frame)
-{
-	struct lane *lane = rig->network.lane[FAR];
-
-	lane_enter(lane, lane->queue[0], &frame, 1);
-	return lane_forward(lane, lane->queue[0], &frame, 1);
-}
-
-static const char *const two[] = { "a=fake:,loans=8", "b=fake:", NULL };
-static const char *const three[] = { "a=fake:,loans=8", "b=fake:", "c=fake:", NULL };
 
 static void a_frame_crosses_and_comes_home(void **state)
 {
@@ -230,107 +100,6 @@ static void flooding_hands_over_one_for_each_port(void **state)
 	visit_crossing(&rig, FAR);
 	settle(&rig, FAR);
 	assert_int_equal(fake_at(&rig, 0)->came_home[0], 1);
-	rig_close(&rig);
-}
-
-/* What one source may have on the way is its own share, and no more is lost than that. */
-static void a_source_has_its_share_of_a_crossing(void **state)
-{
-	const unsigned int share = 8 + CROSSING_TRANSIT;
-	struct rig rig;
-
-	for (unsigned int ports = 2; ports <= 3; ports++) {
-		struct pair *pair;
-
-		rig_open(&rig, ports == 2 ? two : three);
-		pair = queue_at(&rig, 1, FAR)->pair_from[0];
-		mac_learn(&rig.network.lane[FAR]->macs, 0x0000000000eeull, 1, 0);
-		for (unsigned int i = 0; i < share; i++)
-			assert_true(send_frame(&rig, make(&rig, i, 0xee, 0xa0, 1)));
-		assert_int_equal(pair->handed_out, share);
-		/* With two ports it waits, with more it is dropped. */
-		assert_int_equal(send_frame(&rig, make(&rig, share, 0xee, 0xa0, 1)), ports == 3);
-		assert_int_equal(pair->reasons[GW_DROP_EGRESS_FULL], ports == 3);
-		settle(&rig, FAR);
-		while (visit_crossing(&rig, NEAR))
-			settle(&rig, NEAR);
-		settle(&rig, NEAR);
-		fake_at(&rig, 1)->complete = FAKE_FRAMES;
-		settle(&rig, NEAR);
-		visit_crossing(&rig, FAR);
-		settle(&rig, FAR);
-		while (pair->handed_out) {
-			visit_crossing(&rig, NEAR);
-			settle(&rig, NEAR);
-			visit_crossing(&rig, FAR);
-			settle(&rig, FAR);
-		}
-		for (unsigned int i = 0; i < share; i++)
-			assert_int_equal(fake_at(&rig, 0)->came_home[i], 1);
-		rig_close(&rig);
-	}
-}
-
-/* Before a sleep: how long at most. */
-static unsigned int arm_crossing(struct rig *rig, unsigned int number)
-{
-	struct port_queue *queue = crossing_queue(rig->network.lane[number]->crossing);
-	unsigned int poll_us = 0;
-
-	queue->driver->arm(&queue->queue, GW_WANT_RX, &poll_us);
-	return poll_us;
-}
-
-/* Who has been woken, and does not come, gives no sign when there is room again. */
-static void what_finds_no_room_on_the_way_back_is_not_slept_over(void **state)
-{
-	static const char *const four[] = { "a=fake:", "b=fake:", "c=fake:", "d=fake:", NULL };
-	const unsigned int count = CROSSING_ENTRIES / 3 + 10; /* to each of three */
-	struct rig rig;
-
-	rig_open(&rig, four);
-	for (unsigned int i = 0; i < count; i++) {
-		assert_true(send_frame(&rig, make(&rig, i, 0xff, 0xa0, 1)));
-		settle(&rig, FAR);
-		while (visit_crossing(&rig, NEAR))
-			settle(&rig, NEAR);
-		assert_int_equal(arm_crossing(&rig, NEAR) > 0, (i + 1) * 3 > CROSSING_ENTRIES);
-	}
-	visit_crossing(&rig, FAR);
-	settle(&rig, NEAR);
-	assert_int_equal(arm_crossing(&rig, NEAR), 0);
-	visit_crossing(&rig, FAR);
-	settle(&rig, FAR);
-	for (unsigned int i = 0; i < count; i++)
-		assert_int_equal(fake_at(&rig, 0)->came_home[i], 1);
-	rig_close(&rig);
-}
-
-/* The home keeps long arrays for one visit only. */
-static void long_frames_keep_their_segments(void **state)
-{
-	struct rig rig;
-
-	rig_open(&rig, three);
-	answer(&rig, 1);
-	mac_learn(&rig.network.lane[FAR]->macs, 0x0000000000eeull, 1, 0);
-	for (unsigned int i = 0; i < CROSSING_LONG; i++) {
-		struct gw_frame *frame = make(&rig, i, 0xee, 0xa0, 30);
-
-		assert_true(send_frame(&rig, frame));
-		memset(frame->seg, 0, 30 * sizeof(*frame->seg));
-	}
-	assert_true(send_frame(&rig, make(&rig, CROSSING_LONG, 0xee, 0xa0, 30)));
-	assert_int_equal(queue_at(&rig, 1, FAR)->pair_from[0]->reasons[GW_DROP_EGRESS_FULL], 1);
-	settle(&rig, FAR);
-	assert_int_equal(visit_crossing(&rig, NEAR), CROSSING_LONG);
-	settle(&rig, NEAR);
-	assert_int_equal(fake_at(&rig, 1)->taken, CROSSING_LONG);
-	assert_int_equal(fake_at(&rig, 1)->taken_bytes, CROSSING_LONG * LEN);
-	visit_crossing(&rig, FAR);
-	settle(&rig, FAR);
-	for (unsigned int i = 0; i <= CROSSING_LONG; i++)
-		assert_int_equal(fake_at(&rig, 0)->came_home[i], 1);
 	rig_close(&rig);
 }
 
@@ -498,9 +267,6 @@ int main(void)
 		cmocka_unit_test(a_frame_crosses_and_comes_home),
 		cmocka_unit_test(who_has_moved_away_is_lent_nothing_here),
 		cmocka_unit_test(flooding_hands_over_one_for_each_port),
-		cmocka_unit_test(a_source_has_its_share_of_a_crossing),
-		cmocka_unit_test(what_finds_no_room_on_the_way_back_is_not_slept_over),
-		cmocka_unit_test(long_frames_keep_their_segments),
 		cmocka_unit_test(an_address_is_told_to_other_lanes),
 		cmocka_unit_test(a_lane_that_sleeps_is_woken),
 		cmocka_unit_test(two_workers_pass_frames),

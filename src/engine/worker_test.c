@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -244,6 +245,44 @@ static void a_number_that_names_another_file_is_watched_anew(void **state)
 
 /* ---- frames ---- */
 
+/* Of one worker the same, of another another; without a worker none. */
+static void lenders_have_the_pool_of_their_worker(void **state)
+{
+	static const char *const specs[] = { "a=fake:", "b=fake:", "c=fake:", "d=fake:" };
+	static struct network network;
+	struct worker *worker[2];
+	struct port_queue *queue[4];
+	struct gw_arena *arena;
+
+	memset(&network, 0, sizeof(network));
+	fake_template_reset();
+	assert_int_equal(arena_create(16u << 20, &arena, &err), 0);
+	for (unsigned int i = 0; i < 4; i++) {
+		struct gw_port *port = fake_port_open_in(specs[i], &fake_host, arena, 2, i / 2);
+
+		assert_int_equal(network_add(&network, port, &err), 0);
+		queue[i] = port->queue[i / 2];
+	}
+	assert_int_equal(network_connect(&network, &err), 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_int_equal(worker_create(i, &worker[i], &err), 0);
+		assert_int_equal(worker_add_lane(worker[i], network.lane[i], &err), 0);
+	}
+	for (unsigned int i = 0; i < 4; i++)
+		assert_non_null(queue[i]->frames);
+	assert_ptr_equal(queue[0]->frames, queue[1]->frames);
+	assert_ptr_equal(queue[2]->frames, queue[3]->frames);
+	assert_ptr_not_equal(queue[0]->frames, queue[2]->frames);
+	for (unsigned int i = 0; i < 2; i++)
+		worker_free(worker[i]);
+	for (unsigned int i = 0; i < 4; i++)
+		assert_null(queue[i]->frames);
+	network_disconnect(&network);
+	for (unsigned int i = 0; i < 4; i++)
+		fake_port_close(network.port[i]);
+	arena_destroy(arena);
+}
+
 static void frames_go_through_and_come_home_once(void **state)
 {
 	struct rig *rig = rig_open("a=fake:", "b=sink:,bounce=4");
@@ -318,6 +357,7 @@ int main(void)
 		cmocka_unit_test(a_descriptor_wakes_it_each_time_although_nobody_reads_it),
 		cmocka_unit_test(descriptors_may_change_places),
 		cmocka_unit_test(a_number_that_names_another_file_is_watched_anew),
+		cmocka_unit_test(lenders_have_the_pool_of_their_worker),
 		cmocka_unit_test(frames_go_through_and_come_home_once),
 		cmocka_unit_test(frames_that_wait_are_offered_again_without_a_wake_up),
 		cmocka_unit_test(a_port_that_is_paused_or_down_is_not_called),

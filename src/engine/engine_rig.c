@@ -212,12 +212,22 @@ void rig_yield(uint64_t end_ns, const char *what)
 	sched_yield();
 }
 
-void rig_wait(bool (*check)(struct engine_rig *rig), struct engine_rig *rig, const char *what)
+bool rig_comes(bool (*check)(struct engine_rig *rig), struct engine_rig *rig)
 {
 	uint64_t end_ns = rig_end_ns();
 
-	while (!check(rig))
-		rig_yield(end_ns, what);
+	while (!check(rig)) {
+		if (gw_now_ns() > end_ns)
+			return false;
+		sched_yield();
+	}
+	return true;
+}
+
+void rig_wait(bool (*check)(struct engine_rig *rig), struct engine_rig *rig, const char *what)
+{
+	if (!rig_comes(check, rig))
+		fail_msg("waited in vain for %s", what);
 }
 
 struct gw_memmap *rig_memory(void)

@@ -41,7 +41,9 @@ void rig_complete(struct engine_rig *rig, unsigned int i, unsigned int count);
 /* For a loop that waits: its deadline, and each time round; fails, naming what, after it. */
 uint64_t rig_end_ns(void);
 void rig_yield(uint64_t end_ns, const char *what);
-/* Until check() is true; fails in the same way. */
+/* Until check() is true; false after that deadline. A test fails on its own thread alone. */
+bool rig_comes(bool (*check)(struct engine_rig *rig), struct engine_rig *rig);
+/* The same on that thread: it fails, naming what. */
 void rig_wait(bool (*check)(struct engine_rig *rig), struct engine_rig *rig, const char *what);
 
 /* Memory of one region; its bytes are broadcast frames. The caller holds one reference. */

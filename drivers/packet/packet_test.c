@@ -2,6 +2,7 @@
 /* The packet driver on a veth pair: what only this one can get wrong. */
 #include "host.h"
 #include "ip_frame.h"
+#include "packet.h"
 #include "veth.h"
 #include <errno.h>
 #include <setjmp.h>
@@ -254,6 +255,41 @@ static void full_ring_has_no_bounce_memory(void **state)
 	fixture_close(&f);
 }
 
+/* From the kernel's place in the ring on, a ring's worth; each is one, in its turn. */
+static void send_whole_ring(struct fixture *f, unsigned int slots)
+{
+	for (unsigned int sent = 0; sent < slots; sent += BATCH) {
+		uint32_t first = f->number;
+
+		send_batch(f, BATCH, -1);
+		for (unsigned int i = 0; i < BATCH; i++)
+			expect_frame(f, first + i);
+	}
+	assert_null(gw_driver_packet.bounce(f->queue, LEN));
+	assert_int_equal(host_reap(f->port, NULL, slots, LIMIT_MS), slots);
+}
+
+/* Which 100 slots would not: 2^32 is no multiple of 100. */
+static void positions_keep_their_slots_across_2_32(void **state)
+{
+	struct packet *packet;
+	struct fixture f;
+
+	fixture_open(&f, "up=near,txring=100");
+	packet = f.queue->priv;
+	assert_int_equal(packet->slots, 64);
+	send_batch(&f, 10, -1);
+	assert_int_equal(host_reap(f.port, NULL, 10, LIMIT_MS), 10);
+	for (unsigned int i = 0; i < 10; i++)
+		expect_frame(&f, i);
+	/* As after 2^32 frames, less a ring's: the kernel is at the slot where it was. */
+	packet->done = packet->sent = packet->head = packet->head - packet->slots;
+	send_whole_ring(&f, 64);
+	assert_int_equal(packet->head, 10);
+	send_whole_ring(&f, 64);
+	fixture_close(&f);
+}
+
 /* Frames that were reaped neither before nor after a stop: start does not lose them. */
 static void start_waits_for_reap(void **state)
 {
@@ -328,6 +364,7 @@ int main(void)
 		cmocka_unit_test(interface_down_is_counted_and_recovers),
 		cmocka_unit_test(interface_gone_is_counted),
 		cmocka_unit_test(full_ring_has_no_bounce_memory),
+		cmocka_unit_test(positions_keep_their_slots_across_2_32),
 		cmocka_unit_test(start_waits_for_reap),
 		cmocka_unit_test(veth_is_a_kernel_copy),
 		cmocka_unit_test(tagged_frame_of_full_size_passes),

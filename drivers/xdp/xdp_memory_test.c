@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -193,24 +194,37 @@ static void second_guest_is_refused_until_the_first_has_gone(void **state)
 
 /* ---- memory that cannot be had ---- */
 
-/* In a child without CAP_IPC_LOCK: the test's exit code, 0 if all was as it should be. */
+/*
+ * The limit is for all that the processes of one user have locked, and others of
+ * ours may be running: so the child is a user of its own, with all capabilities but one.
+ */
+static bool be_limited(rlim_t bytes)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	const uid_t user = 10000 + (uid_t)getpid() % 50000;
+	const struct rlimit limit = { bytes, bytes };
+	struct __user_cap_data_struct caps[2];
+
+	if (setrlimit(RLIMIT_MEMLOCK, &limit) || prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) ||
+	    setresuid(user, user, user) || syscall(SYS_capget, &header, caps))
+		return false;
+	caps[0].effective = caps[0].permitted;
+	caps[1].effective = caps[1].permitted;
+	caps[CAP_IPC_LOCK / 32].effective &= ~(1u << CAP_IPC_LOCK % 32);
+	return !syscall(SYS_capset, &header, caps);
+}
+
+/* In a child: the test's exit code, 0 if all was as it should be. */
 static int memlock_child(void)
 {
-	struct rlimit limit = { 3 << 20, 3 << 20 };
-	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
-	struct __user_cap_data_struct caps[2];
 	struct host_memory memory;
 	struct gw_error err = { 0 };
 	unsigned int requeries;
 	struct gw_port *port;
 
 	host_arena_free();
-	setrlimit(RLIMIT_MEMLOCK, &limit);
-	if (syscall(SYS_capget, &header, caps))
+	if (!be_limited(3 << 20))
 		return 2;
-	caps[CAP_IPC_LOCK / 32].effective &= ~(1u << CAP_IPC_LOCK % 32);
-	if (syscall(SYS_capset, &header, caps))
-		return 3;
 	if (host_open(&gw_driver_xdp, "up=near,rxring=64", &port, &err) || host_start(port, &err))
 		return 4;
 	host_memory_create(&memory, GUEST_BYTES, 0);

@@ -29,7 +29,7 @@ static void stop_waits_for_loans_and_ends_with_used_equal_to_taken(void **state)
 	struct vm vm;
 	uint16_t base;
 
-	rig_start(&rig, ports);
+	rig_start_with(&rig, ports, RIG_STOP_MAX_MS);
 	rig_guest(&rig, &vm, "a");
 	rig_settle(&rig, &vm, "a", "d");
 	loop = loop_test_find("d");

@@ -157,7 +157,7 @@ static void a_run_ends_before_its_rings_have_a_place(void **state)
 	uint16_t base;
 	struct iommu_rig s;
 
-	iommu_start(&s, iommu_device_ports, *state);
+	iommu_start_patient(&s, iommu_device_ports, *state);
 	iommu_offer(&s);
 	iommu_answer(&s);
 	iommu_receive(&s, 3);

@@ -13,7 +13,8 @@ const char *const iommu_stubborn_ports[] = { "a=guest:%s/a", "d=loop:,stubborn=o
 					     NULL };
 const char *const iommu_three_ports[] = { "a=guest:%s/a", "d=loop:", "e=loop:", NULL };
 
-void iommu_start(struct iommu_rig *s, const char *const *ports, const void *packed)
+static void start(struct iommu_rig *s, const char *const *ports, const void *packed,
+		  unsigned int stop_ms)
 {
 	const struct vm_options options = {
 		.iommu = true,
@@ -21,9 +22,19 @@ void iommu_start(struct iommu_rig *s, const char *const *ports, const void *pack
 			    (packed ? 1ull << VIRTIO_F_RING_PACKED : 0),
 	};
 
-	rig_start(&s->rig, ports);
+	rig_start_with(&s->rig, ports, stop_ms);
 	rig_guest_with(&s->rig, &s->vm, "a", &options);
 	s->loop = loop_test_find("d");
+}
+
+void iommu_start(struct iommu_rig *s, const char *const *ports, const void *packed)
+{
+	start(s, ports, packed, RIG_STOP_MS);
+}
+
+void iommu_start_patient(struct iommu_rig *s, const char *const *ports, const void *packed)
+{
+	start(s, ports, packed, RIG_STOP_MAX_MS);
 }
 
 void iommu_end(struct iommu_rig *s)

@@ -28,6 +28,8 @@ extern const char *const iommu_three_ports[];
 
 /* packed: NULL, or the rings are. */
 void iommu_start(struct iommu_rig *s, const char *const *ports, const void *packed);
+/* The same for a test of what waits: loans have RIG_STOP_MAX_MS. */
+void iommu_start_patient(struct iommu_rig *s, const char *const *ports, const void *packed);
 void iommu_end(struct iommu_rig *s);
 /* The device holds IOMMU_LOANS frames, each in a page of its own. */
 void iommu_lend(struct iommu_rig *s);

@@ -50,7 +50,7 @@ static void invalidation_waits_for_the_loans_it_touches(void **state)
 {
 	struct iommu_rig s;
 
-	iommu_start(&s, iommu_device_ports, *state);
+	iommu_start_patient(&s, iommu_device_ports, *state);
 	iommu_lend(&s);
 	take_away(&s, 5, 2);
 	assert_false(vm_answered(&s.vm, IOMMU_SHORT_MS));
@@ -75,7 +75,7 @@ static void invalidation_waits_for_pieces_of_a_frame_in_many_buffers(void **stat
 	uint8_t frame[IOMMU_LEN];
 	struct iommu_rig s;
 
-	iommu_start(&s, iommu_device_ports, *state);
+	iommu_start_patient(&s, iommu_device_ports, *state);
 	vm_map(&s.vm, s.vm.tx.slots_addr, VM_SLOTS * VM_SLOT_BYTES);
 	rig_settle(&s.rig, &s.vm, "a", "d");
 	s.first_addr = s.vm.tx.slots_addr + s.vm.tx.next_slot * VM_SLOT_BYTES;
@@ -113,7 +113,7 @@ static void rings_taken_away_stop_with_their_loans(void **state)
 {
 	struct iommu_rig s;
 
-	iommu_start(&s, iommu_device_ports, *state);
+	iommu_start_patient(&s, iommu_device_ports, *state);
 	iommu_lend(&s);
 	vm_unmap_begin(&s.vm, VM_MEMORY_ADDR, 1u << 20);
 	assert_false(vm_answered(&s.vm, IOMMU_SHORT_MS));

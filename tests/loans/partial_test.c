@@ -66,7 +66,7 @@ static void setup(struct setup *s, const char *const *ports)
 
 	memset(s, 0, sizeof(*s));
 	s->place = calloc(SUPERS, sizeof(*s->place));
-	rig_start(&s->rig, ports);
+	rig_start_with(&s->rig, ports, RIG_STOP_MAX_MS);
 	snprintf(path, sizeof(path), "%s/a", s->rig.folder);
 	vm_start_with(&s->vm, path, &guest);
 	assert_int_equal(s->vm.features & guest.features, guest.features);

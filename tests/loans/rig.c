@@ -17,7 +17,14 @@ static void log_line(void *arg, int level, const char *line)
 
 void rig_start(struct rig *rig, const char *const *ports)
 {
-	struct gw_options options = { .size = sizeof(options), .stop_ms = 300, .log = log_line };
+	rig_start_with(rig, ports, RIG_STOP_MS);
+}
+
+void rig_start_with(struct rig *rig, const char *const *ports, unsigned int stop_ms)
+{
+	struct gw_options options = { .size = sizeof(options),
+				      .stop_ms = stop_ms,
+				      .log = log_line };
 	const bool spread = getenv("GW_TEST_SPREAD");
 	struct gw_error err = { 0 };
 

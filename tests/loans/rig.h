@@ -19,12 +19,21 @@ struct rig {
 };
 
 /*
+ * For how long loans are waited for before a device is stopped for them. What a test
+ * says of this wait holds on a machine that does other things meanwhile if it is the
+ * longest there is; the usual one is for tests of what comes then.
+ */
+#define RIG_STOP_MS     300u
+#define RIG_STOP_MAX_MS 2000u
+
+/*
  * Starts a context with the ports of the NULL-ended list. "%s" in a
  * specification becomes the folder for sockets. With GW_TEST_SPREAD in the environment
  * there are two workers, and guests whose name begins with `a` have another one than
  * everybody else.
  */
 void rig_start(struct rig *rig, const char *const *ports);
+void rig_start_with(struct rig *rig, const char *const *ports, unsigned int stop_ms);
 /* Stops; returns what gw_stop returned. */
 int rig_stop(struct rig *rig);
 void rig_free(struct rig *rig);

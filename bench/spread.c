@@ -8,11 +8,15 @@
  * each, and nothing else runs there.
  *
  * A setup is a number of guests, of queue pairs that each has, and of workers. Setups take
- * turns, each with a library context of its own which sleeps while it is not its turn.
+ * turns, each with a library context of its own which sleeps while it is not its turn. Some
+ * may have theirs at the same time: they share no more than the process, so that two of one
+ * worker are what the machine has for two workers.
  *
  * Two figures. By the clock: frames per second. By the workers' own time, as the kernel
- * accounts for it: frames of each worker for each second that it had a processor, added up;
- * what else the machine does is not in it.
+ * accounts for it: frames of each worker for each second that it had a processor; what else
+ * the machine does is not in it. Both are medians of each worker, added up, and not those
+ * of sums: a processor of a virtual machine is slow for a while, whatever the other ones are,
+ * so that of two workers one is slow far more often than of one.
  *
  * bench/README.md says how to run it and how to read it.
  */
@@ -38,6 +42,9 @@
 
 struct setup {
 	unsigned int guests, pairs, workers;
+	unsigned int processor; /* of its first worker; the others have the next ones */
+	bool beside;            /* at the same time as the one before it */
+	const char *word;       /* with those beside it */
 	struct gw_context *context;
 	struct guest {
 		struct vm vm;
@@ -45,7 +52,7 @@ struct setup {
 		struct refill *refill;
 	} * guest;
 	int tid[WORKERS_MAX];
-	double clock_rate[ROUNDS_MAX], own_rate[ROUNDS_MAX];
+	double clock_rate[WORKERS_MAX][ROUNDS_MAX], own_rate[WORKERS_MAX][ROUNDS_MAX];
 	double waited[ROUNDS_MAX]; /* of the time, for others, by who waited longest */
 };
 
@@ -119,7 +126,7 @@ static void wait_for_workers(struct setup *setup)
 		usleep(1000);
 	}
 	for (unsigned int w = 0; w < setup->workers && options.pin; w++)
-		if (!worker_thread_pin(setup->tid[w], w))
+		if (!worker_thread_pin(setup->tid[w], setup->processor + w))
 			die("a thread cannot be pinned");
 }
 
@@ -230,29 +237,44 @@ static void sum_up(struct setup *setup, unsigned int round, unsigned int worker,
 
 	/* On a busy machine it may not have run at all. */
 	if (ran_ns)
-		setup->own_rate[round] += frames * 1e9 / (double)ran_ns;
-	setup->clock_rate[round] += frames * 1e9 / (double)ns;
+		setup->own_rate[worker][round] = frames * 1e9 / (double)ran_ns;
+	setup->clock_rate[worker][round] = frames * 1e9 / (double)ns;
 	if (waited > setup->waited[round])
 		setup->waited[round] = waited;
 }
 
-/* All that was made available is worked off at the end, and the workers sleep. */
-static void turn(struct setup *setup, unsigned int round)
+/* The first that is not beside this one. */
+static struct setup *after(struct setup *setup)
 {
-	struct mark before[WORKERS_MAX] = { 0 };
+	do
+		setup++;
+	while (setup < &setups[setup_count] && setup->beside);
+	return setup;
+}
+
+/* All that was made available is worked off at the end, and the workers sleep. */
+static void turn(struct setup *first, unsigned int round)
+{
+	struct mark before[SETUPS_MAX][WORKERS_MAX] = { 0 };
+	struct setup *end = after(first), *setup;
 	uint64_t since, ns;
 
-	for_lanes(setup, refill_begin);
+	for (setup = first; setup < end; setup++)
+		for_lanes(setup, refill_begin);
 	sleep_ms(WARM_MS);
 	since = now_ns();
-	for (unsigned int w = 0; w < setup->workers; w++)
-		before[w] = mark_of(setup, w);
+	for (setup = first; setup < end; setup++)
+		for (unsigned int w = 0; w < setup->workers; w++)
+			before[setup - first][w] = mark_of(setup, w);
 	sleep_ms(options.turn_ms);
 	ns = now_ns() - since;
-	for (unsigned int w = 0; w < setup->workers; w++)
-		sum_up(setup, round, w, &before[w], ns);
-	for_lanes(setup, refill_end);
-	for_lanes(setup, wait_until_over);
+	for (setup = first; setup < end; setup++)
+		for (unsigned int w = 0; w < setup->workers; w++)
+			sum_up(setup, round, w, &before[setup - first][w], ns);
+	for (setup = first; setup < end; setup++)
+		for_lanes(setup, refill_end);
+	for (setup = first; setup < end; setup++)
+		for_lanes(setup, wait_until_over);
 }
 
 /* ---- the sum ---- */
@@ -273,15 +295,44 @@ static double quantile(const double *values, double part)
 	return sorted[(unsigned int)(part * (options.rounds - 1) + 0.5)];
 }
 
-/* To the first setup, round by round. */
-static double ratio(const struct setup *setup, bool own, double part)
+#define IN_ALL UINT32_MAX /* in no round, but in the median */
+
+/* Of all its workers, and of those beside it. */
+static double rate(struct setup *first, bool own, unsigned int round)
+{
+	double sum = 0;
+
+	for (struct setup *setup = first; setup < after(first); setup++)
+		for (unsigned int w = 0; w < setup->workers; w++) {
+			const double *each = own ? setup->own_rate[w] : setup->clock_rate[w];
+
+			sum += round == IN_ALL ? quantile(each, 0.5) : each[round];
+		}
+	return sum;
+}
+
+/* To the first setup: of what they are in all, and the quartiles of single rounds. */
+static void show_ratio(struct setup *setup, bool own)
 {
 	double each[ROUNDS_MAX];
 
 	for (unsigned int i = 0; i < options.rounds; i++)
-		each[i] = own ? setup->own_rate[i] / setups[0].own_rate[i]
-			      : setup->clock_rate[i] / setups[0].clock_rate[i];
-	return quantile(each, part);
+		each[i] = rate(setup, own, i) / rate(setups, own, i);
+	printf("  %6.3f (%5.3f to %5.3f)", rate(setup, own, IN_ALL) / rate(setups, own, IN_ALL),
+	       quantile(each, 0.25), quantile(each, 0.75));
+}
+
+/* Share of the time, of who waited longest. */
+static double waited(struct setup *first)
+{
+	double most = 0;
+
+	for (struct setup *setup = first; setup < after(first); setup++) {
+		double one = quantile(setup->waited, 0.5);
+
+		most = one > most ? one : most;
+	}
+	return most;
 }
 
 static void check_ledger(const struct setup *setup)
@@ -301,35 +352,24 @@ static void report(void)
 {
 	printf("frames of %u bytes, rings of %u, %u rounds of %u ms\n", options.len, options.ring,
 	       options.rounds, options.turn_ms);
-	printf("%-8s %6s %8s %10s %22s %22s\n", "guests", "pairs", "workers", "Mframes/s",
-	       "by the clock", "by the workers' time");
-	for (unsigned int s = 0; s < setup_count; s++) {
-		const struct setup *setup = &setups[s];
-
-		check_ledger(setup);
-		printf("%-8u %6u %8u %10.2f", setup->guests, setup->pairs, setup->workers,
-		       quantile(setup->own_rate, 0.5) / 1e6);
-		printf("  %6.3f (%5.3f to %5.3f)", ratio(setup, false, 0.5),
-		       ratio(setup, false, 0.25), ratio(setup, false, 0.75));
-		printf("  %6.3f (%5.3f to %5.3f)\n", ratio(setup, true, 0.5),
-		       ratio(setup, true, 0.25), ratio(setup, true, 0.75));
+	printf("%-24s %10s %22s %23s\n", "setup", "Mframes/s", "by the clock",
+	       "by the workers' time");
+	for (struct setup *s = setups; s < &setups[setup_count]; s = after(s)) {
+		printf("%-24s %10.2f", s->word, rate(s, true, IN_ALL) / 1e6);
+		show_ratio(s, false);
+		show_ratio(s, true);
+		printf("\n");
 	}
 }
 
-/* Medians, in frames per second. */
+/* In frames per second. */
 static void report_json(void)
 {
 	printf("[");
-	for (unsigned int s = 0; s < setup_count; s++) {
-		const struct setup *setup = &setups[s];
-
-		check_ledger(setup);
-		printf("%s{\"guests\":%u,\"pairs\":%u,\"workers\":%u,\"clock_rate\":%.0f,"
-		       "\"own_rate\":%.0f,\"waited\":%.4f}",
-		       s ? "," : "", setup->guests, setup->pairs, setup->workers,
-		       quantile(setup->clock_rate, 0.5), quantile(setup->own_rate, 0.5),
-		       quantile(setup->waited, 0.5));
-	}
+	for (struct setup *s = setups; s < &setups[setup_count]; s = after(s))
+		printf("%s{\"setup\":\"%s\",\"clock_rate\":%.0f,\"own_rate\":%.0f,\"waited\":%.4f}",
+		       s == setups ? "" : ",", s->word, rate(s, false, IN_ALL),
+		       rate(s, true, IN_ALL), waited(s));
 	printf("]\n");
 }
 
@@ -337,7 +377,15 @@ static void report_json(void)
 
 static const char help[] =
 	"usage: spread [--rounds N] [--turn MS] [--ring SIZE] [--len BYTES] [--no-pin]\n"
-	"              [--json] GUESTS:PAIRS:WORKERS...\n";
+	"              [--json] SETUP...\n"
+	"SETUP: GUESTS:PAIRS:WORKERS[@PROCESSOR], or several, joined by +, that have their\n"
+	"turns at the same time\n";
+
+static _Noreturn void misused(void)
+{
+	fputs(help, stderr);
+	exit(2);
+}
 
 static unsigned int number(const char *text, unsigned long min, unsigned long max)
 {
@@ -351,18 +399,37 @@ static unsigned int number(const char *text, unsigned long min, unsigned long ma
 	return (unsigned int)value;
 }
 
-static void add_setup(const char *word)
+/* Reads one; returns what is behind it. */
+static const char *read_setup(struct setup *setup, const char *word)
 {
-	struct setup *setup = &setups[setup_count];
+	int len = 0, more = 0;
 
-	if (setup_count == SETUPS_MAX ||
-	    sscanf(word, "%u:%u:%u", &setup->guests, &setup->pairs, &setup->workers) != 3 ||
+	if (sscanf(word, "%u:%u:%u%n@%u%n", &setup->guests, &setup->pairs, &setup->workers, &len,
+		   &setup->processor, &more) < 3 ||
 	    !setup->guests || setup->guests > GUESTS_MAX || !setup->pairs ||
-	    setup->pairs > PAIRS_MAX || !setup->workers || setup->workers > WORKERS_MAX) {
-		fputs(help, stderr);
-		exit(2);
-	}
-	setup_count++;
+	    setup->pairs > PAIRS_MAX || !setup->workers || setup->workers > WORKERS_MAX)
+		misused();
+	return word + (more ? more : len);
+}
+
+/* Each begins on the processor after those of the one that it is beside. */
+static void add_setups(const char *word)
+{
+	const char *rest = word;
+	unsigned int processor = 0;
+
+	do {
+		struct setup *setup = &setups[setup_count];
+
+		if (setup_count++ == SETUPS_MAX)
+			misused();
+		*setup = (struct setup){ .processor = processor, .beside = rest != word };
+		setup->word = word;
+		rest = read_setup(setup, rest);
+		processor = setup->processor + setup->workers;
+	} while (*rest++ == '+');
+	if (rest[-1])
+		misused();
 }
 
 static void read_options(int argc, char **argv)
@@ -388,40 +455,44 @@ static void read_options(int argc, char **argv)
 			options.pin = false;
 		else if (c == 'j')
 			options.json = true;
+		else if (c == '?')
+			misused();
 		else {
-			fputs(help, c == 'h' ? stdout : stderr);
-			exit(c == 'h' ? 0 : 2);
+			fputs(help, stdout);
+			exit(0);
 		}
 	}
 	while (optind < argc)
-		add_setup(argv[optind++]);
+		add_setups(argv[optind++]);
 	if (!setup_count) {
-		add_setup("1:1:1");
-		add_setup("1:2:1");
-		add_setup("1:2:2");
+		add_setups("1:1:1");
+		add_setups("1:2:1");
+		add_setups("1:2:2");
 	}
 }
 
 int main(int argc, char **argv)
 {
-	unsigned int count;
+	struct setup *end;
 
 	read_options(argc, argv);
+	end = &setups[setup_count];
 	refill_init();
 	if (!mkdtemp(folder))
 		die("no folder for sockets");
-	count = setup_count;
-	for (setup_count = 0; setup_count < count; setup_count++)
-		setup_start(&setups[setup_count]);
+	for (struct setup *setup = setups; setup < end; setup++)
+		setup_start(setup);
 	for (unsigned int i = 0; i < options.rounds; i++)
-		for (unsigned int s = 0; s < setup_count; s++)
-			turn(&setups[s], i);
+		for (struct setup *setup = setups; setup < end; setup = after(setup))
+			turn(setup, i);
+	for (struct setup *setup = setups; setup < end; setup++)
+		check_ledger(setup);
 	if (options.json)
 		report_json();
 	else
 		report();
-	for (unsigned int s = 0; s < setup_count; s++)
-		setup_stop(&setups[s]);
+	for (struct setup *setup = setups; setup < end; setup++)
+		setup_stop(setup);
 	rmdir(folder);
 	return 0;
 }

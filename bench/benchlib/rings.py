@@ -6,7 +6,9 @@
              (bench/spread.c)
     Spread   frames a second of queue pairs on workers (bench/spread.c); `field`
              says by what: "clock_rate", or "own_rate", where a second is one in
-             which a worker had a processor
+             which a worker had a processor. All contestants of a round take turns
+             of some milliseconds: a processor of a virtual machine may be half as
+             fast as the other one, and as a second ago
 
 Which contestant stands for what is in the table of works.
 """
@@ -16,13 +18,15 @@ import json
 from lib.proc import check, run
 
 from .backends import tool
-from .trial import LOAD_S, Together, absent, amount_of, told
+from .trial import LOAD_S, absent, amount_of, told
 
 TIMEOUT_S = 60
 MS = 1000
 # of a measurement, whose median counts: somebody who had a processor for a moment
 # is in one of them
-TURNS, TURN_MIN_MS = 7, 10
+TURNS, TURN_MIN_MS = 15, 10
+# before each turn, and around it
+WARM_S = 0.04
 
 
 def ask(t, name, *words):
@@ -30,28 +34,49 @@ def ask(t, name, *words):
     return json.loads(run([tool(t, name), *words], timeout_s=TIMEOUT_S).stdout)
 
 
-def ask_spread(bench, t, setup, figure):
-    """A sample of figure(what it says)."""
+def ask_spread(bench, t, *setups):
+    """What it says of each of these setups, which take turns."""
     said = ask(t, "spread", "--json", "--rounds", TURNS, "--turn",
-               max(round(bench.seconds * MS / TURNS), TURN_MIN_MS), setup)[0]
-    check(said["own_rate"], "no worker had a processor")
-    return amount_of(figure(said), said["waited"])
+               max(round(bench.seconds * MS / TURNS), TURN_MIN_MS), *setups)
+    check(all(one["own_rate"] for one in said), "no worker had a processor")
+    return said
 
 
-class Spread(Together):
-    STARTS_S = 1.0
+class Spread:
+    """setups: {contestant: setups; of several it is their mean}"""
 
     def __init__(self, setups, field):
         self.setups, self.field = setups, field
 
-    def measure_s(self, bench, contestant):
-        return super().measure_s(bench, contestant) + bench.seconds / 2
+    def check(self, bench, contestant, work):
+        return None
 
-    def amounts(self, bench, contestant, works):
+    def check_s(self, _, __):
+        return 0.0
+
+    def measure_s(self, bench, contestant):
+        return LOAD_S + len(self.setups[contestant.name]) * \
+            (bench.seconds + TURNS * WARM_S)
+
+    def measure(self, bench, round_, contestant, work):
+        key = (Spread, round_)
+        if key not in bench.together:
+            bench.together[key] = told(lambda: self._all(bench))
+        said, why = bench.together[key]
+        if why:
+            return absent(bench, work, contestant, why, round_)
+        return self.sample_of(said, contestant.name)._replace(
+            run=bench.run, round=round_, work=work.name, who=contestant.name)
+
+    def _all(self, bench):
+        words = [word for setups in self.setups.values() for word in setups]
         with bench.folder() as t:
-            whole = ask_spread(bench, t, self.setups[contestant.name], dict)
-        return {w.name: (whole._replace(amount=whole.amount[w.trial.field]),
-                         None) for w in works}
+            return {one["setup"]: one for one in ask_spread(bench, t, *words)}
+
+    def sample_of(self, said, name):
+        own = [said[word] for word in self.setups[name]]
+        return amount_of(sum(one[self.field] for one in own) / len(own),
+                         max(one["waited"] for one in own))
 
 
 class Floor:
@@ -82,8 +107,8 @@ class Floor:
     def _spent(self, bench, t, contestant):
         words = self.programs[contestant.name]
         if words is None:
-            return ask_spread(bench, t, "1:1:1",
-                              lambda said: 1e9 / said["own_rate"])
+            said = ask_spread(bench, t, "1:1:1")[0]
+            return amount_of(1e9 / said["own_rate"], said["waited"])
         said = ask(t, "ring_floor", "--seconds", bench.seconds, *words)
         check(said["frames"], "no chain was consumed")
         return amount_of(said["frame_ns"])

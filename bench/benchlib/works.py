@@ -62,6 +62,7 @@ OURS = "guestwire"
 NEVER, DPDK, ONE = "loan=never", "dpdk", "one guest"
 BARE, FED = "af_xdp", "af_xdp fed"
 PAIR, RINGS, HEADERS = "one pair", "rings only", "headers only"
+APART = "two apart"
 HEADERS_ONE = "headers of one"
 OVS, QEMU = "ovs-dpdk", "qemu tap"
 MANY_GUESTS = 64
@@ -77,7 +78,9 @@ HERD = {"trial": trial.Load(loads.herd, fronts={
             who: MANY_GUESTS for who in (OURS, HEADERS, CEILED)}),
         "ring": SPLIT_SHORT, "figure": "cpu_ns", "unit": "ns", "most": True}
 
-SETUPS = {OURS: "1:2:2", PAIR: "1:1:1"}
+# one pair has been on both processors, as two are
+SETUPS = {OURS: ("1:2:2",), PAIR: ("1:1:1@0", "1:1:1@1"),
+          APART: ("1:1:1+1:1:1",)}
 SPLIT_FLOOR = rings.Floor({OURS: ("--own",), RINGS: (), PAIR: None})
 PACKED_FLOOR = rings.Floor({OURS: ("--own", "--packed"),
                             RINGS: ("--packed",)})
@@ -169,10 +172,10 @@ WORKS = (
 
     other("spread", "two queue pairs on two workers, 64 B, for each second of "
           "a worker", rings.Spread(SETUPS, "own_rate"), "frames/s",
-          against={PAIR: 1.8}, quick=True),
+          against={PAIR: 1.8, APART: None}, quick=True),
     other("spread-clock", "two queue pairs on two workers, 64 B, by the clock",
           rings.Spread(SETUPS, "clock_rate"), "frames/s",
-          against={PAIR: None}),
+          against={PAIR: None, APART: None}),
     other("ring-split", "our code of a split ring alone, for each frame",
           SPLIT_FLOOR, "ns", most=True, against={RINGS: None, PAIR: None},
           quick=True),
@@ -218,6 +221,8 @@ CONTESTANTS = (
     Contestant(ONE, "Guestwire with one guest", backends.Guestwire, ""),
     Contestant(PAIR, "Guestwire with one queue pair on one worker, to null",
                None, ""),
+    Contestant(APART, "two of one queue pair on one worker, at the same time, "
+               "that share nothing", None, ""),
     Contestant(RINGS, "a ring consumer that does nothing, in the thread of who "
                "fills the ring", None, ""),
     Contestant(DPDK, "DPDK testpmd, net_vhost", peers.Testpmd, ""),

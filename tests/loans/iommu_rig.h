@@ -8,10 +8,16 @@
 #include "rig.h"
 
 #include "loop.h"
+#include "ring.h"
 
 #define IOMMU_LEN      1000u
 #define IOMMU_LOANS    20u
-#define IOMMU_BUFFERS  40u
+/*
+ * Receive buffers. While a ring has seen no more than these, each further one is asked for at
+ * once; beyond, when half of what it saw is used (ring_look_due), which nobody could wait for
+ * before a frame comes.
+ */
+#define IOMMU_BUFFERS  (RING_AHEAD_MAX / 2)
 /* Longer than an answer takes that waits for nothing; it is not waited for where it comes. */
 #define IOMMU_SHORT_MS 20u
 
@@ -35,7 +41,7 @@ void iommu_end(struct iommu_rig *s);
 void iommu_lend(struct iommu_rig *s);
 /* Makes IOMMU_BUFFERS receive buffers available, each in a page of its own, none of them mapped. */
 void iommu_offer(struct iommu_rig *s);
-/* Each of them is asked for, and mapped. */
+/* Each of them is asked for, however many were there when the ring was looked at; and mapped. */
 void iommu_answer(struct iommu_rig *s);
 /* So many frames come to the guest, one after the other. */
 void iommu_receive(struct iommu_rig *s, unsigned int count);

@@ -84,7 +84,7 @@ static bool arm_receiver(struct receiver *receiver, unsigned int wants, unsigned
 	if (!receiver->iommu)
 		return work;
 	if (ring_look_short(receiver->ring))
-		ring_want_kick(receiver->ring);
+		ring_want_kick_ahead(receiver->ring);
 	receiver_look(receiver);
 	return work;
 }

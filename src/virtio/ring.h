@@ -185,6 +185,11 @@ unsigned int ring_look_ahead(struct ring *ring, struct iotlb_miss *miss, unsigne
  */
 bool ring_look_due(struct ring *ring);
 bool ring_look_short(const struct ring *ring);
+/*
+ * Asks for that kick, where ring_look_short says so: for more than the last look saw. What came
+ * before it is found by ring_look_due.
+ */
+void ring_want_kick_ahead(struct ring *ring);
 /* Chains of an earlier run that the record named: popped again, or still to be. */
 uint32_t ring_resubmitted(const struct ring *ring);
 /*

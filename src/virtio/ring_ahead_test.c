@@ -214,6 +214,49 @@ static void a_look_ahead_that_was_cut_is_due_later(void **state)
 	assert_false(ring_look_due(rig->ring));
 }
 
+/* True: the device wants a kick for it. */
+static bool offer_one(struct rig *rig)
+{
+	const struct mock_buffer buffer = { BUFFER_IOVA, 64, false };
+	int head = mock_chain(&rig->driver, &buffer, 1);
+
+	assert_true(head >= 0);
+	mock_offer(&rig->driver, (uint16_t)head);
+	return mock_publish(&rig->driver);
+}
+
+static void pass(struct rig *rig, unsigned int count)
+{
+	for (unsigned int i = 0; i < count && rig_pop(rig) == 1; i++)
+		ring_push(rig->ring, rig->chain.head, 0);
+	ring_flush(rig->ring);
+	rig_collect_all(rig);
+}
+
+/*
+ * What lies there unused is no news. In several laps, of few chains at a time: some of them
+ * are used after the last look, and then all, of which one was not looked at.
+ */
+static void a_kick_says_when_there_is_more_than_was_seen(void **state)
+{
+	const unsigned int few = RING_AHEAD_MAX / 2 - 1;
+	struct rig *rig = *state;
+
+	iova_map_ring(rig);
+	iova_map(rig, BUFFER_IOVA, 0x8000, PAGE, IOTLB_READ);
+	iova_open(rig);
+	for (unsigned int i = 1; i <= 3 * IOVA_RING_SIZE; i++) {
+		assert_true(ring_look_short(rig->ring));
+		ring_want_kick_ahead(rig->ring);
+		assert_false(ring_look_due(rig->ring));
+		assert_true(offer_one(rig));
+		assert_true(ring_look_due(rig->ring));
+		if (i % few)
+			misses_ahead(rig, 0, 0, 0);
+		pass(rig, i % few ? i % 3 == 0 : few);
+	}
+}
+
 /* A chain that cannot be walked is no reason to look for ever. */
 static void a_fault_ahead_is_looked_at_once(void **state)
 {
@@ -279,6 +322,7 @@ int main(void)
 		IOVA_TEST(faults_end_a_look_ahead),
 		IOVA_TEST(a_look_ahead_is_due_in_good_time),
 		IOVA_TEST(a_look_ahead_that_was_cut_is_due_later),
+		IOVA_TEST_WITH(a_kick_says_when_there_is_more_than_was_seen, iova_setup_event),
 		IOVA_TEST(a_fault_ahead_is_looked_at_once),
 		IOVA_TEST(ring_waits_for_its_own_answer),
 		IOVA_TEST(ring_that_has_its_place_again_looks_ahead),

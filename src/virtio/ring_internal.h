@@ -63,10 +63,11 @@ struct ring_ops {
 	/*
 	 * Walks the chains that are available, from the next one on, until the look ahead
 	 * is over (struct walk_ahead), and takes none. And: something is available behind
-	 * where the last look ended.
+	 * where the last look ended; a kick is to say when something is.
 	 */
 	void (*look_ahead)(struct ring *ring, struct walk *walk);
 	bool (*more_ahead)(const struct ring *ring);
+	void (*want_kick_ahead)(struct ring *ring);
 
 	/* ---- control, or between two visits ---- */
 	/* Finds the ring's parts; all or none change. 0, or what ring_locate says. */

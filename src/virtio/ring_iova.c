@@ -276,3 +276,15 @@ bool ring_look_short(const struct ring *ring)
 {
 	return looks(ring) && few_ahead(ring);
 }
+
+/*
+ * What was seen and not popped is no news, and a kick that is wanted for it never comes: the
+ * guest is beyond that place already.
+ */
+void ring_want_kick_ahead(struct ring *ring)
+{
+	if (popped_since(ring) < ring->ahead_chains)
+		ring->layout->want_kick_ahead(ring);
+	else
+		ring->layout->want_kick(ring);
+}

@@ -3,18 +3,29 @@
 
 #define BASICS (FEATURE(VIRTIO_F_VERSION_1) | FEATURE(VIRTIO_F_ACCESS_PLATFORM) | INDIRECT)
 
-int iova_setup(void **state)
+static int setup_with(void **state, uint64_t features)
 {
 	struct rig *rig;
 
 	rig_setup(state);
 	rig = *state;
-	mock_driver_open(&rig->driver, &rig->memory, IOVA_RING_SIZE, RIG_RING,
-			 rig->packed ? BASICS | FEATURE(VIRTIO_F_RING_PACKED) : BASICS,
+	if (rig->packed)
+		features |= FEATURE(VIRTIO_F_RING_PACKED);
+	mock_driver_open(&rig->driver, &rig->memory, IOVA_RING_SIZE, RIG_RING, BASICS | features,
 			 rig->packed ? MOCK_PLACE_FIRST : 0);
 	rig->iotlb = iotlb_create();
 	assert_non_null(rig->iotlb);
 	return 0;
+}
+
+int iova_setup(void **state)
+{
+	return setup_with(state, 0);
+}
+
+int iova_setup_event(void **state)
+{
+	return setup_with(state, EVENT_IDX);
 }
 
 int iova_teardown(void **state)

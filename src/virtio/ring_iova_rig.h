@@ -22,6 +22,7 @@
 
 /* cmocka's, as those of rig. */
 int iova_setup(void **state);
+int iova_setup_event(void **state); /* with EVENT_IDX */
 int iova_teardown(void **state);
 
 struct ring_config iova_config(const struct rig *rig);
@@ -42,7 +43,8 @@ void iova_misses_nothing(struct rig *rig);
 void iova_offer(struct rig *rig, uint64_t iova, uint32_t len, bool writable);
 
 /* clang-format off */
-#define IOVA_TEST(fn) \
-	cmocka_unit_test_setup_teardown(fn, iova_setup, iova_teardown), \
-	{ #fn " (packed)", fn, iova_setup, iova_teardown, "packed" }
+#define IOVA_TEST_WITH(fn, setup) \
+	cmocka_unit_test_setup_teardown(fn, setup, iova_teardown), \
+	{ #fn " (packed)", fn, setup, iova_teardown, "packed" }
+#define IOVA_TEST(fn) IOVA_TEST_WITH(fn, iova_setup)
 /* clang-format on */

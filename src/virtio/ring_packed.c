@@ -366,6 +366,17 @@ static void set_device_event(struct packed_ring *packed, uint32_t event)
 	ring_mark(&packed->ring, packed->device_event, sizeof(*packed->device_event));
 }
 
+/* Once the guest makes the descriptor at that place available. */
+static void want_kick_at(struct packed_ring *packed, struct packed_place place)
+{
+	if (packed->ring.event_idx)
+		set_device_event(packed, place_pack(place) | VRING_PACKED_EVENT_FLAG_DESC
+								     << EVENT_FLAGS_SHIFT);
+	else
+		set_device_event(packed, VRING_PACKED_EVENT_FLAG_ENABLE << EVENT_FLAGS_SHIFT);
+	gw_fence(); /* pair D */
+}
+
 static bool packed_want_kick(struct ring *ring)
 {
 	struct packed_ring *packed = packed_of(ring);
@@ -373,13 +384,13 @@ static bool packed_want_kick(struct ring *ring)
 	/* Before the place is named at which a kick is wanted. */
 	if (__builtin_expect(packed->foreign_descs, 0) && !ring->fault)
 		pass_foreign(packed);
-	if (ring->event_idx)
-		set_device_event(packed, place_pack(packed->avail) | VRING_PACKED_EVENT_FLAG_DESC
-									     << EVENT_FLAGS_SHIFT);
-	else
-		set_device_event(packed, VRING_PACKED_EVENT_FLAG_ENABLE << EVENT_FLAGS_SHIFT);
-	gw_fence(); /* pair D */
+	want_kick_at(packed, packed->avail);
 	return packed_has_avail(ring);
+}
+
+static void packed_want_kick_ahead(struct ring *ring)
+{
+	want_kick_at(packed_of(ring), packed_of(ring)->ahead);
 }
 
 static void packed_no_kick(struct ring *ring)
@@ -412,6 +423,7 @@ const struct ring_layout ring_packed = {
 		.fill_run = packed_fill_run,
 		.flush = packed_flush,
 		.want_kick = packed_want_kick,
+		.want_kick_ahead = packed_want_kick_ahead,
 		.no_kick = packed_no_kick,
 		.has_avail = packed_has_avail,
 		.look_ahead = packed_look_ahead,

@@ -301,12 +301,13 @@ static bool split_flush(struct ring *ring)
 
 /* ---- kicks ---- */
 
-static bool split_want_kick(struct ring *ring)
+/* Once the guest goes beyond that index. */
+static void want_kick_at(struct split_ring *split, uint16_t index)
 {
-	struct split_ring *split = split_of(ring);
+	struct ring *ring = &split->ring;
 
 	if (ring->event_idx) {
-		gw_store_relaxed(split->avail_event, split->avail_seen);
+		gw_store_relaxed(split->avail_event, index);
 		ring_mark(ring, split->avail_event, sizeof(*split->avail_event));
 	} else if (split->used_flags) {
 		split->used_flags = 0;
@@ -314,7 +315,17 @@ static bool split_want_kick(struct ring *ring)
 		ring_mark(ring, split->used, sizeof(*split->used));
 	}
 	gw_fence(); /* pair D */
+}
+
+static bool split_want_kick(struct ring *ring)
+{
+	want_kick_at(split_of(ring), split_of(ring)->avail_seen);
 	return split_has_avail(ring);
+}
+
+static void split_want_kick_ahead(struct ring *ring)
+{
+	want_kick_at(split_of(ring), split_of(ring)->ahead);
 }
 
 /* With EVENT_IDX there is nothing to do: the event index falls behind by itself. */
@@ -352,6 +363,7 @@ const struct ring_layout ring_split = {
 		.fill_run = split_fill_run,
 		.flush = split_flush,
 		.want_kick = split_want_kick,
+		.want_kick_ahead = split_want_kick_ahead,
 		.no_kick = split_no_kick,
 		.has_avail = split_has_avail,
 		.look_ahead = split_look_ahead,

@@ -134,6 +134,8 @@ static void look_ahead(struct ring_rig *rig, unsigned int max)
 	struct iotlb_miss miss[RING_AHEAD_MAX];
 	uint32_t base;
 
+	if (ring_look_short(rig->ring))
+		ring_want_kick_ahead(rig->ring);
 	ring_look_due(rig->ring);
 	base = ring_base(rig->ring);
 	RIG_CHECK(ring_look_ahead(rig->ring, miss, max) <= max);

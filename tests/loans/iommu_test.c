@@ -176,6 +176,25 @@ static void receive_buffers_are_asked_for_before_a_frame_comes(void **state)
 	iommu_end(&s);
 }
 
+/* The worker sleeps meanwhile, or is about to, and nothing but a kick wakes it. */
+static void each_receive_buffer_is_asked_for_when_it_comes(void **state)
+{
+	struct iommu_rig s;
+
+	iommu_start(&s, iommu_device_ports, *state);
+	vm_map(&s.vm, s.vm.rx.slots_addr, VM_SLOT_BYTES);
+	vm_offer_rx(&s.vm, 1);
+	for (unsigned int i = 1; i < IOMMU_BUFFERS; i++) {
+		uint64_t addr = s.vm.rx.slots_addr + (uint64_t)i * VM_SLOT_BYTES;
+
+		vm_offer_rx(&s.vm, 1);
+		assert_int_equal(vm_wait_miss(&s.vm), addr);
+		vm_map(&s.vm, addr, VM_SLOT_BYTES);
+	}
+	iommu_receive(&s, IOMMU_BUFFERS);
+	iommu_end(&s);
+}
+
 /* In a network of three nothing waits for a guest: the answers have to be there before. */
 static void no_frame_is_dropped_for_an_address_that_was_to_be_had(void **state)
 {
@@ -199,6 +218,7 @@ int main(void)
 		BOTH(held_device_is_recalled_for_an_invalidation),
 		BOTH(dead_device_holds_up_no_invalidation),
 		BOTH(receive_buffers_are_asked_for_before_a_frame_comes),
+		BOTH(each_receive_buffer_is_asked_for_when_it_comes),
 		BOTH(no_frame_is_dropped_for_an_address_that_was_to_be_had),
 	};
 

@@ -57,7 +57,7 @@ static void stop_recalls_loans_from_a_held_device(void **state)
 	struct vm vm;
 	uint16_t base;
 
-	rig_start(&rig, ports);
+	rig_start_with(&rig, ports, RIG_STOP_MAX_MS);
 	rig_guest(&rig, &vm, "a");
 	rig_settle(&rig, &vm, "a", "d");
 	rig_fill_up(&rig, &vm, loop_test_find("d"), "a", "d", 20);
@@ -299,7 +299,7 @@ static void a_suspended_ring_waits_for_its_loans(void **state)
 	struct rig rig;
 	struct vm vm;
 
-	rig_start(&rig, ports);
+	rig_start_with(&rig, ports, RIG_STOP_MAX_MS);
 	rig_guest_with(&rig, &vm, "a", &options);
 	rig_settle(&rig, &vm, "a", "d");
 	rig_fill_up(&rig, &vm, loop_test_find("d"), "a", "d", 20);

@@ -54,7 +54,8 @@ void iommu_lend(struct iommu_rig *s)
 	loop_test_hold(s->loop, true);
 	vm_frame(frame, IOMMU_LEN, 0xd0, 0xe0, 0);
 	for (unsigned int i = 0; i < IOMMU_LOANS; i++)
-		vm_send(vm, frame, IOMMU_LEN);
+		vm_send_later(vm, frame, IOMMU_LEN);
+	vm_publish(vm);
 	rig_wait_held(s->loop, IOMMU_LOANS);
 	assert_int_equal(rig_pair(&s->rig, "a", "d").loans_out, IOMMU_LOANS);
 }

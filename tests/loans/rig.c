@@ -187,9 +187,13 @@ uint16_t rig_send(struct vm *vm, uint8_t destination, uint8_t fill)
 void rig_fill_up(struct rig *rig, struct vm *vm, struct loop *loop, const char *source,
 		 const char *egress, unsigned int loans)
 {
+	uint8_t frame[RIG_LEN];
+
 	loop_test_hold(loop, true);
+	vm_frame(frame, RIG_LEN, 0xd0, 0xe0, 0);
 	for (unsigned int i = 0; i < loans; i++)
-		rig_send(vm, 0xd0, 0);
+		vm_send_later(vm, frame, RIG_LEN);
+	vm_publish(vm);
 	rig_wait_held(loop, loans);
 	assert_int_equal(rig_pair(rig, source, egress).loans_out, loans);
 }

@@ -110,6 +110,11 @@ void vm_free(struct vm *vm);
  */
 uint16_t vm_send(struct vm *vm, const uint8_t *frame, uint32_t len);
 /*
+ * The same, seen by the device after vm_publish: up to GW_BATCH are then taken in one
+ * visit. One by one, a device that gives nothing back may be stalled before the last.
+ */
+uint16_t vm_send_later(struct vm *vm, const uint8_t *frame, uint32_t len);
+/*
  * The same with what lies in these buffers, its virtio-net header first. -1: no
  * descriptors. The device sees it after vm_publish.
  */

@@ -22,7 +22,7 @@ static void kick(const struct vm_ring *ring)
 	assert_int_equal(write(ring->kick_fd, &one, sizeof(one)), sizeof(one));
 }
 
-static uint16_t offer(struct vm_ring *ring, uint32_t len, bool writable)
+static uint16_t put(struct vm_ring *ring, uint32_t len, bool writable)
 {
 	unsigned int slot = ring->next_slot++ % VM_SLOTS;
 	struct mock_buffer buffer = { slot_addr(ring, slot), len, writable };
@@ -31,9 +31,13 @@ static uint16_t offer(struct vm_ring *ring, uint32_t len, bool writable)
 	assert_true(head >= 0);
 	ring->slot_of[head] = (uint16_t)slot;
 	mock_offer(&ring->driver, (uint16_t)head);
+	return (uint16_t)head;
+}
+
+static void publish(struct vm_ring *ring)
+{
 	if (mock_publish(&ring->driver))
 		kick(ring);
-	return (uint16_t)head;
 }
 
 int vm_send_buffers(struct vm *vm, const struct mock_buffer *buffers, unsigned int count)
@@ -47,8 +51,7 @@ int vm_send_buffers(struct vm *vm, const struct mock_buffer *buffers, unsigned i
 
 void vm_publish(struct vm *vm)
 {
-	if (mock_publish(&vm->tx.driver))
-		kick(&vm->tx);
+	publish(&vm->tx);
 }
 
 uint8_t *vm_sent_bytes(struct vm *vm, uint16_t head)
@@ -57,13 +60,21 @@ uint8_t *vm_sent_bytes(struct vm *vm, uint16_t head)
 	       VM_HEADER;
 }
 
-uint16_t vm_send(struct vm *vm, const uint8_t *frame, uint32_t len)
+uint16_t vm_send_later(struct vm *vm, const uint8_t *frame, uint32_t len)
 {
 	uint8_t *slot = mock_at(&vm->memory, slot_addr(&vm->tx, vm->tx.next_slot % VM_SLOTS));
 
 	memset(slot, 0, VM_HEADER);
 	memcpy(slot + VM_HEADER, frame, len);
-	return offer(&vm->tx, VM_HEADER + len, false);
+	return put(&vm->tx, VM_HEADER + len, false);
+}
+
+uint16_t vm_send(struct vm *vm, const uint8_t *frame, uint32_t len)
+{
+	uint16_t head = vm_send_later(vm, frame, len);
+
+	vm_publish(vm);
+	return head;
 }
 
 static uint32_t wait_collect(struct vm_ring *ring, uint16_t *head, const char *what)
@@ -101,14 +112,15 @@ unsigned int vm_poll_used(struct vm *vm, uint16_t *heads, unsigned int max)
 
 void vm_offer_rx(struct vm *vm, unsigned int count)
 {
-	for (unsigned int i = 0; i < count; i++)
-		offer(&vm->rx, VM_SLOT_BYTES, true);
+	for (unsigned int i = 0; i < count; i++) {
+		put(&vm->rx, VM_SLOT_BYTES, true);
+		publish(&vm->rx);
+	}
 }
 
 void vm_publish_rx(struct vm *vm)
 {
-	if (mock_publish(&vm->rx.driver))
-		kick(&vm->rx);
+	publish(&vm->rx);
 }
 
 uint32_t vm_wait_received(struct vm *vm, uint16_t *head)

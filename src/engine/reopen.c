@@ -150,7 +150,8 @@ void reopen_later(void *arg)
 {
 	struct holder *holder = arg;
 
-	if (!holder->started && may_start(holder))
+	/* Chores write `started`: before they do, `reopening` or `closing` is set here. */
+	if (!holder->reopening && may_start(holder) && !holder->started)
 		gw_timer_start(holder->engine->loop, &holder->retry, REOPEN_RETRY_MS, reopen_retry);
 }
 

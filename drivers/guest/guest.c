@@ -2,6 +2,7 @@
 /* The guest driver: its table, options, start and stop. The rest is in guest.h. */
 #include "guest.h"
 
+#include "apart.h"
 #include "fd.h"
 #include "services.h"
 #include <errno.h>
@@ -104,7 +105,7 @@ static int read_options(struct gw_port *port, struct guest *guest, struct gw_err
 static int queue_open(struct guest *guest, struct gw_error *err)
 {
 	struct gw_queue *queue = gw_port_queue(guest->port, guest->queue_count);
-	struct guest_queue *own = calloc(1, sizeof(*own));
+	struct guest_queue *own = gw_alloc_apart(sizeof(*own));
 
 	if (!own)
 		return gw_error_sys(err, -ENOMEM, "port %s", gw_port_name(guest->port));

@@ -15,6 +15,7 @@
  */
 #include "guest.h"
 
+#include "apart.h"
 #include "atomic.h"
 #include "fd.h"
 #include "net_header.h"
@@ -51,7 +52,7 @@ void lender_place(struct lender *lender, struct gw_queue *queue)
 int lender_create(struct gw_queue *queue, unsigned int pair, const struct session_ring *ring,
 		  int event_fd, struct lender **out, struct gw_error *err)
 {
-	struct lender *lender = calloc(1, sizeof(*lender));
+	struct lender *lender = gw_alloc_apart(sizeof(*lender));
 	struct ring_config config = ring->config;
 	int ret;
 

@@ -87,10 +87,9 @@ static void begin_sender(struct bed *bed, unsigned int g, uint32_t pool_frames)
 
 static struct bed *begin(struct rig *rig, uint32_t pool_frames)
 {
-	struct bed *bed = aligned_alloc(PORT_QUEUE_ALIGN, sizeof(*bed));
+	struct bed *bed = calloc(1, sizeof(*bed));
 
 	assert_non_null(bed);
-	memset(bed, 0, sizeof(*bed));
 	bed->rig = rig;
 	for (unsigned int w = 0; w < WORKERS; w++)
 		assert_int_equal(frame_pool_init(&bed->pool[w], pool_frames), 0);

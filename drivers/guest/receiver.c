@@ -12,6 +12,7 @@
  */
 #include "guest.h"
 
+#include "apart.h"
 #include "fd.h"
 #include "net_features.h"
 #include "net_header.h"
@@ -23,7 +24,7 @@
 int receiver_create(struct gw_queue *queue, unsigned int pair, const struct session_ring *ring,
 		    int event_fd, struct receiver **out, struct gw_error *err)
 {
-	struct receiver *receiver = calloc(1, sizeof(*receiver));
+	struct receiver *receiver = gw_alloc_apart(sizeof(*receiver));
 	int ret;
 
 	if (!receiver)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "xsk.h"
 
+#include "apart.h"
 #include "fd.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -118,7 +119,7 @@ static void tune(struct xsk *xsk)
 
 int xsk_open(const struct xsk_config *config, struct xsk **result, struct gw_error *err)
 {
-	struct xsk *xsk = calloc(1, sizeof(*xsk));
+	struct xsk *xsk = gw_alloc_apart(sizeof(*xsk));
 	int rc;
 
 	*result = NULL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "worker_state.h"
 
+#include "apart.h"
 #include "fd.h"
 #include "loop.h"
 #include <errno.h>
@@ -15,7 +16,7 @@
 
 int worker_create(unsigned int index, struct worker **out, struct gw_error *err)
 {
-	struct worker *worker = calloc(1, sizeof(*worker));
+	struct worker *worker = gw_alloc_apart(sizeof(*worker));
 	struct epoll_event event = { .events = EPOLLIN };
 
 	if (!worker)

@@ -4,6 +4,7 @@
  */
 #include "worker_rig.h"
 
+#include "apart.h"
 #include "fd.h"
 #include "loop.h"
 #include <poll.h>
@@ -245,6 +246,19 @@ static void a_number_that_names_another_file_is_watched_anew(void **state)
 
 /* ---- frames ---- */
 
+/* One counts its rounds, and the other one's seats begin behind that. */
+static void workers_share_no_cache_line(void **state)
+{
+	struct worker *worker[4];
+
+	for (unsigned int i = 0; i < 4; i++) {
+		assert_int_equal(worker_create(i, &worker[i], &err), 0);
+		assert_int_equal((uintptr_t)worker[i] % GW_APART_BYTES, 0);
+	}
+	for (unsigned int i = 0; i < 4; i++)
+		worker_free(worker[i]);
+}
+
 /* Of one worker the same, of another another; without a worker none. */
 static void lenders_have_the_pool_of_their_worker(void **state)
 {
@@ -357,6 +371,7 @@ int main(void)
 		cmocka_unit_test(a_descriptor_wakes_it_each_time_although_nobody_reads_it),
 		cmocka_unit_test(descriptors_may_change_places),
 		cmocka_unit_test(a_number_that_names_another_file_is_watched_anew),
+		cmocka_unit_test(workers_share_no_cache_line),
 		cmocka_unit_test(lenders_have_the_pool_of_their_worker),
 		cmocka_unit_test(frames_go_through_and_come_home_once),
 		cmocka_unit_test(frames_that_wait_are_offered_again_without_a_wake_up),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "network.h"
 
+#include "apart.h"
 #include <errno.h>
 #include <stdlib.h>
 
@@ -32,7 +33,7 @@ static int connect_queue(struct lane *lane, struct port_queue *egress, struct gw
 
 static int lane_open(struct network *network, unsigned int lanes, struct gw_error *err)
 {
-	struct lane *lane = calloc(1, sizeof(*lane));
+	struct lane *lane = gw_alloc_apart(sizeof(*lane));
 	int ret = 0;
 
 	if (!lane)

@@ -5,14 +5,12 @@
  */
 #include "crossing_inside.h"
 
+#include "apart.h"
 #include "fd.h"
 #include "text.h"
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-
-#define WAY_BYTES ((sizeof(struct way) + PORT_QUEUE_ALIGN - 1) & -(size_t)PORT_QUEUE_ALIGN)
 
 static void queue_init(struct crossing *crossing)
 {
@@ -47,10 +45,9 @@ static bool allocate(struct crossing *crossing)
 	for (unsigned int i = 0; i < crossing->count; i++) {
 		if (i == crossing->index)
 			continue;
-		crossing->to[i] = aligned_alloc(PORT_QUEUE_ALIGN, WAY_BYTES);
+		crossing->to[i] = gw_alloc_apart(sizeof(*crossing->to[i]));
 		if (!crossing->to[i])
 			return false;
-		memset(crossing->to[i], 0, sizeof(*crossing->to[i]));
 	}
 	return true;
 }
@@ -58,11 +55,10 @@ static bool allocate(struct crossing *crossing)
 int crossing_create(unsigned int index, unsigned int count, struct crossing **out,
 		    struct gw_error *err)
 {
-	struct crossing *crossing = aligned_alloc(PORT_QUEUE_ALIGN, sizeof(*crossing));
+	struct crossing *crossing = gw_alloc_apart(sizeof(*crossing));
 
 	if (!crossing)
 		return gw_error_sys(err, -ENOMEM, "a crossing of %u lanes", count);
-	memset(crossing, 0, sizeof(*crossing));
 	crossing->index = index;
 	crossing->count = count;
 	queue_init(crossing);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "pair.h"
 
+#include "apart.h"
 #include "iov.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -119,7 +120,7 @@ int pair_create(struct port_queue *from, struct port_queue *to, struct pair **ou
 		struct gw_error *err)
 {
 	struct gw_port *source = from->port, *egress = to->port;
-	struct pair *pair = calloc(1, sizeof(*pair));
+	struct pair *pair = gw_alloc_apart(sizeof(*pair));
 	int ret;
 
 	if (!pair)

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "port_queue.h"
 
+#include "apart.h"
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const struct gw_driver no_device = { .name = "none" };
 
 static struct port_queue *queue_create(struct gw_port *port, unsigned int index)
 {
-	struct port_queue *queue = aligned_alloc(PORT_QUEUE_ALIGN, sizeof(*queue));
+	struct port_queue *queue = gw_alloc_apart(sizeof(*queue));
 
 	if (!queue)
 		return NULL;
-	memset(queue, 0, sizeof(*queue));
 	queue->port = port;
 	queue->trace_loans = index;
 	queue->clock = &queue->own_clock;

@@ -18,9 +18,6 @@
 #include "port.h"
 #include "trace_ring.h"
 
-/* Two workers' queues share no line, nor two that are fetched together. */
-#define PORT_QUEUE_ALIGN 128u
-
 /*
  * What time it is for a worker, as of when it last looked: reading the clock costs as
  * much as half a frame, so it is read for batches (CLOCK_MONOTONIC).
@@ -87,7 +84,7 @@ struct port_queue {
 	gw_counter device_counts[GW_DEVICE_COUNT];
 	gw_counter quarantined;
 	struct histogram forward, back; /* gw_port_info has what they are */
-} __attribute__((aligned(PORT_QUEUE_ALIGN)));
+};
 
 /* Frames can get into the port here, and out of it. */
 static inline bool port_queue_has_device(const struct port_queue *queue)

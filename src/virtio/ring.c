@@ -2,6 +2,7 @@
 /* What does not depend on the ring's layout. */
 #include "ring.h"
 
+#include "apart.h"
 #include "memmap.h"
 #include "net_header.h"
 #include "ring_internal.h"
@@ -22,11 +23,9 @@ static struct ring *allocate(const struct ring_layout *layout, uint32_t size)
 	size_t bytes = layout->struct_bytes + size * (layout->per_head_bytes + ours);
 	struct ring *ring;
 
-	bytes = (bytes + RING_CACHE_LINE - 1) & -(size_t)RING_CACHE_LINE;
-	ring = aligned_alloc(RING_CACHE_LINE, bytes);
+	ring = gw_alloc_apart(bytes);
 	if (!ring)
 		return NULL;
-	__builtin_memset(ring, 0, bytes);
 	ring->written = (uint32_t *)((uint8_t *)ring + layout->struct_bytes);
 	ring->popped = (uint16_t *)(ring->written + size);
 	ring->own = ring->popped + size;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "ring_record.h"
 
+#include "apart.h"
 #include "ring_record_internal.h"
 #include <stdlib.h>
 #include <string.h>
@@ -63,8 +64,8 @@ struct ring_record *record_create(void *at, uint32_t ring_size)
 	struct ring_record *record;
 	uint16_t *array;
 
-	record = calloc(1, sizeof(*record) + ring_size * (sizeof(struct record_again) +
-							  ARRAYS * sizeof(uint16_t)));
+	record = gw_alloc_apart(sizeof(*record) + ring_size * (sizeof(struct record_again) +
+							       ARRAYS * sizeof(uint16_t)));
 	if (!record)
 		return NULL;
 	record->split = at;

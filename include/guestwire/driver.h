@@ -114,11 +114,12 @@ struct gw_frame {
 	struct virtio_net_hdr_v1 header; /* private copy; num_buffers is not used */
 	uint32_t id;                     /* the home's: descriptor head, slot number ... */
 	uint32_t pair;                   /* the core's: slot of the source port */
-	uint32_t trace_loan;             /* the core's, if trace_on: number of the loan */
-	uint64_t trace_ns;               /* the core's, if trace_on: when it began */
 	uint64_t found_ns;               /* the core's: when it was found; drivers keep off */
 	void *tag;                       /* the home's: ring instance, batch ... */
 	struct iovec own[GW_FRAME_SEGS];
+	/* What is rarely written comes last: the first segments are beside all else then. */
+	uint64_t trace_ns;   /* the core's, if trace_on: when it began */
+	uint32_t trace_loan; /* the core's, if trace_on: number of the loan */
 };
 
 /* How a port's device gets at the bytes of a frame that was lent to it. */

@@ -32,12 +32,12 @@
 
 #define FRAME_POOL_ALIGN 64u
 
-/* What is written for a frame of one segment is in two lines then, not in three. */
+/* What is written for a frame of one or two segments is in two lines then, not in three. */
 struct pooled_frame {
 	struct gw_frame frame;
 } __attribute__((aligned(FRAME_POOL_ALIGN)));
-_Static_assert(offsetof(struct gw_frame, own) + sizeof(struct iovec) <= 2 * FRAME_POOL_ALIGN,
-	       "a frame of one segment is in two lines");
+_Static_assert(offsetof(struct gw_frame, own) + 2 * sizeof(struct iovec) <= 2 * FRAME_POOL_ALIGN,
+	       "a frame of two segments is in two lines");
 
 struct frame_pool {
 	struct gw_frame **idle; /* the top is last */

@@ -14,196 +14,60 @@
  *
  * Two figures. By the clock: frames per second. By the workers' own time, as the kernel
  * accounts for it: frames of each worker for each second that it had a processor; what else
- * the machine does is not in it. Both are medians of each worker, added up, and not those
- * of sums: a processor of a virtual machine is slow for a while, whatever the other ones are,
- * so that of two workers one is slow far more often than of one.
+ * the machine does is not in it. Both are medians of each worker, added up.
+ *
+ * A turn counts if the processors that it was on were as fast as ever before and after it
+ * (pace.h): of two workers one is on a slow processor far more often than one alone is.
  *
  * bench/README.md says how to run it and how to read it.
  */
-#include "refill.h"
+#include "pace.h"
+#include "spread_setup.h"
 
-#include "atomic.h"
 #include "worker_threads.h"
 #include <getopt.h>
-#include <guestwire/guestwire.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#define ROUNDS_MAX  501u
-#define GUESTS_MAX  64u
-#define PAIRS_MAX   REFILL_RINGS_MAX
-#define WORKERS_MAX REFILL_LANES_MAX
-#define SETUPS_MAX  8u
-#define RING_MAX    4096u
-#define WARM_MS     30u
-/* A busy machine may let the workers wait. */
-#define DEADLINE_NS 60000000000ull
-
-struct setup {
-	unsigned int guests, pairs, workers;
-	unsigned int processor; /* of its first worker; the others have the next ones */
-	bool beside;            /* at the same time as the one before it */
-	const char *word;       /* with those beside it */
-	struct gw_context *context;
-	struct guest {
-		struct vm vm;
-		struct vm_ring ring[PAIRS_MAX];
-		struct refill *refill;
-	} * guest;
-	int tid[WORKERS_MAX];
-	double clock_rate[WORKERS_MAX][ROUNDS_MAX], own_rate[WORKERS_MAX][ROUNDS_MAX];
-	double waited[ROUNDS_MAX]; /* of the time, for others, by who waited longest */
-};
+#define ROUNDS_MAX     501u
+#define CONTENDERS_MAX 8u
+#define BESIDE_MAX     4u
+#define RING_MAX       4096u
+#define WARM_MS        30u
+/* So many times as many turns there are at most, for as many that count. */
+#define TRIES_MAX      10u
 
 static struct {
-	unsigned int rounds, turn_ms, ring, len;
-	bool pin, json;
-} options = { .rounds = 15, .turn_ms = 100, .ring = RING_MAX, .len = 64, .pin = true };
+	unsigned int rounds, turn_ms;
+	bool json;
+	struct setup_options setup;
+} options = { .rounds = 15, .turn_ms = 100, .setup = { .ring = RING_MAX, .len = 64, .pin = true } };
 
-static struct setup setups[SETUPS_MAX];
-static unsigned int setup_count;
+/* What a worker of a contender did in each round. */
+struct figures {
+	const struct setup *setup;
+	unsigned int worker, processor;
+	double clock_rate[ROUNDS_MAX], own_rate[ROUNDS_MAX];
+	double waited[ROUNDS_MAX];  /* of the time, for others */
+	double pace_ns[ROUNDS_MAX]; /* of its processor, the slower of before and after */
+};
+
+/* Setups that have their turns at the same time. */
+struct contender {
+	const char *word;
+	struct setup setup[BESIDE_MAX];
+	struct figures figures[BESIDE_MAX * WORKERS_MAX];
+	unsigned int setup_count, worker_count;
+};
+
+static struct contender contenders[CONTENDERS_MAX];
+static unsigned int contender_count, setup_count, rounds, processors;
+/* Of each processor so far, and when it was looked at last. */
+static double best_ns[PACE_MAX], pace_ns[PACE_MAX];
 static char folder[] = "/tmp/gw-bench-XXXXXX";
 
-static void die(const char *what)
-{
-	fprintf(stderr, "spread: %s\n", what);
-	exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-/* ---- setups ---- */
-
-static void port_add(struct setup *setup, const char *spec)
-{
-	struct gw_error err = { 0 };
-
-	if (gw_port_add(setup->context, spec, &err))
-		die(err.text);
-}
-
-/* Number of a guest among those of all setups. */
-static unsigned int guest_number(const struct setup *setup, unsigned int g)
-{
-	return (unsigned int)(setup - setups) * GUESTS_MAX + g;
-}
-
-static void guest_start(struct setup *setup, unsigned int g)
-{
-	const uint64_t room = refill_ring_room(options.ring, options.len);
-	const struct vm_options how = {
-		.features = 0,
-		.memory_bytes = room * setup->pairs,
-		.multiqueue = setup->pairs > 1,
-	};
-	struct guest *guest = &setup->guest[g];
-	char path[80];
-
-	snprintf(path, sizeof(path), "%s/%ug%u", folder, (unsigned int)(setup - setups), g);
-	guest->vm = (struct vm){ .options = how, .fd = -1 };
-	vm_connect(&guest->vm, path);
-	vm_share_memory(&guest->vm);
-	/* Pairs are dealt out in turn. */
-	for (unsigned int p = 0; p < setup->pairs; p++)
-		refill_add(&guest->refill->lane[p % setup->workers], &guest->vm, &guest->ring[p],
-			   2 * p + 1, options.ring, VM_MEMORY_ADDR + p * room, options.len);
-}
-
-static void wait_for_workers(struct setup *setup)
-{
-	uint64_t deadline = now_ns() + DEADLINE_NS;
-
-	while (!worker_threads_find(setup->tid, setup->workers)) {
-		if (now_ns() > deadline)
-			die("a worker's thread is not there");
-		usleep(1000);
-	}
-	for (unsigned int w = 0; w < setup->workers && options.pin; w++)
-		if (!worker_thread_pin(setup->tid[w], setup->processor + w))
-			die("a thread cannot be pinned");
-}
-
-/* Each guest in a network of its own with a sink. */
-static void setup_start(struct setup *setup)
-{
-	struct gw_options how = { .size = sizeof(how), .workers = setup->workers };
-	struct gw_error err = { 0 };
-	char spec[200];
-
-	setup->guest = calloc(setup->guests, sizeof(*setup->guest));
-	if (!setup->guest || gw_open(&how, &setup->context, &err))
-		die(err.text);
-	for (unsigned int g = 0; g < setup->guests; g++) {
-		snprintf(spec, sizeof(spec), "g%u=guest:%s/%ug%u,network=n%u", g, folder,
-			 (unsigned int)(setup - setups), g, g);
-		port_add(setup, spec);
-		setup->guest[g].refill = refill_of(guest_number(setup, g));
-		snprintf(spec, sizeof(spec), "d%u=refill:%u,network=n%u", g, guest_number(setup, g),
-			 g);
-		port_add(setup, spec);
-	}
-	if (gw_start(setup->context, &err))
-		die(err.text);
-	wait_for_workers(setup);
-	for (unsigned int g = 0; g < setup->guests; g++)
-		guest_start(setup, g);
-}
-
-static void setup_stop(struct setup *setup)
-{
-	for (unsigned int g = 0; g < setup->guests; g++) {
-		for (unsigned int p = 0; p < setup->pairs; p++)
-			vm_close_ring(&setup->guest[g].ring[p]);
-		vm_free(&setup->guest[g].vm);
-	}
-	gw_close(setup->context);
-	free(setup->guest);
-}
-
 /* ---- a turn ---- */
-
-/* A network's first lane is with another worker for each; false: it has no such lane. */
-static struct refill_lane *lane_of(const struct setup *setup, unsigned int g, unsigned int worker)
-{
-	unsigned int lane = (worker + setup->workers - g % setup->workers) % setup->workers;
-
-	return &setup->guest[g].refill->lane[lane];
-}
-
-static uint64_t frames_of(const struct setup *setup, unsigned int worker)
-{
-	uint64_t frames = 0;
-
-	for (unsigned int g = 0; g < setup->guests; g++)
-		frames += gw_load_relaxed(&lane_of(setup, g, worker)->frames);
-	return frames;
-}
-
-static void for_lanes(const struct setup *setup, void (*fn)(struct refill_lane *lane))
-{
-	for (unsigned int g = 0; g < setup->guests; g++)
-		for (unsigned int w = 0; w < setup->workers; w++)
-			if (lane_of(setup, g, w)->ring_count)
-				fn(lane_of(setup, g, w));
-}
-
-static void wait_until_over(struct refill_lane *lane)
-{
-	uint64_t deadline = now_ns() + DEADLINE_NS;
-
-	while (!refill_is_over(lane)) {
-		if (now_ns() > deadline)
-			die("a ring is not worked off");
-		usleep(100);
-	}
-}
 
 static void sleep_ms(unsigned int ms)
 {
@@ -216,65 +80,113 @@ struct mark {
 	uint64_t frames;
 };
 
-static struct mark mark_of(const struct setup *setup, unsigned int worker)
+static struct mark mark_of(const struct figures *of)
 {
 	struct mark mark;
 
-	if (!worker_thread_account(setup->tid[worker], &mark.account))
-		die("no schedstat of a worker");
-	mark.frames = frames_of(setup, worker);
+	if (!worker_thread_account(of->setup->tid[of->worker], &mark.account))
+		setup_die("no schedstat of a worker");
+	mark.frames = setup_frames(of->setup, of->worker);
 	return mark;
 }
 
 /* What a worker did since `before`, in ns of the clock. */
-static void sum_up(struct setup *setup, unsigned int round, unsigned int worker,
-		   const struct mark *before, uint64_t ns)
+static void sum_up(struct figures *of, const struct mark *before, uint64_t ns)
 {
-	struct mark now = mark_of(setup, worker);
+	struct mark now = mark_of(of);
 	uint64_t ran_ns = now.account.ran_ns - before->account.ran_ns;
 	double frames = (double)(now.frames - before->frames);
-	double waited = (double)(now.account.waited_ns - before->account.waited_ns) / (double)ns;
 
 	/* On a busy machine it may not have run at all. */
-	if (ran_ns)
-		setup->own_rate[worker][round] = frames * 1e9 / (double)ran_ns;
-	setup->clock_rate[worker][round] = frames * 1e9 / (double)ns;
-	if (waited > setup->waited[round])
-		setup->waited[round] = waited;
+	of->own_rate[rounds] = ran_ns ? frames * 1e9 / (double)ran_ns : 0;
+	of->clock_rate[rounds] = frames * 1e9 / (double)ns;
+	of->waited[rounds] =
+		(double)(now.account.waited_ns - before->account.waited_ns) / (double)ns;
 }
 
-/* The first that is not beside this one. */
-static struct setup *after(struct setup *setup)
+/* Nobody works meanwhile. */
+static void look_at_processors(void)
 {
-	do
-		setup++;
-	while (setup < &setups[setup_count] && setup->beside);
-	return setup;
+	if (!options.setup.pin)
+		return;
+	pace_take(pace_ns);
+	for (unsigned int i = 0; i < processors; i++)
+		if (!best_ns[i] || pace_ns[i] < best_ns[i])
+			best_ns[i] = pace_ns[i];
+}
+
+static void note_pace(struct contender *who)
+{
+	for (struct figures *of = who->figures; of < who->figures + who->worker_count; of++)
+		if (pace_ns[of->processor] > of->pace_ns[rounds])
+			of->pace_ns[rounds] = pace_ns[of->processor];
 }
 
 /* All that was made available is worked off at the end, and the workers sleep. */
-static void turn(struct setup *first, unsigned int round)
+static void turn(struct contender *who)
 {
-	struct mark before[SETUPS_MAX][WORKERS_MAX] = { 0 };
-	struct setup *end = after(first), *setup;
+	struct mark before[BESIDE_MAX * WORKERS_MAX];
 	uint64_t since, ns;
 
-	for (setup = first; setup < end; setup++)
-		for_lanes(setup, refill_begin);
+	note_pace(who);
+	for (unsigned int i = 0; i < who->setup_count; i++)
+		setup_begin(&who->setup[i]);
 	sleep_ms(WARM_MS);
-	since = now_ns();
-	for (setup = first; setup < end; setup++)
-		for (unsigned int w = 0; w < setup->workers; w++)
-			before[setup - first][w] = mark_of(setup, w);
+	since = setup_now_ns();
+	for (unsigned int w = 0; w < who->worker_count; w++)
+		before[w] = mark_of(&who->figures[w]);
 	sleep_ms(options.turn_ms);
-	ns = now_ns() - since;
-	for (setup = first; setup < end; setup++)
-		for (unsigned int w = 0; w < setup->workers; w++)
-			sum_up(setup, round, w, &before[setup - first][w], ns);
-	for (setup = first; setup < end; setup++)
-		for_lanes(setup, refill_end);
-	for (setup = first; setup < end; setup++)
-		for_lanes(setup, wait_until_over);
+	ns = setup_now_ns() - since;
+	for (unsigned int w = 0; w < who->worker_count; w++)
+		sum_up(&who->figures[w], &before[w], ns);
+	for (unsigned int i = 0; i < who->setup_count; i++)
+		setup_end(&who->setup[i]);
+	for (unsigned int i = 0; i < who->setup_count; i++)
+		setup_wait(&who->setup[i]);
+	look_at_processors();
+	note_pace(who);
+}
+
+/* ---- the turns that count ---- */
+
+/* What is the best so far may change with each turn, and with it what counts. */
+static bool counts(const struct contender *who, unsigned int round)
+{
+	for (unsigned int w = 0; w < who->worker_count; w++) {
+		const struct figures *of = &who->figures[w];
+
+		if (of->pace_ns[round] > PACE_SPREAD_MAX * best_ns[of->processor])
+			return false;
+	}
+	return true;
+}
+
+static unsigned int turns_that_count(const struct contender *who)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < rounds; i++)
+		count += counts(who, i);
+	return count;
+}
+
+static bool all_have_enough(void)
+{
+	for (unsigned int c = 0; c < contender_count; c++)
+		if (turns_that_count(&contenders[c]) < options.rounds)
+			return false;
+	return true;
+}
+
+/* Rounds, until each contender has as many turns that count as are wanted. */
+static void take_turns(void)
+{
+	unsigned int most = options.rounds * TRIES_MAX;
+
+	look_at_processors();
+	for (; rounds < ROUNDS_MAX && rounds < most && !all_have_enough(); rounds++)
+		for (unsigned int c = 0; c < contender_count; c++)
+			turn(&contenders[c]);
 }
 
 /* ---- the sum ---- */
@@ -286,78 +198,94 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static double quantile(const double *values, double part)
+/* Sorts them; 0 of none. */
+static double quantile(double *values, unsigned int count, double part)
 {
-	double sorted[ROUNDS_MAX];
-
-	memcpy(sorted, values, options.rounds * sizeof(*values));
-	qsort(sorted, options.rounds, sizeof(*sorted), by_value);
-	return sorted[(unsigned int)(part * (options.rounds - 1) + 0.5)];
+	qsort(values, count, sizeof(*values), by_value);
+	return count ? values[(unsigned int)(part * (count - 1) + 0.5)] : 0;
 }
 
-#define IN_ALL UINT32_MAX /* in no round, but in the median */
+/* Of the turns of its contender that count. */
+static double median_of(const struct contender *who, const double *each)
+{
+	double found[ROUNDS_MAX];
+	unsigned int count = 0;
 
-/* Of all its workers, and of those beside it. */
-static double rate(struct setup *first, bool own, unsigned int round)
+	for (unsigned int i = 0; i < rounds; i++)
+		if (counts(who, i))
+			found[count++] = each[i];
+	return quantile(found, count, 0.5);
+}
+
+static const double *rates_of(const struct figures *of, bool own)
+{
+	return own ? of->own_rate : of->clock_rate;
+}
+
+/* Of all its workers. */
+static double rate(const struct contender *who, bool own)
 {
 	double sum = 0;
 
-	for (struct setup *setup = first; setup < after(first); setup++)
-		for (unsigned int w = 0; w < setup->workers; w++) {
-			const double *each = own ? setup->own_rate[w] : setup->clock_rate[w];
-
-			sum += round == IN_ALL ? quantile(each, 0.5) : each[round];
-		}
+	for (unsigned int w = 0; w < who->worker_count; w++)
+		sum += median_of(who, rates_of(&who->figures[w], own));
 	return sum;
 }
 
-/* To the first setup: of what they are in all, and the quartiles of single rounds. */
-static void show_ratio(struct setup *setup, bool own)
+static double rate_in(const struct contender *who, bool own, unsigned int round)
 {
-	double each[ROUNDS_MAX];
+	double sum = 0;
 
-	for (unsigned int i = 0; i < options.rounds; i++)
-		each[i] = rate(setup, own, i) / rate(setups, own, i);
-	printf("  %6.3f (%5.3f to %5.3f)", rate(setup, own, IN_ALL) / rate(setups, own, IN_ALL),
-	       quantile(each, 0.25), quantile(each, 0.75));
+	for (unsigned int w = 0; w < who->worker_count; w++)
+		sum += rates_of(&who->figures[w], own)[round];
+	return sum;
+}
+
+/* To the first contender: of what they are in all, and the quartiles of single rounds. */
+static void show_ratio(const struct contender *who, bool own)
+{
+	double each[ROUNDS_MAX], low, high;
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < rounds; i++)
+		if (counts(who, i) && counts(contenders, i))
+			each[count++] = rate_in(who, own, i) / rate_in(contenders, own, i);
+	low = quantile(each, count, 0.25);
+	high = quantile(each, count, 0.75);
+	printf("  %6.3f (%5.3f to %5.3f)", rate(who, own) / rate(contenders, own), low, high);
 }
 
 /* Share of the time, of who waited longest. */
-static double waited(struct setup *first)
+static double waited(const struct contender *who)
 {
 	double most = 0;
 
-	for (struct setup *setup = first; setup < after(first); setup++) {
-		double one = quantile(setup->waited, 0.5);
+	for (unsigned int w = 0; w < who->worker_count; w++) {
+		double one = median_of(who, who->figures[w].waited);
 
 		most = one > most ? one : most;
 	}
 	return most;
 }
 
-static void check_ledger(const struct setup *setup)
-{
-	struct gw_snapshot *snapshot;
-
-	if (gw_snapshot_take(setup->context, &snapshot))
-		die("no snapshot");
-	for (unsigned int i = 0; i < snapshot->pair_count; i++)
-		for (unsigned int r = GW_DROP_FIRST; r < GW_REASON_COUNT; r++)
-			if (snapshot->pairs[i].reasons[r])
-				die("frames were dropped");
-	gw_snapshot_free(snapshot);
-}
+static const char unsteady[] = "a processor changed its speed all the time";
 
 static void report(void)
 {
-	printf("frames of %u bytes, rings of %u, %u rounds of %u ms\n", options.len, options.ring,
-	       options.rounds, options.turn_ms);
-	printf("%-24s %10s %22s %23s\n", "setup", "Mframes/s", "by the clock",
+	printf("frames of %u bytes, rings of %u, %u rounds of %u ms\n", options.setup.len,
+	       options.setup.ring, rounds, options.turn_ms);
+	printf("%-24s %6s %10s %22s %23s\n", "setup", "count", "Mframes/s", "by the clock",
 	       "by the workers' time");
-	for (struct setup *s = setups; s < &setups[setup_count]; s = after(s)) {
-		printf("%-24s %10.2f", s->word, rate(s, true, IN_ALL) / 1e6);
-		show_ratio(s, false);
-		show_ratio(s, true);
+	for (unsigned int c = 0; c < contender_count; c++) {
+		const struct contender *who = &contenders[c];
+
+		if (!turns_that_count(who) || !turns_that_count(contenders)) {
+			printf("%-24s %6u  %s\n", who->word, turns_that_count(who), unsteady);
+			continue;
+		}
+		printf("%-24s %6u %10.2f", who->word, turns_that_count(who), rate(who, true) / 1e6);
+		show_ratio(who, false);
+		show_ratio(who, true);
 		printf("\n");
 	}
 }
@@ -366,10 +294,14 @@ static void report(void)
 static void report_json(void)
 {
 	printf("[");
-	for (struct setup *s = setups; s < &setups[setup_count]; s = after(s))
-		printf("%s{\"setup\":\"%s\",\"clock_rate\":%.0f,\"own_rate\":%.0f,\"waited\":%.4f}",
-		       s == setups ? "" : ",", s->word, rate(s, false, IN_ALL),
-		       rate(s, true, IN_ALL), waited(s));
+	for (unsigned int c = 0; c < contender_count; c++) {
+		const struct contender *who = &contenders[c];
+
+		printf("%s{\"setup\":\"%s\",\"clock_rate\":%.0f,\"own_rate\":%.0f,"
+		       "\"waited\":%.4f,\"rounds\":%u,\"turns\":%u}",
+		       c ? "," : "", who->word, rate(who, false), rate(who, true), waited(who),
+		       rounds, turns_that_count(who));
+	}
 	printf("]\n");
 }
 
@@ -407,25 +339,41 @@ static const char *read_setup(struct setup *setup, const char *word)
 	if (sscanf(word, "%u:%u:%u%n@%u%n", &setup->guests, &setup->pairs, &setup->workers, &len,
 		   &setup->processor, &more) < 3 ||
 	    !setup->guests || setup->guests > GUESTS_MAX || !setup->pairs ||
-	    setup->pairs > PAIRS_MAX || !setup->workers || setup->workers > WORKERS_MAX)
+	    setup->pairs > PAIRS_MAX || !setup->workers || setup->workers > WORKERS_MAX ||
+	    setup->processor > PACE_MAX - setup->workers)
 		misused();
 	return word + (more ? more : len);
 }
 
-/* Each begins on the processor after those of the one that it is beside. */
-static void add_setups(const char *word)
+static void add_workers(struct contender *who, const struct setup *setup)
 {
+	unsigned int end = setup->processor + setup->workers;
+
+	for (unsigned int w = 0; w < setup->workers; w++)
+		who->figures[who->worker_count++] = (struct figures){
+			.setup = setup, .worker = w, .processor = setup->processor + w
+		};
+	processors = end > processors ? end : processors;
+}
+
+/* Each setup begins on the processor after those of the one that it is beside. */
+static void add_contender(const char *word)
+{
+	struct contender *who = &contenders[contender_count];
 	const char *rest = word;
 	unsigned int processor = 0;
 
+	if (contender_count++ == CONTENDERS_MAX)
+		misused();
+	who->word = word;
 	do {
-		struct setup *setup = &setups[setup_count];
+		struct setup *setup = &who->setup[who->setup_count];
 
-		if (setup_count++ == SETUPS_MAX)
+		if (who->setup_count++ == BESIDE_MAX || setup_count == REFILL_MAX / GUESTS_MAX)
 			misused();
-		*setup = (struct setup){ .processor = processor, .beside = rest != word };
-		setup->word = word;
+		*setup = (struct setup){ .number = setup_count++, .processor = processor };
 		rest = read_setup(setup, rest);
+		add_workers(who, setup);
 		processor = setup->processor + setup->workers;
 	} while (*rest++ == '+');
 	if (rest[-1])
@@ -448,11 +396,11 @@ static void read_options(int argc, char **argv)
 		else if (c == 't')
 			options.turn_ms = number(optarg, 1, 10000);
 		else if (c == 'n')
-			options.ring = number(optarg, 64, RING_MAX);
+			options.setup.ring = number(optarg, 64, RING_MAX);
 		else if (c == 'l')
-			options.len = number(optarg, GW_FRAME_LEN_MIN, 9000);
+			options.setup.len = number(optarg, GW_FRAME_LEN_MIN, 9000);
 		else if (c == 'p')
-			options.pin = false;
+			options.setup.pin = false;
 		else if (c == 'j')
 			options.json = true;
 		else if (c == '?')
@@ -463,36 +411,45 @@ static void read_options(int argc, char **argv)
 		}
 	}
 	while (optind < argc)
-		add_setups(argv[optind++]);
-	if (!setup_count) {
-		add_setups("1:1:1");
-		add_setups("1:2:1");
-		add_setups("1:2:2");
+		add_contender(argv[optind++]);
+	if (!contender_count) {
+		add_contender("1:1:1");
+		add_contender("1:2:1");
+		add_contender("1:2:2");
 	}
+}
+
+static void for_setups(void (*fn)(struct setup *setup))
+{
+	for (unsigned int c = 0; c < contender_count; c++)
+		for (unsigned int i = 0; i < contenders[c].setup_count; i++)
+			fn(&contenders[c].setup[i]);
+}
+
+static void start(struct setup *setup)
+{
+	setup_start(setup, &options.setup);
 }
 
 int main(int argc, char **argv)
 {
-	struct setup *end;
-
 	read_options(argc, argv);
-	end = &setups[setup_count];
 	refill_init();
-	if (!mkdtemp(folder))
-		die("no folder for sockets");
-	for (struct setup *setup = setups; setup < end; setup++)
-		setup_start(setup);
-	for (unsigned int i = 0; i < options.rounds; i++)
-		for (struct setup *setup = setups; setup < end; setup = after(setup))
-			turn(setup, i);
-	for (struct setup *setup = setups; setup < end; setup++)
-		check_ledger(setup);
+	options.setup.folder = mkdtemp(folder);
+	if (!options.setup.folder)
+		setup_die("no folder for sockets");
+	if (options.setup.pin && !pace_start(processors))
+		setup_die("a processor is not there, or not for us");
+	for_setups(start);
+	take_turns();
+	for_setups(setup_check);
 	if (options.json)
 		report_json();
 	else
 		report();
-	for (struct setup *setup = setups; setup < end; setup++)
-		setup_stop(setup);
+	for_setups(setup_stop);
+	if (options.setup.pin)
+		pace_stop();
 	rmdir(folder);
 	return 0;
 }

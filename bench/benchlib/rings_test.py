@@ -9,12 +9,14 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 sys.path.append(os.path.join(ROOT, "tests", "e2e"))
 
+from lib.proc import Failure  # noqa: E402
+
 from . import rings, works  # noqa: E402
 
 
 def said(setup, own, clock, waited):
     return {"setup": setup, "own_rate": own, "clock_rate": clock,
-            "waited": waited}
+            "waited": waited, "turns": rings.TURNS}
 
 
 SAID = {one["setup"]: one for one in (
@@ -38,6 +40,24 @@ class Spread(unittest.TestCase):
     def test_all_of_them_are_asked_for(self):
         asked = {word for words in works.SETUPS.values() for word in words}
         self.assertEqual(asked, set(SAID))
+
+
+class Turns(unittest.TestCase):
+    def test_what_counts_is_taken_as_it_is(self):
+        self.assertEqual(rings.sound(list(SAID.values())), list(SAID.values()))
+
+    def refused(self, **changed):
+        one = {**SAID["1:2:2"], **changed}
+        with self.assertRaises(Failure) as caught:
+            rings.sound([SAID["1:1:1@0"], one])
+        return str(caught.exception)
+
+    def test_too_few_of_one_are_no_figure(self):
+        self.assertIn("changed its speed",
+                      self.refused(turns=rings.TURNS_MIN - 1))
+
+    def test_nothing_done_is_no_figure(self):
+        self.assertIn("no worker", self.refused(own_rate=0))
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ RESERVED = (
     (r"#include <jansson\.h>", ("src/control", "apps", "tests"),
      "only control and the programs know JSON"),
     (r"\bpthread_create\b|\bthrd_create\b",
-     ("src/engine", "src/control", "src/lib", "apps", "tests"),
+     ("src/engine", "src/control", "src/lib", "apps", "tests", "bench"),
      "nothing below the engine starts a thread"),
     (r"#include \"(session|message|vhost_user_spec)\.h\"",
      ("src/vhost", "drivers/guest", "apps/guestwire-guest", "tests", "bench"),
